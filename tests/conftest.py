@@ -1,0 +1,64 @@
+"""What holds for every test: loopback only, and never the user's own home, state, agent or keyring."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+set_hypothesis_home_dir(Path(__file__).parent.parent / ".cache" / "hypothesis")
+settings.register_profile(
+    "uploader", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("uploader")
+
+_OURS = ("UPLOADER_", "HF_", "CIVITAI_", "SSH_", "XDG_", "DBUS_")
+
+
+def _loopback(host: object) -> bool:
+    if host in (None, "", "localhost"):
+        return True
+    text = host.decode() if isinstance(host, bytes) else str(host)
+    if text.endswith(".invalid"):
+        return True
+    try:
+        return ipaddress.ip_address(text.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _guard(event: str, args: tuple[object, ...]) -> None:
+    if event == "socket.connect" and isinstance(args[1], tuple) and not _loopback(args[1][0]):
+        raise AssertionError(f"a test tried to reach {args[1][0]}")
+    if event == "socket.getaddrinfo" and not _loopback(args[0]):
+        raise AssertionError(f"a test tried to resolve {args[0]!r}")
+
+
+sys.addaudithook(_guard)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("UPLOADER_HOME", str(home / "uploader"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    yield
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where CI is set, everything that a test wants is installed: a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
+    if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

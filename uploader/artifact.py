@@ -1,0 +1,95 @@
+"""Artifact: one file that a reference resolved to; its kind, digest and origin. Knows no server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from uploader.errors import UsageError
+
+MODEL_EXTENSIONS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf", ".pkl", ".onnx"})
+"""Endings under which some WebUI lists a model (the scanners' allow lists)."""
+
+
+class Kind(StrEnum):
+    """What a model is for; decides the folder."""
+
+    CHECKPOINT = "checkpoint"
+    LORA = "lora"
+    VAE = "vae"
+    EMBEDDING = "embedding"
+    HYPERNETWORK = "hypernetwork"
+    CONTROLNET = "controlnet"
+    IP_ADAPTER = "ip-adapter"
+    UPSCALER = "upscaler"
+    TEXT_ENCODER = "text-encoder"
+    DIFFUSION_MODEL = "diffusion-model"
+    CLIP_VISION = "clip-vision"
+    MOTION_MODULE = "motion-module"
+    DETECTOR = "detector"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A sha256, 64 lower-case hexadecimal digits."""
+
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Takes either case and surrounding blanks. Raises UsageError for anything else."""
+        cleaned = text.strip().lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", cleaned):
+            raise UsageError(
+                f"{text!r} is not a sha256: it takes 64 hexadecimal digits",
+                remedy="Copy the SHA256 from the model's page (AutoV2 and the other short hashes do not do).",
+            )
+        return cls(cleaned)
+
+    def __str__(self) -> str:
+        return self.hex
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """Bytes on this machine's disk. `mtime_ns` is what it was when the reference was resolved."""
+
+    path: Path
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """Bytes behind a URL. `validator` is a strong ETag or a Last-Modified date, for If-Range (RFC 9110, 13.1.5).
+
+    `ranges` is true when the server answered a range request with 206.
+    """
+
+    url: str
+    validator: str | None
+    ranges: bool
+
+
+Origin: TypeAlias = LocalFile | WebFile
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file to be placed.
+
+    `source` is the reference as the user may see it again (no secret in it). `size` is in bytes, None when the
+    source does not tell. `digest` is the published sha256, if any. `identity` is 8 hexadecimal digits that stay
+    the same as long as the file does; they name the part file.
+    """
+
+    source: str
+    name: str
+    size: int | None
+    origin: Origin
+    identity: str
+    digest: Digest | None = None
+    kind: Kind | None = None

@@ -1,0 +1,105 @@
+"""Provider, WebUI, Target and Quirks as values; no TOML, no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from uploader.artifact import Kind
+
+
+class Sureness(StrEnum):
+    """How well a fact is known: tried by us, in the vendor's own documents, or told by others."""
+
+    TESTED = "tested"
+    DOCUMENTED = "documented"
+    REPORTED = "reported"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Where a profile's facts come from. `checked` is a date, YYYY-MM-DD. `fields` grades single fields that
+    are known better or worse than the whole."""
+
+    sources: tuple[str, ...]
+    checked: str
+    sureness: Sureness
+    fields: Mapping[str, Sureness] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """What a provider's servers are known to do. None: not known, ask the server.
+
+    `shell`: whether commands can be run. `max_request_bytes`: the largest SFTP write that arrives whole.
+    `max_connections`: how many SSH connections one account may hold.
+    """
+
+    shell: bool | None = None
+    max_request_bytes: int | None = None
+    max_connections: int | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A host that looks right and cannot work. `host` is a glob pattern."""
+
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A service that hosts WebUIs. Without `sftp`, `reason` says why and `instead` what to do. `ssh_defaults`: a
+    port or user that nobody gave is left to ~/.ssh/config and ssh's own defaults, where others must be told."""
+
+    id: str
+    name: str
+    sftp: bool
+    facts: Facts
+    webui: str | None = None
+    root: str | None = None
+    user: str | None = None
+    port: int | None = None
+    host_hint: str | None = None
+    auth: tuple[str, ...] = ()
+    ssh_defaults: bool = False
+    folders: Mapping[Kind, str] = field(default_factory=dict)
+    quirks: Quirks = Quirks()
+    refuses: tuple[Refusal, ...] = ()
+    reason: str | None = None
+    instead: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WebUI:
+    """A WebUI: the folder of each kind it has, below its root, with forward slashes."""
+
+    id: str
+    name: str
+    folders: Mapping[Kind, str]
+    extensions: frozenset[str]
+    facts: Facts
+    missing: Mapping[Kind, str] = field(default_factory=dict)
+    """Kinds without a folder, with the reason that a user is told."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One instance the user saved with `login`. Never holds a secret.
+
+    `root` is relative to the login folder, or absolute when it begins with a slash. `jump` is
+    `user@host:port`, as in OpenSSH's ProxyJump. `port` None leaves it to ~/.ssh/config, then 22.
+    """
+
+    name: str
+    provider: str
+    webui: str
+    host: str
+    root: str
+    port: int | None = None
+    user: str | None = None
+    identity_file: str | None = None
+    jump: str | None = None
