@@ -1,0 +1,175 @@
+"""What every member of this family owes to its callers: connections, files, and the secrets they may ask for.
+
+Faults are named: members raise only `uploader.errors`. A lost line is NetworkError and the connection is dead after
+it; a refusal is RemoteRefused or one of its kinds and the connection lives on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from uploader.secret import Secret
+
+Range = tuple[int, int]
+"""(offset, length), in bytes."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name in a folder. `size` in bytes, `mtime` in seconds since 1970, None if not told. `is_link`: only a
+    listing says so; it does not follow links, so the rest is then the link's own."""
+
+    name: str
+    size: int
+    mtime: int | None
+    is_folder: bool
+    is_link: bool = False
+
+
+class Writer(Protocol):
+    """A file on the server, open for writes that do not wait for one another.
+
+    The caller keeps `pending` within the window it wants: `send` itself does not wait for acknowledgements (the
+    line's own flow control apart). A write that the server refuses is raised by `reap`.
+    """
+
+    @property
+    def request_bytes(self) -> int:
+        """The largest piece one `send` takes."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes sent and not acknowledged yet."""
+
+    def send(self, offset: int, data: bytes | memoryview) -> None:
+        """Sends one write of at most `request_bytes`."""
+
+    def reap(self, *, wait: bool = True) -> list[Range]:
+        """Returns the writes that were acknowledged since; with `wait`, at least one if any is pending."""
+
+    def close(self) -> None:
+        """Closes the file on the server. Unacknowledged writes may or may not have arrived."""
+
+
+class Files(Protocol):
+    """The file operations of one connection. Paths are absolute, as the server names them."""
+
+    @property
+    def home(self) -> str:
+        """The folder that the login starts in."""
+
+    def resolve(self, path: str) -> str:
+        """Makes a path absolute; a relative one begins at `home`. Does not ask whether it exists."""
+
+    def stat(self, path: str) -> Entry | None:
+        """Returns what is there, links followed; None when nothing is."""
+
+    def list_folder(self, path: str) -> list[Entry]:
+        """Returns a folder's entries in any order. Raises RemoteMissing when there is no such folder."""
+
+    def make_folder(self, path: str) -> None:
+        """Makes one folder; its parent must exist. A folder that is there already is fine."""
+
+    def open_writer(self, path: str, *, fresh: bool) -> Writer:
+        """Opens for writing, made if missing; `fresh` empties it first."""
+
+    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        """Yields each range whole, in order, one `bytes` a range. A range past the end comes shorter."""
+
+    def rename(self, source: str, destination: str) -> None:
+        """Renames; raises RemoteExists rather than take a name that is there."""
+
+    def replace(self, source: str, destination: str) -> bool:
+        """Renames over what is there. Returns False when the server could not do that in one step."""
+
+    def remove(self, path: str) -> None:
+        """Removes a file; one that is not there is fine."""
+
+    def free_bytes(self, path: str) -> int | None:
+        """Returns what this account may still write to the disk of that folder; None when not told."""
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What one look at a server told. `host_key` is `SHA256:...`; `shell` whether commands run; `tools` the
+    hash tools found by it; `extensions` the SFTP extensions it announced; `request_bytes` its largest write."""
+
+    software: str
+    host_key: str
+    key_type: str
+    auth: str
+    home: str
+    shell: bool
+    tools: tuple[str, ...]
+    extensions: tuple[str, ...]
+    request_bytes: int
+
+
+class Connection(Protocol):
+    """One login on a server."""
+
+    @property
+    def files(self) -> Files: ...
+
+    @property
+    def facts(self) -> ServerFacts: ...
+
+    def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
+        """Returns the sha256 (hex) of each range, taken on the server; None when it has no means to.
+
+        A range that the file does not cover whole gives the hash of what there is of it."""
+
+    def interrupt(self) -> None:
+        """Ends it at once, from any thread; calls under way raise NetworkError."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+class Connector(Protocol):
+    """Opens connections to one target, as many as asked for."""
+
+    def connect(self) -> Connection:
+        """Raises NetworkError, HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused, NoSftp."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt of a server's keyboard-interactive dialogue (RFC 4256). `echo`: the answer may be shown."""
+
+    text: str
+    echo: bool
+
+
+class Secrets(Protocol):
+    """Where a connection finds what it must prove. Each answer is offered to the server once, never again."""
+
+    def password(self) -> Secret | None:
+        """A password known without asking anybody."""
+
+    def passphrase(self, key_file: str) -> Secret | None:
+        """The passphrase of an encrypted key file: known, or asked for; None when neither."""
+
+    def ask_password(self, account: str) -> Secret | None:
+        """Asks a person for the account's password; None when there is nobody to ask."""
+
+    def answer(self, title: str, instructions: str, questions: Sequence[Question]) -> list[Secret] | None:
+        """Answers a server's questions in order; None when there is nobody to ask."""
+
+
+@dataclass(frozen=True)
+class OfferedKey:
+    """A host key that nobody has vouched for. `address` is `host` or `[host]:port`."""
+
+    target: str
+    address: str
+    key_type: str
+    fingerprint: str
+
+
+class Trust(Protocol):
+    """Decides about a host key that is new. Changed keys never come here."""
+
+    def __call__(self, key: OfferedKey) -> bool: ...

@@ -1,0 +1,7 @@
+"""A server reached by SSH and SFTP: the only room where paramiko is spoken, beside the demo's own server."""
+
+from uploader.remote.sftp.config import Address
+from uploader.remote.sftp.connect import SftpConnection, SftpConnector, Surroundings
+from uploader.remote.sftp.hostkeys import KnownHosts
+
+__all__ = ["Address", "KnownHosts", "SftpConnection", "SftpConnector", "Surroundings"]

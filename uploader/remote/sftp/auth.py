@@ -1,0 +1,252 @@
+"""Proving who we are: each secret is offered once, in the README's order, through every stage a server asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import paramiko
+
+from uploader.errors import (
+    ConfigurationError,
+    CredentialsMissing,
+    CredentialsRefused,
+    NetworkError,
+    UploaderError,
+)
+from uploader.events import Observer, Said
+from uploader.remote.interface import Question, Secrets
+from uploader.remote.sftp.config import Address
+from uploader.remote.sftp.faults import mapped
+
+_DEFAULT_FILES = ("id_ed25519", "id_ecdsa", "id_rsa")
+_MOST_STAGES = 5
+_Attempt = Callable[[], Sequence[str] | None]
+
+
+class Login:
+    """One authentication on one transport. `run` returns a word for how it was done."""
+
+    def __init__(
+        self,
+        transport: paramiko.Transport,
+        address: Address,
+        secrets: Secrets,
+        observer: Observer,
+        ssh_folder: Path,
+    ) -> None:
+        self._transport = transport
+        self._address = address
+        self._secrets = secrets
+        self._observer = observer
+        self._ssh_folder = ssh_folder
+        self._where = f"{address.user}@{address.known_as}"
+        self._used: list[str] = []
+        self._refused: list[str] = []
+        self._asking: UploaderError | None = None
+        self._agent: paramiko.Agent | None = None
+
+    def run(self) -> str:
+        """Raises CredentialsMissing, CredentialsRefused, NetworkError."""
+        try:
+            with mapped(self._where):
+                return self._run()
+        finally:
+            if self._agent is not None:
+                self._agent.close()
+
+    def _run(self) -> str:
+        try:
+            allowed: Sequence[str] = self._transport.auth_none(self._address.user)
+        except paramiko.BadAuthenticationType as error:
+            allowed = error.allowed_types
+        for _ in range(_MOST_STAGES):
+            if self._transport.is_authenticated():
+                return " + ".join(self._used) or "none"
+            allowed = self._stage(allowed)
+        raise CredentialsRefused(f"{self._where} asks for more proofs than it should ever need")
+
+    def _stage(self, allowed: Sequence[str]) -> Sequence[str]:
+        """Takes one step; returns the methods that the server wants next, none when it is content."""
+        for method, attempt in self._attempts(allowed):
+            if not self._transport.is_active():
+                raise self._hung_up()
+            try:
+                rest: Sequence[str] | None = attempt()
+            except paramiko.BadAuthenticationType:
+                continue
+            except paramiko.AuthenticationException as error:
+                if self._asking is not None:
+                    raise self._asking from error
+                self._refused.append(method)
+                self._observer(Said(f"{self._where} refused {method}", "debug"))
+                if not self._transport.is_active():
+                    raise self._hung_up() from error
+                continue
+            if rest is None:
+                continue
+            self._used.append(method)
+            return rest
+        raise self._nothing_left(allowed)
+
+    def _attempts(self, allowed: Sequence[str]) -> Iterator[tuple[str, _Attempt]]:
+        password = self._secrets.password()
+        user, transport = self._address.user, self._transport
+        if "password" in allowed and password is not None:
+            known = password.reveal()
+            yield "the password", lambda: transport.auth_password(user, known, fallback=False)
+        elif "keyboard-interactive" in allowed and password is not None and "password" not in self._used:
+            yield "the server's questions", self._questions
+            allowed = [method for method in allowed if method != "keyboard-interactive"]
+        if "publickey" in allowed:
+            for name, key in self._keys():
+                yield name, partial(transport.auth_publickey, user, key)
+        if "keyboard-interactive" in allowed:
+            yield "the server's questions", self._questions
+        if "password" in allowed and password is None:
+            asked = self._secrets.ask_password(self._where)
+            if asked is not None:
+                typed = asked.reveal()
+                yield "the password", lambda: transport.auth_password(user, typed, fallback=False)
+
+    # keyboard-interactive -----------------------------------------------------------------------------
+
+    def _questions(self) -> Sequence[str] | None:
+        unanswered = False
+
+        def handler(title: str, instructions: str, fields: list[tuple[str, bool]]) -> list[str]:
+            nonlocal unanswered
+            questions = [Question(text, echo) for text, echo in fields]
+            try:
+                answers = self._secrets.answer(title, instructions, questions)
+            except UploaderError as error:  # raised in paramiko's thread: carried over to ours
+                self._asking, answers = error, None
+            if answers is None:
+                unanswered = True
+                return [""] * len(fields)
+            return [answer.reveal() for answer in answers]
+
+        try:
+            return self._transport.auth_interactive(self._address.user, handler)
+        except paramiko.AuthenticationException:
+            if unanswered and self._asking is None:
+                return None
+            raise
+
+    # keys ---------------------------------------------------------------------------------------------
+
+    def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
+        """Named files first; the agent's keys unless IdentitiesOnly; default files when none was named."""
+        named = self._address.identity_files
+        agent = self._agent_keys()
+        offered: set[bytes] = set()
+        for path in named:
+            for name, key in self._from_file(path, agent):
+                offered.add(key.asbytes())
+                yield name, key
+        if not self._address.identities_only:
+            for key in agent:
+                if key.asbytes() not in offered:
+                    yield f"the agent's key {key.fingerprint}", key
+        if not named:
+            for default in _DEFAULT_FILES:
+                if (path := self._ssh_folder / default).is_file():
+                    yield from self._from_file(path, agent, asking=not agent)
+
+    def _agent_keys(self) -> list[paramiko.AgentKey]:
+        try:
+            self._agent = self._agent or paramiko.Agent()
+            return list(self._agent.get_keys())
+        except paramiko.SSHException as error:
+            self._observer(Said(f"the ssh-agent does not answer: {error}", "debug"))
+            return []
+
+    def _from_file(
+        self, path: Path, agent: Sequence[paramiko.AgentKey], *, asking: bool = True
+    ) -> Iterator[tuple[str, paramiko.PKey]]:
+        if not path.is_file():
+            raise ConfigurationError(
+                f"the key file {path} is not there", remedy="Give the private key's own path to --identity-file."
+            )
+        blob = _public_half(path)
+        for key in agent:
+            if blob is not None and key.asbytes() == blob:
+                yield f"the agent's key for {path}", key
+                return
+        key_or_none = self._load(path, asking)
+        if key_or_none is None:
+            return
+        for certificate in (Path(f"{path}-cert.pub"), *self._address.certificates):
+            if certificate.is_file() and key_or_none.public_blob is None:
+                key_or_none.load_certificate(str(certificate))
+        yield f"the key {path}", key_or_none
+
+    def _load(self, path: Path, asking: bool) -> paramiko.PKey | None:
+        try:
+            return _read_key(path, None)
+        except paramiko.PasswordRequiredException:
+            if not asking:
+                return None
+        passphrase = self._secrets.passphrase(str(path))
+        if passphrase is None:
+            self._refused.append(f"the key {path}, which is locked by a passphrase nobody gave")
+            return None
+        try:
+            return _read_key(path, passphrase.reveal())
+        except paramiko.PasswordRequiredException:
+            raise CredentialsRefused(
+                f"the passphrase does not open the key {path}", remedy="Try again, or load the key into ssh-agent."
+            ) from None
+
+    # what to say --------------------------------------------------------------------------------------
+
+    def _hung_up(self) -> UploaderError:
+        if len(self._refused) < 2:
+            return NetworkError(f"{self._where} hung up while we signed in", remedy="Try again in a minute.")
+        return CredentialsRefused(
+            f"{self._where} hung up after {len(self._refused)} proofs (too many authentication failures)",
+            remedy="Name the one key it knows: `uploader login ... --identity-file FILE`, or IdentityFile with "
+            "`IdentitiesOnly yes` in ~/.ssh/config.",
+        )
+
+    def _nothing_left(self, allowed: Sequence[str]) -> UploaderError:
+        wants = ", ".join(allowed) or "nothing we know"
+        if self._refused:
+            return CredentialsRefused(
+                f"{self._where} refused {' and '.join(self._refused)}",
+                remedy="Check the user name and the password or key; `uploader login` again saves a new one. "
+                f"(The server takes: {wants}.)",
+            )
+        return CredentialsMissing(
+            f"{self._where} wants {wants}, and there is nothing to show it",
+            remedy="Give --password-stdin or $UPLOADER_PASSWORD, a key by --identity-file, or run on a terminal, "
+            "where it can be asked for.",
+        )
+
+
+def _read_key(path: Path, passphrase: str | None) -> paramiko.PKey:
+    """Loads a private key. Raises PasswordRequiredException when the passphrase is missing or wrong."""
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key_file(str(path), password=passphrase)
+        except paramiko.PasswordRequiredException:
+            raise
+        except (paramiko.SSHException, ValueError) as error:
+            last: Exception = error
+        except OSError as error:
+            raise ConfigurationError(f"the key file {path} cannot be read: {error.strerror}") from error
+    if passphrase is not None:
+        raise paramiko.PasswordRequiredException(str(last))
+    raise ConfigurationError(
+        f"{path} is not a private key that can be used: {last}",
+        remedy="Ed25519, ECDSA and RSA keys in OpenSSH or PEM form are read; PuTTY's .ppk must be exported first.",
+    )
+
+
+def _public_half(path: Path) -> bytes | None:
+    public = Path(f"{path}.pub")
+    try:
+        return paramiko.pkey.PublicBlob.from_string(public.read_text("utf-8")).key_blob
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,95 @@
+"""Where the faults of sockets, of paramiko and of SFTP's status codes become ours."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paramiko
+
+from uploader.errors import (
+    NetworkError,
+    NoPermission,
+    RemoteMissing,
+    RemoteRefused,
+    Unsupported,
+    UploaderError,
+)
+
+OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = range(
+    9
+)
+"""Status codes of SFTP version 3 (draft-ietf-secsh-filexfer-02, section 7)."""
+
+
+class EndOfFile(RemoteRefused):
+    """A file or a listing has no more to give. Never leaves this folder."""
+
+
+_AGAIN = "Check the line and run the same command again: what arrived is kept."
+
+
+@contextmanager
+def mapped(where: str) -> Iterator[None]:
+    """Turns foreign exceptions into ours. `where` names the server as its user knows it."""
+    try:
+        yield
+    except UploaderError:
+        raise
+    except socket.gaierror as error:
+        raise NetworkError(
+            f"the name of {where} is not known: {error.strerror}",
+            remedy="Check the host's spelling; rented machines get a new address when they are started again.",
+        ) from error
+    except TimeoutError as error:
+        raise NetworkError(f"{where} does not answer", remedy=_AGAIN) from error
+    except ConnectionRefusedError as error:
+        raise NetworkError(
+            f"{where} refuses the connection",
+            remedy="Is the instance running, and is this the SSH port it shows today?",
+        ) from error
+    except paramiko.ssh_exception.ProxyCommandFailure as error:
+        raise NetworkError(
+            f"the ProxyCommand to {where} failed: {error}", remedy="Try that command by itself; see ~/.ssh/config."
+        ) from error
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        raise RemoteRefused(
+            f"{where} speaks only ciphers or keys that are not safe any more: {error}",
+            remedy="Ask the provider for an image with a current OpenSSH.",
+        ) from error
+    except paramiko.ChannelException as error:
+        raise RemoteRefused(f"{where} refused to open a channel: {error.text}") from error
+    except (EOFError, OSError, paramiko.SSHException) as error:
+        raise NetworkError(f"the connection to {where} was lost{_tail(error)}", remedy=_AGAIN) from error
+
+
+def _tail(error: BaseException) -> str:
+    text = str(error).strip()
+    return f" ({text})" if text else ""
+
+
+def refusal(code: int, text: str, what: str) -> UploaderError:
+    """Names a status code that is not OK (draft-ietf-secsh-filexfer-02, section 7).
+
+    `what` says what was tried, such as `write to /x/y`."""
+    said = f": {text}" if text and text.lower() not in ("failure", "no such file", "permission denied") else ""
+    match code:
+        case 1:  # SSH_FX_EOF
+            return EndOfFile(f"cannot {what}: the server says end of file")
+        case 2:  # SSH_FX_NO_SUCH_FILE
+            return RemoteMissing(f"cannot {what}: there is no such file or folder on the server{said}")
+        case 3:  # SSH_FX_PERMISSION_DENIED
+            return NoPermission(
+                f"cannot {what}: the server does not permit it{said}",
+                remedy="Is the root right, and may this account write there?",
+            )
+        case 8:  # SSH_FX_OP_UNSUPPORTED
+            return Unsupported(f"cannot {what}: the server does not know that operation{said}")
+        case 6 | 7:  # SSH_FX_NO_CONNECTION, SSH_FX_CONNECTION_LOST
+            return NetworkError(f"cannot {what}: the server lost its connection{said}", remedy=_AGAIN)
+        case _:  # SSH_FX_FAILURE, SSH_FX_BAD_MESSAGE
+            return RemoteRefused(
+                f"cannot {what}: the server says only that it failed{said}",
+                remedy="A full disk or a quota often looks like this.",
+            )

@@ -1,0 +1,181 @@
+"""Commands on the server: constant programs in the argument list, everything that varies on their standard input.
+
+A file's name therefore never meets a shell's quoting rules, whatever shell the account has.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import paramiko
+
+from uploader.errors import NetworkError, RemoteRefused
+from uploader.remote.interface import Range
+from uploader.remote.sftp.faults import mapped
+
+_MARK = "uploader-shell"
+_PROBE = (
+    f"echo {_MARK}; for t in python3 openssl sha256sum shasum dd df; do "
+    'command -v "$t" >/dev/null 2>&1 && echo "$t"; done; exit 0'
+)
+_HASHERS = ("python3", "openssl", "sha256sum", "shasum")  # fastest first, where the CPU has SHA instructions
+_SILENCE_SECONDS = 30.0
+
+# Travels on standard input as one line (its repr). A dot every two seconds says that the hashing goes on.
+_PYTHON = (
+    "import sys,hashlib,time\n"
+    "i=sys.stdin.buffer\n"
+    "f=open(i.readline()[:-1],'rb')\n"
+    "t=time.monotonic()\n"
+    "for l in i:\n"
+    "    o,n=map(int,l.split()); f.seek(o); h=hashlib.sha256()\n"
+    "    while n>0:\n"
+    "        b=f.read(min(n,1<<20))\n"
+    "        if not b: break\n"
+    "        h.update(b); n-=len(b)\n"
+    "        if time.monotonic()-t>2: t=time.monotonic(); print('.',flush=True)\n"
+    "    print(h.hexdigest(),flush=True)\n"
+)
+_PYTHON_START = "import sys;exec(eval(sys.stdin.buffer.readline()))"
+_BLOCK = 1 << 20
+_RANGES = (
+    'IFS= read -r p; while read -r o n; do if [ "$n" = all ]; then cat "$p"; else '
+    'dd if="$p" bs=1048576 skip="$o" count="$n" 2>/dev/null; fi | {hasher} || exit 1; done'
+)
+_COMMANDS = {"openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum", "shasum": "shasum -a 256"}
+
+
+class Shell:
+    """Runs commands over new channels of one connection."""
+
+    def __init__(self, transport: paramiko.Transport, where: str, tools: tuple[str, ...]) -> None:
+        self._transport = transport
+        self._where = where
+        self.tools = tools
+
+    def hashes(self, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
+        """Hashes ranges of a file of `size` bytes with the fastest tool there; None when none of them does it."""
+        if "\n" in path:
+            return None
+        for tool in self.tools:
+            if tool in _HASHERS and (found := self._hashes_by(tool, path, size, ranges)) is not None:
+                return found
+        return None
+
+    def free_bytes(self, path: str) -> int | None:
+        """Asks df for the space that is left, in bytes."""
+        if "df" not in self.tools or "\n" in path:
+            return None
+        try:
+            out = self._run(["sh", "-c", 'IFS= read -r p; df -Pk "$p"'], _line(path))
+        except RemoteRefused:
+            return None
+        fields = out.splitlines()[-1].split() if out.strip() else []
+        return int(fields[3]) * 1024 if len(fields) >= 6 and fields[3].isdigit() else None
+
+    def _hashes_by(self, tool: str, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
+        if tool == "python3":
+            command = ["python3", "-I", "-c", _PYTHON_START]
+            lines = [f"{offset} {length}" for offset, length in ranges]
+            feed = f"{_PYTHON!r}\n".encode() + _line(path)
+        else:
+            if "dd" not in self.tools and list(ranges) != [(0, size)]:
+                return None
+            blocks = [_in_blocks(offset, length, size) for offset, length in ranges]
+            if None in blocks:
+                return None
+            command = ["sh", "-c", _RANGES.replace("{hasher}", _COMMANDS[tool])]
+            lines = [block for block in blocks if block is not None]
+            feed = _line(path)
+        # The shell's tools are silent while they read: allow for a slow disk, 10 MB a second.
+        patience = _SILENCE_SECONDS + (0 if tool == "python3" else sum(length for _, length in ranges) / 10e6)
+        try:
+            out = self._run(command, feed + ("\n".join(lines) + "\n").encode(), patience=patience)
+        except RemoteRefused:
+            return None
+        found = [word for line in out.splitlines() if len(word := line.split(" ")[0].strip("\\")) == 64]
+        return found if len(found) == len(ranges) else None
+
+    def _run(self, command: Sequence[str], feed: bytes, *, patience: float = _SILENCE_SECONDS) -> str:
+        return run(self._transport, self._where, command, feed, patience=patience)
+
+
+def probe(transport: paramiko.Transport, where: str, known: bool | None) -> Shell | None:
+    """Looks once whether commands run. `known` false: the provider is known to have none, so nothing is asked."""
+    if known is False:
+        return None
+    try:
+        out = run(transport, where, ["sh", "-c", _PROBE], b"", patience=10.0)
+    except RemoteRefused:
+        return None
+    except NetworkError:
+        if transport.is_active():  # an SFTP-only account may leave the question unanswered
+            return None
+        raise
+    lines = [line.strip() for line in out.splitlines()]
+    if _MARK not in lines:
+        return None
+    return Shell(transport, where, tuple(lines[lines.index(_MARK) + 1 :]))
+
+
+def run(
+    transport: paramiko.Transport,
+    where: str,
+    command: Sequence[str],
+    feed: bytes,
+    *,
+    patience: float,
+) -> str:
+    """Runs one command and returns what it wrote. `patience` is the longest silence, in seconds.
+
+    Raises RemoteRefused when it cannot be run or ends with another status than 0, NetworkError when the line is
+    lost or silent.
+    """
+    with mapped(where):
+        channel = transport.open_session(timeout=_SILENCE_SECONDS)
+        try:
+            channel.settimeout(patience)
+            try:
+                channel.exec_command(shlex.join(command))
+            except paramiko.SSHException as error:
+                if transport.is_active():
+                    raise RemoteRefused(f"{where} runs no commands") from error
+                raise
+            out = _converse(channel, feed)
+            # Some servers close without a status: the output then speaks for itself.
+            if not channel.status_event.wait(patience):
+                raise TimeoutError
+            status = channel.exit_status
+        finally:
+            channel.close()
+    if status not in (0, -1):
+        raise RemoteRefused(f"a command on {where} ended with status {status}")
+    return out.decode("utf-8", "replace")
+
+
+def _converse(channel: paramiko.Channel, feed: bytes) -> bytes:
+    channel.set_combine_stderr(False)
+    try:
+        channel.sendall(feed)
+        channel.shutdown_write()
+    except OSError:
+        if not channel.closed and not channel.eof_received:
+            raise  # a command that does not read its input may end first; then what it wrote counts
+    out = bytearray()
+    while len(out) < 8 * 1024 * 1024 and (got := channel.recv(65536)):
+        out += got
+    return bytes(out)
+
+
+def _line(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _in_blocks(offset: int, length: int, size: int) -> str | None:
+    """A range in dd's blocks; None when it does not fall on them. The whole file needs no dd."""
+    if (offset, length) == (0, size):
+        return "0 all"
+    if offset % _BLOCK or (length % _BLOCK and offset + length != size):
+        return None
+    return f"{offset // _BLOCK} {-(-length // _BLOCK)}"
