@@ -1,0 +1,84 @@
+"""A plan with its worker; cancellation; an outcome for every item."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from uploader.errors import Interrupted, UploaderError
+from uploader.events import Began, Ended, Observer
+from uploader.result import Failure, Outcome
+
+_GRACE_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it."""
+
+    item: str
+    outcome: Outcome
+    run: Callable[[], Outcome]
+
+
+class Runner:
+    """Carries out tasks one after another in a thread of its own, so that Ctrl-C is heard at any moment.
+
+    `interrupt` ends whatever a task waits for.
+    """
+
+    def __init__(self, observer: Observer, cancelled: threading.Event, interrupt: Callable[[], None]) -> None:
+        self._observer = observer
+        self._cancelled = cancelled
+        self._interrupt = interrupt
+        self._outcomes: list[Outcome] = []
+        self._fault: BaseException | None = None
+
+    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """Returns an outcome for each task. After Ctrl-C the ones not done are failed as `interrupted`."""
+        worker = threading.Thread(target=self._work, args=(tasks,), name="runner", daemon=True)
+        worker.start()
+        try:
+            while worker.is_alive():
+                worker.join(timeout=0.1)
+        except KeyboardInterrupt:
+            self._cancelled.set()
+            self._interrupt()
+            worker.join(timeout=_GRACE_SECONDS)
+        if self._fault is not None:
+            raise self._fault
+        done = list(self._outcomes)
+        return done + [_failed(task.outcome, _stopped(), 0.0) for task in tasks[len(done) :]]
+
+    def _work(self, tasks: Sequence[Task]) -> None:
+        try:
+            for task in tasks:
+                if self._cancelled.is_set():
+                    return
+                self._outcomes.append(self._one(task))
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
+            self._fault = error
+
+    def _one(self, task: Task) -> Outcome:
+        known = task.outcome
+        began = time.monotonic()
+        self._observer(Began(task.item, known.name or known.source, known.size))
+        try:
+            outcome = task.run()
+            outcome = replace(outcome, seconds=round(time.monotonic() - began, 3))
+            self._observer(Ended(task.item, outcome.status, str(outcome.evidence or "")))
+        except UploaderError as error:
+            fault = _stopped() if self._cancelled.is_set() else error
+            outcome = _failed(known, fault, round(time.monotonic() - began, 3))
+            self._observer(Ended(task.item, outcome.status, fault.message))
+        return outcome
+
+
+def _failed(known: Outcome, error: UploaderError, seconds: float) -> Outcome:
+    return replace(known, status="failed", error=Failure.of(error), seconds=seconds)
+
+
+def _stopped() -> Interrupted:
+    return Interrupted("stopped by you", remedy="Run the same command again: it goes on from what arrived.")

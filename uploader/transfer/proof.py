@@ -1,0 +1,149 @@
+"""How we know that the bytes arrived: hashes taken on the server, else bytes read back, else structure, else size."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from uploader.errors import RemoteRefused
+from uploader.remote.interface import Connection, Range
+from uploader.result import Evidence
+from uploader.streams import Pacer
+from uploader.transfer.feed import PIECE_BYTES
+
+T = TypeVar("T")
+Verify = Literal["auto", "full", "samples"]
+
+READ_BACK_BYTES = 128 * 1024 * 1024
+"""Up to this size all of a file is read back where no hash can be had."""
+
+_SAMPLES = 8
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the server's file turned out to be. `bad`: pieces that differ; empty when it is the right one.
+
+    `sha256` is of the whole, when it was learnt from the server.
+    """
+
+    evidence: Evidence
+    sha256: str | None = None
+    bad: frozenset[int] = frozenset()
+
+
+class Using(Protocol):
+    """Runs a call with a connection, again when the line fails."""
+
+    def __call__(self, call: Callable[[Connection], T], /) -> T: ...
+
+
+class Prover:
+    """Looks at one file on the server, of `size` bytes. `seen` is told of bytes compared."""
+
+    def __init__(
+        self,
+        using: Using,
+        size: int,
+        *,
+        pacer: Pacer,
+        seen: Callable[[int], None],
+    ) -> None:
+        self._using = using
+        self._size = size
+        self._pacer = pacer
+        self._seen = seen
+
+    def prove(self, path: str, pieces: Mapping[int, str], sha256: str | None, mode: Verify, structure: bool) -> Proof:
+        """Compares the file at `path` with the digests of all its pieces, and with `sha256` when it is known.
+
+        `structure`: whether the source's own header covers exactly its bytes.
+        """
+        there = self._using(lambda connection: connection.files.stat(path))
+        if there is None or there.size != self._size:
+            return Proof(Evidence.SIZE, bad=frozenset(pieces) - self.good(path, pieces) or frozenset(pieces))
+        if mode != "samples" and (proof := self._by_hash(path, pieces, sha256)) is not None:
+            return proof
+        whole = mode == "full" or (mode == "auto" and self._size <= READ_BACK_BYTES)
+        try:
+            return self._by_reading(path, pieces if whole else self._samples(pieces), whole=whole)
+        except RemoteRefused:  # an account that may write and not read
+            return Proof(Evidence.STRUCTURE if structure else Evidence.SIZE)
+
+    def good(self, path: str, claimed: Mapping[int, str]) -> set[int]:
+        """Which of the claimed pieces are on the server as claimed."""
+        there = self._using(lambda connection: connection.files.stat(path)) if claimed else None
+        if there is None:
+            return set()
+        within = {index: digest for index, digest in claimed.items() if self._end(index) <= there.size}
+        return self._good(path, within)
+
+    def _by_hash(self, path: str, pieces: Mapping[int, str], sha256: str | None) -> Proof | None:
+        found = self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
+        if found is None:
+            return None
+        right = found[0] == sha256 if sha256 is not None else len(self._good(path, pieces)) == len(pieces)
+        if right:
+            return Proof(Evidence.REMOTE_HASH, found[0])
+        # The pieces tell what to send again. When all of them are right, the file as a whole is still wrong.
+        bad = frozenset(pieces) - self._good(path, pieces)
+        return Proof(Evidence.REMOTE_HASH, found[0], bad or frozenset(pieces))
+
+    def _by_reading(self, path: str, pieces: Mapping[int, str], *, whole: bool) -> Proof:
+        digest = hashlib.sha256()
+        good = self._read_back(path, pieces, digest.update if whole else None)
+        bad = frozenset(pieces) - good
+        if not whole:
+            return Proof(Evidence.SAMPLES, bad=bad)
+        return Proof(Evidence.READ_BACK, digest.hexdigest(), bad)
+
+    def _good(self, path: str, pieces: Mapping[int, str]) -> set[int]:
+        """Compares pieces by hashes taken on the server, or by reading them back."""
+        good: set[int] = set()
+        todo = sorted(pieces)
+        for at in range(0, len(todo), _BATCH):
+            batch = todo[at : at + _BATCH]
+            ranges = [self._range(index) for index in batch]
+            found = self._using(lambda connection, ranges=ranges: connection.hashes(path, ranges))  # type: ignore[misc]
+            if found is None:
+                left = {index: pieces[index] for index in todo[at:]}
+                return good | self._read_back(path, left, None)
+            good |= {index for index, digest in zip(batch, found, strict=True) if digest == pieces[index]}
+            self._seen(sum(length for _, length in ranges))
+        return good
+
+    def _read_back(self, path: str, pieces: Mapping[int, str], update: Callable[[bytes], None] | None) -> set[int]:
+        good: set[int] = set()
+        todo = deque(sorted(pieces))
+
+        def read(connection: Connection) -> None:
+            # `todo` shrinks as pieces come, so that an attempt after a lost line begins where the last one ended.
+            for data in connection.files.read(path, [self._range(index) for index in todo]):
+                self._pacer.pass_through(len(data))
+                index = todo.popleft()
+                if hashlib.sha256(data).hexdigest() == pieces[index]:
+                    good.add(index)
+                if update is not None:
+                    update(data)
+                self._seen(len(data))
+
+        self._using(read)
+        return good
+
+    def _samples(self, pieces: Mapping[int, str]) -> dict[int, str]:
+        """The first, the last and some between, at random: nobody can know which are looked at."""
+        last = max(pieces)
+        between = [index for index in pieces if index not in (0, last)]
+        chosen = {0, last, *random.SystemRandom().sample(between, min(_SAMPLES, len(between)))}
+        return {index: pieces[index] for index in sorted(chosen)}
+
+    def _end(self, index: int) -> int:
+        return min(self._size, (index + 1) * PIECE_BYTES)
+
+    def _range(self, index: int) -> Range:
+        return index * PIECE_BYTES, self._end(index) - index * PIECE_BYTES

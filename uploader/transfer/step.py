@@ -1,0 +1,314 @@
+"""One file, done safely: looked for, sent to its part file, proven, and only then given its name."""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from uploader.artifact import Artifact, LocalFile
+from uploader.errors import Exists, RemoteExists, UploaderError, WrongBytes
+from uploader.events import Observer, Phase, Progress, Said
+from uploader.journal import Journal, Journals
+from uploader.placement import part_name
+from uploader.remote.interface import Connection
+from uploader.remote.pool import Pool
+from uploader.result import Evidence
+from uploader.sources.interface import Stream
+from uploader.streams import Pacer
+from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, Retrying, drain, read_pieces, steady
+from uploader.transfer.lanes import Lanes
+from uploader.transfer.proof import Proof, Prover, Verify
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a step works with. `up` and `down` hold the payload of each direction to the user's limit."""
+
+    pool: Pool
+    journals: Journals
+    observer: Observer
+    retrying: Retrying
+    cancelled: threading.Event
+    up: Pacer
+    down: Pacer
+    connections: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
+    whether the artifact's own header covers exactly its bytes; `key` names target and path for the journal."""
+
+    item: str
+    artifact: Artifact
+    open_stream: Callable[[], Stream]
+    path: str
+    target: str
+    size: int
+    replace: bool = False
+    structure: bool = False
+    verify: Verify = "auto"
+
+    @property
+    def part(self) -> str:
+        folder, name = posixpath.split(self.path)
+        return posixpath.join(folder, part_name(name, self.artifact.identity))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a step ended well. `kept`: it was there already. Bytes as in Outcome."""
+
+    kept: bool
+    evidence: Evidence
+    sha256: str | None
+    bytes_sent: int = 0
+    resumed_from: int = 0
+
+
+class Step:
+    """Carries out one job."""
+
+    def __init__(self, job: Job, means: Means) -> None:
+        self._job = job
+        self._means = means
+        self._artifact = job.artifact
+        self._moved = 0
+        self._sent = 0
+
+    def run(self) -> Result:
+        """Returns when the final name stands for proven bytes. Raises the errors of the families it works with."""
+        stream = self._job.open_stream()
+        try:
+            if self._artifact.digest is not None and isinstance(self._artifact.origin, LocalFile):
+                self._phase("hashing")
+                self._refuse_wrong_source(self._read_all(stream).sha256)
+            there = self._using(lambda connection: connection.files.stat(self._job.path))
+            if there is not None:
+                if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
+                    return kept
+                if there.is_folder or not self._job.replace:
+                    raise _taken(self._job.path)
+            with self._means.journals.claim(self._job.target, self._job.path) as journal:
+                try:
+                    return self._send(stream, journal)
+                except WrongBytes:  # what the part holds is known to be no file at all
+                    self._discard(journal)
+                    raise
+        finally:
+            stream.close()
+
+    # what is there ------------------------------------------------------------------------------------
+
+    def _compare(self, stream: Stream) -> Result | None:
+        """Proves that the final name stands for these bytes already; None when it does not."""
+        self._phase("comparing")
+        published = self._artifact.digest
+        if published is not None:
+            found = self._using(lambda connection: connection.hashes(self._job.path, [(0, self._job.size)]))
+            if found is not None:
+                return Result(True, Evidence.REMOTE_HASH, found[0]) if found[0] == published.hex else None
+        reading = self._read_all(stream)
+        self._refuse_wrong_source(reading.sha256)
+        prover = self._prover("comparing")
+        proof = prover.prove(self._job.path, reading.pieces, reading.sha256, self._job.verify, self._job.structure)
+        # Equal size or structure alone does not make two files one.
+        if proof.bad or proof.evidence in (Evidence.SIZE, Evidence.STRUCTURE):
+            return None
+        return Result(True, proof.evidence, reading.sha256)
+
+    def _read_all(self, stream: Stream) -> Reading:
+        reading = Reading({})
+        pieces = read_pieces(self._chunks(stream, 0), self._job.size, 0, reading)
+        drain(pieces, self._means.cancelled, self._progress)
+        stream.check()
+        return reading
+
+    # sending ------------------------------------------------------------------------------------------
+
+    def _send(self, stream: Stream, journal: Journal) -> Result:
+        job = self._job
+        reading = Reading({})
+        trusted = self._trusted(journal)
+        resumed = self._bytes_of(trusted)
+        for _ in range(2):  # once more for what arrived wrong; a server that errs twice is not to be trusted
+            self._send_missing(stream, journal, trusted, reading)
+            stream.check()
+            proof = self._prove(reading, trusted)
+            if not proof.bad:
+                break
+            self._say(f"{len(proof.bad)} piece(s) of {job.part} arrived wrong and are sent again")
+            trusted = {index: digest for index, digest in trusted.items() if index not in proof.bad}
+            trusted |= {index: digest for index, digest in reading.pieces.items() if index not in proof.bad}
+            for index in proof.bad:
+                journal.forget(index)
+        else:
+            raise WrongBytes(
+                f"the server keeps other bytes than it was sent, twice: {job.path}",
+                remedy="Its disk or its SFTP server is faulty. The wrong part was removed.",
+            )
+        sha256 = reading.sha256 or proof.sha256
+        self._place()
+        journal.remove()
+        return Result(False, proof.evidence, sha256, self._sent, resumed)
+
+    def _trusted(self, journal: Journal) -> dict[int, str]:
+        """What an earlier run left, proven; an empty part file when nothing is."""
+        job = self._job
+        claimed = journal.load(self._artifact.identity, job.size, PIECE_BYTES)
+        if claimed:
+            self._phase("checking")
+            good = self._prover("checking").good(job.part, claimed)
+            trusted = {index: claimed[index] for index in good}
+            for index in claimed.keys() - good:
+                journal.forget(index)
+            if trusted:
+                return trusted
+        journal.begin(self._artifact.identity, job.size, PIECE_BYTES, job.part)
+        self._using(self._empty_part)
+        return {}
+
+    def _empty_part(self, connection: Connection) -> None:
+        connection.files.open_writer(self._job.part, fresh=True).close()
+
+    def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
+        job, means = self._job, self._means
+        # A local file is read whole, for its hash; a remote one from the first byte that the server does not have.
+        first = 0 if isinstance(self._artifact.origin, LocalFile) else _contiguous(trusted)
+        if first and first * PIECE_BYTES >= job.size:
+            reading.pieces.update(trusted)
+            return
+        kept = self._bytes_of(trusted)
+        self._phase("sending")
+        self._progress(kept, kept)
+
+        def acknowledged(piece: Piece) -> None:
+            journal.acknowledge(piece.index, piece.digest)
+
+        pieces = read_pieces(self._chunks(stream, first * PIECE_BYTES), job.size, first, reading)
+        with Feed(pieces, lambda index, digest: trusted.get(index) == digest) as feed:
+            lanes = Lanes(
+                means.pool,
+                job.part,
+                feed,
+                pacer=means.up,
+                retrying=means.retrying,
+                acknowledged=acknowledged,
+                moved=lambda count: self._progress(kept + count, kept),
+            )
+            try:
+                lanes.run(means.connections)
+            finally:
+                self._sent += lanes.sent
+                journal.flush()
+        for index in range(first):
+            reading.pieces[index] = trusted[index]
+
+    def _prove(self, reading: Reading, trusted: dict[int, str]) -> Proof:
+        """Compares the part with what was read, and what was read with what was promised."""
+        if reading.sha256 is not None:
+            self._refuse_wrong_source(reading.sha256)
+        self._phase("verifying")
+        mode = self._job.verify
+        if reading.sha256 is None and self._artifact.digest is not None and mode != "full":
+            mode = "full"  # the promise is about the whole, and only the server has all of it in one place
+        pieces = {**trusted, **reading.pieces}
+        proof = self._prover("verifying").prove(self._job.part, pieces, reading.sha256, mode, self._job.structure)
+        if reading.sha256 is None and not proof.bad:
+            self._refuse_wrong_source(proof.sha256)
+        return proof
+
+    def _place(self) -> None:
+        """Gives the part its final name, in one step that cannot take another file's place unasked."""
+        job = self._job
+        tried = False
+
+        def rename(connection: Connection) -> bool:
+            nonlocal tried
+            files = connection.files
+            if tried and files.stat(job.part) is None and (there := files.stat(job.path)) is not None:
+                return there.size == job.size  # done before the line was lost; only the answer was missing
+            tried = True
+            if job.replace:
+                return files.replace(job.part, job.path)
+            files.rename(job.part, job.path)
+            return True
+
+        try:
+            if not self._using(rename):
+                self._say(f"the server cannot replace in one step: the old {job.path} was removed first")
+        except RemoteExists as error:
+            raise _taken(job.path) from error
+
+    # faults -------------------------------------------------------------------------------------------
+
+    def _refuse_wrong_source(self, sha256: str | None) -> None:
+        expected = self._artifact.digest
+        if expected is None or sha256 is None or sha256 == expected.hex:
+            return
+        raise WrongBytes(
+            f"{self._artifact.name} is not the file that was promised:\n  promised {expected}\n  found    {sha256}",
+            remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
+        )
+
+    def _discard(self, journal: Journal) -> None:
+        with suppress(UploaderError):  # the fault that led here is the one to tell
+            self._using(lambda connection: connection.files.remove(self._job.part))
+            journal.remove()
+
+    # small things -------------------------------------------------------------------------------------
+
+    def _using(self, call: Callable[[Connection], T], /) -> T:
+        def attempt() -> T:
+            with self._means.pool.lease() as connection:
+                return call(connection)
+
+        return self._means.retrying(attempt, lambda: self._moved)
+
+    def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
+        return steady(stream, offset, self._means.retrying)
+
+    def _prover(self, phase: str) -> Prover:
+        seen = 0
+
+        def count(size: int) -> None:
+            nonlocal seen
+            seen += size
+            self._means.observer(Progress(self._job.item, min(seen, self._job.size)))
+
+        self._phase(phase)
+        return Prover(self._using, self._job.size, pacer=self._means.down, seen=count)
+
+    def _bytes_of(self, pieces: dict[int, str]) -> int:
+        return sum(min(PIECE_BYTES, self._job.size - index * PIECE_BYTES) for index in pieces)
+
+    def _progress(self, done: int, resumed: int = 0) -> None:
+        self._moved = max(self._moved, done)
+        self._means.observer(Progress(self._job.item, done, resumed))
+
+    def _phase(self, name: str) -> None:
+        self._means.observer(Phase(self._job.item, name))
+
+    def _say(self, text: str) -> None:
+        self._means.observer(Said(text, "note"))
+
+
+def _contiguous(pieces: dict[int, str]) -> int:
+    """How many pieces from the beginning are there without a gap."""
+    count = 0
+    while count in pieces:
+        count += 1
+    return count
+
+
+def _taken(path: str) -> Exists:
+    return Exists(
+        f"{path} exists already, with other bytes",
+        remedy="Give the new one another name with --name, or put it in the old one's place with --replace.",
+    )
