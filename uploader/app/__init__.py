@@ -1,0 +1,59 @@
+"""The verbs: compose the rooms below; neither click nor print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from uploader.app.entering import login, logout
+from uploader.app.pushing import push
+from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
+from uploader.app.setting import Setting
+from uploader.catalog import Catalog
+from uploader.credentials import Asker
+from uploader.events import Observer, silence
+from uploader.profile import Target
+from uploader.result import Report
+from uploader.targets import state_folder
+
+__all__ = ["App", "DryRun", "LoginRequest", "LoginResult", "PushRequest"]
+
+
+class App:
+    """Everything `uploader` does, for whoever wants it done: the command line, the demo, a test.
+
+    `environ` is the process's environment; `asker` a person, or None; `state` the folder for all state, by default
+    the one that `environ` and the platform name; `ssh_folder` is ~/.ssh unless given.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        asker: Asker | None,
+        observer: Observer = silence,
+        state: Path | None = None,
+        ssh_folder: Path | None = None,
+    ) -> None:
+        self._setting = Setting(
+            environ=environ,
+            asker=asker,
+            observer=observer,
+            state=state or state_folder(environ),
+            ssh_folder=ssh_folder,
+        )
+
+    def push(self, request: PushRequest) -> Report | DryRun:
+        return push(request, self._setting)
+
+    def login(self, request: LoginRequest) -> LoginResult:
+        return login(request, self._setting)
+
+    def logout(self, name: str) -> list[str]:
+        return logout(name, self._setting)
+
+    def targets(self) -> list[Target]:
+        return self._setting.targets.all()
+
+    def catalog(self) -> Catalog:
+        return self._setting.catalog

@@ -1,0 +1,185 @@
+"""The verbs login and logout: a target is looked at, shown, and only then saved; its secrets go to the keyring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from uploader.app.requests import LoginRequest, LoginResult
+from uploader.app.setting import KeyRule, Setting
+from uploader.credentials import Asker, TargetSecrets, passphrase_account, password_account
+from uploader.errors import (
+    KeyringUnavailable,
+    NoSuchRoot,
+    RouteUnavailable,
+    UploaderError,
+    UsageError,
+)
+from uploader.placement import root_fault
+from uploader.profile import Provider, Target
+from uploader.remote.interface import ServerFacts
+from uploader.secret import Secret
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a look at the server told."""
+
+    facts: ServerFacts
+    root: str
+    free: int | None
+    secrets: TargetSecrets
+
+
+def login(request: LoginRequest, setting: Setting) -> LoginResult:
+    """Saves a target. Raises UsageError for what is missing, RouteUnavailable for a provider without SFTP, and
+    what a connection raises; nothing is saved then."""
+    provider = setting.catalog.provider(request.provider)
+    if not provider.sftp:
+        raise RouteUnavailable(f"{provider.name} cannot be reached by SFTP: {provider.reason}", remedy=provider.instead)
+    saved = {target.name: target for target in setting.targets.all()}
+    name = request.name or provider.id
+    before = saved.get(name)
+    if before is not None and before.provider != provider.id:
+        raise UsageError(
+            f"the target {name} is saved for {before.provider}",
+            remedy=f"Choose another --name, or `uploader logout {name}` first.",
+        )
+    target = _target(request, provider, name, before, setting)
+    found = _look(target, request, setting) if request.check else None
+    setting.targets.save(target)
+    if found is not None:
+        setting.known_hosts.keep(target.name)
+    kept, fault = _keep_secrets(target, request, found, setting)
+    return LoginResult(
+        target,
+        updated=before is not None,
+        facts=found.facts if found else None,
+        root=found.root if found else None,
+        free=found.free if found else None,
+        secrets=kept,
+        keyring_fault=fault,
+    )
+
+
+def logout(name: str, setting: Setting) -> list[str]:
+    """Forgets a target, its secrets and its host key. Says in sentences what was removed."""
+    setting.targets.get(name)
+    said = []
+    try:
+        for account, what in ((password_account(name), "password"), (passphrase_account(name), "passphrase")):
+            if setting.vault.delete(account):
+                said.append(f"The {what} of {name} was removed from the keyring.")
+    except KeyringUnavailable as error:
+        said.append(f"The keyring could not be asked ({error.message}); a password may still be in it.")
+    setting.known_hosts.forget(name)
+    setting.targets.remove(name)
+    return [*said, f"{name} was removed. Nothing on the server was touched."]
+
+
+# the target's facts -----------------------------------------------------------------------------------
+
+
+def _target(request: LoginRequest, provider: Provider, name: str, before: Target | None, setting: Setting) -> Target:
+    """Takes each fact from the flags, the saved target, the profile, or a person, in that order."""
+    facts = _Facts(setting.asker)
+    old = before or Target(name, provider.id, "", "", "")
+    webuis = ", ".join(setting.catalog.webuis)
+    ssh = provider.ssh_defaults
+    host = facts.text(request.host, old.host, None, _host_question(provider))
+    port = facts.port(request.port or old.port, provider.port, "Port (Enter: as in ssh)" if ssh else "Port")
+    user = facts.text(request.user, old.user, provider.user, "User name (Enter: as in ssh)" if ssh else "User name")
+    root = facts.text(request.root, old.root, provider.root, "Root: the WebUI's folder, the one that holds models/")
+    webui = facts.text(request.webui, old.webui, provider.webui, f"WebUI, one of {webuis}")
+    required = {"--host": host, "--root": root, "--webui": webui}
+    facts.refuse_missing(name, required if ssh else {**required, "--port": port, "--user": user})
+    setting.catalog.webui(webui)
+    if (fault := root_fault(root)) is not None:
+        raise UsageError(f"the root {root!r} cannot be used: {fault}", remedy="Give it by --root.")
+    identity_file, jump = request.identity_file or old.identity_file, request.jump or old.jump
+    return Target(name, provider.id, webui, host, root, port, user or None, identity_file, jump)
+
+
+class _Facts:
+    """Asks for what no flag gave, if there is somebody; remembers what is missing otherwise."""
+
+    def __init__(self, asker: Asker | None) -> None:
+        self._asker = asker
+
+    def text(self, given: str | None, before: str | None, default: str | None, question: str) -> str:
+        known = given or before
+        if known:
+            return known
+        if self._asker is None:
+            return default or ""
+        asked = f"{question} [{default}]" if default else question
+        return self._asker.ask(asked).strip() or default or ""
+
+    def port(self, known: int | None, default: int | None, question: str) -> int | None:
+        text = self.text(str(known or ""), None, str(default or ""), question)
+        if not text:
+            return None
+        if not text.isdigit() or not 0 < int(text) < 65536:
+            raise UsageError(f"{text!r} is not a port", remedy="Give a number from 1 to 65535 by --port.")
+        return int(text)
+
+    def refuse_missing(self, name: str, required: Mapping[str, object]) -> None:
+        missing = [flag for flag, value in required.items() if not value]
+        if missing:
+            raise UsageError(
+                f"{name} cannot be saved without {', '.join(missing)}",
+                remedy="Give these flags, or run on a terminal, where they are asked for.",
+            )
+
+
+def _host_question(provider: Provider) -> str:
+    return f"Host ({provider.host_hint})" if provider.host_hint else "Host, as the provider's page shows it"
+
+
+# a look at the server ---------------------------------------------------------------------------------
+
+
+def _look(target: Target, request: LoginRequest, setting: Setting) -> _Found:
+    """Connects once: what is saved is known to work."""
+    rule = KeyRule(expected=request.host_key, accept_new=request.accept_new_host_key, remember=False)
+    connector, secrets = setting.connector(target, rule, request.password)
+    connection = connector.connect()
+    try:
+        root = connection.files.resolve(target.root)
+        there = connection.files.stat(root)
+        if there is None or not there.is_folder:
+            inside = ", ".join(sorted(entry.name for entry in connection.files.list_folder(connection.files.home))[:12])
+            raise NoSuchRoot(
+                f"the root {target.root} is not there: {root} does not exist",
+                remedy=f"The login starts in {connection.files.home}, which holds: {inside or 'nothing'}. Give the "
+                "WebUI's folder by --root, or save it unseen with --no-check.",
+            )
+        return _Found(connection.facts, root, connection.files.free_bytes(root), secrets)
+    finally:
+        connection.close()
+
+
+# secrets ----------------------------------------------------------------------------------------------
+
+
+def _keep_secrets(
+    target: Target, request: LoginRequest, found: _Found | None, setting: Setting
+) -> tuple[tuple[str, ...], UploaderError | None]:
+    """Puts into the keyring what a person typed or gave by --password-stdin; the environment's stays there."""
+    password: Secret | None = request.password
+    passphrase: Secret | None = None
+    if found is not None:
+        typed = found.secrets.password_origin in ("stdin", "prompt")
+        password = found.secrets.used_password if typed else None
+        passphrase = found.secrets.used_passphrase if setting.asker is not None else None
+    kept: list[str] = []
+    try:
+        if password is not None:
+            setting.vault.set(password_account(target.name), password)
+            kept.append("password")
+        if passphrase is not None:
+            setting.vault.set(passphrase_account(target.name), passphrase)
+            kept.append("passphrase")
+    except KeyringUnavailable as error:
+        return tuple(kept), error
+    return tuple(kept), None

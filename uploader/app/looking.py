@@ -1,0 +1,99 @@
+"""Looks once at what a server holds of the things that a plan is about."""
+
+from __future__ import annotations
+
+import posixpath
+from contextlib import suppress
+
+from uploader.errors import Busy, RemoteMissing
+from uploader.journal import Journals
+from uploader.placement import part_name
+from uploader.plan import Item, Listing
+from uploader.remote.interface import Connection, Entry
+from uploader.transfer.feed import PIECE_BYTES
+
+_FEW = 2
+
+
+class Look:
+    """The server's folders as far as they matter, each asked for once."""
+
+    def __init__(self, connection: Connection, root: str, journals: Journals, target: str) -> None:
+        self._files = connection.files
+        self._root = connection.files.resolve(root)
+        self._journals = journals
+        self._target = target
+        self._folders: dict[str, bool] = {}
+        self._lists: dict[str, dict[str, Entry]] = {}
+
+    def at(self, items: list[Item]) -> list[Listing]:
+        """Returns what is there for each item."""
+        folders = [posixpath.join(self._root, item.folder) for item in items]
+        for folder in set(folders):
+            # One listing is one answer for all; for a file or two, asking for each is cheaper.
+            if folders.count(folder) > _FEW and self._is_folder(folder):
+                self._lists[folder] = {entry.name: entry for entry in self._files.list_folder(folder)}
+        return [self._one(item) for item in items]
+
+    def free_bytes(self) -> int | None:
+        """The space left on the disk of the root, or of what is there of the way to it."""
+        path = self._root
+        while not self._is_folder(path) and path != "/":
+            path = posixpath.dirname(path)
+        return self._files.free_bytes(path)
+
+    def _one(self, item: Item) -> Listing:
+        missing = self._missing(item.folder)
+        if missing:
+            return Listing(missing=missing)
+        folder = posixpath.join(self._root, item.folder)
+        final = self._entry(folder, item.name)
+        part = self._entry(folder, part_name(item.name, item.artifact.identity))
+        return Listing(
+            final=final.size if final else None,
+            final_is_folder=final.is_folder if final else False,
+            part=part.size if part else None,
+            claimed=self._claimed(item) if part else 0,
+        )
+
+    def _missing(self, folder: str) -> tuple[str, ...]:
+        """The folders that are not there, outermost first; the root as ``""``."""
+        names = [""]
+        for name in folder.split("/"):
+            names.append(posixpath.join(names[-1], name))
+        return tuple(name for name in names if not self._is_folder(posixpath.join(self._root, name).rstrip("/") or "/"))
+
+    def _is_folder(self, path: str) -> bool:
+        if path not in self._folders:
+            entry = self._files.stat(path)
+            self._folders[path] = entry is not None and entry.is_folder
+        return self._folders[path]
+
+    def _entry(self, folder: str, name: str) -> Entry | None:
+        listed = self._lists.get(folder)
+        if listed is not None:
+            entry = listed.get(name)
+            if entry is None or not entry.is_link:
+                return entry
+        return self._files.stat(posixpath.join(folder, name))
+
+    def _claimed(self, item: Item) -> int:
+        size = item.artifact.size
+        if size is None:
+            return 0
+        with suppress(Busy), self._journals.claim(self._target, self._files.resolve(item.path)) as journal:
+            pieces = journal.load(item.artifact.identity, size, PIECE_BYTES)
+            return sum(min(PIECE_BYTES, size - index * PIECE_BYTES) for index in pieces)
+        return 0
+
+
+def make_folders(connection: Connection, path: str) -> None:
+    """Makes a folder and whatever is missing above it. Raises RemoteRefused."""
+    files = connection.files
+    missing: list[str] = []
+    while path != "/" and files.stat(path) is None:
+        missing.append(path)
+        path = posixpath.dirname(path)
+    for folder in reversed(missing):
+        with suppress(RemoteMissing):
+            files.make_folder(folder)

@@ -1,0 +1,208 @@
+"""The verb push: everything decided before anything moves, then one outcome for each item."""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from uploader.app.looking import Look, make_folders
+from uploader.app.requests import DryRun, PushRequest
+from uploader.app.resolving import Place, Resolving, read_identity
+from uploader.app.setting import Setting
+from uploader.artifact import LocalFile
+from uploader.errors import RouteUnavailable, UploaderError, UsageError
+from uploader.events import Said
+from uploader.http import Http
+from uploader.identify import refuse
+from uploader.placement import root_fault
+from uploader.plan import Item, PlannedStep, Route, Wishes, plan
+from uploader.profile import Target
+from uploader.remote.interface import Connection, Connector
+from uploader.remote.pool import Pool
+from uploader.result import Failure, Outcome, Report
+from uploader.retry import retrying
+from uploader.runner import Runner, Task
+from uploader.sources import open_stream
+from uploader.streams import Pacer
+from uploader.transfer import Fetch, Job, Means, Step
+
+T = TypeVar("T")
+
+
+def push(request: PushRequest, setting: Setting) -> Report | DryRun:
+    """Puts models into a target's folders. Raises what stops all of it: a target or profile that is not there, a
+    server that cannot be reached or refuses who we are. What is wrong with single references is in the report."""
+    target = setting.choose_target(request.to)
+    place = _place(setting, target)
+    with Http(allow_http=request.allow_http) as http:
+        resolving = Resolving(request, place, http)
+        items = resolving.run()
+        if resolving.faults:
+            return Report(
+                tuple(
+                    Outcome(target.name, fault.source, "failed", error=Failure.of(fault.error))
+                    for fault in resolving.faults
+                )
+            )
+        connector, _ = setting.connector(target)
+        return _Push(request, setting, target, connector, http).run(items)
+
+
+def _place(setting: Setting, target: Target) -> Place:
+    provider, webui = setting.profiles_of(target)
+    if not provider.sftp:
+        raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
+    if (fault := root_fault(target.root)) is not None:
+        raise UsageError(f"the root {target.root!r} of {target.name} cannot be used: {fault}")
+    return Place(target, webui, dict(setting.catalog.folders(provider, webui)))
+
+
+class _Push:
+    """One push to one target, from the connection on."""
+
+    def __init__(
+        self, request: PushRequest, setting: Setting, target: Target, connector: Connector, http: Http
+    ) -> None:
+        self._request = request
+        self._setting = setting
+        self._target = target
+        self._http = http
+        self._pool = Pool(connector)
+        self._cancelled = threading.Event()
+        self._made: set[str] = set()
+        provider = setting.catalog.provider(target.provider)
+        self._means = Means(
+            self._pool,
+            setting.journals,
+            setting.observer,
+            self._retrying,
+            self._cancelled,
+            up=Pacer(request.limit, self._cancelled),
+            down=Pacer(request.limit, self._cancelled),
+            connections=min(request.connections, provider.quirks.max_connections or request.connections),
+        )
+
+    def run(self, items: list[Item]) -> Report | DryRun:
+        try:
+            steps = self._plan(items)
+            if self._request.dry_run:
+                return DryRun(self._target.name, tuple(steps))
+            for step in steps:
+                self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+            runner = Runner(self._setting.observer, self._cancelled, self._interrupt)
+            return Report(tuple(runner.run([self._task(step) for step in steps])))
+        finally:
+            self._pool.close()
+
+    def _plan(self, items: list[Item]) -> list[PlannedStep]:
+        wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
+
+        def look(connection: Connection) -> list[PlannedStep]:
+            facts = connection.facts
+            shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
+            self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
+            seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
+            return plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes())
+
+        return self._using(look)
+
+    # one step -----------------------------------------------------------------------------------------
+
+    def _task(self, step: PlannedStep) -> Task:
+        item = step.item
+        known = Outcome(
+            self._target.name,
+            item.artifact.source,
+            "failed",
+            name=item.name,
+            kind=item.kind,
+            route=item.route.value,
+            path=item.path,
+            size=item.artifact.size,
+        )
+        return Task(item.path, known, partial(self._carry_out, step, known))
+
+    def _carry_out(self, step: PlannedStep, known: Outcome) -> Outcome:
+        if step.error is not None:
+            raise step.error
+        item = step.item
+        if step.make:
+            self._using(lambda connection: self._make(connection, item))
+        fetch = self._fetch(item) if item.route is Route.LOCAL and not _is_local(item) else None
+        if fetch is not None:
+            item = self._fetched(item, fetch)
+        result = Step(self._job(item), self._means).run()
+        if fetch is not None:
+            fetch.remove()
+        return replace(
+            known,
+            status="kept" if result.kept else "placed",
+            size=item.artifact.size,
+            sha256=result.sha256,
+            evidence=result.evidence,
+            bytes_sent=result.bytes_sent,
+            resumed_from=result.resumed_from,
+        )
+
+    def _job(self, item: Item) -> Job:
+        if item.artifact.size is None:
+            raise UsageError(f"{item.artifact.source} does not tell its size", remedy="Use --via local.")
+        return Job(
+            item.path,
+            item.artifact,
+            partial(open_stream, item.artifact, self._http),
+            self._using(lambda connection: connection.files.resolve(item.path)),
+            self._target.name,
+            item.artifact.size,
+            replace=self._request.replace,
+            structure=item.structure,
+            verify=self._request.verify,
+        )
+
+    def _fetch(self, item: Item) -> Fetch:
+        stream = open_stream(item.artifact, self._http)
+        return Fetch(item.path, item.artifact, stream, self._setting.cache, self._means)
+
+    def _fetched(self, item: Item, fetch: Fetch) -> Item:
+        """Downloads, and looks at the whole file once more: what a header promised may have been cut."""
+        artifact = fetch.run()
+        identity = read_identity(fetch.path, item.name)
+        try:
+            refuse(identity, item.name, allow_pickle=self._request.allow_pickle)
+        except UploaderError:
+            fetch.remove()
+            raise
+        return replace(item, artifact=artifact, structure=identity.complete is True)
+
+    def _make(self, connection: Connection, item: Item) -> None:
+        path = connection.files.resolve(posixpath.dirname(item.path))
+        if path not in self._made:
+            make_folders(connection, path)
+            self._made.add(path)
+
+    # the line -----------------------------------------------------------------------------------------
+
+    def _using(self, call: Callable[[Connection], T]) -> T:
+        def attempt() -> T:
+            with self._pool.lease() as connection:
+                return call(connection)
+
+        return self._retrying(attempt, lambda: 0)
+
+    def _retrying(self, call: Callable[[], T], progress: Callable[[], int], /) -> T:
+        return retrying(call, cancelled=self._cancelled, on_retry=self._told, progress=progress)
+
+    def _told(self, error: UploaderError, seconds: float) -> None:
+        self._setting.observer(Said(f"{error.message}; trying again in {seconds:.0f} s", "note"))
+
+    def _interrupt(self) -> None:
+        self._pool.interrupt()
+        self._http.close()
+
+
+def _is_local(item: Item) -> bool:
+    return isinstance(item.artifact.origin, LocalFile)

@@ -1,0 +1,138 @@
+"""References -> items: every one parsed, resolved, identified and given its place, all faults told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from uploader import placement
+from uploader.app.requests import PushRequest
+from uploader.artifact import Artifact, Kind, LocalFile
+from uploader.errors import KindUnplaceable, Several, UploaderError, UsageError
+from uploader.http import Http, shown
+from uploader.identify import Identity, identify, refuse
+from uploader.plan import Item, choose_route, clashes
+from uploader.profile import Target, WebUI
+from uploader.reference import parse
+from uploader.sources import open_stream, resolve
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A reference that came to nothing. `source` is fit to be shown."""
+
+    source: str
+    error: UploaderError
+
+
+@dataclass(frozen=True)
+class Place:
+    """What decides where things go: the target, its WebUI and its folders."""
+
+    target: Target
+    webui: WebUI
+    folders: dict[Kind, str]
+
+
+class Resolving:
+    """Looks at all references of one push."""
+
+    def __init__(self, request: PushRequest, place: Place, http: Http) -> None:
+        self._request = request
+        self._place = place
+        self._http = http
+        self.faults: list[Fault] = []
+
+    def run(self) -> list[Item]:
+        """Returns the items; `faults` holds what is wrong with any reference."""
+        artifacts = self._artifacts()
+        request = self._request
+        for option, value in (("--name", request.name), ("--sha256", request.sha256)):
+            if value is not None and len(artifacts) > 1:
+                raise UsageError(
+                    f"{option} is for one file, and there are {len(artifacts)}", remedy="Push them one by one."
+                )
+        items: list[Item] = []
+        for artifact in artifacts:
+            items += self._caught(artifact.source, partial(self._items, artifact))
+        self.faults += [Fault(error.message, error) for error in clashes(items)]
+        return items
+
+    def _artifacts(self) -> list[Artifact]:
+        found: dict[str, Artifact] = {}
+        for text in dict.fromkeys(self._request.sources):
+            for artifact in self._caught(_shown(text), partial(self._resolved, text)):
+                found.setdefault(_key(artifact), artifact)
+        return list(found.values())
+
+    def _resolved(self, text: str) -> list[Artifact]:
+        return resolve(parse(text), self._http)
+
+    def _items(self, artifact: Artifact) -> list[Item]:
+        return [self._item(artifact)]
+
+    def _item(self, artifact: Artifact) -> Item:
+        request = self._request
+        route = choose_route(artifact, request.via)
+        identity = self._identity(artifact)
+        name = placement.complete_name(request.name or artifact.name, identity.extension)
+        refuse(identity, name, allow_pickle=request.allow_pickle)
+        kind = request.kind or identity.kind or artifact.kind
+        if kind is None:
+            raise KindUnplaceable(
+                f"{artifact.name} does not show what kind of model it is",
+                remedy="Say it with --kind: " + ", ".join(kind.value for kind in Kind) + ".",
+            )
+        place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
+        expected = request.sha256 or artifact.digest
+        return Item(
+            replace(artifact, digest=expected, kind=kind),
+            kind,
+            place.name,
+            route,
+            place.path,
+            place.folder,
+            structure=identity.complete is True,
+        )
+
+    def _identity(self, artifact: Artifact) -> Identity:
+        stream = open_stream(artifact, self._http)
+        try:
+            return identify(stream.slice, artifact.size, artifact.name)
+        finally:
+            stream.close()
+
+    def _caught(self, source: str, call: Callable[[], list[T]]) -> Iterator[T]:
+        try:
+            yield from call()
+        except Several as several:
+            self.faults += [Fault(source, error) for error in several.faults]
+        except UploaderError as error:
+            self.faults.append(Fault(source, error))
+
+
+def read_identity(path: Path, name: str) -> Identity:
+    """Identifies a file of this disk."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def read(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        return identify(read, size, name)
+
+
+def _key(artifact: Artifact) -> str:
+    """Two names of one file are one file: a glob and a path may both name it."""
+    origin = artifact.origin
+    return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url
+
+
+def _shown(text: str) -> str:
+    return shown(text.strip()) if "://" in text else text

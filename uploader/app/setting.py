@@ -1,0 +1,123 @@
+"""Where a verb finds what it works with: state, profiles, secrets, the person to ask, connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from uploader import catalog
+from uploader.catalog import Catalog
+from uploader.credentials import Asker, TargetSecrets, Vault
+from uploader.errors import UsageError
+from uploader.events import Observer
+from uploader.journal import Journals
+from uploader.profile import Provider, Target, WebUI
+from uploader.remote.interface import OfferedKey
+from uploader.remote.sftp import KnownHosts, SftpConnector, Surroundings
+from uploader.secret import Secret
+from uploader.targets import Targets, is_address, parse_address
+
+
+@dataclass(frozen=True)
+class KeyRule:
+    """What to do about the target's host key: `expected` is the one fingerprint it may have; `accept_new` takes
+    a new one unseen; `remember` writes an accepted one down at once."""
+
+    expected: str | None = None
+    accept_new: bool = False
+    remember: bool = True
+
+
+class Setting:
+    """All that is outside of a request. `asker` None: nobody can be asked."""
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        asker: Asker | None,
+        observer: Observer,
+        state: Path,
+        ssh_folder: Path | None = None,
+    ) -> None:
+        self.environ = environ
+        self.asker = asker
+        self.observer = observer
+        self.state = state
+        self.ssh_folder = ssh_folder or Path.home() / ".ssh"
+        self.targets = Targets(state)
+        self.vault = Vault(observer=observer)
+        self.journals = Journals(state / "journal")
+        self.cache = state / "cache"
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return catalog.load(self.state / "profiles")
+
+    @cached_property
+    def known_hosts(self) -> KnownHosts:
+        return KnownHosts(self.state / "known_hosts", ssh_folder=self.ssh_folder)
+
+    def choose_target(self, to: str | None) -> Target:
+        """The target that was named, or the only one there is. Raises UsageError."""
+        named = to or self.environ.get("UPLOADER_TARGET")
+        if named:
+            return parse_address(named, self.environ) if is_address(named) else self.targets.get(named)
+        saved = self.targets.all()
+        if len(saved) == 1:
+            return saved[0]
+        if not saved:
+            raise UsageError(
+                "no target is saved yet",
+                remedy="`uploader login PROVIDER` saves one; `uploader providers` lists the providers; "
+                "`uploader demo` shows the whole job without an account.",
+            )
+        raise UsageError(
+            f"several targets are saved: {', '.join(target.name for target in saved)}",
+            remedy="Say which with --to NAME, or set $UPLOADER_TARGET.",
+        )
+
+    def profiles_of(self, target: Target) -> tuple[Provider, WebUI]:
+        return self.catalog.provider(target.provider), self.catalog.webui(target.webui)
+
+    def connector(
+        self, target: Target, rule: KeyRule | None = None, password: Secret | None = None
+    ) -> tuple[SftpConnector, TargetSecrets]:
+        """What opens connections to a target, and the secrets it used once it has."""
+        rule = rule or KeyRule()
+        provider = self.catalog.provider(target.provider)
+        account = None if is_address(target.name) else target.name
+        secrets = TargetSecrets(
+            account=account, vault=self.vault, environ=self.environ, stdin_password=password, asker=self.asker
+        )
+        around = Surroundings(
+            self.known_hosts,
+            secrets,
+            self._hop_secrets,
+            partial(self._trusts, rule),
+            observer=self.observer,
+            remember=rule.remember,
+            expected=rule.expected,
+            ssh_folder=self.ssh_folder,
+        )
+        refusal = partial(catalog.refusal, provider)
+        return SftpConnector(target, around, quirks=provider.quirks, refusal=refusal), secrets
+
+    def _hop_secrets(self, _address: str) -> TargetSecrets:
+        """A jump host is offered keys, the agent and what a person types; never the target's password."""
+        environ = {name: value for name, value in self.environ.items() if name != "UPLOADER_PASSWORD"}
+        return TargetSecrets(account=None, vault=self.vault, environ=environ, asker=self.asker)
+
+    def _trusts(self, rule: KeyRule, key: OfferedKey) -> bool:
+        if rule.accept_new:
+            return True
+        if self.asker is None:
+            return False
+        self.asker.show(
+            f"The server at {key.address} shows a key that is not known yet:\n"
+            f"  {key.key_type} {key.fingerprint}\n"
+            "If the provider's page shows a fingerprint, compare the two."
+        )
+        return self.asker.confirm(f"Trust this key for {key.target}?")
