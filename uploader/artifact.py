@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
@@ -69,7 +69,7 @@ class WebFile:
     `ranges` is true when the server answered a range request with 206.
     """
 
-    url: str
+    url: str = field(repr=False)  # a signed link is a secret
     validator: str | None
     ranges: bool
 

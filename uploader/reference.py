@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ class PathReference:
 class UrlReference:
     """A file behind http or https."""
 
-    url: str
+    url: str = field(repr=False)  # a signed link is a secret
 
     def __str__(self) -> str:
         return self.url

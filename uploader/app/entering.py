@@ -170,7 +170,9 @@ def _keep_secrets(
     passphrase: Secret | None = None
     if found is not None:
         typed = found.secrets.password_origin in ("stdin", "prompt")
-        password = found.secrets.used_password if typed else None
+        # A password that the server never asked for is not worth keeping, nor is one that it did not like.
+        accepted = any(way in found.facts.auth for way in ("the password", "the server's questions"))
+        password = found.secrets.used_password if typed and accepted else None
         passphrase = found.secrets.used_passphrase if setting.asker is not None else None
     kept: list[str] = []
     try:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploader.errors import ReferenceInvalid
+from uploader.reference import PathReference, UrlReference, parse
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model.safetensors",
+        "./a b/c'd\".ckpt",
+        "C:\\models\\a.safetensors",
+        "c:/models/a.safetensors",
+        "-leading-dash.pt",
+        "*.safetensors",
+        "$(touch x).pt",
+        "日本語.safetensors",
+        "a:b",
+        "/srv/http:/x",
+    ],
+)
+def test_what_is_no_link_is_a_path_kept_as_typed(text: str) -> None:
+    assert parse(text) == PathReference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com/a.safetensors?x=1#y",
+        "http://127.0.0.1:8080/a",
+        "HTTPS://Example.com/A",
+        "https://[::1]:1/a",
+    ],
+)
+def test_a_link_is_kept_as_typed(text: str) -> None:
+    assert parse(text) == UrlReference(text)
+
+
+def test_blanks_around_a_link_are_dropped() -> None:
+    assert parse("  https://example.com/a\n") == UrlReference("https://example.com/a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "a\0b", "https://", "https:///path", "https://host:port/", "https://[::1/", "ftp://host/a", "s3://b/c"],
+)
+def test_what_cannot_be_a_reference_is_refused(text: str) -> None:
+    with pytest.raises(ReferenceInvalid):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["civitai:4384@128713", "urn:air:sd1:checkpoint:civitai:1@2", "air:x", "hf://a/b"])
+def test_references_of_later_versions_say_what_to_do_instead(text: str) -> None:
+    with pytest.raises(ReferenceInvalid) as caught:
+        parse(text)
+    assert "download link" in (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize("text", ["https://me:hunter2@example.com/a", "https://hunter2@example.com/a"])
+def test_a_link_with_a_password_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(ReferenceInvalid) as caught:
+        parse(text)
+    assert "hunter2" not in str(caught.value) + (caught.value.remedy or "")
+
+
+@given(st.text())
+def test_what_is_parsed_is_written_back_to_the_same(text: str) -> None:
+    try:
+        reference = parse(text)
+    except ReferenceInvalid:
+        return
+    assert parse(str(reference)) == reference

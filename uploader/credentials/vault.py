@@ -1,0 +1,184 @@
+"""The system's keyring, called with a time limit and never replaced by a plain-text file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from uploader.errors import KeyringUnavailable
+from uploader.events import Observer, Said, silence
+from uploader.secret import Secret
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+SERVICE = "uploader"
+LIMIT = 8.0
+"""Seconds that a keyring has to answer."""
+
+WAYS_OUT = "Use a key file (--identity-file), the ssh-agent, or put the password into $UPLOADER_PASSWORD."
+_NONE_HERE = "no keyring works on this machine"
+_PLAIN = "the keyring set up on this machine keeps secrets in plain text, and we do not write them there"
+
+_Result = TypeVar("_Result")
+
+
+def password_account(target: str) -> str:
+    """Returns the keyring's name for a target's password."""
+    return f"target:{target}"
+
+
+def passphrase_account(target: str) -> str:
+    """Returns the keyring's name for the passphrase of a target's key file."""
+    return f"target:{target}:passphrase"
+
+
+class Vault:
+    """Secrets in the system's keyring, under one service, by account name.
+
+    A keyring that does not answer within `limit` seconds is given up on for this vault's life: it may be waiting
+    for a dialogue that nobody sees. `observer` hears once, as a note, when secrets cannot be looked up.
+    """
+
+    def __init__(self, *, observer: Observer = silence, limit: float = LIMIT) -> None:
+        self._observer = observer
+        self._limit = limit
+        self._hung = False
+        self._told = False
+        self._lock = threading.Lock()
+
+    def get(self, account: str) -> Secret | None:
+        """Returns None when it is not there. Without a keyring there is nothing to say; of a keyring that fails or
+        hangs the observer is told, once, and other ways to sign in may still work."""
+        try:
+            value = self._call(lambda: _look_up(account))
+        except KeyringUnavailable as error:
+            self._tell(error)
+            return None
+        return Secret(value) if value is not None else None
+
+    def set(self, account: str, secret: Secret) -> None:
+        """Stores a secret. Raises KeyringUnavailable, with the other ways out, when no safe keyring takes it."""
+        self._call(lambda: _store(account, secret.reveal()))
+
+    def delete(self, account: str) -> bool:
+        """Removes a secret; returns whether there was one. Raises KeyringUnavailable."""
+        return self._call(lambda: _remove(account))
+
+    def _call(self, work: Callable[[], _Result]) -> _Result:
+        """Runs the work in a thread that may be left behind, and raises what it raised as KeyringUnavailable."""
+        if self._hung:
+            raise self._silent()
+        done: Future[_Result] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:  # noqa: BLE001 - handed to the caller's thread, which names it
+                done.set_exception(error)
+
+        threading.Thread(target=run, name="keyring", daemon=True).start()
+        try:
+            fault = done.exception(self._limit)
+        except TimeoutError:
+            self._hung = True
+            raise self._silent() from None
+        if isinstance(fault, KeyringUnavailable):
+            raise fault
+        if fault is not None:
+            raise named(fault) from fault
+        return done.result()
+
+    def _silent(self) -> KeyringUnavailable:
+        return KeyringUnavailable(
+            f"the keyring did not answer within {self._limit:g} seconds",
+            remedy=f"If it waits for you to unlock it, do that and try again. Else: {WAYS_OUT}",
+        )
+
+    def _tell(self, error: KeyringUnavailable) -> None:
+        with self._lock:
+            first, self._told = not self._told, True
+        if first:
+            self._observer(Said(f"{error.message}; going on without it", "note"))
+
+
+def named(fault: BaseException) -> KeyringUnavailable:
+    """Returns our error for what came out of the keyring. Backends are plug-ins: anything may.
+
+    Of foreign errors only the class is told, as their text may quote what was being stored."""
+    from keyring import errors
+
+    match fault:
+        case errors.NoKeyringError():
+            return KeyringUnavailable(_NONE_HERE, remedy=WAYS_OUT)
+        case errors.KeyringLocked():
+            return KeyringUnavailable("the keyring is locked", remedy=f"Unlock it and try again. Else: {WAYS_OUT}")
+        case errors.InitError():
+            return KeyringUnavailable("the keyring could not be opened", remedy=WAYS_OUT)
+        case errors.PasswordSetError():
+            return KeyringUnavailable("the keyring would not store the secret", remedy=WAYS_OUT)
+        case errors.PasswordDeleteError():
+            return KeyringUnavailable(
+                "the keyring would not remove the secret", remedy="Remove it with the keyring's own program."
+            )
+        case _:
+            return KeyringUnavailable(f"the keyring failed ({type(fault).__name__})", remedy=WAYS_OUT)
+
+
+# in the thread ----------------------------------------------------------------------------------------
+
+
+def _look_up(account: str) -> str | None:
+    for member in _members():
+        value = member.get_password(SERVICE, account)
+        if value is not None:
+            return value
+    return None
+
+
+def _store(account: str, value: str) -> None:
+    """Stores and reads back, since some backends take everything and keep nothing."""
+    members = _members()
+    safe = [member for member in members if not _in_plain_text(member)]
+    if not safe:
+        raise KeyringUnavailable(_PLAIN if members else _NONE_HERE, remedy=WAYS_OUT)
+    for member in safe:
+        try:
+            member.set_password(SERVICE, account, value)
+        except NotImplementedError:  # a keyring that can only be read
+            continue
+        if member.get_password(SERVICE, account) == value:
+            return
+    raise KeyringUnavailable("the keyring did not keep the secret", remedy=WAYS_OUT)
+
+
+def _remove(account: str) -> bool:
+    removed = False
+    for member in _members():
+        if member.get_password(SERVICE, account) is not None:
+            member.delete_password(SERVICE, account)
+            removed = True
+    return removed
+
+
+def _members() -> list[KeyringBackend]:
+    """Returns the keyrings in use: none, one, or the members of a chain. Its first call may ask D-Bus."""
+    import keyring
+    from keyring.backends.chainer import ChainerBackend
+
+    chosen = keyring.get_keyring()
+    members: list[KeyringBackend] = list(chosen.backends) if isinstance(chosen, ChainerBackend) else [chosen]
+    return [member for member in members if not _does_nothing(member)]
+
+
+def _does_nothing(member: KeyringBackend) -> bool:
+    from keyring.backends import fail, null
+
+    return isinstance(member, (fail.Keyring, null.Keyring))
+
+
+def _in_plain_text(member: KeyringBackend) -> bool:
+    """Knows the plain-text backends of keyrings.alt, and those built on them, without importing that package."""
+    return any("plaintext" in base.__name__.lower() for base in type(member).__mro__)

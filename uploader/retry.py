@@ -1,0 +1,98 @@
+"""The one back-off policy: which faults are worth another try, when, and how often."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from uploader.errors import Interrupted, RateLimited, UploaderError
+
+ATTEMPTS = 6
+"""Tries in a row without progress, the first one included."""
+
+LONGEST_WAIT = 30.0
+"""Seconds between two tries that nobody asked us to keep."""
+
+LONGEST_PATIENCE = 120.0
+"""Seconds between two tries, whatever a rate limit asks for."""
+
+_Result = TypeVar("_Result")
+_growing = tenacity.wait_exponential(multiplier=1, max=LONGEST_WAIT)
+
+
+def retrying(
+    call: Callable[[], _Result],
+    *,
+    cancelled: threading.Event,
+    attempts: int = ATTEMPTS,
+    on_retry: Callable[[UploaderError, float], None] | None = None,
+    progress: Callable[[], int] | None = None,
+    wait: Callable[[float], bool] | None = None,
+) -> _Result:
+    """Returns what `call` returns, tried again while it raises an error whose `retryable` is true.
+
+    Gives up after `attempts` failures in a row, and raises the last; the count starts anew when `progress` (any
+    number that grows, such as bytes acknowledged) is higher than after the failure before. Between tries it waits
+    half a second to 30 s, longer each time and never exactly as long as another client, or what a RateLimited asks
+    for, at most 120 s. `on_retry` hears the error and the seconds before each wait. Raises Interrupted as soon as
+    `cancelled` is set, also in the middle of a wait. `wait` waits that many seconds and says whether it was woken
+    by cancellation; it is `cancelled.wait` unless given.
+    """
+    wait = wait or cancelled.wait
+    reached = progress() if progress else 0
+
+    def before(_: tenacity.RetryCallState) -> None:
+        if cancelled.is_set():
+            raise _stopped()
+
+    def after(state: tenacity.RetryCallState) -> None:
+        nonlocal reached
+        before(state)
+        if progress and (now := progress()) > reached:
+            reached = now
+            state.attempt_number = 1
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = _fault(state)
+        if on_retry and isinstance(error, UploaderError):
+            on_retry(error, state.upcoming_sleep)
+
+    def sleep(seconds: float) -> None:
+        if wait(seconds):
+            raise _stopped()
+
+    policy = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_worth_it),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=_pause,
+        before=before,
+        after=after,
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    )
+    return policy(call)
+
+
+def _worth_it(error: BaseException) -> bool:
+    return isinstance(error, UploaderError) and error.retryable
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Half to whole of 1, 2, 4 ... 30 s: many clients that were cut at once do not come back at once."""
+    error = _fault(state)
+    if isinstance(error, RateLimited) and error.wait is not None:
+        return min(max(error.wait, 0.0), LONGEST_PATIENCE)
+    return _growing(state) * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret hangs on it
+
+
+def _fault(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _stopped() -> Interrupted:
+    return Interrupted("stopped", remedy="Run the same command again: it goes on where it stopped.")

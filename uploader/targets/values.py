@@ -1,0 +1,59 @@
+"""What a target's values must look like, wherever they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from uploader.errors import UsageError
+from uploader.placement import root_fault
+from uploader.profile import Target
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_NO_HOST = re.compile(r"[\s/\\@\[\]]")
+
+
+def check_name(name: str) -> str:
+    """Returns the name when a target may be called that. Raises UsageError."""
+    if fault := name_fault(name):
+        raise UsageError(f"{name!r} cannot be a target's name: {fault}", remedy="Choose another with --name.")
+    return name
+
+
+def name_fault(name: str) -> str | None:
+    """Says what is wrong with a target's name; None when nothing is.
+
+    A leading `@` is kept for groups, and a name is used in file names and on command lines."""
+    if _NAME.fullmatch(name):
+        return None
+    if len(name) > 64:
+        return "it is longer than 64 characters"
+    return "it takes letters, digits, dots, dashes and underscores, and begins with a letter or a digit"
+
+
+def value_faults(target: Target) -> Iterator[tuple[str, str]]:
+    """Yields (field, what is wrong with it) for every value that no server could be reached by.
+
+    A leading dash is refused where the value could end up on the command line of a ProxyCommand."""
+    for field in ("provider", "webui", "host", "user", "identity_file", "jump"):
+        value = getattr(target, field)
+        if value is not None and (fault := _text_fault(value)):
+            yield field, fault
+    if target.host.startswith("-") or _NO_HOST.search(target.host.strip()):
+        yield "host", "it is a host name or an IP address alone, such as gpu.example.com"
+    if (target.user or "").startswith("-"):
+        yield "user", "it begins with a dash"
+    if (target.jump or "").startswith("-"):
+        yield "jump", "it begins with a dash"
+    if target.port is not None and not 1 <= target.port <= 65535:
+        yield "port", f"{target.port} is not between 1 and 65535"
+    if fault := root_fault(target.root):
+        yield "root", fault
+
+
+def _text_fault(value: str) -> str | None:
+    if not value.strip():
+        return "it is empty"
+    if not value.isprintable():
+        return "it holds a character that cannot be shown"
+    return None
