@@ -1,0 +1,166 @@
+"""What every source owes, asked of each member, over servers that help and servers that do not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.http_origin import Origin
+from tests.servers.models import safetensors
+from uploader.artifact import Artifact
+from uploader.errors import SourceChanged, SourceMissing, UploaderError
+from uploader.http import Http
+from uploader.reference import parse
+from uploader.sources import Stream, open_stream, resolve
+
+CONTENT = safetensors("checkpoint", size_bytes=(2 << 20) + 4321)
+OTHER = safetensors("checkpoint", size_bytes=(2 << 20) + 9999, seed=1)
+
+SERVERS: dict[str, dict[str, Any]] = {
+    "ranges and an etag": {"etag": '"v1"'},
+    "ranges and a date": {"last_modified": "Tue, 15 Nov 2022 12:45:26 GMT"},
+    "ranges alone": {},
+    "no ranges": {"ranges": False, "etag": '"v1"'},
+    "no ranges and no size": {"ranges": False, "length": "chunked"},
+    "an end by closing": {"ranges": False, "length": "close"},
+}
+TELLING = [name for name, behaviour in SERVERS.items() if "length" not in behaviour]
+"""Where neither size nor validator is told, nobody can tell one file from another."""
+
+
+@dataclass
+class Place:
+    """Where a model lies: its reference, and how its bytes are exchanged or taken away."""
+
+    reference: str
+    http: Http
+    replace: Callable[[bytes], None]
+    remove: Callable[[], None]
+    tells_size: bool = True
+
+    def artifact(self) -> Artifact:
+        (artifact,) = resolve(parse(self.reference), self.http)
+        return artifact
+
+    def stream(self) -> Stream:
+        return open_stream(self.artifact(), self.http)
+
+
+@pytest.fixture(params=["local", *SERVERS])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with Http() as http, Origin() as origin:
+        if request.param == "local":
+            path = tmp_path / "model.safetensors"
+            path.write_bytes(CONTENT)
+            yield Place(str(path), http, lambda content: _write(path, content), path.unlink)
+            return
+        model = origin.serve("/model.safetensors", CONTENT, **SERVERS[request.param])
+
+        def replace(content: bytes) -> None:
+            model.content = content
+            model.etag = model.etag and '"v2"'
+            model.last_modified = model.last_modified and "Wed, 16 Nov 2022 12:45:26 GMT"
+
+        def remove() -> None:
+            model.status = 404
+
+        yield Place(origin.url("/model.safetensors"), http, replace, remove, model.length == "length")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def test_name_and_size_are_told(place: Place) -> None:
+    artifact = place.artifact()
+    assert artifact.name == "model.safetensors"
+    assert artifact.size == (len(CONTENT) if place.tells_size else None)
+
+
+def test_the_identity_is_eight_digits_that_stay(place: Place) -> None:
+    first, second = place.artifact().identity, place.artifact().identity
+    assert first == second
+    assert len(first) == 8
+    assert int(first, 16) >= 0
+
+
+@pytest.mark.parametrize("offset", [0, 1, 65_536, 1 << 20, len(CONTENT) - 1, len(CONTENT)])
+def test_a_read_gives_the_bytes_from_its_offset(place: Place, offset: int) -> None:
+    assert b"".join(place.stream().read(offset)) == CONTENT[offset:]
+
+
+def test_reads_may_be_repeated(place: Place) -> None:
+    stream = place.stream()
+    assert b"".join(stream.read()) == b"".join(stream.read()) == CONTENT
+    stream.check()
+
+
+def test_two_reads_may_run_side_by_side(place: Place) -> None:
+    stream = place.stream()
+    left, right = bytearray(), bytearray()
+    for one, two in itertools.zip_longest(stream.read(), stream.read(1000), fillvalue=b""):
+        left += one
+        right += two
+    assert (bytes(left), bytes(right)) == (CONTENT, CONTENT[1000:])
+
+
+@pytest.mark.parametrize("at", [(0, 100), (10, 200_000), (len(CONTENT) - 10, 10), (0, len(CONTENT)), (5, 0)])
+def test_a_slice_gives_its_bytes(place: Place, at: tuple[int, int]) -> None:
+    offset, length = at
+    assert place.stream().slice(offset, length) == CONTENT[offset : offset + length]
+
+
+def test_a_slice_is_short_at_the_end_alone(place: Place) -> None:
+    assert place.stream().slice(len(CONTENT) - 10, 100) == CONTENT[-10:]
+
+
+def test_a_read_that_is_given_up_leaves_nothing_open(place: Place) -> None:
+    stream = place.stream()
+    next(stream.read())
+    stream.close()
+    stream.close()
+
+
+@pytest.mark.parametrize("place", ["local", *TELLING], indirect=True)
+def test_another_file_in_the_meantime_never_passes_for_this_one(place: Place) -> None:
+    stream = place.stream()
+    pieces = stream.read()
+    first = next(pieces)
+    place.replace(OTHER)
+    with pytest.raises(SourceChanged):
+        list(stream.read(len(first)))
+    with pytest.raises(SourceChanged):
+        stream.check()
+
+
+def test_a_file_that_is_gone_is_told(place: Place) -> None:
+    artifact = place.artifact()
+    place.remove()
+    with pytest.raises(SourceMissing):
+        list(open_stream(artifact, place.http).read())
+    with pytest.raises(UploaderError):
+        place.artifact()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 70_000, 1 << 20])
+@pytest.mark.parametrize("server", [name for name in SERVERS if name != "an end by closing"])
+def test_a_line_cut_anywhere_can_be_gone_on_from(server: str, cut: int) -> None:
+    with Http() as http, Origin() as origin:
+        model = origin.serve("/model.safetensors", CONTENT, **SERVERS[server])
+        (artifact,) = resolve(parse(origin.url("/model.safetensors")), http)
+        model.cuts[:] = [cut, cut]
+        stream = open_stream(artifact, http)
+        got, cuts = bytearray(), 0
+        while len(got) < len(CONTENT) and cuts < 5:
+            try:
+                for piece in stream.read(len(got)):
+                    got += piece
+            except UploaderError as error:
+                cuts += error.retryable
+        assert bytes(got) == CONTENT
+        assert cuts == 2

@@ -1,0 +1,41 @@
+"""Addresses: what of them may be shown, and which are this machine's own."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from uploader.errors import SourceRefused
+from uploader.http.faults import OTHER_LINK
+
+
+def shown(url: str) -> str:
+    """The address as it may be shown: a query may hold a signed secret, so `?…` stands for it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
+
+
+def is_loopback(host: str) -> bool:
+    """True for the names and addresses of this machine."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def split(url: str) -> SplitResult:
+    """Raises SourceRefused for what is no address; the reference's own syntax was checked when it was parsed."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise SourceRefused("a redirect leads to something that is no web address", remedy=OTHER_LINK) from None
+    return parts
+
+
+def host_of(url: str) -> str:
+    return split(url).hostname or "the link"

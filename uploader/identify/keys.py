@@ -1,0 +1,50 @@
+"""A model's tensor names and shapes, made quick to ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_PREFIX = re.compile(r"^(?:model\.diffusion_model\.|diffusion_model\.|net\.|model\.)", re.MULTILINE)
+
+
+class Keys:
+    """The names as one text, a line each: a prefix or an ending is found by one search, however many they are."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = shapes
+        # A name with a line break in it belongs to no model that we know; it must not pass for two.
+        names = [name for name in shapes if "\n" not in name]
+        self._text = "\n" + "\n".join(names) + "\n"
+        self._bare = _PREFIX.sub("", self._text)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def has(self, *names: str) -> bool:
+        """Whether all these names are there, in full."""
+        return all(name in self.shapes for name in names)
+
+    def starts(self, *prefixes: str) -> bool:
+        """Whether any name starts with any of these."""
+        return any(f"\n{prefix}" in self._text for prefix in prefixes)
+
+    def holds(self, *parts: str) -> bool:
+        """Whether any of these is part of any name."""
+        return any(part in self._text for part in parts)
+
+    def bare(self, *starts: str) -> bool:
+        """Whether any name starts with any of these once the prefix of the diffusion model is off."""
+        return any(f"\n{start}" in self._bare for start in starts)
+
+    def count(self, starts: tuple[str, ...], ends: tuple[str, ...]) -> int:
+        """How many names start with any of `starts` or end with any of `ends`."""
+        return sum(name.startswith(starts) or name.endswith(ends) for name in self.shapes)
+
+    def width(self, name: str, axis: int = 1) -> int | None:
+        """The size of one axis of a tensor, with or without the diffusion model's prefix; None if there is none."""
+        for prefix in ("", "model.diffusion_model.", "diffusion_model.", "net.", "model."):
+            shape = self.shapes.get(prefix + name)
+            if shape is not None and len(shape) > axis:
+                return shape[axis]
+        return None

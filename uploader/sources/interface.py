@@ -1,0 +1,30 @@
+"""What every source owes: to resolve a reference, and to read what it resolved.
+
+A member is a module with `resolve`, which returns artifacts that name no secret in `source` and keep their `identity`
+as long as the file stays the same, and `open`, which returns a Stream. Both raise uploader.errors alone: SourceMissing,
+SourceRefused, NotAModel, CredentialsRefused, RateLimited, NetworkError, SourceChanged, UsageError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class Stream(Protocol):
+    """An artifact's bytes. Reads may be repeated and begin anywhere; a source that changed says so."""
+
+    def read(self, offset: int = 0) -> Iterator[bytes]:
+        """Yields the bytes from `offset` to the end, in order, in pieces of any size.
+
+        Raises NetworkError when the line is lost (the caller reads on from where it was), SourceChanged when it
+        is not the same file any more, Truncated when it ends before its announced size."""
+
+    def slice(self, offset: int, length: int) -> bytes:
+        """Returns at most `length` bytes from `offset`, shorter only at the end."""
+
+    def check(self) -> None:
+        """Raises SourceChanged when it can be seen that the bytes read are not one and the same file's."""
+
+    def close(self) -> None:
+        """Lets go of files and lines."""
