@@ -16,6 +16,14 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What is ahead, told once before the first item: how many items, and their bytes as far as they are known."""
+
+    items: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Began:
     """An item is taken up. `item` names it in the later events; `size` is in bytes, None if not known."""
 
@@ -50,7 +58,7 @@ class Ended:
     detail: str
 
 
-Event: TypeAlias = Said | Began | Phase | Progress | Ended
+Event: TypeAlias = Said | Planned | Began | Phase | Progress | Ended
 Observer: TypeAlias = Callable[[Event], None]
 
 

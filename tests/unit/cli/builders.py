@@ -1,0 +1,60 @@
+"""Values that several of these tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uploader.app import DryRun
+from uploader.artifact import Artifact, Kind, LocalFile
+from uploader.errors import Exists, UploaderError
+from uploader.plan import Action, Item, PlannedStep, Route
+from uploader.result import Evidence, Failure, Outcome
+
+SHA256 = "ab" * 32
+
+
+def placed(name: str = "a.safetensors") -> Outcome:
+    return Outcome(
+        "my-canvas",
+        f"/models/{name}",
+        "placed",
+        name=name,
+        kind=Kind.LORA,
+        route="local",
+        path=f"home/data/models/Lora/{name}",
+        size=2_132_625_894,
+        sha256=SHA256,
+        evidence=Evidence.REMOTE_HASH,
+        bytes_sent=1_132_625_894,
+        resumed_from=1_000_000_000,
+        seconds=41.2,
+    )
+
+
+def failed(error: UploaderError, source: str = "b.safetensors", name: str | None = None) -> Outcome:
+    """With a name it is an item that has its place; without one a reference that came to nothing."""
+    path = f"home/data/models/Lora/{name}" if name else None
+    return Outcome("my-canvas", source, "failed", name=name, path=path, error=Failure.of(error))
+
+
+def step(name: str, error: UploaderError | None = None) -> PlannedStep:
+    artifact = Artifact(f"/models/{name}", name, 144_000_000, LocalFile(Path("/models") / name, 0), "0123abcd")
+    item = Item(artifact, Kind.LORA, name, Route.LOCAL, f"models/Lora/{name}", "models/Lora")
+    if error is not None:
+        return PlannedStep(item, Action.REFUSE, error.message, error)
+    return PlannedStep(item, Action.SEND, "is not there yet", bytes=144_000_000)
+
+
+def plan_with_a_refusal() -> DryRun:
+    taken = Exists("models/Lora/b.safetensors exists already", remedy="Use --replace.")
+    return DryRun("my-canvas", (step("a.safetensors"), step("b.safetensors", taken)))
+
+
+class Clock:
+    """Time that passes when it is told to, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now

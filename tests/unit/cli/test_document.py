@@ -1,0 +1,138 @@
+import io
+import json
+import sys
+
+import pytest
+
+from tests.unit.cli.builders import SHA256, failed, placed, plan_with_a_refusal
+from uploader.app import LoginResult
+from uploader.catalog import load
+from uploader.cli.output import document
+from uploader.errors import Exists, KeyringUnavailable
+from uploader.profile import Target
+from uploader.remote.interface import ServerFacts
+from uploader.result import Report
+
+TARGET = Target("my-canvas", "conoha-ai-canvas", "a1111", "h.example", "home/data", 22, "me")
+
+
+def round_trip(value: document.Document) -> object:
+    return json.loads(json.dumps(value))
+
+
+def test_a_report_has_the_shape_of_the_contract() -> None:
+    report = Report((placed(), failed(Exists("is taken", remedy="Use --replace."))))
+    assert round_trip(document.of_report(report)) == {
+        "schema": 1,
+        "ok": False,
+        "outcomes": [
+            {
+                "target": "my-canvas",
+                "source": "/models/a.safetensors",
+                "name": "a.safetensors",
+                "kind": "lora",
+                "status": "placed",
+                "route": "local",
+                "path": "home/data/models/Lora/a.safetensors",
+                "size": 2132625894,
+                "sha256": SHA256,
+                "evidence": "remote-hash",
+                "bytes_sent": 1132625894,
+                "resumed_from": 1000000000,
+                "seconds": 41.2,
+                "webui": None,
+                "error": None,
+            },
+            {
+                "target": "my-canvas",
+                "source": "b.safetensors",
+                "name": None,
+                "kind": None,
+                "status": "failed",
+                "route": None,
+                "path": None,
+                "size": None,
+                "sha256": None,
+                "evidence": None,
+                "bytes_sent": 0,
+                "resumed_from": 0,
+                "seconds": 0.0,
+                "webui": None,
+                "error": {"code": "exists", "message": "is taken", "remedy": "Use --replace."},
+            },
+        ],
+    }
+
+
+def test_a_plan_has_the_shape_of_the_contract() -> None:
+    found = round_trip(document.of_plan(plan_with_a_refusal()))
+    step = {"kind": "lora", "route": "local", "size": 144000000}
+    assert found == {
+        "schema": 1,
+        "plan": [
+            {
+                **step,
+                "source": "/models/a.safetensors",
+                "name": "a.safetensors",
+                "action": "send",
+                "path": "models/Lora/a.safetensors",
+                "reason": "is not there yet",
+            },
+            {
+                **step,
+                "source": "/models/b.safetensors",
+                "name": "b.safetensors",
+                "action": "refuse",
+                "path": "models/Lora/b.safetensors",
+                "reason": "models/Lora/b.safetensors exists already",
+            },
+        ],
+    }
+
+
+def test_targets_are_a_list_without_secrets() -> None:
+    assert round_trip(document.of_targets([TARGET])) == {
+        "schema": 1,
+        "targets": [
+            {
+                "name": "my-canvas",
+                "provider": "conoha-ai-canvas",
+                "webui": "a1111",
+                "host": "h.example",
+                "root": "home/data",
+                "port": 22,
+                "user": "me",
+                "identity_file": None,
+                "jump": None,
+            }
+        ],
+    }
+
+
+def test_every_provider_can_be_written() -> None:
+    found = round_trip(document.of_providers(load().providers.values()))
+    assert isinstance(found, dict)
+    colab = next(provider for provider in found["providers"] if provider["id"] == "colab")
+    assert colab["sftp"] is False
+    assert colab["instead"]
+
+
+def test_a_login_tells_what_was_found_and_what_the_keyring_said() -> None:
+    facts = ServerFacts("OpenSSH", "SHA256:x", "ssh-ed25519", "password", "/home/me", True, ("sha256sum",), (), 32768)
+    result = LoginResult(TARGET, False, facts, "/home/me/home/data", 5, ("password",), KeyringUnavailable("locked"))
+    found = round_trip(document.of_login(result))
+    assert isinstance(found, dict)
+    assert found["found"]["host_key"] == "SHA256:x"
+    assert (found["found"]["root"], found["found"]["free"]) == ("/home/me/home/data", 5)
+    assert found["keyring_error"] == {"code": "keyring", "message": "locked", "remedy": None}
+    assert document.of_login(LoginResult(TARGET, True))["found"] is None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "latin-1", "utf-8"])
+def test_it_stays_json_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_ = io.BytesIO()
+    stream = io.TextIOWrapper(bytes_, encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    document.write({"name": "日本 é 😀 \udcff\x1b"})
+    stream.flush()
+    assert json.loads(bytes_.getvalue().decode(encoding)) == {"name": "日本 é 😀 \udcff\x1b"}

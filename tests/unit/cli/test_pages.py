@@ -1,0 +1,82 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from uploader.app import LoginResult
+from uploader.catalog import TABLE_HEADER, load, table_rows
+from uploader.cli.output.pages import address, tell_login, tell_provider, tell_providers, tell_table, tell_targets
+from uploader.profile import Target
+from uploader.remote.interface import ServerFacts
+
+TARGET = Target("my-canvas", "conoha-ai-canvas", "a1111", "h.example", "home/data", 2222, "me")
+
+
+def test_a_table_in_a_pipe_holds_every_row_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    catalog = load()
+    tell_providers(catalog)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(catalog.providers)
+    assert all(line == line.rstrip() for line in lines)
+    assert lines[1].split()[0] == "autodl"
+
+
+def test_a_table_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_table(TABLE_HEADER, table_rows(load()), Console(file=io.StringIO(), width=80))
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert any(line.startswith("conoha-ai-canvas ") for line in lines)
+
+
+def test_every_provider_has_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    catalog = load()
+    for provider in catalog.providers.values():
+        tell_provider(provider, catalog)
+        out = capsys.readouterr().out
+        assert out.startswith(provider.name)
+        assert provider.facts.checked in out
+        assert (provider.instead or "") in out
+        assert (f"uploader login {provider.id}" in out) is provider.sftp
+        assert all(source in out for source in provider.facts.sources)
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        (TARGET, "me@h.example:2222"),
+        (Target("t", "p", "w", "h", "r"), "h"),
+        (Target("t", "p", "w", "::1", "r", 22), "[::1]:22"),
+        (Target("t", "p", "w", "::1", "r"), "::1"),
+    ],
+)
+def test_an_address_is_written_as_people_write_it(target: Target, text: str) -> None:
+    assert address(target) == text
+
+
+def test_targets_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_targets([TARGET])
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        "my-canvas",
+        "conoha-ai-canvas",
+        "a1111",
+        "me@h.example:2222",
+        "home/data",
+    ]
+
+
+def test_a_login_shows_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = ServerFacts("OpenSSH", "SHA256:x", "ssh-ed25519", "password", "/home/me", False, (), (), 32768)
+    tell_login(LoginResult(TARGET, False, facts, "/home/me/home/data", 31_200_000_000, ("password",)))
+    out = capsys.readouterr().out
+    for part in (
+        "my-canvas is saved.",
+        "ssh-ed25519 SHA256:x",
+        "home/data (/home/me/home/data)",
+        "31.2 GB",
+        "password",
+    ):
+        assert part in out
+    tell_login(LoginResult(TARGET, True))
+    out = capsys.readouterr().out
+    assert "my-canvas is updated." in out
+    assert "--no-check" in out

@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.cli.builders import failed, placed, plan_with_a_refusal
+from uploader.cli.output.report import outcome_line, tell_plan, tell_report
+from uploader.errors import Exists, Interrupted, SourceMissing
+from uploader.result import Evidence, Report
+
+
+def test_what_was_placed_is_one_line_with_its_proof() -> None:
+    assert outcome_line(placed()) == (
+        "placed  a.safetensors → home/data/models/Lora/ "
+        "(2.1 GB, 1.0 GB of it from an earlier run, verified by remote-hash, sha256 abababababab…)"
+    )
+
+
+def test_what_was_there_already_says_so() -> None:
+    kept = replace(placed(), status="kept", evidence=Evidence.READ_BACK, resumed_from=0, sha256=None)
+    assert outcome_line(kept) == "kept    a.safetensors → home/data/models/Lora/ (2.1 GB, the same bytes by read-back)"
+
+
+def test_outcomes_go_to_stdout_and_cures_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_report(Report((placed(), failed(Exists("it is taken", remedy="Use --replace."), name="b.safetensors"))))
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["placed", "failed"]
+    assert out.splitlines()[1] == "failed  b.safetensors (exists)"
+    assert err == "error: b.safetensors: it is taken\n  → Use --replace.\n"
+
+
+def test_a_fault_that_many_share_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = Interrupted("stopped by you", remedy="Run it again.")
+    tell_report(Report(tuple(failed(stopped, name, name) for name in ("a", "b", "c"))))
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert err == "error: 3 files: stopped by you\n  → Run it again.\n"
+
+
+def test_a_message_that_names_its_file_does_not_name_it_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_report(Report((failed(Exists("models/b.safetensors is taken"), name="b.safetensors"),)))
+    assert capsys.readouterr().err == "error: models/b.safetensors is taken\n"
+
+
+def test_references_that_came_to_nothing_kept_all_others_back(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_report(Report((failed(SourceMissing("there is no file b.safetensors")),)))
+    out, err = capsys.readouterr()
+    assert out == "failed  b.safetensors (source-missing)\n"
+    assert err.splitlines()[-1].startswith("Nothing was sent.")
+
+
+def test_several_targets_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_report(Report((placed(), replace(placed(), target="other"))))
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == ["my-canvas", "other"]
+
+
+def test_a_plan_shows_each_step_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_plan(plan_with_a_refusal())
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "send     a.safetensors → models/Lora/ (lora, 144.0 MB, route local)",
+        "         is not there yet",
+        "refuse   b.safetensors → models/Lora/ (lora, 144.0 MB, route local)",
+    ]
+    assert err.splitlines() == [
+        "Nothing was sent. Without --dry-run up to 144.0 MB would go to my-canvas.",
+        "error: models/Lora/b.safetensors exists already",
+        "  → Use --replace.",
+    ]

@@ -1,0 +1,32 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"rich", "paramiko", "httpx", "keyring", "tomlkit", "tenacity", "cryptography"}
+SCRIPT = """
+import json, sys
+from uploader.cli import main
+code = main(sys.argv[1:])
+print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("verb", [[], ["push"], ["login"], ["logout"], ["targets"], ["providers"], ["demo"]])
+def test_help_loads_nothing_heavy(verb: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *verb, "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    seen = json.loads(done.stderr)
+    assert seen["code"] == 0
+    assert "Usage: uploader" in done.stdout
+    assert not HEAVY & set(seen["modules"])
+    assert "uploader.app" not in seen["modules"]
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "uploader", "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("uploader, version ")

@@ -1,0 +1,51 @@
+"""What the shell may complete: names of saved targets, ids of providers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+import click
+from click.shell_completion import CompletionItem
+
+from uploader.errors import UploaderError
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def target_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of a saved target."""
+    from uploader.targets import Targets, state_folder
+
+    return _matching(
+        incomplete, lambda: ((saved.name, saved.provider) for saved in Targets(state_folder(os.environ)).all())
+    )
+
+
+def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the id of a provider, a user's own included."""
+    from uploader.catalog import load
+    from uploader.targets import state_folder
+
+    return _matching(
+        incomplete,
+        lambda: ((one.id, one.name) for one in load(state_folder(os.environ) / "profiles").providers.values()),
+    )
+
+
+def webui_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the id of a WebUI."""
+    from uploader.catalog import load
+    from uploader.targets import state_folder
+
+    return _matching(
+        incomplete, lambda: ((one.id, one.name) for one in load(state_folder(os.environ) / "profiles").webuis.values())
+    )
+
+
+def _matching(incomplete: str, pairs: Callable[[], Iterable[tuple[str, str]]]) -> list[CompletionItem]:
+    """A file of ours that cannot be read completes nothing: the command itself will say what is wrong with it."""
+    try:
+        return [CompletionItem(value, help=help) for value, help in pairs() if value.startswith(incomplete)]
+    except UploaderError:
+        return []

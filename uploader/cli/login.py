@@ -1,0 +1,75 @@
+"""The verb login."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uploader.cli.completion import provider_ids, webui_ids
+from uploader.cli.options import as_json, verbose, whole, with_session
+from uploader.cli.session import Session
+from uploader.errors import CredentialsMissing
+
+if TYPE_CHECKING:
+    from uploader.secret import Secret
+
+
+@click.command(short_help="Save an account, so that push can use it.")
+@click.argument("provider", shell_complete=provider_ids)
+@click.option("--name", help="What to call it; the provider's id unless given.")
+@click.option("--host", help="The server's name or address.")
+@click.option("--port", type=whole(1, 65535), metavar="PORT", help="The port of SSH.")
+@click.option("--user", help="The user name on the server.")
+@click.option("--root", metavar="DIR", help="The WebUI's folder: relative to where the login starts, or absolute.")
+@click.option("--webui", metavar="ID", shell_complete=webui_ids, help="Which WebUI it is: a1111, comfyui, forge ...")
+@click.option("--identity-file", metavar="FILE", type=click.Path(), help="A private key to sign in with.")
+@click.option("--jump", metavar="USER@HOST:PORT", help="A server to go through.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@click.option("--host-key", metavar="SHA256:...", help="The one host key that the server may show.")
+@click.option("--accept-new-host-key", is_flag=True, help="Trust a host key that is new, unseen.")
+@click.option("--no-check", is_flag=True, help="Save it without connecting.")
+@as_json
+@verbose
+@with_session
+def login(session: Session, /, password_stdin: bool, no_check: bool, **options: Any) -> int:
+    """Save an account at a provider as a target.
+
+    What no flag gives is asked for on a terminal. The server is looked at and shown before anything is saved; the
+    password goes into the system's keyring. A name that exists is updated. `uploader providers` lists the PROVIDERs.
+    """
+    from uploader.app import LoginRequest
+    from uploader.cli.output import document, pages
+    from uploader.cli.output.stream import tell
+
+    request = LoginRequest(**options, password=password_line() if password_stdin else None, check=not no_check)
+    with session.app() as app:
+        result = app.login(request)
+    if session.json:
+        document.write(document.of_login(result))
+    else:
+        pages.tell_login(result)
+    if result.keyring_fault is not None:
+        tell(f"note: nothing more was kept in the keyring: {result.keyring_fault.message}")
+        if result.keyring_fault.remedy:
+            tell(f"  → {result.keyring_fault.remedy}")
+    return 0
+
+
+def password_line() -> Secret:
+    """Returns stdin's first line without its end. Raises CredentialsMissing when there is none."""
+    from uploader.secret import Secret
+
+    if sys.stdin.isatty():
+        raise click.UsageError("--password-stdin takes the password through a pipe; leave it out to be asked.")
+    line = sys.stdin.buffer.readline()
+    try:
+        password = line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise CredentialsMissing(
+            "the password on stdin is not text in UTF-8", remedy="Send it as UTF-8, in one line."
+        ) from None
+    if not password:
+        raise CredentialsMissing("there is no password on stdin", remedy="Send it in one line, as a pipe does.")
+    return Secret(password)

@@ -1,0 +1,28 @@
+"""The verb logout."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, verbose, with_session
+from uploader.cli.session import Session
+
+
+@click.command(short_help="Forget a saved account and its password.")
+@click.argument("name", shell_complete=target_names)
+@as_json
+@verbose
+@with_session
+def logout(session: Session, /, name: str) -> int:
+    """Forget the target NAME, its password and its host key. Nothing on the server is touched."""
+    with session.app() as app:
+        removed = app.logout(name)
+    from uploader.cli.output import document
+    from uploader.cli.output.stream import answer
+
+    if session.json:
+        document.write(document.of_logout(removed))
+    else:
+        answer("\n".join(removed))
+    return 0

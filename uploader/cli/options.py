@@ -1,0 +1,83 @@
+"""Options that several verbs share, and the values that only a command line writes that way."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from uploader.cli.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ROUTES = ("auto", "local", "relay")
+
+with_session = click.make_pass_decorator(Session, ensure=True)
+
+_RATE = re.compile(r"(\d{1,15}(?:\.\d*)?|\.\d+)\s*([kmgt]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def as_json(command: F) -> F:
+    """Adds --json."""
+    return _flag("json", "--json", help="Print the answer as one JSON document on stdout.")(command)
+
+
+def quiet(command: F) -> F:
+    """Adds --quiet."""
+    return _flag("quiet", "-q", "--quiet", help="No progress and no notes on stderr; errors are still told.")(command)
+
+
+def verbose(command: F) -> F:
+    """Adds --verbose."""
+    return _flag("verbose", "-v", "--verbose", help="Say more on stderr; show where a defect is.")(command)
+
+
+def _flag(field: str, *names: str, help: str) -> Callable[[F], F]:
+    """A flag that the session keeps. Read before the other options, so that a fault in them heeds it."""
+
+    def keep(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(context.ensure_object(Session), field, True)
+
+    return click.option(*names, is_flag=True, is_eager=True, expose_value=False, callback=keep, help=help)
+
+
+def rate(text: str) -> float:
+    """Returns bytes per second from `500K`, `2M`, `1.5G`: 1024-based as with curl and rclone; a number alone is bytes.
+
+    Raises click.BadParameter."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a rate. Write it like 500K, 2M or 1.5G (bytes per second).")
+    number: float = float(match[1]) * math.pow(1024, _POWERS[match[2].lower()])
+    if number < 1:
+        raise click.BadParameter(f"at {text!r} nothing would ever arrive. Leave it out for full speed.")
+    return number
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Returns a reader of whole numbers from `low` to `high`, which raises click.BadParameter for all else."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise click.BadParameter(f"{text!r} is not a whole number from {low} to {high}.")
+        return value
+
+    return number
+
+
+def route(text: str) -> str:
+    """Returns a route's name. `server` is understood, and answered by the app, which says what to use instead for now.
+
+    Raises click.BadParameter."""
+    if text not in (*ROUTES, "server"):
+        raise click.BadParameter(f"{text!r} is not a route. Choose one of {', '.join(ROUTES)}.")
+    return text

@@ -1,0 +1,115 @@
+"""The answer as one JSON document, in the shapes of schema 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypeAlias
+
+from uploader.cli.output.stream import speaks_utf8
+from uploader.errors import Several, UploaderError
+
+if TYPE_CHECKING:
+    from uploader.app import DryRun, LoginResult
+    from uploader.profile import Provider, Target
+    from uploader.result import Outcome, Report
+
+Document: TypeAlias = dict[str, object]
+
+SCHEMA = 1
+
+
+def write(document: Mapping[str, object]) -> None:
+    """Prints it on stdout. Letters that stdout's encoding may lack are escaped: it stays JSON whatever the system."""
+    import click
+
+    click.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_utf8(sys.stdout)))
+
+
+def of_report(report: Report) -> Document:
+    return {"schema": SCHEMA, "ok": report.ok, "outcomes": [_outcome(outcome) for outcome in report.outcomes]}
+
+
+def of_plan(plan: DryRun) -> Document:
+    steps = [
+        {
+            "source": step.item.artifact.source,
+            "name": step.item.name,
+            "kind": step.item.kind,
+            "action": step.action,
+            "route": step.item.route,
+            "path": step.item.path,
+            "size": step.item.artifact.size,
+            "reason": step.reason,
+        }
+        for step in plan.steps
+    ]
+    return {"schema": SCHEMA, "plan": steps}
+
+
+def of_error(error: UploaderError) -> Document:
+    """The document of a command that ended before it had an answer."""
+    return {"schema": SCHEMA, "ok": False, "outcomes": [], "error": _error(error)}
+
+
+def of_login(result: LoginResult) -> Document:
+    facts = result.facts
+    found = None if facts is None else {**_listed(asdict(facts)), "root": result.root, "free": result.free}
+    return {
+        "schema": SCHEMA,
+        "ok": True,
+        "target": asdict(result.target),
+        "updated": result.updated,
+        "found": found,
+        "secrets": list(result.secrets),
+        "keyring_error": _error(result.keyring_fault) if result.keyring_fault else None,
+    }
+
+
+def of_logout(removed: Iterable[str]) -> Document:
+    return {"schema": SCHEMA, "ok": True, "removed": list(removed)}
+
+
+def of_targets(targets: Iterable[Target]) -> Document:
+    return {"schema": SCHEMA, "targets": [asdict(target) for target in targets]}
+
+
+def of_providers(providers: Iterable[Provider]) -> Document:
+    return {"schema": SCHEMA, "providers": [_listed(asdict(provider)) for provider in providers]}
+
+
+def _outcome(outcome: Outcome) -> Document:
+    error = outcome.error
+    return {
+        "target": outcome.target,
+        "source": outcome.source,
+        "name": outcome.name,
+        "kind": outcome.kind,
+        "status": outcome.status,
+        "route": outcome.route,
+        "path": outcome.path,
+        "size": outcome.size,
+        "sha256": outcome.sha256,
+        "evidence": outcome.evidence,
+        "bytes_sent": outcome.bytes_sent,
+        "resumed_from": outcome.resumed_from,
+        "seconds": outcome.seconds,
+        "webui": None,
+        "error": {"code": error.code, "message": error.message, "remedy": error.remedy} if error else None,
+    }
+
+
+def _error(error: UploaderError) -> Document:
+    if not isinstance(error, Several):
+        return {"code": error.code, "message": error.message, "remedy": error.remedy}
+    codes = {fault.code for fault in error.faults}
+    remedies = dict.fromkeys(fault.remedy for fault in error.faults if fault.remedy)
+    code = codes.pop() if len(codes) == 1 else error.code
+    return {"code": code, "message": error.message, "remedy": "\n".join(remedies) or None}
+
+
+def _listed(fields: Document) -> Document:
+    """Sets have an order of their own in each run; a document has the same one every time."""
+    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in fields.items()}

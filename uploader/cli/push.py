@@ -1,0 +1,148 @@
+"""The verb push."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uploader.artifact import Digest, Kind
+from uploader.cli.completion import target_names
+from uploader.cli.options import ROUTES, as_json, quiet, rate, route, verbose, whole, with_session
+from uploader.cli.session import Session
+from uploader.errors import UsageError
+
+if TYPE_CHECKING:
+    from uploader.app import DryRun
+
+_MOST_CONNECTIONS = 8
+
+
+@click.command(short_help="Put models into a target's folders.")
+@click.argument("sources", metavar="SOURCE...", nargs=-1)
+@click.option(
+    "--to",
+    metavar="TARGET",
+    multiple=True,
+    shell_complete=target_names,
+    help="Where to: a saved target's name, or sftp://user@host:port/root?webui=ID. May be left out when one is saved, "
+    "or $UPLOADER_TARGET is set.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    metavar="KIND",
+    help="What the model is, where its own header shall not decide: " + ", ".join(Kind) + ".",
+)
+@click.option("--name", metavar="FILENAME", help="The file's name on the server; for one source.")
+@click.option(
+    "--via",
+    type=route,
+    default="auto",
+    show_default=True,
+    metavar=f"[{'|'.join(ROUTES)}]",
+    shell_complete=lambda _context, _option, begun: [name for name in ROUTES if name.startswith(begun)],
+    help="How the bytes travel: over this disk, or through this machine's memory alone.",
+)
+@click.option("--sha256", metavar="HEX", help="The sha256 that the file must have; for one source.")
+@click.option(
+    "--from-file",
+    "lists",
+    metavar="LIST",
+    multiple=True,
+    help="Take the sources from a file, one a line; - is stdin. Blank lines and lines that begin with # are passed "
+    "over.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--replace", is_flag=True, help="Put the new file in the place of another one of that name.")
+@click.option("--mkdir", is_flag=True, help="Make folders that are missing, even the root.")
+@click.option("--allow-pickle", is_flag=True, help="Accept .ckpt, .pt and .bin files that could run code.")
+@click.option("--allow-http", is_flag=True, help="Accept links without encryption (http://).")
+@click.option("--limit", type=rate, metavar="RATE", help="Bytes per second at most: 500K, 2M, 1.5G (1024-based).")
+@click.option(
+    "--connections",
+    type=whole(1, _MOST_CONNECTIONS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help=f"Connections to the server at once, 1 to {_MOST_CONNECTIONS}.",
+)
+@click.option(
+    "--verify",
+    type=click.Choice(["auto", "full", "samples"]),
+    default="auto",
+    show_default=True,
+    help="How the bytes are proven where the server cannot hash them: all read back, or samples.",
+)
+@as_json
+@quiet
+@verbose
+@with_session
+def push(
+    session: Session, /, sources: tuple[str, ...], lists: tuple[str, ...], to: tuple[str, ...], **options: Any
+) -> int:
+    """Put models into the folders where the WebUI finds them.
+
+    A SOURCE is a file, a pattern such as 'loras/*.safetensors', or an https:// link. The file's own header tells
+    whether it is a checkpoint, a LoRA or something else, and so its folder. What was cut off goes on where it
+    stopped when the same command is run again. A name that begins with a dash goes behind "--".
+    """
+    given = (*sources, *(source for name in lists for source in references(name)))
+    if not given:
+        raise click.UsageError("Nothing to push: name a file or a link, or give --from-file LIST.")
+    if len(to) > 1:
+        raise click.UsageError("One --to at a time: run the command once for each target.")
+    from uploader.app import DryRun, PushRequest
+
+    kind, sha256 = options.pop("kind"), options.pop("sha256")
+    request = PushRequest(
+        given,
+        to=to[0] if to else None,
+        kind=Kind(kind) if kind else None,
+        sha256=Digest.parse(sha256) if sha256 else None,
+        **options,
+    )
+    with session.app() as app:
+        answer = app.push(request)
+    from uploader.cli.output import document, report
+
+    if isinstance(answer, DryRun):
+        document.write(document.of_plan(answer)) if session.json else report.tell_plan(answer)
+        return plan_exit_code(answer)
+    if session.json:
+        document.write(document.of_report(answer))
+        report.tell_faults(answer)
+    else:
+        report.tell_report(answer)
+    return answer.exit_code
+
+
+def references(name: str) -> list[str]:
+    """Returns the references that a list holds, one a line; `-` is stdin. Raises UsageError."""
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(
+            f"the list {name} cannot be read: {error.strerror}", remedy="Give --from-file a file that you may read."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the list {name} is not text in UTF-8", remedy="Save it as UTF-8, with one reference a line."
+        ) from error
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def plan_exit_code(plan: DryRun) -> int:
+    """Returns the exit code that the plan's refusals would give."""
+    from uploader.result import Failure, Outcome, Report
+
+    return Report(
+        tuple(
+            Outcome(plan.target, step.item.artifact.source, "failed", error=Failure.of(step.error))
+            for step in plan.steps
+            if step.error is not None
+        )
+    ).exit_code
