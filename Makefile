@@ -1,6 +1,7 @@
 # make demo   the whole job against a server of its own; needs no account
 # make test   all tests
 # make check  lint, types, import rules, coverage
+# make readme writes the README's generated parts
 # make clean  removes all that make made
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +14,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 TEMP := TMPDIR=$(CURDIR)/.cache/tmp
 
-.PHONY: demo test check clean
+.PHONY: demo test check readme clean
 
 demo: .venv/ready
 	@mkdir -p .cache/tmp
@@ -32,6 +33,9 @@ check: .venv/ready-dev
 	$(TEMP) $(BIN)/coverage run -m pytest -n auto tests/unit tests/contract
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+readme: .venv/ready-dev
+	$(BIN)/python -m tests.test_readme
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "uploader needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say: make PYTHON=python3.12 ...")'
