@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ sys.addaudithook(_guard)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(_OURS):
@@ -53,7 +52,6 @@ def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("UPLOADER_HOME", str(home / "uploader"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
-    yield
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -90,7 +90,8 @@ class MemoryFiles:
         self.left = cut
 
     def resolve(self, path: str) -> str:
-        return posixpath.normpath(posixpath.join(self.home, path))
+        absolute = posixpath.normpath(posixpath.join(self.home, path))
+        return absolute.removeprefix("/") if absolute.startswith("//") else absolute
 
     def stat(self, path: str) -> Entry | None:
         self.connection.check()
@@ -139,6 +140,8 @@ class MemoryFiles:
     def replace(self, source: str, destination: str) -> bool:
         self.connection.check()
         self._parent(destination)
+        if destination in self.server.folders:
+            raise RemoteRefused(f"cannot rename to {destination}: it is a folder")
         with self.server.lock:
             if source not in self.server.files:
                 raise RemoteMissing(f"cannot rename {source}: there is no such file")
@@ -147,6 +150,8 @@ class MemoryFiles:
 
     def remove(self, path: str) -> None:
         self.connection.check()
+        if path in self.server.folders:
+            raise RemoteRefused(f"cannot remove {path}: it is a folder")
         self.server.files.pop(path, None)
 
     def free_bytes(self, path: str) -> int | None:  # noqa: ARG002 - one disk for all

@@ -39,7 +39,8 @@ class Pool:
             self._drop(connection)
             raise
         with self._lock:
-            self._idle.append(connection)
+            if connection in self._open:  # not closed meanwhile
+                self._idle.append(connection)
 
     def interrupt(self) -> None:
         """Ends every connection at once, from any thread; nothing is handed out afterwards."""

@@ -1,7 +1,12 @@
 """A server reached by SSH and SFTP: the only room where paramiko is spoken, beside the demo's own server."""
 
+import logging
+
 from uploader.remote.sftp.config import Address
 from uploader.remote.sftp.connect import SftpConnection, SftpConnector, Surroundings
 from uploader.remote.sftp.hostkeys import KnownHosts
 
 __all__ = ["Address", "KnownHosts", "SftpConnection", "SftpConnector", "Surroundings"]
+
+# paramiko logs every lost line as an error, with a traceback; without a handler that would end on the user's terminal.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,9 +22,12 @@ from uploader.events import Observer, Said
 from uploader.remote.interface import Question, Secrets
 from uploader.remote.sftp.config import Address
 from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.transport import Transport
+from uploader.secret import Secret
 
 _DEFAULT_FILES = ("id_ed25519", "id_ecdsa", "id_rsa")
 _MOST_STAGES = 5
+_ANSWERING_SECONDS = 600.0  # a person looks for the telephone that shows the code
 _Attempt = Callable[[], Sequence[str] | None]
 
 
@@ -30,7 +36,7 @@ class Login:
 
     def __init__(
         self,
-        transport: paramiko.Transport,
+        transport: Transport,
         address: Address,
         secrets: Secrets,
         observer: Observer,
@@ -46,6 +52,8 @@ class Login:
         self._refused: list[str] = []
         self._asking: UploaderError | None = None
         self._agent: paramiko.Agent | None = None
+        self._offered_passwords: list[Secret] = []
+        self._offered_keys: set[bytes] = set()
 
     def run(self) -> str:
         """Raises CredentialsMissing, CredentialsRefused, NetworkError."""
@@ -71,7 +79,7 @@ class Login:
         """Takes one step; returns the methods that the server wants next, none when it is content."""
         for method, attempt in self._attempts(allowed):
             if not self._transport.is_active():
-                raise self._hung_up()
+                raise self._hung_up(None)
             try:
                 rest: Sequence[str] | None = attempt()
             except paramiko.BadAuthenticationType:
@@ -79,10 +87,14 @@ class Login:
             except paramiko.AuthenticationException as error:
                 if self._asking is not None:
                     raise self._asking from error
+                if not self._transport.is_active():
+                    raise self._hung_up(method) from error
+                if "timeout" in str(error).lower():  # paramiko's only sign that nobody answered
+                    raise NetworkError(
+                        f"{self._where} does not answer while we sign in", remedy="Try again in a minute."
+                    ) from error
                 self._refused.append(method)
                 self._observer(Said(f"{self._where} refused {method}", "debug"))
-                if not self._transport.is_active():
-                    raise self._hung_up() from error
                 continue
             if rest is None:
                 continue
@@ -92,23 +104,29 @@ class Login:
 
     def _attempts(self, allowed: Sequence[str]) -> Iterator[tuple[str, _Attempt]]:
         password = self._secrets.password()
-        user, transport = self._address.user, self._transport
         if "password" in allowed and password is not None:
-            known = password.reveal()
-            yield "the password", lambda: transport.auth_password(user, known, fallback=False)
-        elif "keyboard-interactive" in allowed and password is not None and "password" not in self._used:
+            yield from self._by_password(password)
+        elif "keyboard-interactive" in allowed and password is not None:
             yield "the server's questions", self._questions
             allowed = [method for method in allowed if method != "keyboard-interactive"]
         if "publickey" in allowed:
             for name, key in self._keys():
-                yield name, partial(transport.auth_publickey, user, key)
+                yield name, partial(self._transport.auth_publickey, self._address.user, key)
         if "keyboard-interactive" in allowed:
             yield "the server's questions", self._questions
         if "password" in allowed and password is None:
             asked = self._secrets.ask_password(self._where)
             if asked is not None:
-                typed = asked.reveal()
-                yield "the password", lambda: transport.auth_password(user, typed, fallback=False)
+                yield from self._by_password(asked)
+
+    def _by_password(self, password: Secret) -> Iterator[tuple[str, _Attempt]]:
+        if password not in self._offered_passwords:
+            self._offered_passwords.append(password)
+            word = password.reveal()
+            yield (
+                "the password",
+                lambda: self._transport.auth_password(self._address.user, word, fallback=False),
+            )
 
     # keyboard-interactive -----------------------------------------------------------------------------
 
@@ -122,39 +140,54 @@ class Login:
                 answers = self._secrets.answer(title, instructions, questions)
             except UploaderError as error:  # raised in paramiko's thread: carried over to ours
                 self._asking, answers = error, None
-            if answers is None:
+            # A password that this server has seen is not offered again by another door.
+            if answers is None or any(answer in self._offered_passwords for answer in answers):
                 unanswered = True
                 return [""] * len(fields)
             return [answer.reveal() for answer in answers]
 
+        patience, self._transport.auth_timeout = self._transport.auth_timeout, _ANSWERING_SECONDS
         try:
             return self._transport.auth_interactive(self._address.user, handler)
         except paramiko.AuthenticationException:
             if unanswered and self._asking is None:
                 return None
             raise
+        finally:
+            self._transport.auth_timeout = patience
 
     # keys ---------------------------------------------------------------------------------------------
 
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
+        """Each key that was not offered yet, with what to call it."""
+        for name, key in self._candidates():
+            blob = key.public_blob.key_blob if key.public_blob is not None else key.asbytes()
+            if blob not in self._offered_keys:
+                self._offered_keys.add(blob)
+                yield name, key
+
+    def _candidates(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Named files first; the agent's keys unless IdentitiesOnly; default files when none was named."""
         named = self._address.identity_files
         agent = self._agent_keys()
-        offered: set[bytes] = set()
-        for path in named:
-            for name, key in self._from_file(path, agent):
-                offered.add(key.asbytes())
-                yield name, key
+        there = [path for path in named if path.is_file() or _agents(path, agent)]
+        if named and not there:
+            raise ConfigurationError(
+                f"the key file {named[0]} is not there", remedy="Give the private key's own path to --identity-file."
+            )
+        for path in there:
+            yield from self._from_file(path, agent)
         if not self._address.identities_only:
             for key in agent:
-                if key.asbytes() not in offered:
-                    yield f"the agent's key {key.fingerprint}", key
+                yield f"the agent's key {key.fingerprint}", key
         if not named:
             for default in _DEFAULT_FILES:
                 if (path := self._ssh_folder / default).is_file():
                     yield from self._from_file(path, agent, asking=not agent)
 
     def _agent_keys(self) -> list[paramiko.AgentKey]:
+        if not _agent_listens():
+            return []
         try:
             self._agent = self._agent or paramiko.Agent()
             return list(self._agent.get_keys())
@@ -165,22 +198,27 @@ class Login:
     def _from_file(
         self, path: Path, agent: Sequence[paramiko.AgentKey], *, asking: bool = True
     ) -> Iterator[tuple[str, paramiko.PKey]]:
-        if not path.is_file():
-            raise ConfigurationError(
-                f"the key file {path} is not there", remedy="Give the private key's own path to --identity-file."
-            )
-        blob = _public_half(path)
-        for key in agent:
-            if blob is not None and key.asbytes() == blob:
-                yield f"the agent's key for {path}", key
-                return
-        key_or_none = self._load(path, asking)
-        if key_or_none is None:
+        held = _agents(path, agent)
+        if held is not None:
+            yield f"the agent's key for {path}", held
+            return
+        key = self._load(path, asking)
+        if key is None:
             return
         for certificate in (Path(f"{path}-cert.pub"), *self._address.certificates):
-            if certificate.is_file() and key_or_none.public_blob is None:
-                key_or_none.load_certificate(str(certificate))
-        yield f"the key {path}", key_or_none
+            if certificate.is_file() and self._certify(key, certificate):
+                yield f"the certificate {certificate}", key
+                key.public_blob = None  # what follows is the key by itself
+        yield f"the key {path}", key
+
+    def _certify(self, key: paramiko.PKey, certificate: Path) -> bool:
+        """Puts a certificate to a key; one that cannot be read, or is another key's, is passed over as ssh does."""
+        try:
+            key.load_certificate(str(certificate))
+        except (OSError, ValueError, paramiko.SSHException) as error:
+            self._observer(Said(f"The certificate {certificate} cannot be used: {error}", "debug"))
+            return False
+        return True
 
     def _load(self, path: Path, asking: bool) -> paramiko.PKey | None:
         try:
@@ -201,11 +239,20 @@ class Login:
 
     # what to say --------------------------------------------------------------------------------------
 
-    def _hung_up(self) -> UploaderError:
-        if len(self._refused) < 2:
+    def _hung_up(self, method: str | None) -> UploaderError:
+        """Names the end of the line while `method` was tried. A server that refused or took its leave meant us."""
+        goodbye = self._transport.goodbye
+        if goodbye is None and not self._refused:
             return NetworkError(f"{self._where} hung up while we signed in", remedy="Try again in a minute.")
+        tried = [*self._refused, *([method] if method else [])]
+        said = f" ({goodbye})" if goodbye else ""
+        if len(tried) < 2:
+            return CredentialsRefused(
+                f"{self._where} refused {' and '.join(tried) or 'us'} and hung up{said}",
+                remedy="Check the user name and the password or key; `uploader login` again saves a new one.",
+            )
         return CredentialsRefused(
-            f"{self._where} hung up after {len(self._refused)} proofs (too many authentication failures)",
+            f"{self._where} hung up after {len(tried)} proofs: too many authentication failures{said}",
             remedy="Name the one key it knows: `uploader login ... --identity-file FILE`, or IdentityFile with "
             "`IdentitiesOnly yes` in ~/.ssh/config.",
         )
@@ -235,7 +282,10 @@ def _read_key(path: Path, passphrase: str | None) -> paramiko.PKey:
         except (paramiko.SSHException, ValueError) as error:
             last: Exception = error
         except OSError as error:
-            raise ConfigurationError(f"the key file {path} cannot be read: {error.strerror}") from error
+            raise ConfigurationError(
+                f"the key file {path} cannot be read: {error.strerror}",
+                remedy="Make it readable for you alone (chmod 600), or name another by --identity-file.",
+            ) from error
     if passphrase is not None:
         raise paramiko.PasswordRequiredException(str(last))
     raise ConfigurationError(
@@ -244,9 +294,28 @@ def _read_key(path: Path, passphrase: str | None) -> paramiko.PKey:
     )
 
 
-def _public_half(path: Path) -> bytes | None:
-    public = Path(f"{path}.pub")
-    try:
-        return paramiko.pkey.PublicBlob.from_string(public.read_text("utf-8")).key_blob
-    except (OSError, ValueError):
-        return None
+def _agent_listens() -> bool:
+    """Whether somebody is behind $SSH_AUTH_SOCK: paramiko leaves a socket open when nobody is."""
+    path = os.environ.get("SSH_AUTH_SOCK")
+    if not path or sys.platform == "win32":
+        return True
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.settimeout(2.0)
+        try:
+            trial.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _agents(path: Path, agent: Sequence[paramiko.AgentKey]) -> paramiko.AgentKey | None:
+    """The agent's key of which this file, or the one beside it, is the public half: it needs no passphrase."""
+    for public in (Path(f"{path}.pub"), path):
+        try:
+            blob = paramiko.pkey.PublicBlob.from_string(public.read_text("utf-8")).key_blob
+        except (OSError, ValueError):
+            continue
+        for key in agent:
+            if key.asbytes() == blob:
+                return key
+    return None

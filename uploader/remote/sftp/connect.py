@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import threading
@@ -11,29 +12,26 @@ from pathlib import Path
 
 import paramiko
 
-from uploader.errors import RemoteRefused, RouteUnavailable
+from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RouteUnavailable
 from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
 from uploader.remote.interface import Range, Secrets, ServerFacts, Trust
 from uploader.remote.sftp import shell
 from uploader.remote.sftp.auth import Login
 from uploader.remote.sftp.config import Address, look_up, parse_hop
-from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.faults import NothingInCommon, mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.hostkeys import KnownHosts, fingerprint
+from uploader.remote.sftp.proxy import ProxyLine
+from uploader.remote.sftp.transport import Transport, close_all, shake_hands
 from uploader.remote.sftp.wire import Wire
 
-_DIAL_SECONDS = 15.0
-_SILENCE_SECONDS = 30.0
-_CIPHERS = (
-    "aes128-gcm@openssh.com",  # with AES in the CPU the fastest by far
-    "aes256-gcm@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
+_KEY_FAMILIES = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("ssh-rsa",),
 )
-_WINDOW = 16 * 1024 * 1024
-_Line = socket.socket | paramiko.Channel | paramiko.ProxyCommand
+_Line = socket.socket | paramiko.Channel
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,11 @@ class Surroundings:
 
 
 class SftpConnector:
-    """Opens connections to one target; safe to use from several threads."""
+    """Opens connections to one target; safe to use from several threads.
+
+    `dial_seconds` is what reaching a server and agreeing on keys may take, each; `silence_seconds` how long it may
+    stay silent after that before the line counts as lost.
+    """
 
     def __init__(
         self,
@@ -65,11 +67,15 @@ class SftpConnector:
         *,
         quirks: Quirks | None = None,
         refusal: Callable[[str], Refusal | None] = lambda _host: None,
+        dial_seconds: float = 15.0,
+        silence_seconds: float = 30.0,
     ) -> None:
         self._target = target
         self._around = around
         self._quirks = quirks or Quirks()
         self._refusal = refusal
+        self._dial_seconds = dial_seconds
+        self._silence_seconds = silence_seconds
         self._ssh_folder = around.ssh_folder or Path.home() / ".ssh"
         self._shell_known = self._quirks.shell
         self._tools: tuple[str, ...] = ()
@@ -93,23 +99,31 @@ class SftpConnector:
 
     def connect(self) -> SftpConnection:
         """Raises NetworkError, HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused, NoSftp."""
+        try:
+            return self._connect()
+        except HostKeyChanged as error:
+            # The fingerprint that a provider shows may be of another type of key than the one we agreed on.
+            for key_types in _KEY_FAMILIES if self._around.expected is not None else ():
+                with contextlib.suppress(HostKeyChanged, NothingInCommon):
+                    return self._connect(key_types)
+            raise error from None
+
+    def _connect(self, only: Sequence[str] = ()) -> SftpConnection:
         address = self.address()
-        hops: list[paramiko.Transport] = []
+        hops: list[Transport] = []
         try:
             sock = self._through(address, hops)
             with self._asking:
-                transport, auth = self._sign_in(sock, address, self._target.name, self._around.secrets)
+                transport, auth = self._sign_in(sock, address, self._target.name, self._around.secrets, only)
             hops.append(transport)
             return self._open(transport, hops, address, auth)
         except BaseException:
-            _close_all(hops)
+            close_all(hops)
             raise
 
-    def _open(
-        self, transport: paramiko.Transport, hops: list[paramiko.Transport], address: Address, auth: str
-    ) -> SftpConnection:
+    def _open(self, transport: Transport, hops: list[Transport], address: Address, auth: str) -> SftpConnection:
         where = f"{self._target.name} ({address.known_as})"
-        wire = Wire(_sftp_channel(transport, where), where)
+        wire = Wire(_sftp_channel(transport, where, self._silence_seconds), where)
         if self._shell_known is None:
             found = shell.probe(transport, where, None)
             self._shell_known, self._tools = found is not None, found.tools if found else ()
@@ -122,7 +136,8 @@ class SftpConnector:
             quirk_bytes=self._quirks.max_request_bytes,
             other_free=commands.free_bytes if commands else None,
         )
-        key = transport.get_remote_server_key()
+        with mapped(where):
+            key = transport.get_remote_server_key()
         facts = ServerFacts(
             software=transport.remote_version.removeprefix("SSH-2.0-"),
             host_key=fingerprint(key.asbytes()),
@@ -136,52 +151,106 @@ class SftpConnector:
         )
         return SftpConnection(files, facts, commands, hops)
 
-    def _through(self, address: Address, hops: list[paramiko.Transport]) -> _Line:
+    def _through(self, address: Address, hops: list[Transport]) -> _Line:
         """Dials the server: straight, by a ProxyCommand, or from jump host to jump host (ssh_config(5), ProxyJump)."""
-        if not address.jumps:
-            return _dial(address)
-        for hop in address.jumps:
-            host, port, user = parse_hop(hop)
-            jump = look_up(host, port=port, user=user, config=self._ssh_folder / "config")
-            if not jump.identity_files:
-                jump = replace(jump, identity_files=address.identity_files, identities_only=address.identities_only)
-            sock = _channel_to(hops[-1], jump) if hops else _dial(jump)
+        for jump in self._jumps(address, {address.known_as}):
+            sock = self._channel_to(hops[-1], jump) if hops else self._dial(jump)
             with self._asking:
                 known_name = f"{self._target.name}+{jump.known_as}"
                 transport, _ = self._sign_in(sock, jump, known_name, self._around.hop_secrets(jump.known_as))
             hops.append(transport)
-        return _channel_to(hops[-1], address)
+        return self._channel_to(hops[-1], address) if hops else self._dial(address)
+
+    def _jumps(self, address: Address, seen: set[str]) -> list[Address]:
+        """The jump hosts on the way, first one first. The first may have jump hosts of its own; one that
+        `Host *` sends to itself is dialled straight."""
+        jumps: list[Address] = []
+        for hop in address.jumps:
+            host, port, user = parse_hop(hop)
+            jump = look_up(host, port=port, user=user, config=self._ssh_folder / "config")
+            if jump.known_as in seen:
+                return jumps
+            if not jump.identity_files:
+                jump = replace(jump, identity_files=address.identity_files, identities_only=address.identities_only)
+            if not jumps:
+                seen.add(jump.known_as)
+                jumps += self._jumps(jump, seen)
+            jumps.append(jump)
+        return jumps
+
+    def _dial(self, address: Address) -> _Line:
+        with mapped(address.known_as):
+            if address.proxy_command:
+                return ProxyLine(address.proxy_command)
+            sock = socket.create_connection((address.host, address.port), timeout=self._dial_seconds)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sys.platform == "win32":  # elsewhere a fixed buffer would end the system's own tuning
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
+            return sock
+
+    def _channel_to(self, transport: Transport, address: Address) -> paramiko.Channel:
+        with mapped(f"{address.known_as} (through the jump host)"):
+            there = (address.host, address.port)
+            return transport.open_channel("direct-tcpip", there, ("127.0.0.1", 0), timeout=self._dial_seconds)
 
     def _sign_in(
-        self, sock: _Line, address: Address, known_name: str, secrets: Secrets
-    ) -> tuple[paramiko.Transport, str]:
+        self, sock: _Line, address: Address, known_name: str, secrets: Secrets, only: Sequence[str] = ()
+    ) -> tuple[Transport, str]:
+        try:
+            with mapped(address.known_as):
+                return self._signed_in(sock, address, known_name, secrets, only)
+        except NetworkError as error:
+            if isinstance(sock, ProxyLine):
+                raise sock.explained(error, address.known_as) from error
+            raise
+
+    def _signed_in(
+        self, sock: _Line, address: Address, known_name: str, secrets: Secrets, only: Sequence[str]
+    ) -> tuple[Transport, str]:
         around = self._around
-        with mapped(address.known_as):
-            try:
-                transport = paramiko.Transport(sock, default_window_size=_WINDOW)
-            except BaseException:
-                sock.close()
-                raise
-            transport.daemon = True
-            try:
-                _prefer(transport, around.known_hosts.key_types(known_name, address.known_as))
-                transport.start_client(timeout=_DIAL_SECONDS)
-                key = transport.get_remote_server_key()
-                self._check_key(key, known_name, address)
-                transport.set_keepalive(15)
-                return transport, Login(transport, address, secrets, around.observer, self._ssh_folder).run()
-            except BaseException:
-                _close_all([transport])
-                raise
+        try:
+            transport = Transport(sock)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            key_types = around.known_hosts.key_types(known_name, address.known_as)
+            key = shake_hands(transport, key_types, self._dial_seconds, only=only)
+            self._check_key(key, known_name, address)
+            transport.set_keepalive(15)
+            transport.auth_timeout = self._silence_seconds
+            return transport, Login(transport, address, secrets, around.observer, self._ssh_folder).run()
+        except BaseException:
+            close_all([transport])
+            raise
 
     def _check_key(self, key: paramiko.PKey, known_name: str, address: Address) -> None:
         around = self._around
-        if around.expected is not None and known_name == self._target.name:
+        if known_name != self._target.name:
+            self._check_jump_key(key, known_name, address)
+        elif around.expected is not None:
             around.known_hosts.expect(key, known_name, address.known_as, around.expected)
         else:
             around.known_hosts.verify(key, known_name, address.known_as, around.trust)
         if around.remember:
             around.known_hosts.keep(known_name)
+
+    def _check_jump_key(self, key: paramiko.PKey, known_name: str, address: Address) -> None:
+        """As any key, but --host-key is the target's alone, so the ways out are others."""
+        try:
+            self._around.known_hosts.verify(key, known_name, address.known_as, self._around.trust)
+        except HostKeyUnknown as error:
+            raise HostKeyUnknown(
+                f"{error.message} (a jump host)",
+                remedy=f"Compare it with what its owner shows, then sign in there once with `ssh -p {address.port} "
+                f"{address.user}@{address.host}`, which writes it to ~/.ssh/known_hosts, or use --accept-new-host-key.",
+            ) from error
+        except HostKeyChanged as error:
+            raise HostKeyChanged(
+                f"{error.message} (a jump host)",
+                remedy="Compare the offered key with what its owner shows. If it is right, `uploader logout "
+                f"{self._target.name}` and `ssh-keygen -R '{address.known_as}'` forget the old one; then log in again.",
+            ) from error
 
 
 class SftpConnection:
@@ -218,54 +287,20 @@ class SftpConnection:
             transport.close()
 
     def close(self) -> None:
-        _close_all(self._transports)
+        close_all(self._transports)
 
 
-def _close_all(transports: Sequence[paramiko.Transport]) -> None:
-    """Closes the innermost first and waits a moment for each thread, so that no socket is left behind."""
-    for transport in reversed(transports):
-        transport.close()
-        transport.join(timeout=2.0)
-
-
-def _sftp_channel(transport: paramiko.Transport, where: str) -> paramiko.Channel:
+def _sftp_channel(transport: Transport, where: str, silence_seconds: float) -> paramiko.Channel:
     with mapped(where):
-        channel = transport.open_session(timeout=_SILENCE_SECONDS)
-        channel.settimeout(_SILENCE_SECONDS)
+        channel = transport.open_session(timeout=silence_seconds)
+        channel.settimeout(silence_seconds)
         try:
             channel.invoke_subsystem("sftp")
         except paramiko.SSHException as error:
             if not transport.is_active():
                 raise
-            raise RemoteRefused(
+            raise NoSftp(
                 f"{where} lets us in but refuses SFTP",
                 remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
             ) from error
         return channel
-
-
-def _dial(address: Address) -> _Line:
-    with mapped(address.known_as):
-        if address.proxy_command:
-            return paramiko.ProxyCommand(address.proxy_command)
-        sock = socket.create_connection((address.host, address.port), timeout=_DIAL_SECONDS)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sys.platform == "win32":  # elsewhere a fixed buffer would end the system's own tuning
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
-        return sock
-
-
-def _channel_to(transport: paramiko.Transport, address: Address) -> paramiko.Channel:
-    with mapped(f"{address.known_as} (through the jump host)"):
-        return transport.open_channel(
-            "direct-tcpip", (address.host, address.port), ("127.0.0.1", 0), timeout=_DIAL_SECONDS
-        )
-
-
-def _prefer(transport: paramiko.Transport, key_types: Sequence[str]) -> None:
-    options = transport.get_security_options()
-    options.ciphers = [name for name in _CIPHERS if name in options.ciphers]
-    # A server has keys of several types: ask for the one that is pinned, or it would look changed.
-    wanted = ["rsa-sha2-512" if name == "ssh-rsa" else name for name in key_types]
-    first = [name for name in wanted if name in options.key_types]
-    options.key_types = [*first, *(name for name in options.key_types if name not in first)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,11 @@ class EndOfFile(RemoteRefused):
     """A file or a listing has no more to give. Never leaves this folder."""
 
 
+class NothingInCommon(RemoteRefused):
+    """The server and we have no algorithm in common."""
+
+
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN)
 _AGAIN = "Check the line and run the same command again: what arrived is kept."
 
 
@@ -37,9 +43,9 @@ def mapped(where: str) -> Iterator[None]:
         yield
     except UploaderError:
         raise
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # a name with an empty or endless label is a UnicodeError
         raise NetworkError(
-            f"the name of {where} is not known: {error.strerror}",
+            f"the name of {where} is not known{_tail(error)}",
             remedy="Check the host's spelling; rented machines get a new address when they are started again.",
         ) from error
     except TimeoutError as error:
@@ -49,23 +55,21 @@ def mapped(where: str) -> Iterator[None]:
             f"{where} refuses the connection",
             remedy="Is the instance running, and is this the SSH port it shows today?",
         ) from error
-    except paramiko.ssh_exception.ProxyCommandFailure as error:
-        raise NetworkError(
-            f"the ProxyCommand to {where} failed: {error}", remedy="Try that command by itself; see ~/.ssh/config."
-        ) from error
     except paramiko.ssh_exception.IncompatiblePeer as error:
-        raise RemoteRefused(
+        raise NothingInCommon(
             f"{where} speaks only ciphers or keys that are not safe any more: {error}",
             remedy="Ask the provider for an image with a current OpenSSH.",
         ) from error
     except paramiko.ChannelException as error:
         raise RemoteRefused(f"{where} refused to open a channel: {error.text}") from error
     except (EOFError, OSError, paramiko.SSHException) as error:
+        if isinstance(error, OSError) and error.errno in _UNREACHABLE:
+            raise NetworkError(f"{where} cannot be reached{_tail(error)}", remedy=_AGAIN) from error
         raise NetworkError(f"the connection to {where} was lost{_tail(error)}", remedy=_AGAIN) from error
 
 
 def _tail(error: BaseException) -> str:
-    text = str(error).strip()
+    text = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).strip()
     return f" ({text})" if text else ""
 
 

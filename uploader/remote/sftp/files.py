@@ -58,9 +58,15 @@ class SftpWriter:
         return done
 
     def close(self) -> None:
-        while self._sent:
-            self.reap()
+        fault: RemoteRefused | None = None
+        while self._sent:  # what is not taken here would be kept for ever
+            try:
+                self.reap()
+            except RemoteRefused as error:
+                fault = fault or error
         self._wire.call(wire.CLOSE, self._handle, what=f"close {self._path}")
+        if fault is not None:
+            raise fault
 
     def _accept(self, payload: bytes) -> None:
         try:
@@ -89,11 +95,12 @@ class SftpFiles:
     # names --------------------------------------------------------------------------------------------
 
     def resolve(self, path: str) -> str:
-        return posixpath.normpath(posixpath.join(self.home, path))
+        absolute = posixpath.normpath(posixpath.join(self.home, path))
+        return absolute.removeprefix("/") if absolute.startswith("//") else absolute
 
     def stat(self, path: str) -> Entry | None:
         try:
-            kind, fields = self.wire.call(wire.STAT, string(path), what=f"look at {path}")
+            kind, fields = self.wire.call(wire.STAT, _name(path), what=f"look at {path}")
         except RemoteMissing:
             return None
         if kind != wire.ATTRS:
@@ -101,13 +108,16 @@ class SftpFiles:
         return _entry(posixpath.basename(path), fields)
 
     def list_folder(self, path: str) -> list[Entry]:
-        _, fields = self.wire.call(wire.OPENDIR, string(path), what=f"list {path}")
+        _, fields = self.wire.call(wire.OPENDIR, _name(path), what=f"list {path}")
         handle = string(fields.raw())
         entries: list[Entry] = []
         try:
             while True:
                 _, fields = self.wire.call(wire.READDIR, handle, what=f"list {path}")
-                entries += _names(fields)
+                found = list(_names(fields))
+                if not found:  # not what the draft allows; it would go on for ever
+                    break
+                entries += found
         except EndOfFile:
             pass
         finally:
@@ -116,7 +126,7 @@ class SftpFiles:
 
     def make_folder(self, path: str) -> None:
         try:
-            self.wire.call(wire.MKDIR, string(path), _NO_ATTRIBUTES, what=f"make the folder {path}")
+            self.wire.call(wire.MKDIR, _name(path), _NO_ATTRIBUTES, what=f"make the folder {path}")
         except RemoteRefused:
             there = self.stat(path)
             if there is None or not there.is_folder:
@@ -124,12 +134,12 @@ class SftpFiles:
 
     def rename(self, source: str, destination: str) -> None:
         what = f"rename {posixpath.basename(source)} to {posixpath.basename(destination)}"
-        if self.stat(destination) is not None:
+        if self._taken(destination):
             raise RemoteExists(f"cannot {what}: that name is taken")
         try:
-            self.wire.call(wire.RENAME, string(source), string(destination), what=what)
+            self.wire.call(wire.RENAME, _name(source), _name(destination), what=what)
         except RemoteRefused as error:
-            if self.stat(destination) is not None and self.stat(source) is not None:
+            if self._taken(destination) and self._taken(source):
                 raise RemoteExists(f"cannot {what}: that name was taken in the meantime") from error
             raise
 
@@ -137,17 +147,27 @@ class SftpFiles:
         what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
         if "posix-rename@openssh.com" in self.wire.extensions:
             try:
-                self._extended("posix-rename@openssh.com", string(source), string(destination), what=what)
+                self._extended("posix-rename@openssh.com", _name(source), _name(destination), what=what)
                 return True
             except Unsupported:
                 pass
+        if not self._taken(source):  # looked at first: nothing is removed for a file that is not there
+            raise RemoteMissing(f"cannot {what}: there is no such file on the server")
         self.remove(destination)
-        self.wire.call(wire.RENAME, string(source), string(destination), what=what)
+        self.wire.call(wire.RENAME, _name(source), _name(destination), what=what)
         return False
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(RemoteMissing):
-            self.wire.call(wire.REMOVE, string(path), what=f"remove {path}")
+            self.wire.call(wire.REMOVE, _name(path), what=f"remove {path}")
+
+    def _taken(self, path: str) -> bool:
+        """Whether a name is there, be it a link that leads nowhere."""
+        try:
+            self.wire.call(wire.LSTAT, _name(path), what=f"look at {path}")
+        except RemoteMissing:
+            return False
+        return True
 
     # bytes --------------------------------------------------------------------------------------------
 
@@ -155,7 +175,7 @@ class SftpFiles:
         flags = _WRITE_FLAG | _CREATE_FLAG | (_TRUNCATE_FLAG if fresh else 0)
         try:
             _, fields = self.wire.call(
-                wire.OPEN, string(path), struct.pack(">I", flags), _NO_ATTRIBUTES, what=f"write to {path}"
+                wire.OPEN, _name(path), struct.pack(">I", flags), _NO_ATTRIBUTES, what=f"write to {path}"
             )
         except RemoteRefused as error:
             raise self.explained(error, path) from error
@@ -163,7 +183,7 @@ class SftpFiles:
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
         _, fields = self.wire.call(
-            wire.OPEN, string(path), struct.pack(">I", _READ_FLAG), _NO_ATTRIBUTES, what=f"read {path}"
+            wire.OPEN, _name(path), struct.pack(">I", _READ_FLAG), _NO_ATTRIBUTES, what=f"read {path}"
         )
         handle = string(fields.raw())
         try:
@@ -231,7 +251,7 @@ class SftpFiles:
     def free_bytes(self, path: str) -> int | None:
         if "statvfs@openssh.com" in self.wire.extensions:
             try:
-                fields = self._extended("statvfs@openssh.com", string(path), what=f"ask for the free space of {path}")
+                fields = self._extended("statvfs@openssh.com", _name(path), what=f"ask for the free space of {path}")
             except RemoteRefused:
                 return self._other_free(path)
             numbers = [fields.long() for _ in range(5)]
@@ -242,7 +262,7 @@ class SftpFiles:
         """Asks a server that has `check-file` for a sha256 (draft-ietf-secsh-filexfer-extensions-00, section 3)."""
         if "check-file" not in self.wire.extensions or length == 0:
             return None
-        body = string(path) + string("sha256") + struct.pack(">QQI", offset, length, 0)
+        body = _name(path) + string("sha256") + struct.pack(">QQI", offset, length, 0)
         try:
             fields = self._extended("check-file-name", body, what=f"hash {path}")
         except RemoteRefused:
@@ -269,7 +289,7 @@ class SftpFiles:
         return self.wire.call(wire.EXTENDED, string(name), *parts, what=what)[1]
 
     def _real_path(self, path: str) -> str:
-        _, fields = self.wire.call(wire.REALPATH, string(path), what="ask for the login folder")
+        _, fields = self.wire.call(wire.REALPATH, _name(path), what="ask for the login folder")
         fields.number()
         return fields.text()
 
@@ -282,6 +302,16 @@ class SftpFiles:
             return _PLAIN_REQUEST
         _packet, read, write = fields.long(), fields.long(), fields.long()
         return min(read or _PLAIN_REQUEST, write or _PLAIN_REQUEST, _LARGEST_REQUEST)
+
+
+def _name(path: str) -> bytes:
+    """Packs a path. Raises RemoteRefused for one that no server could take as it is."""
+    if "\0" in path:
+        raise RemoteRefused(f"{path!r} cannot be a name on a server: it holds a NUL")
+    try:
+        return string(path)
+    except UnicodeEncodeError:
+        raise RemoteRefused(f"{path!r} cannot be a name on a server: it is no text") from None
 
 
 def _names(fields: Unpacker) -> Iterator[Entry]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fnmatch
 import hashlib
-import os
-import tempfile
+import hmac
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import paramiko
+from filelock import FileLock, Timeout
 
-from uploader.errors import ConfigurationError, HostKeyChanged, HostKeyUnknown
+from uploader.atomic import replace_text
+from uploader.errors import Busy, ConfigurationError, HostKeyChanged, HostKeyUnknown
 from uploader.remote.interface import OfferedKey, Trust
 
+_PATIENCE_SECONDS = 10.0
 _SYSTEM = Path("/etc/ssh/ssh_known_hosts")
 
 
@@ -24,6 +29,7 @@ class _Line:
     names: tuple[str, ...]
     key_type: str
     blob: bytes
+    marker: str = ""
 
 
 def fingerprint(blob: bytes) -> str:
@@ -35,7 +41,7 @@ class KnownHosts:
     """The file of pinned keys (sshd(8), SSH_KNOWN_HOSTS), and those of the user's own that are only read.
 
     A line of ours begins with the target's name: rented machines change address and key, and two targets behind
-    one proxy's address have different keys.
+    one proxy's address have different keys. What would break the line in a name is percent-encoded.
     """
 
     def __init__(self, file: Path, *, ssh_folder: Path | None = None) -> None:
@@ -46,8 +52,9 @@ class KnownHosts:
 
     def key_types(self, target: str, address: str) -> list[str]:
         """The types of key that are known for it: ask the server for one of these first."""
-        pinned = self._pinned(target)
-        return [line.key_type for line in pinned] or [key.get_name() for key in self._elsewhere(address)]
+        with self._lock:
+            known = [self._session[target]] if target in self._session else self._pinned(target)
+            return [line.key_type for line in known or self._elsewhere(address)]
 
     def verify(self, offered: paramiko.PKey, target: str, address: str, trust: Trust) -> None:
         """Raises HostKeyChanged or HostKeyUnknown unless the key is known, or `trust` accepts a new one.
@@ -55,15 +62,16 @@ class KnownHosts:
         An accepted key holds for this run; `keep` writes it down."""
         blob = offered.asbytes()
         with self._lock:
-            if (seen := self._session.get(target)) is not None and seen.blob == blob:
+            seen = self._session.get(target)
+            if seen is not None and seen.blob == blob:
                 return
             self._refuse_revoked(blob, address)
-            pinned = self._pinned(target)
+            pinned = self._pinned(target) or ([seen] if seen is not None else [])
             if not pinned:
                 self._verify_new(offered, target, address, trust)
             elif not any(line.blob == blob for line in pinned):
                 raise _changed(target, address, pinned[0].blob, blob, self.file)
-            self._session[target] = _Line((target, address), offered.get_name(), blob)
+            self._session[target] = _Line((_label(target), address), offered.get_name(), blob)
 
     def expect(self, offered: paramiko.PKey, target: str, address: str, expected: str) -> None:
         """Accepts the key whose fingerprint the user gave, and no other, whatever was pinned before."""
@@ -76,34 +84,35 @@ class KnownHosts:
             )
         with self._lock:
             self._refuse_revoked(blob, address)
-            self._session[target] = _Line((target, address), offered.get_name(), blob)
+            self._session[target] = _Line((_label(target), address), offered.get_name(), blob)
 
     def keep(self, target: str) -> None:
         """Writes down the key that this run accepted for a target, and those of its jump hosts, as the one key."""
         with self._lock:
             seen = [line for name, line in self._session.items() if name == target or name.startswith(f"{target}+")]
             for line in seen:
-                if not any(known == line for known in self._pinned(line.names[0])):
+                if line not in [known for known in self._lines() if known.names[0] == line.names[0]]:
                     encoded = base64.b64encode(line.blob).decode()
                     self._rewrite(line.names[0], f"{','.join(line.names)} {line.key_type} {encoded}")
 
     def forget(self, target: str) -> None:
         """Drops the target's key and those of its jump hosts."""
         with self._lock:
-            self._session.pop(target, None)
-            names = {line.names[0] for line in self._lines()}
-            for name in names:
-                if name == target or name.startswith(f"{target}+"):
+            for name in [name for name in self._session if name == target or name.startswith(f"{target}+")]:
+                del self._session[name]
+            label = _label(target)
+            for name in {line.names[0] for line in self._lines()}:
+                if name == label or name.startswith(f"{label}+"):
                     self._rewrite(name, None)
 
     def _verify_new(self, offered: paramiko.PKey, target: str, address: str, trust: Trust) -> None:
         blob = offered.asbytes()
         elsewhere = self._elsewhere(address)
-        if any(key.asbytes() == blob for key in elsewhere):
+        if any(line.blob == blob for line in elsewhere):
             return
-        same_type = [key for key in elsewhere if key.get_name() == offered.get_name()]
+        same_type = [line for line in elsewhere if line.key_type == offered.get_name()]
         if same_type:
-            raise _changed(target, address, same_type[0].asbytes(), blob, self._others[0])
+            raise _changed(target, address, same_type[0].blob, blob, self._others[0])
         if not trust(OfferedKey(target, address, offered.get_name(), fingerprint(blob))):
             raise HostKeyUnknown(
                 f"the key of {address} is new: {offered.get_name()} {fingerprint(blob)}",
@@ -112,7 +121,7 @@ class KnownHosts:
             )
 
     def _pinned(self, target: str) -> list[_Line]:
-        return [line for line in self._lines() if line.names[0] == target]
+        return [line for line in self._lines() if line.names[0] == _label(target)]
 
     def _lines(self) -> list[_Line]:
         if not self.file.exists():
@@ -136,55 +145,86 @@ class KnownHosts:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{self.file} cannot be read: {error}", remedy="Repair or remove it.") from error
 
-    def _rewrite(self, target: str, line: str | None) -> None:
-        """Replaces the target's lines at once; a file that cannot be read is never overwritten."""
-        kept: list[str] = []
-        if self.file.exists():
-            self._lines()
-            kept = [text for text in self._text().splitlines() if text.split(",")[0].split(" ")[0] != target]
-        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = "\n".join([*kept, *([line] if line else [])])
-        with tempfile.NamedTemporaryFile("w", dir=self.file.parent, delete=False, encoding="utf-8") as new:
-            new.write(text + "\n" if text else "")
-            new.flush()
-            os.fsync(new.fileno())
-        Path(new.name).replace(self.file)
+    def _rewrite(self, label: str, line: str | None) -> None:
+        """Replaces the lines of that label at once; a file that cannot be read is never overwritten.
 
-    def _elsewhere(self, address: str) -> list[paramiko.PKey]:
-        found: list[paramiko.PKey] = []
-        for path in self._others:
-            keys = _read_foreign(path).lookup(address)
-            found += list(keys.values()) if keys else []
-        return found
+        Another process that pins a key at the same moment is waited for, so that neither loses its own."""
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with FileLock(self.file.with_name(f"{self.file.name}.lock"), timeout=_PATIENCE_SECONDS):
+                kept: list[str] = []
+                if self.file.exists():
+                    self._lines()
+                    lines = self._text().splitlines()
+                    kept = [text for text in lines if (text.split() or [""])[0].split(",")[0] != label]
+                text = "\n".join([*kept, *([line] if line else [])])
+                replace_text(self.file, text + "\n" if text else "")
+        except Timeout as error:
+            raise Busy(f"another run is writing {self.file}", remedy="Try again in a moment.") from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.file} cannot be written: {error.strerror}", remedy="Make room and permission for it there."
+            ) from error
+
+    def _elsewhere(self, address: str) -> list[_Line]:
+        return [line for line in self._foreign() if not line.marker and _matches(line.names, address)]
 
     def _refuse_revoked(self, blob: bytes, address: str) -> None:
-        encoded = base64.b64encode(blob).decode()
+        if any(line.marker == "@revoked" and line.blob == blob for line in self._foreign()):
+            raise HostKeyChanged(
+                f"the key of {address}, {fingerprint(blob)}, is marked as revoked in {self._others[0]}",
+                remedy="Do not connect; ask the provider.",
+            )
+
+    def _foreign(self) -> Iterator[_Line]:
         for path in self._others:
-            if not path.is_file():
-                continue
-            for line in path.read_text("utf-8", "replace").splitlines():
-                if line.startswith("@revoked") and encoded in line.split():
-                    raise HostKeyChanged(
-                        f"the key of {address}, {fingerprint(blob)}, is marked as revoked in {path}",
-                        remedy="Do not connect; ask the provider.",
-                    )
+            if path.is_file():
+                yield from filter(None, map(_foreign_line, _text(path).splitlines()))
 
 
-def _read_foreign(path: Path) -> paramiko.HostKeys:
-    keys = paramiko.HostKeys()
-    if not path.is_file():
-        return keys
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
-        if line.startswith(("#", "@")) or not line.strip():
-            continue
+def _label(target: str) -> str:
+    """A target's name as one field of a line. An address (`sftp://...`) is a name, too; its root may hold blanks."""
+    return quote(target, safe="!\"$&'()*+-./:;<=>?@[\\]^_`{|}~", errors="surrogateescape")
+
+
+def _text(path: Path) -> str:
+    """What a file of the user's holds. Its names may be in any encoding; a revocation in it must not be missed."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}", remedy="Make it readable for your account."
+        ) from error
+
+
+def _foreign_line(text: str) -> _Line | None:
+    """Reads a line as OpenSSH writes it; None for one that OpenSSH would pass over, too."""
+    fields = text.split()
+    marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+    if len(fields) < 3 or fields[0].startswith("#"):
+        return None
+    try:
+        return _Line(tuple(fields[0].split(",")), fields[1], base64.b64decode(fields[2], validate=True), marker)
+    except binascii.Error:
+        return None
+
+
+def _matches(patterns: Sequence[str], address: str) -> bool:
+    """Whether an address is meant by a line's patterns: plain, hashed, with `*` and `?`, or negated by `!`."""
+    name = address.lower()
+    if any(_means(pattern[1:], name) for pattern in patterns if pattern.startswith("!")):
+        return False
+    return any(_means(pattern, name) for pattern in patterns)
+
+
+def _means(pattern: str, name: str) -> bool:
+    if pattern.startswith("|1|"):
         try:
-            entry = paramiko.hostkeys.HostKeyEntry.from_line(line, number)
-        except paramiko.SSHException:
-            continue  # a line that OpenSSH would pass over, too
-        if entry is not None and entry.key is not None:
-            for name in entry.hostnames:
-                keys.add(name, entry.key.get_name(), entry.key)
-    return keys
+            salt, digest = (base64.b64decode(part, validate=True) for part in pattern[3:].split("|"))
+        except ValueError:
+            return False
+        return hmac.compare_digest(hmac.new(salt, name.encode(), "sha1").digest(), digest)
+    return fnmatch.fnmatchcase(name, pattern.lower().replace("[", "[[]"))
 
 
 def _changed(target: str, address: str, known: bytes, offered: bytes, file: Path) -> HostKeyChanged:

@@ -5,6 +5,7 @@ A file's name therefore never meets a shell's quoting rules, whatever shell the 
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -39,10 +40,14 @@ _PYTHON = (
 )
 _PYTHON_START = "import sys;exec(eval(sys.stdin.buffer.readline()))"
 _BLOCK = 1 << 20
+# A pipe's status is its last command's: a file that could not be read would have the hash of nothing. So what went
+# wrong before the hash is said beside it.
 _RANGES = (
-    'IFS= read -r p; while read -r o n; do if [ "$n" = all ]; then cat "$p"; else '
-    'dd if="$p" bs=1048576 skip="$o" count="$n" 2>/dev/null; fi | {hasher} || exit 1; done'
+    'IFS= read -r p; [ -f "$p" ] && [ -r "$p" ] || exit 1; exec 3>&1; while read -r o n; do '
+    '{ if [ "$n" = all ]; then cat "$p"; else dd if="$p" bs=1048576 skip="$o" count="$n"; fi 2>/dev/null '
+    "|| echo failed >&3; } | {hasher} || exit 1; done"
 )
+_DIGEST = re.compile(r"\\?([0-9a-f]{64})(?: .*)?")
 _COMMANDS = {"openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum", "shasum": "shasum -a 256"}
 
 
@@ -56,7 +61,7 @@ class Shell:
 
     def hashes(self, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
         """Hashes ranges of a file of `size` bytes with the fastest tool there; None when none of them does it."""
-        if "\n" in path:
+        if "\n" in path or "\0" in path:
             return None
         for tool in self.tools:
             if tool in _HASHERS and (found := self._hashes_by(tool, path, size, ranges)) is not None:
@@ -94,8 +99,9 @@ class Shell:
             out = self._run(command, feed + ("\n".join(lines) + "\n").encode(), patience=patience)
         except RemoteRefused:
             return None
-        found = [word for line in out.splitlines() if len(word := line.split(" ")[0].strip("\\")) == 64]
-        return found if len(found) == len(ranges) else None
+        lines = out.splitlines()
+        found = [match[1] for line in lines if (match := _DIGEST.fullmatch(line))]
+        return found if len(found) == len(ranges) and "failed" not in lines else None
 
     def _run(self, command: Sequence[str], feed: bytes, *, patience: float = _SILENCE_SECONDS) -> str:
         return run(self._transport, self._where, command, feed, patience=patience)

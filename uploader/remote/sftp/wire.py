@@ -151,6 +151,10 @@ class Wire:
         try:
             head = self._exactly(4)
         except EOFError:
+            transport = self._channel.get_transport()
+            transport.join(timeout=0.2)  # a lost line closes the session a moment before the transport ends
+            if not transport.is_active():
+                raise
             raise NoSftp(
                 f"{self.where} lets us in but has no SFTP",
                 remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
@@ -179,7 +183,8 @@ class Wire:
                 text += more
         except OSError:
             pass
-        line = "".join(c for c in text.decode("utf-8", "replace")[:200] if c.isprintable() or c == " ").strip()
+        words = text.partition(b"\0")[0].decode("utf-8", "replace").split()  # a NUL is where the protocol begins
+        line = "".join(c for c in " ".join(words) if c.isprintable())[:200]
         return NoSftp(
             f"{self.where} writes text into the SFTP stream: {line!r}",
             remedy="A start-up file of the server's shell (~/.bashrc, mostly) prints it. Put its output behind "

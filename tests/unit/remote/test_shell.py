@@ -1,0 +1,105 @@
+"""Hashes and free space by a real shell: each tool gives the same, and none of them hashes what it could not read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.unit.remote.visitors import Visitor
+from uploader.errors import NetworkError, RemoteRefused
+from uploader.remote.sftp import SftpConnection, shell
+
+MIB = 1024 * 1024
+CONTENT = bytes(range(256)) * (4096 * 3) + b"tail"
+TOOLS = ("python3", "openssl", "sha256sum", "shasum")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSH]:
+    needs_sshd()
+    with OpenSSH(tmp_path_factory.mktemp("sshd") / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def connection(tmp_path: Path, server: OpenSSH) -> Iterator[SftpConnection]:
+    with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection:
+        yield connection
+
+
+def only(connection: SftpConnection, *tools: str) -> shell.Shell:
+    missing = set(tools) - set(connection.facts.tools)
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
+    transport = connection.files.wire._channel.get_transport()
+    return shell.Shell(transport, "box", tools)
+
+
+def test_the_probe_finds_the_tools_and_nothing_where_there_is_no_shell(connection: SftpConnection) -> None:
+    transport = connection.files.wire._channel.get_transport()
+    found = shell.probe(transport, "box", None)
+    assert found is not None
+    assert {"dd", "df", "sha256sum"} <= set(found.tools)
+    assert shell.probe(transport, "box", known=False) is None
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_tool_hashes_the_whole_and_blocks(server: OpenSSH, connection: SftpConnection, tool: str) -> None:
+    file = server.home / "it's $(touch executed) a\\b"
+    file.write_bytes(CONTENT)
+    with_dd = only(connection, tool, "dd")
+    ranges = [(0, MIB), (MIB, 2 * MIB), (3 * MIB, 4), (0, len(CONTENT)), (2 * MIB, 0)]
+    expected = [hashlib.sha256(CONTENT[at : at + size]).hexdigest() for at, size in ranges]
+    assert with_dd.hashes(str(file), len(CONTENT), ranges) == expected
+    whole = [(0, len(CONTENT))]
+    assert only(connection, tool).hashes(str(file), len(CONTENT), whole) == [expected[3]]
+    assert not list(server.home.glob("executed*"))
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_cannot_be_read_has_no_hash(server: OpenSSH, connection: SftpConnection, tool: str) -> None:
+    commands = only(connection, tool, "dd")
+    (server.home / "folder").mkdir(exist_ok=True)
+    for path in (server.home / "nothing", server.home / "folder", Path("/proc/self/mem")):
+        assert commands.hashes(str(path), 4, [(0, 4)]) is None
+        assert commands.hashes(str(path), MIB, [(0, MIB)]) is None
+
+
+def test_odd_ranges_take_python(server: OpenSSH, connection: SftpConnection) -> None:
+    (server.home / "a").write_bytes(CONTENT)
+    path, ranges = str(server.home / "a"), [(1, 5)]
+    assert only(connection, "sha256sum", "dd").hashes(path, len(CONTENT), ranges) is None
+    assert only(connection, "sha256sum").hashes(path, len(CONTENT), [(0, MIB)]) is None
+    assert only(connection, "python3").hashes(path, len(CONTENT), ranges) == [hashlib.sha256(CONTENT[1:6]).hexdigest()]
+    assert only(connection).hashes(path, len(CONTENT), ranges) is None
+
+
+def test_many_ranges_go_in_one_command(server: OpenSSH, connection: SftpConnection) -> None:
+    (server.home / "a").write_bytes(CONTENT)
+    ranges = [(at, 1000) for at in range(0, 2_000_000, 500)]
+    expected = [hashlib.sha256(CONTENT[at : at + size]).hexdigest() for at, size in ranges]
+    assert only(connection, "python3").hashes(str(server.home / "a"), len(CONTENT), ranges) == expected
+
+
+def test_df_tells_the_space(server: OpenSSH, connection: SftpConnection) -> None:
+    free = only(connection, "df").free_bytes(str(server.home))
+    told = connection.files.free_bytes(str(server.home))
+    assert free is not None
+    assert told is not None
+    assert abs(free - told) < 1 << 30
+    assert only(connection, "df").free_bytes(str(server.home / "nothing")) is None
+    assert only(connection).free_bytes(str(server.home)) is None
+
+
+def test_a_command_that_fails_is_refused_and_one_that_is_silent_is_given_up_on(connection: SftpConnection) -> None:
+    transport = connection.files.wire._channel.get_transport()
+    with pytest.raises(RemoteRefused, match="status 3"):
+        shell.run(transport, "box", ["sh", "-c", "exit 3"], b"", patience=10)
+    with pytest.raises(NetworkError, match="does not answer"):
+        shell.run(transport, "box", ["sleep", "20"], b"", patience=0.3)
+    assert shell.run(transport, "box", ["cat"], b"feed", patience=10) == "feed"
+    assert shell.run(transport, "box", ["true"], bytes(1_000_000), patience=10) == ""
