@@ -16,11 +16,13 @@ _GRACE_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Task:
-    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it."""
+    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it. `sent` tells how many
+    payload bytes went out so far, for the outcome of one that fails."""
 
     item: str
     outcome: Outcome
     run: Callable[[], Outcome]
+    sent: Callable[[], int] = int
 
 
 class Runner:
@@ -38,21 +40,23 @@ class Runner:
 
     def run(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Returns an outcome for each task. After Ctrl-C the ones not done are failed as `interrupted`."""
-        worker = threading.Thread(target=self._work, args=(tasks,), name="runner", daemon=True)
-        worker.start()
+        # Not by Thread.join: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of one.
+        through = threading.Event()
+        worker = threading.Thread(target=self._work, args=(tasks, through), name="runner", daemon=True)
         try:
-            while worker.is_alive():
-                worker.join(timeout=0.1)
+            worker.start()
+            while not through.wait(timeout=0.1):
+                pass
         except KeyboardInterrupt:
             self._cancelled.set()
             self._interrupt()
-            worker.join(timeout=_GRACE_SECONDS)
+            through.wait(timeout=_GRACE_SECONDS)
         if self._fault is not None:
             raise self._fault
         done = list(self._outcomes)
-        return done + [_failed(task.outcome, _stopped(), 0.0) for task in tasks[len(done) :]]
+        return done + [_failed(task, _stopped(), 0.0) for task in tasks[len(done) :]]
 
-    def _work(self, tasks: Sequence[Task]) -> None:
+    def _work(self, tasks: Sequence[Task], through: threading.Event) -> None:
         try:
             for task in tasks:
                 if self._cancelled.is_set():
@@ -60,6 +64,8 @@ class Runner:
                 self._outcomes.append(self._one(task))
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
             self._fault = error
+        finally:
+            through.set()
 
     def _one(self, task: Task) -> Outcome:
         known = task.outcome
@@ -71,13 +77,13 @@ class Runner:
             self._observer(Ended(task.item, outcome.status, str(outcome.evidence or "")))
         except UploaderError as error:
             fault = _stopped() if self._cancelled.is_set() else error
-            outcome = _failed(known, fault, round(time.monotonic() - began, 3))
+            outcome = _failed(task, fault, round(time.monotonic() - began, 3))
             self._observer(Ended(task.item, outcome.status, fault.message))
         return outcome
 
 
-def _failed(known: Outcome, error: UploaderError, seconds: float) -> Outcome:
-    return replace(known, status="failed", error=Failure.of(error), seconds=seconds)
+def _failed(task: Task, error: UploaderError, seconds: float) -> Outcome:
+    return replace(task.outcome, status="failed", error=Failure.of(error), seconds=seconds, bytes_sent=task.sent())
 
 
 def _stopped() -> Interrupted:

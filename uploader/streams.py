@@ -63,4 +63,4 @@ class Pacer:
 
     def portion(self, size: int) -> int:
         """The largest piece, in bytes, that keeps the flow even: a tenth of a second's worth, at most `size`."""
-        return size if self.rate is None else max(1024, min(size, int(self.rate / 10)))
+        return size if self.rate is None else min(size, max(1024, int(self.rate / 10)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from uploader.app.entering import login, logout
@@ -23,7 +23,8 @@ class App:
     """Everything `uploader` does, for whoever wants it done: the command line, the demo, a test.
 
     `environ` is the process's environment; `asker` a person, or None; `state` the folder for all state, by default
-    the one that `environ` and the platform name; `ssh_folder` is ~/.ssh unless given.
+    the one that `environ` and the platform name; `ssh_folder` is ~/.ssh unless given; `wait` waits that many seconds
+    before another try and says whether it was stopped meanwhile; `silence_seconds` is how long a server may be silent.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class App:
         observer: Observer = silence,
         state: Path | None = None,
         ssh_folder: Path | None = None,
+        wait: Callable[[float], bool] | None = None,
+        silence_seconds: float = 30.0,
     ) -> None:
         self._setting = Setting(
             environ=environ,
@@ -41,6 +44,8 @@ class App:
             observer=observer,
             state=state or state_folder(environ),
             ssh_folder=ssh_folder,
+            wait=wait,
+            silence_seconds=silence_seconds,
         )
 
     def push(self, request: PushRequest) -> Report | DryRun:

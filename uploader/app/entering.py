@@ -86,11 +86,14 @@ def _target(request: LoginRequest, provider: Provider, name: str, before: Target
     old = before or Target(name, provider.id, "", "", "")
     webuis = ", ".join(setting.catalog.webuis)
     ssh = provider.ssh_defaults
-    host = facts.text(request.host, old.host, None, _host_question(provider))
-    port = facts.port(request.port or old.port, provider.port, "Port (Enter: as in ssh)" if ssh else "Port")
-    user = facts.text(request.user, old.user, provider.user, "User name (Enter: as in ssh)" if ssh else "User name")
-    root = facts.text(request.root, old.root, provider.root, "Root: the WebUI's folder, the one that holds models/")
-    webui = facts.text(request.webui, old.webui, provider.webui, f"WebUI, one of {webuis}")
+    left = " (Enter: as in ssh)" if ssh else ""
+    host = facts.text(request.host, old.host, question=_host_question(provider))
+    port = facts.port(request.port, old.port, provider.port, question=f"Port{left}")
+    user = facts.text(request.user, old.user, provider.user, question=f"User name{left}")
+    root = facts.text(
+        request.root, old.root, provider.root, question="Root: the WebUI's folder, the one that holds models/"
+    )
+    webui = facts.text(request.webui, old.webui, provider.webui, question=f"WebUI, one of {webuis}")
     required = {"--host": host, "--root": root, "--webui": webui}
     facts.refuse_missing(name, required if ssh else {**required, "--port": port, "--user": user})
     setting.catalog.webui(webui)
@@ -106,17 +109,15 @@ class _Facts:
     def __init__(self, asker: Asker | None) -> None:
         self._asker = asker
 
-    def text(self, given: str | None, before: str | None, default: str | None, question: str) -> str:
-        known = given or before
-        if known:
-            return known
-        if self._asker is None:
-            return default or ""
-        asked = f"{question} [{default}]" if default else question
-        return self._asker.ask(asked).strip() or default or ""
+    def text(self, *known: str | None, question: str) -> str:
+        """The first that is known; asks only when nothing is."""
+        for value in known:
+            if value:
+                return value
+        return "" if self._asker is None else self._asker.ask(question).strip()
 
-    def port(self, known: int | None, default: int | None, question: str) -> int | None:
-        text = self.text(str(known or ""), None, str(default or ""), question)
+    def port(self, *known: int | None, question: str) -> int | None:
+        text = self.text(*(str(value) for value in known if value), question=question)
         if not text:
             return None
         if not text.isdigit() or not 0 < int(text) < 65536:

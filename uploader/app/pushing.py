@@ -10,12 +10,13 @@ from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
+from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
 from uploader.artifact import LocalFile
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
-from uploader.events import Said
+from uploader.events import Planned, Said
 from uploader.http import Http
 from uploader.identify import refuse
 from uploader.placement import root_fault
@@ -24,13 +25,15 @@ from uploader.profile import Target
 from uploader.remote.interface import Connection, Connector
 from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
-from uploader.retry import retrying
 from uploader.runner import Runner, Task
 from uploader.sources import open_stream
 from uploader.streams import Pacer
 from uploader.transfer import Fetch, Job, Means, Step
 
 T = TypeVar("T")
+
+_ATTEMPTS_TO_RESOLVE = 3
+"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
 
 
 def push(request: PushRequest, setting: Setting) -> Report | DryRun:
@@ -39,7 +42,8 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     target = setting.choose_target(request.to)
     place = _place(setting, target)
     with Http(allow_http=request.allow_http) as http:
-        resolving = Resolving(request, place, http)
+        patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
+        resolving = Resolving(request, place, http, patience)
         items = resolving.run()
         if resolving.faults:
             return Report(
@@ -74,6 +78,8 @@ class _Push:
         self._pool = Pool(connector)
         self._cancelled = threading.Event()
         self._made: set[str] = set()
+        self._steps: dict[str, Step] = {}
+        self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
         provider = setting.catalog.provider(target.provider)
         self._means = Means(
             self._pool,
@@ -93,6 +99,8 @@ class _Push:
                 return DryRun(self._target.name, tuple(steps))
             for step in steps:
                 self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+            sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
+            self._setting.observer(Planned(len(steps), sum(sizes)))
             runner = Runner(self._setting.observer, self._cancelled, self._interrupt)
             return Report(tuple(runner.run([self._task(step) for step in steps])))
         finally:
@@ -124,7 +132,7 @@ class _Push:
             path=item.path,
             size=item.artifact.size,
         )
-        return Task(item.path, known, partial(self._carry_out, step, known))
+        return Task(item.path, known, partial(self._carry_out, step, known), partial(self._bytes_sent, item.path))
 
     def _carry_out(self, step: PlannedStep, known: Outcome) -> Outcome:
         if step.error is not None:
@@ -132,12 +140,16 @@ class _Push:
         item = step.item
         if step.make:
             self._using(lambda connection: self._make(connection, item))
-        fetch = self._fetch(item) if item.route is Route.LOCAL and not _is_local(item) else None
-        if fetch is not None:
-            item = self._fetched(item, fetch)
-        result = Step(self._job(item), self._means).run()
-        if fetch is not None:
+        if item.route is Route.RELAY or _is_local(item):
+            return self._sent(item, known)
+        with self._fetch(item).alone() as fetch:
+            outcome = self._sent(self._fetched(item, fetch), known)
             fetch.remove()
+            return outcome
+
+    def _sent(self, item: Item, known: Outcome) -> Outcome:
+        step = self._steps[item.path] = Step(self._job(item), self._means)
+        result = step.run()
         return replace(
             known,
             status="kept" if result.kept else "placed",
@@ -147,6 +159,9 @@ class _Push:
             bytes_sent=result.bytes_sent,
             resumed_from=result.resumed_from,
         )
+
+    def _bytes_sent(self, path: str) -> int:
+        return self._steps[path].sent if path in self._steps else 0
 
     def _job(self, item: Item) -> Job:
         if item.artifact.size is None:
@@ -170,8 +185,8 @@ class _Push:
     def _fetched(self, item: Item, fetch: Fetch) -> Item:
         """Downloads, and looks at the whole file once more: what a header promised may have been cut."""
         artifact = fetch.run()
-        identity = read_identity(fetch.path, item.name)
         try:
+            identity = read_identity(fetch.path, item.name)
             refuse(identity, item.name, allow_pickle=self._request.allow_pickle)
         except UploaderError:
             fetch.remove()
@@ -192,12 +207,6 @@ class _Push:
                 return call(connection)
 
         return self._retrying(attempt, lambda: 0)
-
-    def _retrying(self, call: Callable[[], T], progress: Callable[[], int], /) -> T:
-        return retrying(call, cancelled=self._cancelled, on_retry=self._told, progress=progress)
-
-    def _told(self, error: UploaderError, seconds: float) -> None:
-        self._setting.observer(Said(f"{error.message}; trying again in {seconds:.0f} s", "note"))
 
     def _interrupt(self) -> None:
         self._pool.interrupt()

@@ -18,6 +18,7 @@ from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import parse
 from uploader.sources import open_stream, resolve
+from uploader.transfer import Retrying
 
 T = TypeVar("T")
 
@@ -42,8 +43,9 @@ class Place:
 class Resolving:
     """Looks at all references of one push."""
 
-    def __init__(self, request: PushRequest, place: Place, http: Http) -> None:
+    def __init__(self, request: PushRequest, place: Place, http: Http, retrying: Retrying) -> None:
         self._request = request
+        self._retrying = retrying
         self._place = place
         self._http = http
         self.faults: list[Fault] = []
@@ -71,7 +73,8 @@ class Resolving:
         return list(found.values())
 
     def _resolved(self, text: str) -> list[Artifact]:
-        return resolve(parse(text), self._http)
+        reference = parse(text)
+        return self._retrying(lambda: resolve(reference, self._http), lambda: 0)
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -103,7 +106,7 @@ class Resolving:
     def _identity(self, artifact: Artifact) -> Identity:
         stream = open_stream(artifact, self._http)
         try:
-            return identify(stream.slice, artifact.size, artifact.name)
+            return self._retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
         finally:
             stream.close()
 

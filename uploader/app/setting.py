@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,7 +31,8 @@ class KeyRule:
 
 
 class Setting:
-    """All that is outside of a request. `asker` None: nobody can be asked."""
+    """All that is outside of a request. `asker` None: nobody can be asked. `wait` stands in for the waits between
+    two tries (see `Patience`); `silence_seconds` is how long a server may say nothing."""
 
     def __init__(
         self,
@@ -41,11 +42,15 @@ class Setting:
         observer: Observer,
         state: Path,
         ssh_folder: Path | None = None,
+        wait: Callable[[float], bool] | None = None,
+        silence_seconds: float = 30.0,
     ) -> None:
         self.environ = environ
         self.asker = asker
         self.observer = observer
         self.state = state
+        self.wait = wait
+        self._silence_seconds = silence_seconds
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
         self.targets = Targets(state)
         self.vault = Vault(observer=observer)
@@ -103,7 +108,10 @@ class Setting:
             ssh_folder=self.ssh_folder,
         )
         refusal = partial(catalog.refusal, provider)
-        return SftpConnector(target, around, quirks=provider.quirks, refusal=refusal), secrets
+        connector = SftpConnector(
+            target, around, quirks=provider.quirks, refusal=refusal, silence_seconds=self._silence_seconds
+        )
+        return connector, secrets
 
     def _hop_secrets(self, _address: str) -> TargetSecrets:
         """A jump host is offered keys, the agent and what a person types; never the target's password."""

@@ -17,7 +17,7 @@ from uploader.demo.server import EmbeddedServer
 from uploader.events import Observer
 from uploader.result import Report
 
-_CHECKPOINT_BYTES = 24 * 1024 * 1024
+_CHECKPOINT_BYTES = 64 * 1024 * 1024
 _FOLDERS = ("models/Stable-diffusion", "models/Lora", "models/VAE", "embeddings")
 _PROVIDER = "conoha-ai-canvas"
 _NAME = "demo-canvas"
@@ -70,9 +70,10 @@ def _run(folder: Path, observer: Observer, show: Show) -> int:
             ssh_folder=folder / "ssh",
         )
         _login(app, server, show)
+        link = origin.url(lora.path.name)
         reports = [
-            _push(app, show, "from this disk", str(checkpoint.path), "local"),
-            _push(app, show, "from a link, through this machine's memory", origin.url(lora.path.name), "relay"),
+            _push(app, show, "from this disk", str(checkpoint.path), checkpoint.path.name, "local"),
+            _push(app, show, "from a link, through this machine's memory", link, link, "relay"),
         ]
     return _tell(instance, reports, [checkpoint, lora], show)
 
@@ -93,17 +94,18 @@ def _login(app: App, server: EmbeddedServer, show: Show) -> None:
     )
     facts = found.facts
     if facts is not None:
-        show(f"  host key  {facts.key_type} {facts.host_key}")
+        show(f"  host key  {facts.host_key}")
         show(f"  starts in {facts.home}, root {found.root}, {'a shell' if facts.shell else 'no shell'}")
 
 
-def _push(app: App, show: Show, where: str, source: str, via: str) -> Report:
-    show(f"\n$ uploader push {source} --to {_NAME} --via {via}      ({where})")
+def _push(app: App, show: Show, where: str, source: str, shown: str, via: str) -> Report:
+    show(f"\n# {where}\n$ uploader push {shown} --to {_NAME} --via {via}")
     request = PushRequest((source,), to=_NAME, via=via, dry_run=True)
     planned = app.push(request)
     if isinstance(planned, DryRun):
         for step in planned.steps:
-            show(f"  plan      {step.action}: {step.item.kind} → {step.item.path} ({step.reason})")
+            show(f"  plan      {step.action} as {step.item.kind}: {step.reason}")
+            show(f"            → {step.item.path}")
     report = app.push(PushRequest((source,), to=_NAME, via=via))
     if not isinstance(report, Report):
         raise TypeError("a push that is no dry run reports")
@@ -111,7 +113,7 @@ def _push(app: App, show: Show, where: str, source: str, via: str) -> Report:
         if outcome.error is not None:
             show(f"  failed    {outcome.error.message}")
         else:
-            show(f"  {outcome.status}    {outcome.path} ({outcome.bytes_sent:,} bytes, proven by {outcome.evidence})")
+            show(f"  {outcome.status}    {outcome.bytes_sent:,} bytes sent, proven by {outcome.evidence}")
     return report
 
 
@@ -126,7 +128,7 @@ def _tell(instance: Path, reports: list[Report], models: list[_Model], show: Sho
     for model in models:
         same = there.get(model.path.name) == model.digest.hex
         right = right and same
-        show(f"  {'same' if same else 'DIFFERENT'}  {model.digest}  {model.path.name}")
+        show(f"  {model.path.name}: {'the same as' if same else 'NOT'} what was sent\n    {model.digest}")
     show("\nThat was the whole job. `uploader providers` lists what it works with." if right else "\nThe demo failed.")
     return 0 if right else next((report.exit_code for report in reports if not report.ok), 7)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from uploader.errors import Interrupted, NetworkError, SourceChanged, UploaderError
+from uploader.errors import Interrupted, NetworkError, SourceChanged
 from uploader.sources.interface import Stream
 from uploader.streams import cut
 
@@ -44,9 +43,14 @@ class Reading:
 
 
 class Retrying(Protocol):
-    """Runs a call again while its fault may pass; `progress()` that grows earns it more patience."""
+    """Runs a call again while its fault may pass; `progress()` that grows earns it more patience.
 
-    def __call__(self, call: Callable[[], T], progress: Callable[[], int], /) -> T: ...
+    `over`, once set, ends a wait between two tries at once: the call then finds by itself that it has nothing to do.
+    """
+
+    def __call__(
+        self, call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None
+    ) -> T: ...
 
 
 def steady(stream: Stream, offset: int, retrying: Retrying) -> Iterator[bytes]:
@@ -93,20 +97,23 @@ def read_pieces(chunks: Iterator[bytes], size: int, first: int, reading: Reading
 
 
 class Feed:
-    """A thread that reads ahead, a few pieces at most, and the pieces that came back unsent.
+    """A thread that reads ahead, a few pieces at most, and the book of which pieces are out and which came back.
 
-    `skip(index, digest)` says of each piece whether it is on the server already.
+    `skip(index, digest)` says of each piece whether it is on the server already. Whoever takes a piece owes
+    `settle` or `give_back` for it. `over` is set when no piece will come any more.
     """
 
     def __init__(self, pieces: Iterator[Piece], skip: Callable[[int, str], bool]) -> None:
+        self.over = threading.Event()
         self._pieces = pieces
         self._skip = skip
-        self._ready: queue.Queue[Piece | None] = queue.Queue(maxsize=_AHEAD)
+        self._ready: deque[Piece] = deque()
         self._returned: deque[Piece] = deque()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._ended = False
+        self._out = 0
+        self._read_all = False
+        self._stopped = False
         self._fault: BaseException | None = None
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="feed", daemon=True)
 
     def __enter__(self) -> Feed:
@@ -119,61 +126,69 @@ class Feed:
 
     def stop(self) -> None:
         """Ends the reading; whoever waits for a piece gets None."""
-        self._stop.set()
+        with self._changed:
+            self._stopped = True
+            self._tell()
 
     def take(self, *, wait: bool) -> Piece | None:
         """The next piece; None when there is none right now (`wait` false) or none will come any more.
 
-        Raises what the source raised.
+        With `wait` it stays as long as a piece that is out may come back. A source that failed is one that ended:
+        what was read before is still handed out, and `check` tells.
         """
-        with self._lock:
-            if self._returned:
-                return self._returned.popleft()
-        while not self._stop.is_set() and not self._ended:
-            try:
-                piece = self._ready.get(timeout=0.2) if wait else self._ready.get_nowait()
-            except queue.Empty:
+        with self._changed:
+            while not self.over.is_set():
+                if self._returned or self._ready:
+                    self._out += 1
+                    piece = (self._returned or self._ready).popleft()
+                    self._tell()
+                    return piece
                 if not wait:
                     return None
-                continue
-            if piece is None:
-                self._ended = True
-                break
-            return piece
-        if self._fault is not None:
-            raise self._fault
-        return None
+                self._changed.wait()
+            return None
+
+    def settle(self) -> None:
+        """Takes down that a piece which was taken is done with."""
+        with self._changed:
+            self._out -= 1
+            self._tell()
 
     def give_back(self, pieces: list[Piece]) -> None:
         """Takes pieces back that were sent and not acknowledged."""
-        with self._lock:
+        with self._changed:
+            self._out -= len(pieces)
             self._returned.extend(pieces)
+            self._tell()
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing will come any more, as far as is known."""
-        with self._lock:
-            return (self._ended or self._stop.is_set()) and not self._returned
+    def check(self) -> None:
+        """Raises what the source raised."""
+        if self._fault is not None:
+            raise self._fault
+
+    def _tell(self) -> None:
+        if self._stopped or (self._read_all and not (self._out or self._ready or self._returned)):
+            self.over.set()
+        self._changed.notify_all()
 
     def _read(self) -> None:
         try:
             for piece in self._pieces:
                 if not self._skip(piece.index, piece.digest) and not self._offer(piece):
                     return
-        except UploaderError as error:
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it in `check`
             self._fault = error
-        except OSError as error:  # a local disk that fails half way
-            self._fault = SourceChanged(f"the source cannot be read to its end: {error}")
-        self._offer(None)
+        with self._changed:
+            self._read_all = True
+            self._tell()
 
-    def _offer(self, piece: Piece | None) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._ready.put(piece, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
+    def _offer(self, piece: Piece) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or len(self._ready) < _AHEAD)
+            if not self._stopped:
+                self._ready.append(piece)
+                self._tell()
+            return not self._stopped
 
 
 def drain(pieces: Iterator[Piece], cancelled: threading.Event, seen: Callable[[int], None]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from uploader.artifact import Artifact, LocalFile, WebFile
-from uploader.errors import ConfigurationError, Interrupted, WrongBytes
+from uploader.errors import ConfigurationError, Interrupted, SourceChanged, WrongBytes
 from uploader.events import Phase, Progress
 from uploader.sources.interface import Stream
 from uploader.transfer.feed import steady
@@ -30,14 +31,25 @@ class Fetch:
         self._part = self.path.with_name(f"{self.path.name}.part")
         self._done = 0
 
+    @contextmanager
+    def alone(self) -> Iterator[Fetch]:
+        """No other run touches the download until the block ends. Raises Busy when one does now."""
+        with self._means.journals.claim("this machine", str(self.path)):
+            yield self
+
     def run(self) -> Artifact:
         """Returns the artifact as a file of this disk, with its size. Raises what the source raises, and
-        WrongBytes when the sha256 is not the promised one (the download is removed)."""
+        WrongBytes when the sha256 is not the promised one. A download that is known to be wrong is removed."""
         self._means.observer(Phase(self._item, "downloading"))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            digest = self._download()
-            self._refuse_wrong(digest)
+            if self.path.exists():  # whole already, of a run that could not send it
+                self.path.replace(self._part)
+            try:
+                self._refuse_wrong(self._download())
+            except WrongBytes:
+                self._part.unlink(missing_ok=True)
+                raise
             self._part.replace(self.path)
             found = self.path.stat()
         except OSError as error:
@@ -52,38 +64,52 @@ class Fetch:
         self.path.unlink(missing_ok=True)
 
     def _download(self) -> str:
-        origin = self._artifact.origin
-        # Without a validator nobody can say that the rest belongs to what is here already.
-        resumable = isinstance(origin, WebFile) and origin.ranges and origin.validator is not None
         digest = hashlib.sha256()
-        with self._part.open("r+b" if resumable and self._part.exists() else "w+b") as file:
+        with self._part.open("r+b" if self._is_resumable() else "w+b") as file:
             while block := file.read(_BLOCK):
+                self._refuse_stopped()
                 digest.update(block)
                 self._done += len(block)
+            resumed = self._done
             for data in self._chunks():
                 self._means.down.pass_through(len(data))
                 file.write(data)
                 digest.update(data)
                 self._done += len(data)
-                self._means.observer(Progress(self._item, self._done))
+                self._means.observer(Progress(self._item, self._done, resumed))
             file.flush()
             os.fsync(file.fileno())
+        if self._artifact.size not in (None, self._done):
+            raise SourceChanged(
+                f"{self._artifact.source} is not {self._artifact.size:,} bytes long any more",
+                remedy="Run the same command again.",
+            )
         return digest.hexdigest()
+
+    def _is_resumable(self) -> bool:
+        """Without a validator nobody can say that the rest belongs to what is here already."""
+        origin, size = self._artifact.origin, self._artifact.size
+        if not (isinstance(origin, WebFile) and origin.validator is not None and self._part.exists()):
+            return False
+        there = self._part.stat().st_size
+        return there == size or (origin.ranges and (size is None or there < size))
 
     def _chunks(self) -> Iterator[bytes]:
         if self._artifact.size is not None and self._done == self._artifact.size:
             return
         for data in steady(self._stream, self._done, self._means.retrying):
-            if self._means.cancelled.is_set():
-                raise Interrupted("the transfer was stopped")
+            self._refuse_stopped()
             yield data
 
     def _refuse_wrong(self, sha256: str) -> None:
         expected = self._artifact.digest
         if expected is not None and expected.hex != sha256:
-            self._part.unlink(missing_ok=True)
             raise WrongBytes(
                 f"{self._artifact.source} is not the file that was promised:\n"
                 f"  promised {expected}\n  found    {sha256}",
                 remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
             )
+
+    def _refuse_stopped(self) -> None:
+        if self._means.cancelled.is_set():
+            raise Interrupted("the transfer was stopped")

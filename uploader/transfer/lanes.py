@@ -6,14 +6,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from uploader.errors import Interrupted, UploaderError
+from uploader.errors import CredentialsMissing, CredentialsRefused, Interrupted, NetworkError, RemoteRefused
 from uploader.remote.interface import Range, Writer
 from uploader.remote.pool import Pool
 from uploader.streams import Pacer
-from uploader.transfer.feed import PIECE_BYTES, Feed, Piece
+from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Retrying
 
 _WINDOW = 8 * 1024 * 1024
 """Bytes a connection has under way: the product of 500 Mbit/s and 130 ms."""
+
+_TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
+"""How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Lanes:
         feed: Feed,
         *,
         pacer: Pacer,
-        retrying: Callable[[Callable[[], None], Callable[[], int]], None],
+        retrying: Retrying,
         acknowledged: Callable[[Piece], None],
         moved: Callable[[int], None],
     ) -> None:
@@ -50,60 +53,70 @@ class Lanes:
         self._on_piece = acknowledged
         self._on_bytes = moved
         self._lock = threading.Lock()
-        self._in_flight = 0
+        self._telling = threading.Lock()
         self._whole = 0
         self._partly: dict[int, int] = {}
+        self._living = 0
+        self._inside: set[int] = set()
         self._fault: BaseException | None = None
         self.sent = 0
         """Payload bytes that were handed to the line, those sent again included."""
 
     def run(self, count: int) -> None:
-        """Sends all that the feed has, over `count` connections. Raises the first fault that does not pass."""
-        threads = [threading.Thread(target=self._lane, name=f"lane-{n}", daemon=True) for n in range(count)]
+        """Sends all that the feed has, over `count` connections at most: with those that open, where the server does
+        not take as many. Raises the first fault that does not pass, the source's own included."""
+        self._living = count
+        threads = [threading.Thread(target=self._lane, args=(n,), name=f"lane-{n}", daemon=True) for n in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         if self._fault is not None:
             raise self._fault
+        self._feed.check()
 
-    def _lane(self) -> None:
+    def _lane(self, number: int) -> None:
+        fault: BaseException | None = None
         try:
-            self._retrying(self._session, lambda: self._whole)
+            self._retrying(lambda: self._session(number), lambda: self._whole, over=self._feed.over)
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
-            with self._lock:
-                if self._fault is None or isinstance(self._fault, Interrupted):
-                    self._fault = error
-            self._feed.stop()
+            fault = error
+        with self._lock:
+            self._living -= 1
+            turned_away = isinstance(fault, _TURNED_AWAY) and number not in self._inside
+            # The others carry on without one that found no way in; the last one's fault is everybody's.
+            if fault is None or (turned_away and (self._living or self._feed.over.is_set())):
+                return
+            if self._fault is None or isinstance(self._fault, Interrupted):
+                self._fault = fault
+        self._feed.stop()
 
-    def _session(self) -> None:
+    def _session(self, number: int) -> None:
         """Sends over one connection until nothing is left."""
+        self._inside.discard(number)
+        if self._feed.over.is_set():
+            return
         flight: dict[int, _Flight] = {}
         try:
             with self._pool.lease() as connection:
+                self._inside.add(number)
                 writer = connection.files.open_writer(self._part, fresh=False)
                 while self._step(writer, flight):
                     pass
                 writer.close()
-        except UploaderError:
+        finally:
             self._return(flight)
-            raise
 
     def _step(self, writer: Writer, flight: dict[int, _Flight]) -> bool:
         """Takes and sends one piece, or waits for acknowledgements. False when there is nothing left to do."""
+        # Another connection may yet fail and give its pieces back: with nothing under way, wait for that too.
         piece = self._feed.take(wait=not flight)
         if piece is not None:
-            with self._lock:
-                self._in_flight += 1
             flight[piece.index] = _Flight(piece)
             self._send(writer, piece, flight)
-            return True
-        if flight:
+        elif flight:
             self._settle(writer.reap(), flight)
-            return True
-        # Another connection may yet fail and give its pieces back: stay until none is under way.
-        with self._lock:
-            return self._in_flight > 0 and self._fault is None
+        return piece is not None or bool(flight) or not self._feed.over.is_set()
 
     def _send(self, writer: Writer, piece: Piece, flight: dict[int, _Flight]) -> None:
         view = memoryview(piece.data)
@@ -121,26 +134,31 @@ class Lanes:
             index = offset // PIECE_BYTES
             held = flight[index]
             held.acknowledged += length
-            done = held.acknowledged == len(held.piece.data)
-            if done:
-                del flight[index]
-                self._on_piece(held.piece)
-            with self._lock:
-                if done:
-                    self._in_flight -= 1
-                    self._whole += held.acknowledged
-                    self._partly.pop(index, None)
-                else:
+            if held.acknowledged < len(held.piece.data):
+                with self._lock:
                     self._partly[index] = held.acknowledged
-        if ranges:
+                continue
+            self._on_piece(held.piece)
+            del flight[index]
             with self._lock:
-                moved = self._whole + sum(self._partly.values())
-            self._on_bytes(moved)
+                self._whole += held.acknowledged
+                self._partly.pop(index, None)
+            self._feed.settle()
+        if ranges:
+            self._tell()
 
     def _return(self, flight: dict[int, _Flight]) -> None:
+        if not flight:
+            return
         self._feed.give_back([held.piece for held in flight.values()])
         with self._lock:
-            self._in_flight -= len(flight)
             for index in flight:
                 self._partly.pop(index, None)
         flight.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._telling:  # counts are told in the order in which they were true
+            with self._lock:
+                moved = self._whole + sum(self._partly.values())
+            self._on_bytes(moved)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from uploader.errors import RemoteRefused
+from uploader.errors import NoPermission
 from uploader.remote.interface import Connection, Range
 from uploader.result import Evidence
 from uploader.streams import Pacer
@@ -66,22 +66,28 @@ class Prover:
         """
         there = self._using(lambda connection: connection.files.stat(path))
         if there is None or there.size != self._size:
-            return Proof(Evidence.SIZE, bad=frozenset(pieces) - self.good(path, pieces) or frozenset(pieces))
+            return Proof(Evidence.SIZE, bad=(frozenset(pieces) - self.good(path, pieces)) or frozenset(pieces))
         if mode != "samples" and (proof := self._by_hash(path, pieces, sha256)) is not None:
             return proof
         whole = mode == "full" or (mode == "auto" and self._size <= READ_BACK_BYTES)
         try:
-            return self._by_reading(path, pieces if whole else self._samples(pieces), whole=whole)
-        except RemoteRefused:  # an account that may write and not read
+            return self._by_reading(path, pieces if whole else self._samples(pieces), sha256, whole=whole)
+        except NoPermission:  # an account that may write and not read
+            if mode == "full":
+                raise
             return Proof(Evidence.STRUCTURE if structure else Evidence.SIZE)
 
     def good(self, path: str, claimed: Mapping[int, str]) -> set[int]:
-        """Which of the claimed pieces are on the server as claimed."""
+        """Which of the claimed pieces are on the server as claimed. None of a file that is too long, as nothing cuts
+        it, and none of one that may not be read."""
         there = self._using(lambda connection: connection.files.stat(path)) if claimed else None
-        if there is None:
+        if there is None or there.size > self._size:
             return set()
         within = {index: digest for index, digest in claimed.items() if self._end(index) <= there.size}
-        return self._good(path, within)
+        try:
+            return self._good(path, within)
+        except NoPermission:
+            return set()
 
     def _by_hash(self, path: str, pieces: Mapping[int, str], sha256: str | None) -> Proof | None:
         found = self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
@@ -94,13 +100,16 @@ class Prover:
         bad = frozenset(pieces) - self._good(path, pieces)
         return Proof(Evidence.REMOTE_HASH, found[0], bad or frozenset(pieces))
 
-    def _by_reading(self, path: str, pieces: Mapping[int, str], *, whole: bool) -> Proof:
+    def _by_reading(self, path: str, pieces: Mapping[int, str], sha256: str | None, *, whole: bool) -> Proof:
         digest = hashlib.sha256()
         good = self._read_back(path, pieces, digest.update if whole else None)
         bad = frozenset(pieces) - good
         if not whole:
             return Proof(Evidence.SAMPLES, bad=bad)
-        return Proof(Evidence.READ_BACK, digest.hexdigest(), bad)
+        found = digest.hexdigest()
+        if not bad and sha256 not in (None, found):  # the pieces were read from more than one version of the source
+            bad = frozenset(pieces)
+        return Proof(Evidence.READ_BACK, found, bad)
 
     def _good(self, path: str, pieces: Mapping[int, str]) -> set[int]:
         """Compares pieces by hashes taken on the server, or by reading them back."""

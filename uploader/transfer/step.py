@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from uploader.artifact import Artifact, LocalFile
-from uploader.errors import Exists, RemoteExists, UploaderError, WrongBytes
+from uploader.artifact import Artifact, LocalFile, WebFile
+from uploader.errors import Exists, RemoteExists, RemoteMissing, UploaderError, WrongBytes
 from uploader.events import Observer, Phase, Progress, Said
 from uploader.journal import Journal, Journals
 from uploader.placement import part_name
@@ -79,8 +79,14 @@ class Step:
         self._job = job
         self._means = means
         self._artifact = job.artifact
-        self._moved = 0
-        self._sent = 0
+        self._steps_forward = 0
+        self._resumed = 0
+        self._lanes: list[Lanes] = []
+
+    @property
+    def sent(self) -> int:
+        """Payload bytes that left this machine for the server so far, those sent again included."""
+        return sum(lanes.sent for lanes in self._lanes)
 
     def run(self) -> Result:
         """Returns when the final name stands for proven bytes. Raises the errors of the families it works with."""
@@ -136,7 +142,7 @@ class Step:
         job = self._job
         reading = Reading({})
         trusted = self._trusted(journal)
-        resumed = self._bytes_of(trusted)
+        self._resumed = self._bytes_of(trusted)
         for _ in range(2):  # once more for what arrived wrong; a server that errs twice is not to be trusted
             self._send_missing(stream, journal, trusted, reading)
             stream.check()
@@ -148,6 +154,8 @@ class Step:
             trusted |= {index: digest for index, digest in reading.pieces.items() if index not in proof.bad}
             for index in proof.bad:
                 journal.forget(index)
+            if not trusted:  # nothing cuts a part that is too long
+                self._using(self._empty_part)
         else:
             raise WrongBytes(
                 f"the server keeps other bytes than it was sent, twice: {job.path}",
@@ -156,37 +164,34 @@ class Step:
         sha256 = reading.sha256 or proof.sha256
         self._place()
         journal.remove()
-        return Result(False, proof.evidence, sha256, self._sent, resumed)
+        return Result(False, proof.evidence, sha256, self.sent, self._resumed)
 
     def _trusted(self, journal: Journal) -> dict[int, str]:
         """What an earlier run left, proven; an empty part file when nothing is."""
         job = self._job
-        claimed = journal.load(self._artifact.identity, job.size, PIECE_BYTES)
-        if claimed:
-            self._phase("checking")
-            good = self._prover("checking").good(job.part, claimed)
-            trusted = {index: claimed[index] for index in good}
-            for index in claimed.keys() - good:
-                journal.forget(index)
-            if trusted:
-                return trusted
         journal.begin(self._artifact.identity, job.size, PIECE_BYTES, job.part)
-        self._using(self._empty_part)
-        return {}
+        claimed = journal.pieces
+        good = self._prover("checking").good(job.part, claimed) if claimed else set()
+        for index in claimed.keys() - good:
+            journal.forget(index)
+        if not good:
+            self._using(self._empty_part)
+        return {index: claimed[index] for index in good}
 
     def _empty_part(self, connection: Connection) -> None:
         connection.files.open_writer(self._job.part, fresh=True).close()
 
     def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
         job, means = self._job, self._means
-        # A local file is read whole, for its hash; a remote one from the first byte that the server does not have.
-        first = 0 if isinstance(self._artifact.origin, LocalFile) else _contiguous(trusted)
+        # What is known to be the same file still is read from the first byte that the server does not have.
+        first = _contiguous(trusted) if self._is_pinned() else 0
         if first and first * PIECE_BYTES >= job.size:
             reading.pieces.update(trusted)
             return
         kept = self._bytes_of(trusted)
+        missing = -(-job.size // PIECE_BYTES) - len(trusted)
         self._phase("sending")
-        self._progress(kept, kept)
+        self._progress(kept)
 
         def acknowledged(piece: Piece) -> None:
             journal.acknowledge(piece.index, piece.digest)
@@ -200,21 +205,27 @@ class Step:
                 pacer=means.up,
                 retrying=means.retrying,
                 acknowledged=acknowledged,
-                moved=lambda count: self._progress(kept + count, kept),
+                moved=lambda count: self._progress(min(kept + count, job.size)),
             )
+            self._lanes.append(lanes)
             try:
-                lanes.run(means.connections)
+                lanes.run(max(1, min(means.connections, missing)))
             finally:
-                self._sent += lanes.sent
                 journal.flush()
         for index in range(first):
             reading.pieces[index] = trusted[index]
+
+    def _is_pinned(self) -> bool:
+        """Whether a reading that begins in the middle is known to be of the file that the beginning is of.
+
+        A local file is read whole anyway, for its hash."""
+        origin = self._artifact.origin
+        return isinstance(origin, WebFile) and (origin.validator is not None or self._artifact.digest is not None)
 
     def _prove(self, reading: Reading, trusted: dict[int, str]) -> Proof:
         """Compares the part with what was read, and what was read with what was promised."""
         if reading.sha256 is not None:
             self._refuse_wrong_source(reading.sha256)
-        self._phase("verifying")
         mode = self._job.verify
         if reading.sha256 is None and self._artifact.digest is not None and mode != "full":
             mode = "full"  # the promise is about the whole, and only the server has all of it in one place
@@ -232,8 +243,11 @@ class Step:
         def rename(connection: Connection) -> bool:
             nonlocal tried
             files = connection.files
-            if tried and files.stat(job.part) is None and (there := files.stat(job.path)) is not None:
-                return there.size == job.size  # done before the line was lost; only the answer was missing
+            if tried and files.stat(job.part) is None:
+                there = files.stat(job.path)
+                if there is not None and there.size == job.size:
+                    return True  # done before the line was lost; only the answer was missing
+                raise RemoteMissing(f"{job.part} is not there any more", remedy="Run the same command again.")
             tried = True
             if job.replace:
                 return files.replace(job.part, job.path)
@@ -269,7 +283,7 @@ class Step:
             with self._means.pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: self._moved)
+        return self._means.retrying(attempt, lambda: self._steps_forward)
 
     def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
         return steady(stream, offset, self._means.retrying)
@@ -280,7 +294,8 @@ class Step:
         def count(size: int) -> None:
             nonlocal seen
             seen += size
-            self._means.observer(Progress(self._job.item, min(seen, self._job.size)))
+            self._steps_forward += 1
+            self._progress(min(seen, self._job.size))
 
         self._phase(phase)
         return Prover(self._using, self._job.size, pacer=self._means.down, seen=count)
@@ -288,9 +303,8 @@ class Step:
     def _bytes_of(self, pieces: dict[int, str]) -> int:
         return sum(min(PIECE_BYTES, self._job.size - index * PIECE_BYTES) for index in pieces)
 
-    def _progress(self, done: int, resumed: int = 0) -> None:
-        self._moved = max(self._moved, done)
-        self._means.observer(Progress(self._job.item, done, resumed))
+    def _progress(self, done: int) -> None:
+        self._means.observer(Progress(self._job.item, done, self._resumed))
 
     def _phase(self, name: str) -> None:
         self._means.observer(Phase(self._job.item, name))

@@ -1,0 +1,225 @@
+"""What goes wrong on the way: at the end there are identical bytes under the final name, or no final name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.contract.world import CHECKPOINTS, MIB, World, at_once, serve, sha256, world
+from tests.servers.faulty import Cuts
+from tests.servers.models import safetensors
+from tests.servers.tcp_proxy import Direction, Proxy
+from uploader.events import Progress
+from uploader.transfer.feed import PIECE_BYTES
+
+ROOT = Path(__file__).parents[2]
+DREAM = f"{CHECKPOINTS}/dream.safetensors"
+SIZE = 17 * MIB + 24
+
+
+@pytest.fixture(params=["full", "embedded"])
+def lined(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[World, Proxy]]:
+    """A server with a shell and one without, behind a line that can be cut."""
+    with serve(tmp_path / "server", request.param) as server, Proxy(server.host, server.port) as line:
+        yield world(tmp_path, server, line=line), line
+
+
+def leave_a_part(here: World, line: Proxy, model: Path, after: int, **options: object) -> int:
+    """A run whose server goes away for good after so many bytes; returns what was sent."""
+
+    def gone(seconds: float) -> bool:
+        line.refuse()
+        return False
+
+    here.wait = gone
+    line.cut_after(after)
+    report = here.push(model, **options)
+    assert line.was_cut.is_set()
+    line.admit()
+    line.was_cut.clear()
+    here.wait = at_once
+    (outcome,) = report.outcomes
+    assert outcome.error is not None
+    assert (outcome.error.code, report.exit_code) == ("network", 5)
+    assert outcome.error.remedy
+    assert not (here.root / DREAM).exists()
+    return outcome.bytes_sent
+
+
+# a line that is cut -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, 700, 3_000, 6_000, 100_000, 4_300_000, 9_000_000, SIZE, SIZE + 20_000])
+def test_a_cut_line_is_opened_again_by_itself(lined: tuple[World, Proxy], after: int) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    line.cut_after(after)
+    outcome = here.placed(model)
+    assert sha256(here.root / DREAM) == sha256(model)
+    assert here.parts == []
+    assert SIZE <= outcome.bytes_sent <= SIZE + 4 * PIECE_BYTES
+    assert outcome.resumed_from == 0
+
+
+@pytest.mark.parametrize("after", [50, 5_000, 40_000])
+def test_a_line_that_is_cut_while_answers_come_is_opened_again_by_itself(
+    lined: tuple[World, Proxy], after: int
+) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    line.cut_after(after, "down")
+    here.placed(model, connections=2)
+    assert sha256(here.root / DREAM) == sha256(model)
+
+
+@pytest.mark.parametrize("after", [20_000, 2_000_000, 9_000_000])
+def test_several_cut_connections_lose_nothing(lined: tuple[World, Proxy], after: int) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    line.cut_after(after)
+    here.placed(model, connections=4)
+    assert sha256(here.root / DREAM) == sha256(model)
+
+
+def test_a_server_that_drops_its_connections_again_and_again_gets_it_all(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with Cuts(tmp_path / "server", after=5 * MIB, times=4) as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+        here.placed(model, connections=2)
+        assert sha256(here.root / DREAM) == sha256(model)
+        assert server.times == 0
+
+
+def test_a_rename_whose_answer_is_lost_is_found_done(tmp_path: Path) -> None:
+    """The line is cut at the first byte that comes down once the final name is there."""
+    with serve(tmp_path / "server", "full") as server, Proxy(server.host, server.port) as line:
+        here = world(tmp_path, server, line=line)
+        model = here.model()
+        total = _down_to_rename(here, line, model)
+        for cut in range(total - 120, total + 1, 40):
+            (here.root / DREAM).unlink(missing_ok=True)
+            line.cut_after(cut, "down")
+            here.placed(model)
+            assert sha256(here.root / DREAM) == sha256(model)
+            assert here.parts == []
+
+
+def _down_to_rename(here: World, line: Proxy, model: Path) -> int:
+    before = line.down
+    here.placed(model)
+    return line.down - before
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_what_a_gone_server_got_is_kept_and_not_sent_again(lined: tuple[World, Proxy], connections: int) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    sent = leave_a_part(here, line, model, 14_000_000, connections=connections)
+    assert sent > 0
+    (part,) = here.parts
+    assert part.stat().st_size > PIECE_BYTES
+    outcome = here.placed(model)
+    assert sha256(here.root / DREAM) == sha256(model)
+    assert outcome.resumed_from >= PIECE_BYTES
+    assert outcome.bytes_sent == SIZE - outcome.resumed_from
+    assert here.parts == []
+    last = [event for event in here.events if isinstance(event, Progress)][-1]
+    assert (last.done, last.resumed) == (SIZE, outcome.resumed_from)
+
+
+def test_the_plan_tells_what_will_be_gone_on_from(lined: tuple[World, Proxy]) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    leave_a_part(here, line, model, 14_000_000)
+    (step,) = here.dry(model).steps
+    assert (step.action, step.bytes) == ("resume", SIZE - here.placed(model).resumed_from)
+
+
+@pytest.mark.parametrize("tamper", ["change", "truncate", "hole", "lengthen"])
+def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(lined: tuple[World, Proxy], tamper: str) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    leave_a_part(here, line, model, 14_000_000)
+    (part,) = here.parts
+    with part.open("r+b") as file:
+        match tamper:
+            case "change":
+                file.seek(PIECE_BYTES + 5)
+                file.write(b"changed")
+            case "truncate":
+                file.truncate(PIECE_BYTES + 5)
+            case "hole":
+                file.seek(100)
+                file.write(bytes(PIECE_BYTES))
+            case "lengthen":
+                file.truncate(SIZE + 1)
+    outcome = here.placed(model)
+    assert sha256(here.root / DREAM) == sha256(model)
+    assert outcome.bytes_sent == SIZE - outcome.resumed_from
+    if tamper in ("change", "truncate"):
+        assert outcome.resumed_from > 0
+
+
+@pytest.mark.parametrize("damage", ["delete", "corrupt"])
+def test_without_its_journal_a_file_is_sent_anew(lined: tuple[World, Proxy], damage: str) -> None:
+    here, line = lined
+    model = here.model(size=SIZE)
+    leave_a_part(here, line, model, 14_000_000)
+    (journal,) = (here.state / "journal").glob("*.json")
+    if damage == "delete":
+        journal.unlink()
+    else:
+        journal.write_text(json.dumps({**json.loads(journal.read_text()), "pieces": {"0": 5}}))
+    outcome = here.placed(model)
+    assert (outcome.resumed_from, outcome.bytes_sent) == (0, SIZE)
+    assert sha256(here.root / DREAM) == sha256(model)
+
+
+# a law ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=6)
+@given(data=st.data())
+def test_whatever_is_cut_and_tampered_with_the_end_is_identical_bytes_or_no_final_name(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    base = tmp_path_factory.mktemp("law")
+    with serve(base / "server", "embedded") as server, Proxy(server.host, server.port) as line:
+        here = world(base, server, line=line)
+        model = here.disk / "dream.safetensors"
+        model.write_bytes(safetensors("checkpoint", size_bytes=9 * MIB, seed=3))
+        connections = data.draw(st.sampled_from([1, 4]), label="connections")
+        for _ in range(data.draw(st.integers(1, 3), label="runs")):
+            way: Direction = data.draw(st.sampled_from(["up", "up", "down"]), label="direction")
+            line.cut_after(data.draw(st.integers(0, 11 * MIB if way == "up" else 60_000), label="after"), way)
+            outcome = here.one(model, connections=connections)
+            final = here.root / DREAM
+            assert final.exists() == (outcome.status != "failed")
+            if final.exists():
+                assert sha256(final) == sha256(model)
+                final.rename(here.parts[0] if here.parts else final.with_name("aside"))
+            _tamper(here, data)
+        (here.root / CHECKPOINTS / "aside").unlink(missing_ok=True)
+        outcome = here.one(model)
+        assert sha256(here.root / DREAM) == sha256(model), outcome
+
+
+def _tamper(here: World, data: st.DataObject) -> None:
+    for part in here.parts:
+        size = part.stat().st_size
+        at = data.draw(st.integers(0, size), label="at")
+        with part.open("r+b") as file:
+            match data.draw(st.sampled_from(["nothing", "change", "truncate", "lengthen"]), label="tamper"):
+                case "change":
+                    file.seek(at)
+                    file.write(b"\0changed\0")
+                case "truncate":
+                    file.truncate(at)
+                case "lengthen":
+                    file.truncate(size + at)

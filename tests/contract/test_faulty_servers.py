@@ -1,0 +1,274 @@
+"""Servers that err, stall and fill up, and what happens on this side: no final name without its bytes behind it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.contract.world import CHECKPOINTS, MIB, sha256, world
+from tests.servers.faulty import ChangesByte, Crowded, DropsWrites, Frozen, FullDisk, WriteFault
+from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.servers.tcp_proxy import Proxy
+from uploader.demo.server import EmbeddedServer
+from uploader.events import Progress
+from uploader.result import Evidence
+from uploader.transfer.feed import PIECE_BYTES
+
+ROOT = Path(__file__).parents[2]
+DREAM = f"{CHECKPOINTS}/dream.safetensors"
+SIZE = 17 * MIB + 24
+
+
+# a server that errs -----------------------------------------------------------------------------------
+
+
+class Once(ChangesByte):
+    """Stores one wrong byte, once."""
+
+    done = False
+
+    def verdict(self, total: int, offset: int, data: bytes) -> bytes | None:
+        found = None if self.done else super().verdict(total, offset, data)
+        self.done = self.done or found is not None
+        return found
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_a_byte_that_arrived_wrong_is_found_and_its_piece_sent_again(tmp_path: Path, connections: int) -> None:
+    (tmp_path / "server").mkdir()
+    with Once(tmp_path / "server", offset=PIECE_BYTES + 77) as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+        outcome = here.placed(model, connections=connections)
+        assert (outcome.bytes_sent, outcome.evidence) == (SIZE + PIECE_BYTES, Evidence.READ_BACK)
+        assert sha256(here.root / DREAM) == sha256(model)
+
+
+@pytest.mark.parametrize("fault", [ChangesByte, DropsWrites])
+@pytest.mark.parametrize("replacing", [True, False])
+def test_a_server_that_keeps_other_bytes_never_gets_to_the_final_name(
+    tmp_path: Path, fault: type[ChangesByte] | type[DropsWrites], replacing: bool
+) -> None:
+    (tmp_path / "server").mkdir()
+    with fault(tmp_path / "server", offset=SIZE - 5) as server:
+        here = world(tmp_path, server)
+        if replacing:
+            (here.root / DREAM).write_bytes(b"old")
+        report = here.push(here.model(size=SIZE), replace=replacing)
+        (outcome,) = report.outcomes
+        assert outcome.error is not None
+        assert (outcome.error.code, report.exit_code) == ("hash", 7)
+        assert outcome.bytes_sent > SIZE
+        assert here.there == ({DREAM: 3} if replacing else {})
+
+
+def test_a_disk_that_is_full_mid_way_keeps_what_arrived(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with FullDisk(tmp_path / "server", after=10 * MIB) as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+        report = here.push(model, connections=2)
+        assert report.exit_code == 6
+        assert not (here.root / DREAM).exists()
+        server.after = 10**12
+        outcome = here.placed(model)
+        assert outcome.resumed_from >= PIECE_BYTES
+        assert sha256(here.root / DREAM) == sha256(model)
+
+
+def test_a_real_disk_that_is_full_mid_way_is_called_by_its_name(tmp_path: Path) -> None:
+    """Somebody else fills the disk after the plan was made."""
+    needs_sshd("full", disk=True)
+    with OpenSSH(tmp_path / "server", "full", disk_mib=40) as server:
+        here = world(tmp_path, server)
+        model = here.model(size=30 * MIB)
+        filled = threading.Event()
+
+        def fill(event: object) -> None:
+            if isinstance(event, Progress) and event.done and not filled.is_set():
+                filled.set()
+                (here.root / "other").write_bytes(bytes(20 * MIB))
+
+        here.events = _Heard(fill)  # type: ignore[assignment]
+        here.app._setting.observer = here.events.append
+        report = here.push(model, limit=40 * MIB)
+        error = report.outcomes[0].error
+        assert error is not None
+        assert (error.code, report.exit_code) == ("space", 6)
+        assert "full" in error.message
+        (here.root / "other").unlink()
+        assert here.placed(model).resumed_from > 0
+
+
+class _Heard(list[object]):
+    """Events that are acted on as they come."""
+
+    def __init__(self, act: object) -> None:
+        self.act = act
+
+    def append(self, event: object) -> None:
+        self.act(event)  # type: ignore[operator]
+
+
+def test_a_server_that_falls_silent_is_given_up_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with Frozen(tmp_path / "server", after=5 * MIB) as server:
+        here = world(tmp_path, server, silence_seconds=0.6)
+        model = here.model(size=SIZE)
+
+        def thaw() -> None:
+            server.frozen.wait(20)
+            server.after = 10**12
+            deadline = time.monotonic() + 20
+            while "trying again" not in here.said and time.monotonic() < deadline:
+                time.sleep(0.01)  # there is no event to wait for: it is the observer's list that grows
+            server.thaw.set()
+
+        thawing = threading.Thread(target=thaw)
+        thawing.start()
+        here.placed(model)
+        thawing.join()
+        assert "does not answer" in here.said
+        assert sha256(here.root / DREAM) == sha256(model)
+
+
+def test_where_a_server_takes_one_connection_it_does_all(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with Crowded(tmp_path / "server", limit=1) as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+        here.placed(model, connections=4)
+        assert sha256(here.root / DREAM) == sha256(model)
+
+
+# this side --------------------------------------------------------------------------------------------
+
+
+class During(WriteFault):
+    """Does something at the first write."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def verdict(self, total: int, offset: int, data: bytes) -> None:
+        self.begun.set()
+        self.go_on.wait(20)
+
+    def close(self) -> None:
+        self.go_on.set()
+        super().close()
+
+
+def test_a_file_that_changes_while_it_is_sent_leaves_no_final_name(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with During(tmp_path / "server") as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+
+        def change() -> None:
+            server.begun.wait(20)
+            with model.open("r+b") as file:
+                file.seek(-1, 2)
+                file.write(b"!")
+            server.go_on.set()
+
+        changing = threading.Thread(target=change)
+        changing.start()
+        report = here.push(model)
+        changing.join()
+        assert report.outcomes[0].error is not None
+        assert (report.outcomes[0].error.code, report.exit_code) == ("source-changed", 7)
+        assert here.there == {}
+
+
+def test_of_two_pushes_of_one_file_at_once_the_second_is_told_that_it_is_busy(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with During(tmp_path / "server") as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+        first = threading.Thread(target=here.placed, args=(model,))
+        first.start()
+        assert server.begun.wait(20)
+        assert here.fails(model) == "busy"
+        server.go_on.set()
+        first.join()
+        assert sha256(here.root / DREAM) == sha256(model)
+        assert here.one(model).status == "kept"
+
+
+_INTERRUPTED = """
+import sys
+from pathlib import Path
+from uploader.app import App, PushRequest
+from uploader.events import Phase, Progress
+
+def heard(event):
+    if isinstance(event, Progress) and event.done:
+        print("moving", flush=True)
+
+base = Path(sys.argv[1])
+app = App(environ={"UPLOADER_PASSWORD": sys.argv[2]}, asker=None, observer=heard, state=base / "state",
+          ssh_folder=base / "ssh")
+try:
+    report = app.push(PushRequest((sys.argv[3],), limit=float(sys.argv[4]), connections=2))
+except KeyboardInterrupt:
+    sys.exit(130)
+sys.exit(report.exit_code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
+def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with EmbeddedServer(tmp_path / "server") as server:
+        here = world(tmp_path, server)
+        model = here.model(size=SIZE)
+        arguments = [str(tmp_path), server.password.reveal(), str(model), "8000000"]
+        command = [sys.executable, "-c", _INTERRUPTED, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None
+            while process.stdout.readline():
+                if any(part.stat().st_size > 3 * PIECE_BYTES + MIB for part in here.parts):  # two at a time
+                    break
+            process.send_signal(2)
+            began = time.monotonic()
+            process.stdout.read()
+            assert process.wait(5) == 130
+            assert time.monotonic() - began < 2.5
+        assert not (here.root / DREAM).exists()
+        assert here.placed(model).resumed_from > 0
+        assert sha256(here.root / DREAM) == sha256(model)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
+@pytest.mark.parametrize("moment", ["connecting", "back-off", "silence"])
+def test_ctrl_c_ends_any_wait(tmp_path: Path, moment: str) -> None:
+    (tmp_path / "server").mkdir()
+    with Frozen(tmp_path / "server", after=MIB) as server, Proxy(server.host, server.port) as line:
+        here = world(tmp_path, server, line=line)
+        if moment == "connecting":
+            line.freeze()
+        elif moment == "back-off":
+            line.refuse()
+        model = here.model(size=SIZE)
+        carried = line.connections
+        command = [sys.executable, "-c", _INTERRUPTED, str(tmp_path), server.password.reveal(), str(model), "1e12"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            if moment == "silence":
+                assert server.frozen.wait(20)
+            deadline = time.monotonic() + (20 if moment == "connecting" else 1.5)
+            while line.connections == carried and time.monotonic() < deadline:
+                time.sleep(0.01)  # another process's progress: nothing else tells
+            process.send_signal(2)
+            began = time.monotonic()
+            assert process.wait(10) == 130
+            assert time.monotonic() - began < 2.5
+            assert process.stdout is not None
+            process.stdout.read()

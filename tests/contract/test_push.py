@@ -1,0 +1,299 @@
+"""The whole program but its command line: real models pushed to real servers."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, sha256, world
+from tests.servers.faulty import ChangesByte, HashesFiles
+from tests.servers.models import safetensors
+from tests.servers.openssh import OpenSSH, needs_sshd
+from uploader.artifact import Digest, Kind
+from uploader.errors import UsageError
+from uploader.events import Progress
+from uploader.placement import part_name
+from uploader.result import Evidence
+
+DREAM = f"{CHECKPOINTS}/dream.safetensors"
+
+
+# every kind of server ---------------------------------------------------------------------------------
+
+
+def test_a_model_is_placed_proven_and_kept_the_second_time(every: tuple[str, World]) -> None:
+    kind, here = every
+    model = here.model(size=9 * MIB)
+    evidence = Evidence.REMOTE_HASH if kind == "full" else Evidence.READ_BACK
+    outcome = here.placed(model)
+    assert here.there == {DREAM: 9 * MIB}
+    assert (here.root / DREAM).read_bytes() == model.read_bytes()
+    assert (outcome.kind, outcome.route, outcome.path) == (Kind.CHECKPOINT, "local", f"webui/{DREAM}")
+    assert (outcome.evidence, outcome.sha256) == (evidence, sha256(model))
+    assert (outcome.bytes_sent, outcome.resumed_from, outcome.size) == (9 * MIB, 0, 9 * MIB)
+
+    again = here.push(model)
+    assert again.exit_code == 0
+    (kept,) = again.outcomes
+    assert (kept.status, kept.bytes_sent, kept.evidence, kept.sha256) == ("kept", 0, evidence, sha256(model))
+
+
+@pytest.mark.parametrize("size", [9 * MIB, 9 * MIB + 8])
+def test_other_bytes_under_that_name_are_left_alone_unless_replace_is_said(every: tuple[str, World], size: int) -> None:
+    _, here = every
+    here.placed(here.model(size=9 * MIB))
+    before = (here.root / DREAM).read_bytes()
+    (here.disk / "dream.safetensors").write_bytes(safetensors("checkpoint", size_bytes=size, seed=77))
+    outcome = here.one(here.disk / "dream.safetensors")
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.exit_code, outcome.bytes_sent) == ("exists", 1, 0)
+    assert (here.root / DREAM).read_bytes() == before
+    assert here.placed(here.disk / "dream.safetensors", replace=True).bytes_sent == size
+    assert (here.root / DREAM).read_bytes() == (here.disk / "dream.safetensors").read_bytes()
+    assert here.parts == []
+
+
+def test_several_models_over_several_connections_go_to_their_folders(every: tuple[str, World]) -> None:
+    _, here = every
+    models = [here.model("a.safetensors", 17 * MIB), here.model("b.safetensors", preset="lora")]
+    report = here.push(*models, connections=4)
+    assert [(outcome.status, outcome.kind) for outcome in report.outcomes] == [
+        ("placed", Kind.CHECKPOINT),
+        ("placed", Kind.LORA),
+    ]
+    assert sha256(here.root / CHECKPOINTS / "a.safetensors") == sha256(models[0])
+    assert sha256(here.root / LORAS / "b.safetensors") == sha256(models[1])
+    assert report.exit_code == 0
+
+
+def test_a_dry_run_says_what_would_be_and_leaves_nothing_behind(every: tuple[str, World]) -> None:
+    _, here = every
+    models = [here.model(), here.model("up.safetensors", preset="upscaler")]
+    before = sorted(here.state.rglob("*"))
+    plan = here.dry(*models)
+    assert [(step.action, step.item.path, step.make) for step in plan.steps] == [
+        ("send", f"webui/{DREAM}", ()),
+        ("send", "webui/models/ESRGAN/up.safetensors", ("models/ESRGAN",)),
+    ]
+    assert here.there == {}
+    assert not (here.root / "models/ESRGAN").exists()
+    assert sorted(here.state.rglob("*")) == before
+
+
+def test_a_folder_of_a_kind_is_made_when_its_parent_is_there(every: tuple[str, World]) -> None:
+    _, here = every
+    here.placed(here.model("up.safetensors", preset="upscaler"))
+    assert list(here.there) == ["models/ESRGAN/up.safetensors"]
+
+
+# evidence ---------------------------------------------------------------------------------------------
+
+
+def test_of_a_big_file_without_a_shell_samples_are_read_back_or_all_of_it_when_asked(tmp_path: Path) -> None:
+    with serve(tmp_path / "server", "sftp_only") as server:
+        here = world(tmp_path, server)
+        model = here.model(size=130 * MIB)
+        assert here.placed(model).evidence is Evidence.SAMPLES
+        assert sha256(here.root / DREAM) == sha256(model)
+        kept = here.one(model, verify="full")
+        assert (kept.status, kept.evidence) == ("kept", Evidence.READ_BACK)
+
+
+def test_a_server_that_hashes_without_a_shell_is_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with HashesFiles(tmp_path / "server") as server:
+        here = world(tmp_path, server)
+        outcome = here.placed(here.model(size=9 * MIB))
+        assert outcome.evidence is Evidence.REMOTE_HASH
+        assert server.hashed > 0
+
+
+@pytest.mark.parametrize("kind", ["embedded", "full"])
+def test_samples_are_enough_when_asked_for(tmp_path: Path, kind: str) -> None:
+    with serve(tmp_path / "server", kind) as server:
+        here = world(tmp_path, server)
+        assert here.placed(here.model(size=9 * MIB), verify="samples").evidence is Evidence.SAMPLES
+
+
+# folders and space ------------------------------------------------------------------------------------
+
+
+def test_a_missing_root_is_refused_unless_mkdir_is_said(here: World) -> None:
+    for folder in sorted(here.root.rglob("*"), reverse=True):
+        folder.rmdir()
+    here.root.rmdir()
+    model = here.model()
+    report = here.push(model)
+    assert [outcome.error and outcome.error.code for outcome in report.outcomes] == ["no-root"]
+    assert report.exit_code == 6
+    assert not here.root.exists()
+    here.placed(model, mkdir=True)
+    assert list(here.there) == [DREAM]
+
+
+def test_a_folder_whose_parent_is_missing_is_refused_unless_mkdir_is_said(here: World) -> None:
+    for folder in (CHECKPOINTS, LORAS, "models"):
+        (here.root / folder).rmdir()
+    model = here.model()
+    assert here.fails(model) == "no-root"
+    assert not (here.root / "models").exists()
+    here.placed(model, mkdir=True)
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    needs_sshd("full", disk=True)
+    with OpenSSH(tmp_path / "server", "full", disk_mib=24) as server:
+        here = world(tmp_path, server)
+        report = here.push(here.model(size=40 * MIB), here.model("small.safetensors"))
+        big, small = report.outcomes
+        assert big.error is not None
+        assert (big.error.code, big.error.exit_code, big.bytes_sent) == ("space", 6, 0)
+        assert small.status == "placed"
+        assert list(here.there) == [f"{CHECKPOINTS}/small.safetensors"]
+        assert report.exit_code == 6
+
+
+# what is asked for ------------------------------------------------------------------------------------
+
+
+def test_two_sources_for_one_name_move_nothing(here: World) -> None:
+    (here.disk / "other").mkdir()
+    report = here.push(here.model(), here.model("other/dream.safetensors"))
+    assert [outcome.error and outcome.error.code for outcome in report.outcomes] == ["usage"]
+    assert report.exit_code == 2
+    assert here.there == {}
+
+
+def test_the_same_file_named_twice_is_one_file(here: World) -> None:
+    model = here.model()
+    assert [outcome.status for outcome in here.push(model, here.disk / "*.safetensors").outcomes] == ["placed"]
+
+
+@pytest.mark.parametrize("option", [{"name": "x.safetensors"}, {"sha256": Digest("0" * 64)}])
+def test_a_name_or_a_digest_is_for_one_file_alone(here: World, option: dict[str, object]) -> None:
+    models = [here.model("a.safetensors"), here.model("b.safetensors")]
+    with pytest.raises(UsageError, match="is for one file, and there are 2"):
+        here.push(*models, **option)
+    assert here.there == {}
+
+
+def test_a_name_of_one_s_own_is_taken(here: World) -> None:
+    assert here.placed(here.model(), name="夢 v2.safetensors").name == "夢 v2.safetensors"
+    assert list(here.there) == [f"{CHECKPOINTS}/夢 v2.safetensors"]
+
+
+def test_a_file_that_is_not_the_promised_one_is_refused_before_anything_is_sent(here: World) -> None:
+    report = here.push(here.model(), sha256=Digest("0" * 64))
+    (outcome,) = report.outcomes
+    assert outcome.error is not None
+    assert (outcome.error.code, report.exit_code, outcome.bytes_sent) == ("hash", 7, 0)
+    assert here.there == {}
+
+
+def test_a_promised_file_is_placed(here: World) -> None:
+    model = here.model()
+    here.placed(model, sha256=Digest(sha256(model)))
+
+
+def test_what_is_wrong_with_any_reference_is_told_of_all_and_nothing_moves(here: World) -> None:
+    page = here.disk / "page.safetensors"
+    page.write_text("<!DOCTYPE html><html><body>Log in</body></html>")
+    report = here.push(here.model(), page, here.disk / "nowhere.safetensors")
+    assert [outcome.error and outcome.error.code for outcome in report.outcomes] == ["source-missing", "not-a-model"]
+    assert report.exit_code == 4
+    assert here.there == {}
+
+
+def test_a_truncated_model_is_refused(here: World) -> None:
+    model = here.model(size=MIB)
+    model.write_bytes(model.read_bytes()[:-1])
+    report = here.push(model)
+    assert (report.exit_code, [o.error and o.error.code for o in report.outcomes]) == (7, ["truncated"])
+
+
+def test_a_pickle_is_refused_unless_it_is_allowed(here: World) -> None:
+    old = here.disk / "old.pt"
+    old.write_bytes(pickle.dumps({"string_to_param": {"*": [0.5] * 64}}, protocol=2))
+    report = here.push(old, kind=Kind.EMBEDDING)
+    assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "not-a-model")
+    assert here.there == {}
+    here.placed(old, kind=Kind.EMBEDDING, allow_pickle=True)
+    assert list(here.there) == ["embeddings/old.pt"]
+
+
+def test_a_kind_that_does_not_show_is_asked_for(here: World) -> None:
+    odd = here.disk / "odd.safetensors"
+    odd.write_bytes(safetensors({"what.is.this": (4, 4)}))
+    report = here.push(odd)
+    assert report.exit_code == 2
+    error = report.outcomes[0].error
+    assert error is not None
+    assert "--kind" in (error.remedy or "")
+    here.placed(odd, kind=Kind.VAE)
+
+
+def test_a_kind_that_this_webui_has_no_folder_for_is_refused_with_the_reason(here: World) -> None:
+    report = here.push(here.model("te.safetensors", preset="text-encoder"))
+    assert report.exit_code == 2
+    error = report.outcomes[0].error
+    assert error is not None
+    assert "come inside the checkpoint" in error.message
+
+
+# what is told -----------------------------------------------------------------------------------------
+
+
+def test_progress_is_of_acknowledged_bytes_and_ends_at_the_whole(here: World) -> None:
+    here.placed(here.model(size=9 * MIB))
+    counts = [event.done for event in here.events if isinstance(event, Progress)]
+    assert counts[-1] == max(counts) == 9 * MIB
+
+
+def test_a_part_s_name_is_one_that_no_webui_lists(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with ChangesByte(tmp_path / "server", offset=5) as server:
+        here = world(tmp_path, server)
+        seen: set[str] = set()
+        plain = server.verdict
+
+        def verdict(total: int, offset: int, data: bytes) -> bytes | None:
+            seen.update(here.there)
+            return plain(total, offset, data)
+
+        server.verdict = verdict  # type: ignore[method-assign]
+        assert here.fails(here.model()) == "hash"
+        assert len(seen) == 1
+        (name,) = seen
+        identity = name.split(".")[-2]
+        assert name == f"{CHECKPOINTS}/{part_name('dream.safetensors', identity)}"
+        assert here.there == {}
+
+
+# names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two words.safetensors",
+        'it\'s "quoted".safetensors',
+        "$(touch pwned).safetensors",
+        "`touch pwned`; touch pwned.safetensors",
+        "-rf.safetensors",
+        "夢の絵 ① é.safetensors",
+        "a\\'b*?[x].safetensors".replace("\\", ""),
+        "~ & | < > # % .safetensors",
+    ],
+)
+def test_a_name_is_a_name_and_nothing_is_run(tmp_path: Path, name: str) -> None:
+    with serve(tmp_path / "server", "full") as server:
+        here = world(tmp_path, server)
+        model = here.model(name, size=9 * MIB)
+        outcome = here.placed(model)
+        assert outcome.evidence is Evidence.REMOTE_HASH
+        assert here.there == {f"{CHECKPOINTS}/{name}": 9 * MIB}
+        assert sha256(here.root / CHECKPOINTS / name) == sha256(model)
+        assert here.one(model).status == "kept"
+        assert not list(tmp_path.rglob("*pwned"))

@@ -1,0 +1,136 @@
+"""Models behind links, pushed to real servers: relayed through memory, or downloaded first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.world import CHECKPOINTS, MIB, World
+from tests.servers.http_origin import Origin
+from tests.servers.models import safetensors
+from uploader.artifact import Digest
+
+MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
+LINK = "/get/linked.safetensors"
+LINKED = f"{CHECKPOINTS}/linked.safetensors"
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as origin:
+        yield origin
+
+
+def cached(here: World) -> list[str]:
+    cache = here.state / "cache"
+    return [path.name for path in cache.iterdir()] if cache.exists() else []
+
+
+def looks(here: World, origin: Origin, via: str) -> list[int]:
+    """Cuts that spare the requests by which a link is looked at: those of its transfer come after them."""
+    here.dry(origin.url(LINK), via=via)
+    return [10**9] * len(origin.requests)
+
+
+def test_a_link_is_relayed_and_never_touches_this_disk(every: tuple[str, World], origin: Origin) -> None:
+    _, here = every
+    origin.serve(LINK, MODEL, etag='"v1"')
+    outcome = here.placed(origin.url(LINK + "?token=secret"))
+    assert (outcome.route, outcome.bytes_sent) == ("relay", len(MODEL))
+    assert (here.root / LINKED).read_bytes() == MODEL
+    assert not (here.state / "cache").exists()
+    assert "secret" not in outcome.source + here.said
+    assert here.one(origin.url(LINK)).status == "kept"
+
+
+def test_a_link_without_ranges_goes_by_this_disk_and_leaves_nothing_there(here: World, origin: Origin) -> None:
+    origin.serve(LINK, MODEL, ranges=False)
+    outcome = here.placed(origin.url(LINK))
+    assert outcome.route == "local"
+    assert (here.root / LINKED).read_bytes() == MODEL
+    assert cached(here) == []
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_source_that_is_cut_is_read_on(here: World, origin: Origin, via: str, ranges: bool) -> None:
+    resource = origin.serve(LINK, MODEL, etag='"v1"', ranges=ranges)
+    resource.cuts = [*looks(here, origin, via), 3_000_000, 1_000_000 if ranges else 6_000_000]
+    here.placed(origin.url(LINK), via=via)
+    assert (here.root / LINKED).read_bytes() == MODEL
+    assert resource.cuts == []
+    ranges_asked = [request.range for request in origin.requests[-2:]]
+    assert ranges_asked == (["bytes=3000000-", "bytes=4000000-"] if ranges else [None, None])
+
+
+def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, origin: Origin) -> None:
+    origin.serve(LINK, MODEL, etag='"v1"', cuts=[10], failures=[503])
+    here.placed(origin.url(LINK))
+    assert (here.root / LINKED).read_bytes() == MODEL
+
+
+def test_a_source_that_changes_while_it_is_relayed_leaves_neither_final_name_nor_part(
+    here: World, origin: Origin
+) -> None:
+    gate = threading.Event()
+    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=gate, gate_at=5_000_000)
+    resource.cuts = [*looks(here, origin, "relay"), 6_000_000]
+
+    def change() -> None:
+        resource.reached.wait(20)
+        resource.content, resource.etag = safetensors("checkpoint", size_bytes=9 * MIB, seed=6), '"v2"'
+        gate.set()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    report = here.push(origin.url(LINK), via="relay")
+    changing.join()
+    assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "source-changed")
+    assert here.there == {}
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+def test_a_link_that_is_not_the_promised_file_leaves_nothing(here: World, origin: Origin, via: str) -> None:
+    origin.serve(LINK, MODEL, etag='"v1"')
+    report = here.push(origin.url(LINK), via=via, sha256=Digest("0" * 64))
+    assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "hash")
+    assert here.there == {}
+    assert cached(here) == []
+
+
+def test_a_download_that_was_given_up_goes_on_in_the_next_run(here: World, origin: Origin) -> None:
+    resource = origin.serve(LINK, MODEL, etag='"v1"')
+    resource.cuts = [*looks(here, origin, "local"), 3_000_000, *[0] * 30]
+    report = here.push(origin.url(LINK), via="local")
+    assert report.exit_code == 5
+    assert cached(here) != []
+    resource.cuts = []
+    origin.forget()
+    here.placed(origin.url(LINK), via="local")
+    assert "bytes=3000000-" in [request.range for request in origin.requests]
+    assert (here.root / LINKED).read_bytes() == MODEL
+    assert cached(here) == []
+
+
+def test_a_web_page_under_a_model_s_name_is_refused(here: World, origin: Origin) -> None:
+    origin.page("/dream.safetensors")
+    report = here.push(origin.url("/dream.safetensors"))
+    assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "not-a-model")
+    assert here.there == {}
+
+
+def test_a_truncated_model_behind_a_link_without_a_length_is_found_once_it_is_downloaded(
+    here: World, origin: Origin
+) -> None:
+    origin.serve(LINK, MODEL[:-5], ranges=False, length="close")
+    report = here.push(origin.url(LINK))
+    assert report.exit_code == 7
+    assert here.there == {}
+    assert cached(here) == []
+
+
+def test_a_missing_link_is_told(here: World, origin: Origin) -> None:
+    report = here.push(origin.url("/nothing.safetensors"))
+    assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "source-missing")

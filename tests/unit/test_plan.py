@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uploader.artifact import Artifact, Kind, LocalFile, WebFile
+from uploader.errors import Exists, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
+from uploader.plan import Action, Item, Listing, PlannedStep, Route, Wishes, choose_route, clashes, plan
+
+FOLDER = "models/Stable-diffusion"
+LOCAL = Artifact("dream.safetensors", "dream.safetensors", 1000, LocalFile(Path("/d"), 1), "0123abcd")
+WEB = replace(LOCAL, source="https://x/dream", origin=WebFile("https://x/dream", '"v1"', ranges=True))
+ITEM = Item(LOCAL, Kind.CHECKPOINT, LOCAL.name, Route.LOCAL, f"webui/{FOLDER}/{LOCAL.name}", FOLDER)
+
+NONE = Wishes()
+
+
+def decide(listing: Listing, wishes: Wishes = NONE, *, item: Item = ITEM, free: int | None = None) -> PlannedStep:
+    (step,) = plan([item], [listing], wishes, root="webui", free=free)
+    return step
+
+
+def refusal(step: PlannedStep, error: type[Exception]) -> str:
+    assert step.action is Action.REFUSE
+    assert isinstance(step.error, error)
+    assert step.error.remedy
+    assert step.reason == step.error.message
+    assert step.bytes == 0
+    return step.reason
+
+
+# what is there ----------------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_sent() -> None:
+    step = decide(Listing())
+    assert (step.action, step.reason, step.bytes, step.make) == (Action.SEND, "is not there yet", 1000, ())
+
+
+def test_what_an_earlier_run_left_is_gone_on_from() -> None:
+    step = decide(Listing(part=800, claimed=600))
+    assert (step.action, step.bytes) == (Action.RESUME, 400)
+    assert "600 bytes of an earlier run" in step.reason
+
+
+def test_a_part_that_the_journal_does_not_know_counts_for_nothing() -> None:
+    step = decide(Listing(part=800))
+    assert (step.action, step.bytes) == (Action.SEND, 1000)
+
+
+def test_claims_without_a_part_count_for_nothing() -> None:
+    assert decide(Listing(claimed=600)).action is Action.SEND
+
+
+def test_a_file_of_the_same_size_is_compared() -> None:
+    step = decide(Listing(final=1000))
+    assert (step.action, step.bytes, step.error) == (Action.COMPARE, 0, None)
+
+
+def test_comparing_may_end_in_sending_where_replacing_is_allowed() -> None:
+    step = decide(Listing(final=1000), Wishes(replace=True))
+    assert (step.action, step.bytes) == (Action.COMPARE, 1000)
+
+
+def test_a_file_of_another_size_is_not_overwritten() -> None:
+    assert "999 bytes where this file has 1,000" in refusal(decide(Listing(final=999)), Exists)
+
+
+def test_a_file_of_another_size_is_replaced_where_that_is_allowed() -> None:
+    step = decide(Listing(final=999), Wishes(replace=True))
+    assert (step.action, step.bytes, step.reason) == (Action.REPLACE, 1000, "takes the place of a file of 999 bytes")
+
+
+def test_a_file_is_not_overwritten_by_one_whose_size_is_not_known() -> None:
+    item = replace(ITEM, artifact=replace(WEB, size=None))
+    assert refusal(decide(Listing(final=999), item=item), Exists).endswith("with 999 bytes")
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True, mkdir=True)])
+def test_a_folder_of_that_name_is_never_replaced(wishes: Wishes) -> None:
+    assert "is a folder" in refusal(decide(Listing(final=4096, final_is_folder=True), wishes), RemoteRefused)
+
+
+# folders ----------------------------------------------------------------------------------------------
+
+
+def test_the_folder_of_a_kind_is_made_when_its_parent_is_there() -> None:
+    step = decide(Listing(missing=(FOLDER,)))
+    assert (step.action, step.make) == (Action.SEND, (FOLDER,))
+    assert step.reason == f"is not there yet; makes the folder {FOLDER}"
+
+
+def test_a_missing_root_is_refused() -> None:
+    assert "the root webui is not there" in refusal(decide(Listing(missing=("", "models", FOLDER))), NoSuchRoot)
+
+
+def test_a_missing_parent_is_refused() -> None:
+    assert "nor the folder above it" in refusal(decide(Listing(missing=("models", FOLDER))), NoSuchRoot)
+
+
+@pytest.mark.parametrize("missing", [("models", FOLDER), ("", "models", FOLDER)])
+def test_with_mkdir_all_of_them_are_made(missing: tuple[str, ...]) -> None:
+    step = decide(Listing(missing=missing), Wishes(mkdir=True))
+    assert (step.action, step.make, step.error) == (Action.SEND, missing, None)
+
+
+# space ------------------------------------------------------------------------------------------------
+
+
+def test_what_fits_exactly_is_sent() -> None:
+    assert decide(Listing(), free=1000).error is None
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
+    step = decide(Listing(), free=999)
+    assert step.action is Action.REFUSE
+    assert isinstance(step.error, NoSpace)
+    assert "needs 1,000 bytes" in step.reason
+    assert "999 left" in step.reason
+
+
+def test_only_what_is_still_missing_needs_space() -> None:
+    assert decide(Listing(part=600, claimed=600), free=400).error is None
+
+
+def test_a_comparison_needs_no_space() -> None:
+    assert decide(Listing(final=1000), free=0).error is None
+
+
+def test_space_goes_to_the_first_and_a_smaller_one_may_still_fit() -> None:
+    small = replace(ITEM, artifact=replace(LOCAL, size=100), path="webui/small")
+    steps = plan([ITEM, ITEM, small], [Listing()] * 3, Wishes(), root="webui", free=1100)
+    assert [step.action for step in steps] == [Action.SEND, Action.REFUSE, Action.SEND]
+
+
+def test_a_refused_item_takes_no_space() -> None:
+    steps = plan([ITEM, ITEM], [Listing(final=1), Listing()], Wishes(), root="webui", free=1000)
+    assert [type(step.error) for step in steps] == [Exists, type(None)]
+
+
+def test_where_the_space_is_not_known_it_is_not_judged() -> None:
+    assert decide(Listing(), free=None).error is None
+
+
+def test_steps_come_in_the_order_of_the_items() -> None:
+    items = [replace(ITEM, path=f"webui/{n}") for n in range(5)]
+    assert [step.item for step in plan(items, [Listing()] * 5, Wishes(), root="webui", free=None)] == items
+
+
+# routes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", ["auto", "local"])
+def test_a_file_of_this_disk_goes_from_this_disk(wanted: str) -> None:
+    assert choose_route(LOCAL, wanted) is Route.LOCAL
+
+
+def test_a_file_of_this_disk_is_not_relayed() -> None:
+    with pytest.raises(RouteUnavailable, match="nothing to relay"):
+        choose_route(LOCAL, "relay")
+
+
+@pytest.mark.parametrize("artifact", [LOCAL, WEB])
+def test_the_server_is_not_asked_to_download(artifact: Artifact) -> None:
+    with pytest.raises(RouteUnavailable) as caught:
+        choose_route(artifact, "server")
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+
+
+def test_a_link_with_ranges_is_relayed_by_itself() -> None:
+    assert choose_route(WEB, "auto") is Route.RELAY
+
+
+@pytest.mark.parametrize(("size", "ranges"), [(None, True), (1000, False), (None, False)])
+def test_a_link_that_cannot_be_read_on_after_a_cut_goes_by_the_disk(size: int | None, ranges: bool) -> None:
+    artifact = replace(WEB, size=size, origin=WebFile("https://x", None, ranges))
+    assert choose_route(artifact, "auto") is Route.LOCAL
+
+
+@pytest.mark.parametrize("wanted", ["local", "relay"])
+def test_the_wanted_route_of_a_link_is_taken(wanted: str) -> None:
+    assert choose_route(replace(WEB, origin=WebFile("https://x", None, ranges=False)), wanted) is Route(wanted)
+
+
+def test_a_link_without_a_size_is_not_relayed() -> None:
+    with pytest.raises(RouteUnavailable, match="does not tell its size"):
+        choose_route(replace(WEB, size=None), "relay")
+
+
+# names ------------------------------------------------------------------------------------------------
+
+
+def test_two_sources_for_one_name_are_told() -> None:
+    (error,) = clashes([ITEM, replace(ITEM, artifact=WEB), replace(ITEM, path="webui/other")])
+    assert isinstance(error, UsageError)
+    assert error.message == f"2 sources would all become {ITEM.path}"
+
+
+def test_different_names_do_not_clash() -> None:
+    assert clashes([ITEM, replace(ITEM, path="webui/other")]) == []

@@ -1,0 +1,185 @@
+"""A step's surroundings over the server in memory: what the tests of the transfer work with."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from uploader.app.patience import Patience
+from uploader.artifact import Artifact, Digest, WebFile
+from uploader.errors import NetworkError, UploaderError
+from uploader.events import Event, Phase, Progress, Said
+from uploader.journal import Journals
+from uploader.reference import PathReference
+from uploader.remote.interface import Connector
+from uploader.remote.memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
+from uploader.remote.pool import Pool
+from uploader.sources import local
+from uploader.sources.interface import Stream
+from uploader.streams import Pacer
+from uploader.transfer import Job, Means, Result, Step
+from uploader.transfer.feed import PIECE_BYTES
+
+FOLDER = "/home/user/models"
+FINAL = f"{FOLDER}/m.safetensors"
+
+
+def content(pieces: float, seed: int = 0) -> bytes:
+    """Random bytes, so many pieces of them."""
+    return random.Random(seed).randbytes(int(pieces * PIECE_BYTES))
+
+
+def at_once(seconds: float) -> bool:
+    """The wait between two tries that nobody waits for."""
+    return False
+
+
+class WebStream:
+    """A stream of bytes behind a link. Each read takes the next of `cuts`: so many bytes, and the line is lost."""
+
+    def __init__(self, data: bytes, cuts: list[int] | None = None) -> None:
+        self.data = data
+        self.cuts = cuts or []
+        self.reads: list[int] = []
+        self.closed = False
+
+    def read(self, offset: int = 0) -> Iterator[bytes]:
+        self.reads.append(offset)
+        cut = self.cuts.pop(0) if self.cuts else None
+        end = len(self.data) if cut is None else min(len(self.data), offset + cut)
+        for at in range(offset, end, 100_000):
+            yield self.data[at : min(at + 100_000, end)]
+        if cut is not None:
+            raise NetworkError("the line to the source was cut")
+
+    def slice(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+    def check(self) -> None:
+        """It is always the same file."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Bench:
+    """A server in memory with one folder, and everything that a step takes beside its job."""
+
+    folder: Path
+    server: MemoryServer = field(default_factory=MemoryServer)
+    connections: int = 1
+    connector: Connector | None = None
+    up: Pacer | None = None
+    events: list[Event] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.server.make_folders(FOLDER)
+        self.journals = Journals(self.folder / "journal")
+        self.patience = Patience(self.cancelled, self.events.append, at_once)
+        self.last: Step | None = None
+
+    def means(self) -> Means:
+        return Means(
+            Pool(self.connector or MemoryConnector(self.server)),
+            self.journals,
+            self.events.append,
+            self.patience,
+            self.cancelled,
+            up=self.up or Pacer(None, self.cancelled),
+            down=Pacer(None, self.cancelled),
+            connections=self.connections,
+        )
+
+    def local(self, data: bytes, sha256: str | None = None) -> Artifact:
+        path = self.folder / "m.safetensors"
+        if not path.exists() or path.read_bytes() != data:
+            path.write_bytes(data)
+        (artifact,) = local.resolve(PathReference(str(path)))
+        return replace(artifact, digest=Digest(sha256) if sha256 else None)
+
+    def send(self, data: bytes, *, sha256: str | None = None, **wishes: Any) -> Result:
+        """Sends a file of this disk."""
+        artifact = self.local(data, sha256)
+        return self.run(artifact, lambda: local.open(artifact), **wishes)
+
+    def relay(
+        self, stream: WebStream, *, validator: str | None = '"v1"', sha256: str | None = None, **wishes: Any
+    ) -> Result:
+        """Sends what is behind a link."""
+        origin = WebFile("https://x/m", validator, ranges=True)
+        digest = Digest(sha256) if sha256 else None
+        artifact = Artifact("https://x/m", "m.safetensors", len(stream.data), origin, "0123abcd", digest)
+        return self.run(artifact, lambda: stream, **wishes)
+
+    def run(self, artifact: Artifact, open_stream: Callable[[], Stream], **wishes: Any) -> Result:
+        assert artifact.size is not None
+        job = Job("item", artifact, open_stream, FINAL, "memory", artifact.size, **wishes)
+        means = self.means()
+        self.last = Step(job, means)
+        try:
+            return self.last.run()
+        finally:
+            means.pool.close()
+
+    def fails(self, data: bytes, **wishes: Any) -> UploaderError:
+        """Returns what sending a file of this disk fails with."""
+        try:
+            self.send(data, **wishes)
+        except UploaderError as error:
+            return error
+        raise AssertionError("it did not fail")
+
+    @property
+    def final(self) -> bytes | None:
+        found = self.server.files.get(FINAL)
+        return None if found is None else bytes(found)
+
+    @property
+    def parts(self) -> list[str]:
+        return [name for name in self.server.files if name.endswith(".part")]
+
+    @property
+    def part(self) -> bytearray:
+        (name,) = self.parts
+        return self.server.files[name]
+
+    @property
+    def phases(self) -> list[str]:
+        return [event.name for event in self.events if isinstance(event, Phase)]
+
+    @property
+    def progress(self) -> list[Progress]:
+        return [event for event in self.events if isinstance(event, Progress)]
+
+    @property
+    def said(self) -> str:
+        return "\n".join(event.text for event in self.events if isinstance(event, Said))
+
+
+def with_files(server: MemoryServer, files: type[MemoryFiles]) -> MemoryConnector:
+    """A way to that server whose connections have other files than the honest ones."""
+
+    class Connector(MemoryConnector):
+        def connect(self) -> Any:
+            connection = super().connect()
+            connection.files = files(connection, None)
+            return connection
+
+    return Connector(server)
+
+
+def writing_by(writer: type[MemoryWriter]) -> type[MemoryFiles]:
+    """Files that are written by another writer than the honest one."""
+
+    class Files(MemoryFiles):
+        def open_writer(self, path: str, *, fresh: bool) -> Any:
+            super().open_writer(path, fresh=fresh)
+            return writer(self, path)
+
+    return Files

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.transfer.bench import Bench, WebStream, content
+from uploader.errors import (
+    NetworkError,
+    WrongBytes,
+)
+from uploader.transfer.feed import PIECE_BYTES
+
+DATA = content(4.4)
+WHOLE = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def leave_a_part(bench: Bench, whole_pieces: int, data: bytes = DATA) -> None:
+    """An earlier run whose line was lost for good after so many pieces."""
+    bench.server.cut_after = [whole_pieces * PIECE_BYTES + 10_000, *[0] * 50]
+    assert isinstance(bench.fails(data), NetworkError)
+    bench.server.cut_after = []
+    bench.events.clear()
+
+
+# an earlier run's part --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_what_an_earlier_run_left_is_not_sent_again(bench: Bench, hashes: bool) -> None:
+    bench.server.hashes = hashes
+    leave_a_part(bench, 2)
+    result = bench.send(DATA)
+    assert bench.final == DATA
+    assert (result.resumed_from, result.bytes_sent) == (2 * PIECE_BYTES, len(DATA) - 2 * PIECE_BYTES)
+    assert result.sha256 == WHOLE
+    sending = bench.progress[-1]
+    assert (sending.done, sending.resumed) == (len(DATA), 2 * PIECE_BYTES)
+
+
+def test_each_of_many_short_runs_adds_to_what_is_there(bench: Bench) -> None:
+    for _ in range(3):
+        leave_a_part(bench, 1)
+    result = bench.send(DATA)
+    assert result.resumed_from == 3 * PIECE_BYTES
+    assert bench.final == DATA
+
+
+@pytest.mark.parametrize("validator", ['"v1"', None])
+def test_a_relay_goes_on_from_the_part_and_reads_again_only_what_it_must(bench: Bench, validator: str | None) -> None:
+    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    with pytest.raises(NetworkError):
+        bench.relay(WebStream(DATA), validator=validator)
+    bench.server.cut_after = []
+    stream = WebStream(DATA)
+    result = bench.relay(stream, validator=validator)
+    assert bench.final == DATA
+    assert result.resumed_from == 2 * PIECE_BYTES
+    assert stream.reads == [2 * PIECE_BYTES if validator else 0]
+
+
+def test_a_link_without_a_validator_never_makes_one_file_of_two(bench: Bench) -> None:
+    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    with pytest.raises(NetworkError):
+        bench.relay(WebStream(DATA), validator=None)
+    bench.server.cut_after = []
+    other = content(4.4, seed=9)
+    bench.relay(WebStream(other), validator=None)
+    assert bench.final == other
+
+
+def test_a_relay_of_a_promised_file_is_proven_whole_though_it_was_read_in_two_runs(bench: Bench) -> None:
+    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    with pytest.raises(NetworkError):
+        bench.relay(WebStream(content(4.4, seed=9)), sha256=WHOLE, validator=None)
+    bench.server.cut_after = []
+    with pytest.raises(WrongBytes):
+        bench.relay(WebStream(DATA), sha256=WHOLE, validator=None)
+    assert bench.server.files == {}
+    assert bench.relay(WebStream(DATA), sha256=WHOLE).sha256 == WHOLE
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("tamper", ["change", "truncate", "lengthen", "hole", "remove", "empty"])
+def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(bench: Bench, tamper: str, hashes: bool) -> None:
+    bench.server.hashes = hashes
+    leave_a_part(bench, 3)
+    resent = {"change": 1, "truncate": 1, "hole": 2, "lengthen": 3, "remove": 3, "empty": 3}[tamper]
+    match tamper:
+        case "change":
+            bench.part[PIECE_BYTES + 5] ^= 1
+        case "truncate":
+            del bench.part[2 * PIECE_BYTES + 5 :]
+        case "hole":
+            bench.part[PIECE_BYTES - 5 : PIECE_BYTES + 5] = bytes(10)
+        case "lengthen":
+            bench.part.extend(bytes(len(DATA)))
+        case "remove":
+            del bench.server.files[bench.parts[0]]
+        case "empty":
+            del bench.part[:]
+    result = bench.send(DATA)
+    assert bench.final == DATA
+    assert result.resumed_from == (3 - resent) * PIECE_BYTES
+    assert result.bytes_sent == len(DATA) - (3 - resent) * PIECE_BYTES
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"{", b'{"version": 1}', b"\xff\xfe\x00"])
+def test_without_a_readable_journal_all_is_sent_anew(bench: Bench, damage: bytes | None) -> None:
+    leave_a_part(bench, 3)
+    (journal,) = (bench.folder / "journal").glob("*.json")
+    if damage is None:
+        journal.unlink()
+    else:
+        journal.write_bytes(damage)
+    result = bench.send(DATA)
+    assert bench.final == DATA
+    assert (result.resumed_from, result.bytes_sent) == (0, len(DATA))
+
+
+def test_a_local_file_that_changed_in_its_middle_since_is_sent_as_it_is_now(bench: Bench) -> None:
+    leave_a_part(bench, 3)
+    changed = bytearray(DATA)
+    changed[PIECE_BYTES + 5] ^= 1  # its identity is of its size and its two ends
+    other = bytes(changed)
+    result = bench.send(other)
+    assert bench.final == other
+    assert result.sha256 == hashlib.sha256(other).hexdigest()
+
+
+# a law ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_whatever_is_cut_and_tampered_with_the_end_is_the_same_bytes_or_no_final_name(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    bench = Bench(tmp_path_factory.mktemp("law"))
+    bench.connections = data.draw(st.sampled_from([1, 3]), label="connections")
+    bench.server.hashes = data.draw(st.booleans(), label="hashes")
+    content_ = content(3.2)
+    ended = False
+    for _ in range(data.draw(st.integers(1, 3), label="runs")):
+        cuts = st.lists(st.integers(0, 5 * PIECE_BYTES), max_size=9)
+        bench.server.cut_after = data.draw(cuts, label="cuts")
+        if data.draw(st.booleans(), label="for good"):
+            bench.server.cut_after += [0] * 60
+        try:
+            bench.send(content_)
+            ended = True
+        except NetworkError:  # the one fault that cuts may end in
+            pass
+        assert bench.final in (None, content_)
+        if ended:
+            break
+        _tamper(bench, data)
+    if not ended:
+        bench.server.cut_after = []
+        bench.send(content_)
+    assert bench.final == content_
+    assert bench.parts == []
+
+
+def _tamper(bench: Bench, data: st.DataObject) -> None:
+    if not bench.parts or not bench.part:
+        return
+    held = bench.part
+    at = data.draw(st.integers(0, len(held) - 1), label="at")
+    match data.draw(st.sampled_from(["nothing", "change", "truncate", "hole", "lengthen", "remove"]), label="tamper"):
+        case "change":
+            held[at] ^= 1
+        case "truncate":
+            del held[at:]
+        case "hole":
+            held[at : at + 1000] = bytes(len(held[at : at + 1000]))
+        case "lengthen":
+            held.extend(bytes(at))
+        case "remove":
+            del bench.server.files[bench.parts[0]]
