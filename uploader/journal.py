@@ -115,7 +115,8 @@ class Journal:
         self._written_at = clock()
 
     def load(self, identity: str, size: int, piece_size: int) -> dict[int, str]:
-        """Returns what an earlier run wrote down: number of a piece -> sha256 (hex) of the piece as it was sent.
+        """Returns what an earlier run wrote down: number of a piece -> sha256 (hex) of the piece as it was sent,
+        or "" where that was not written down.
 
         Empty when there is nothing, when it cannot be read or makes no sense, and when it is about another
         identity, size or piece size."""
@@ -143,8 +144,9 @@ class Journal:
             return dict(self._pieces)
 
     def acknowledge(self, index: int, digest: str) -> None:
-        """Takes down that a piece arrived whole; `digest` is its sha256 (hex) as sent. Written to disk after
-        16 MiB or 2 s of them. Before `begin` and after `remove` there is nothing to take down."""
+        """Takes down that a piece arrived whole. `digest` is its sha256 (hex) as sent, or "" for a piece that can be
+        read again to be compared. Written to disk after 16 MiB or 2 s of them. Before `begin` and after `remove`
+        there is nothing to take down."""
         with self._changing:
             if self._subject is None:
                 return
@@ -214,7 +216,7 @@ def _pieces(data: object, key: list[str], subject: _Subject) -> dict[int, str]:
     for index, digest in pieces.items():
         if not (re.fullmatch("[0-9]{1,9}", index) and int(index) < count):
             return {}
-        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+        if not (isinstance(digest, str) and (digest == "" or _DIGEST.fullmatch(digest))):
             return {}
         known[int(index)] = digest
     return known

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from uploader.errors import Interrupted, NetworkError, SourceChanged
@@ -23,23 +24,61 @@ _AHEAD = 3
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a file. `digest` is the sha256 (hex) of `data`."""
+    """A stretch of a file."""
 
     index: int
     data: bytes
-    digest: str
 
     @property
     def offset(self) -> int:
         return self.index * PIECE_BYTES
 
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 (hex) of the data, taken when it is first asked for: hashing costs as much as sending."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+class FilePieces(Mapping[int, str]):
+    """The digests of a local file's pieces, each read and hashed when it is asked for."""
+
+    def __init__(self, stream: Stream, size: int) -> None:
+        self._stream = stream
+        self._size = size
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise KeyError(index)
+        return hashlib.sha256(self._stream.slice(index * PIECE_BYTES, PIECE_BYTES)).hexdigest()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self)))
+
+    def __len__(self) -> int:
+        return -(-self._size // PIECE_BYTES)
+
 
 @dataclass
 class Reading:
-    """What was learnt by reading: the digest of every piece read, and the whole's when all was read."""
+    """What is known of a source: the digests of its pieces, and the whole's when all was read in one go.
 
-    pieces: dict[int, str]
+    `taken` collects the pieces' digests as they are read, for a source that cannot be read again at will; `pieces`
+    is that, unless they can be had another way."""
+
+    taken: dict[int, str] | None
+    pieces: Mapping[int, str]
     sha256: str | None = None
+
+    @classmethod
+    def of_file(cls, stream: Stream, size: int) -> Reading:
+        """Of a local file: its pieces are hashed when that is needed, which mostly is never."""
+        return cls(None, FilePieces(stream, size))
+
+    @classmethod
+    def of_link(cls, known: Mapping[int, str]) -> Reading:
+        """Of a source that is read once; `known` are digests from an earlier run."""
+        taken = dict(known)
+        return cls(taken, taken)
 
 
 class Retrying(Protocol):
@@ -83,11 +122,12 @@ def read_pieces(chunks: Iterator[bytes], size: int, first: int, reading: Reading
         done += len(data)
         if done > size:
             break
-        digest = hashlib.sha256(data).hexdigest()
         if whole is not None:
             whole.update(data)
-        reading.pieces[index] = digest
-        yield Piece(index, data, digest)
+        piece = Piece(index, data)
+        if reading.taken is not None:
+            reading.taken[index] = piece.digest
+        yield piece
     if done != size:
         raise SourceChanged(
             f"the source is not {size:,} bytes long any more", remedy="Push it again when it is complete."
@@ -99,11 +139,11 @@ def read_pieces(chunks: Iterator[bytes], size: int, first: int, reading: Reading
 class Feed:
     """A thread that reads ahead, a few pieces at most, and the book of which pieces are out and which came back.
 
-    `skip(index, digest)` says of each piece whether it is on the server already. Whoever takes a piece owes
+    `skip(piece)` says of each piece whether it is on the server already. Whoever takes a piece owes
     `settle` or `give_back` for it. `over` is set when no piece will come any more.
     """
 
-    def __init__(self, pieces: Iterator[Piece], skip: Callable[[int, str], bool]) -> None:
+    def __init__(self, pieces: Iterator[Piece], skip: Callable[[Piece], bool]) -> None:
         self.over = threading.Event()
         self._pieces = pieces
         self._skip = skip
@@ -174,7 +214,7 @@ class Feed:
     def _read(self) -> None:
         try:
             for piece in self._pieces:
-                if not self._skip(piece.index, piece.digest) and not self._offer(piece):
+                if not self._skip(piece) and not self._offer(piece):
                     return
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it in `check`
             self._fault = error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 from uploader.errors import NoPermission
@@ -78,16 +79,19 @@ class Prover:
             return Proof(Evidence.STRUCTURE if structure else Evidence.SIZE)
 
     def good(self, path: str, claimed: Mapping[int, str]) -> set[int]:
-        """Which of the claimed pieces are on the server as claimed. None of a file that is too long, as nothing cuts
+        """Which of the claimed pieces are on the server as claimed."""
+        return {index for index, digest in self.digests(path, claimed).items() if digest == claimed[index]}
+
+    def digests(self, path: str, indexes: Collection[int]) -> dict[int, str]:
+        """The digests of those of the pieces that are on the server. None of a file that is too long, as nothing cuts
         it, and none of one that may not be read."""
-        there = self._using(lambda connection: connection.files.stat(path)) if claimed else None
+        there = self._using(lambda connection: connection.files.stat(path)) if indexes else None
         if there is None or there.size > self._size:
-            return set()
-        within = {index: digest for index, digest in claimed.items() if self._end(index) <= there.size}
+            return {}
         try:
-            return self._good(path, within)
+            return self._digests(path, [index for index in indexes if self._end(index) <= there.size])
         except NoPermission:
-            return set()
+            return {}
 
     def _by_hash(self, path: str, pieces: Mapping[int, str], sha256: str | None) -> Proof | None:
         found = self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
@@ -102,8 +106,8 @@ class Prover:
 
     def _by_reading(self, path: str, pieces: Mapping[int, str], sha256: str | None, *, whole: bool) -> Proof:
         digest = hashlib.sha256()
-        good = self._read_back(path, pieces, digest.update if whole else None)
-        bad = frozenset(pieces) - good
+        found_pieces = self._read_back(path, pieces, digest.update if whole else None)
+        bad = frozenset(index for index in pieces if found_pieces[index] != pieces[index])
         if not whole:
             return Proof(Evidence.SAMPLES, bad=bad)
         found = digest.hexdigest()
@@ -112,37 +116,37 @@ class Prover:
         return Proof(Evidence.READ_BACK, found, bad)
 
     def _good(self, path: str, pieces: Mapping[int, str]) -> set[int]:
-        """Compares pieces by hashes taken on the server, or by reading them back."""
-        good: set[int] = set()
-        todo = sorted(pieces)
+        return {index for index, digest in self._digests(path, pieces).items() if digest == pieces[index]}
+
+    def _digests(self, path: str, indexes: Collection[int]) -> dict[int, str]:
+        """Has pieces hashed on the server, or reads them back."""
+        found: dict[int, str] = {}
+        todo = sorted(indexes)
         for at in range(0, len(todo), _BATCH):
             batch = todo[at : at + _BATCH]
             ranges = [self._range(index) for index in batch]
-            found = self._using(lambda connection, ranges=ranges: connection.hashes(path, ranges))  # type: ignore[misc]
-            if found is None:
-                left = {index: pieces[index] for index in todo[at:]}
-                return good | self._read_back(path, left, None)
-            good |= {index for index, digest in zip(batch, found, strict=True) if digest == pieces[index]}
+            taken = self._using(partial(_hashes, path, ranges))
+            if taken is None:
+                return found | self._read_back(path, todo[at:], None)
+            found |= zip(batch, taken, strict=True)
             self._seen(sum(length for _, length in ranges))
-        return good
+        return found
 
-    def _read_back(self, path: str, pieces: Mapping[int, str], update: Callable[[bytes], None] | None) -> set[int]:
-        good: set[int] = set()
-        todo = deque(sorted(pieces))
+    def _read_back(self, path: str, indexes: Collection[int], update: Callable[[bytes], None] | None) -> dict[int, str]:
+        found: dict[int, str] = {}
+        todo = deque(sorted(indexes))
 
         def read(connection: Connection) -> None:
             # `todo` shrinks as pieces come, so that an attempt after a lost line begins where the last one ended.
             for data in connection.files.read(path, [self._range(index) for index in todo]):
                 self._pacer.pass_through(len(data))
-                index = todo.popleft()
-                if hashlib.sha256(data).hexdigest() == pieces[index]:
-                    good.add(index)
+                found[todo.popleft()] = hashlib.sha256(data).hexdigest()
                 if update is not None:
                     update(data)
                 self._seen(len(data))
 
         self._using(read)
-        return good
+        return found
 
     def _samples(self, pieces: Mapping[int, str]) -> dict[int, str]:
         """The first, the last and some between, at random: nobody can know which are looked at."""
@@ -156,3 +160,7 @@ class Prover:
 
     def _range(self, index: int) -> Range:
         return index * PIECE_BYTES, self._end(index) - index * PIECE_BYTES
+
+
+def _hashes(path: str, ranges: Sequence[Range], connection: Connection) -> list[str] | None:
+    return connection.hashes(path, ranges)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -130,7 +130,7 @@ class Step:
         return Result(True, proof.evidence, reading.sha256)
 
     def _read_all(self, stream: Stream) -> Reading:
-        reading = Reading({})
+        reading = self._reading(stream, {})
         pieces = read_pieces(self._chunks(stream, 0), self._job.size, 0, reading)
         drain(pieces, self._means.cancelled, self._progress)
         stream.check()
@@ -140,18 +140,17 @@ class Step:
 
     def _send(self, stream: Stream, journal: Journal) -> Result:
         job = self._job
-        reading = Reading({})
         trusted = self._trusted(journal)
+        reading = self._reading(stream, trusted)
         self._resumed = self._bytes_of(trusted)
         for _ in range(2):  # once more for what arrived wrong; a server that errs twice is not to be trusted
             self._send_missing(stream, journal, trusted, reading)
             stream.check()
-            proof = self._prove(reading, trusted)
+            proof = self._prove(reading)
             if not proof.bad:
                 break
             self._say(f"{len(proof.bad)} piece(s) of {job.part} arrived wrong and are sent again")
-            trusted = {index: digest for index, digest in trusted.items() if index not in proof.bad}
-            trusted |= {index: digest for index, digest in reading.pieces.items() if index not in proof.bad}
+            trusted = {index: digest for index, digest in reading.pieces.items() if index not in proof.bad}
             for index in proof.bad:
                 journal.forget(index)
             if not trusted:  # nothing cuts a part that is too long
@@ -167,16 +166,20 @@ class Step:
         return Result(False, proof.evidence, sha256, self.sent, self._resumed)
 
     def _trusted(self, journal: Journal) -> dict[int, str]:
-        """What an earlier run left, proven; an empty part file when nothing is."""
+        """What an earlier run left, and its digests on the server; an empty part file when nothing is there.
+
+        A piece that was written down with its digest must still have it. One that was not is of a local file, whose
+        pieces are compared as they are read."""
         job = self._job
         journal.begin(self._artifact.identity, job.size, PIECE_BYTES, job.part)
         claimed = journal.pieces
-        good = self._prover("checking").good(job.part, claimed) if claimed else set()
-        for index in claimed.keys() - good:
+        found = self._prover("checking").digests(job.part, claimed) if claimed else {}
+        trusted = {index: digest for index, digest in found.items() if claimed[index] in ("", digest)}
+        for index in claimed.keys() - trusted.keys():
             journal.forget(index)
-        if not good:
+        if not trusted:
             self._using(self._empty_part)
-        return {index: claimed[index] for index in good}
+        return trusted
 
     def _empty_part(self, connection: Connection) -> None:
         connection.files.open_writer(self._job.part, fresh=True).close()
@@ -186,18 +189,24 @@ class Step:
         # What is known to be the same file still is read from the first byte that the server does not have.
         first = _contiguous(trusted) if self._is_pinned() else 0
         if first and first * PIECE_BYTES >= job.size:
-            reading.pieces.update(trusted)
             return
+        there = set(range(first))
         kept = self._bytes_of(trusted)
         missing = -(-job.size // PIECE_BYTES) - len(trusted)
         self._phase("sending")
         self._progress(kept)
 
         def acknowledged(piece: Piece) -> None:
-            journal.acknowledge(piece.index, piece.digest)
+            journal.acknowledge(piece.index, "" if reading.taken is None else piece.digest)
+
+        def is_there(piece: Piece) -> bool:
+            same = piece.index in trusted and trusted[piece.index] == piece.digest
+            if same:
+                there.add(piece.index)
+            return same
 
         pieces = read_pieces(self._chunks(stream, first * PIECE_BYTES), job.size, first, reading)
-        with Feed(pieces, lambda index, digest: trusted.get(index) == digest) as feed:
+        with Feed(pieces, is_there) as feed:
             lanes = Lanes(
                 means.pool,
                 job.part,
@@ -212,8 +221,8 @@ class Step:
                 lanes.run(max(1, min(means.connections, missing)))
             finally:
                 journal.flush()
-        for index in range(first):
-            reading.pieces[index] = trusted[index]
+        if len(self._lanes) == 1:  # what the second sending finds there is the first one's work
+            self._resumed = self._bytes_of(there)
 
     def _is_pinned(self) -> bool:
         """Whether a reading that begins in the middle is known to be of the file that the beginning is of.
@@ -222,15 +231,15 @@ class Step:
         origin = self._artifact.origin
         return isinstance(origin, WebFile) and (origin.validator is not None or self._artifact.digest is not None)
 
-    def _prove(self, reading: Reading, trusted: dict[int, str]) -> Proof:
+    def _prove(self, reading: Reading) -> Proof:
         """Compares the part with what was read, and what was read with what was promised."""
         if reading.sha256 is not None:
             self._refuse_wrong_source(reading.sha256)
         mode = self._job.verify
         if reading.sha256 is None and self._artifact.digest is not None and mode != "full":
             mode = "full"  # the promise is about the whole, and only the server has all of it in one place
-        pieces = {**trusted, **reading.pieces}
-        proof = self._prover("verifying").prove(self._job.part, pieces, reading.sha256, mode, self._job.structure)
+        prover = self._prover("verifying")
+        proof = prover.prove(self._job.part, reading.pieces, reading.sha256, mode, self._job.structure)
         if reading.sha256 is None and not proof.bad:
             self._refuse_wrong_source(proof.sha256)
         return proof
@@ -276,6 +285,11 @@ class Step:
             self._using(lambda connection: connection.files.remove(self._job.part))
             journal.remove()
 
+    def _reading(self, stream: Stream, known: dict[int, str]) -> Reading:
+        if isinstance(self._artifact.origin, LocalFile):
+            return Reading.of_file(stream, self._job.size)
+        return Reading.of_link(known)
+
     # small things -------------------------------------------------------------------------------------
 
     def _using(self, call: Callable[[Connection], T], /) -> T:
@@ -300,7 +314,7 @@ class Step:
         self._phase(phase)
         return Prover(self._using, self._job.size, pacer=self._means.down, seen=count)
 
-    def _bytes_of(self, pieces: dict[int, str]) -> int:
+    def _bytes_of(self, pieces: Iterable[int]) -> int:
         return sum(min(PIECE_BYTES, self._job.size - index * PIECE_BYTES) for index in pieces)
 
     def _progress(self, done: int) -> None:

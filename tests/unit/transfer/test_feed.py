@@ -19,10 +19,10 @@ def patience(cancelled: threading.Event | None = None) -> Patience:
 
 
 def pieces(count: int) -> Iterator[Piece]:
-    return (Piece(n, b"%d" % n, f"digest-{n}") for n in range(count))
+    return (Piece(n, b"%d" % n) for n in range(count))
 
 
-def nothing_there(index: int, digest: str) -> bool:
+def nothing_there(piece: Piece) -> bool:
     return False
 
 
@@ -73,7 +73,7 @@ def test_a_stop_is_heard_between_two_chunks() -> None:
 
 def test_every_piece_and_the_whole_get_their_digest() -> None:
     data = content(2.5)
-    reading = Reading({})
+    reading = Reading.of_link({})
     found = list(read_pieces(iter([data]), len(data), 0, reading))
     assert [piece.offset for piece in found] == [0, PIECE_BYTES, 2 * PIECE_BYTES]
     assert b"".join(piece.data for piece in found) == data
@@ -83,7 +83,7 @@ def test_every_piece_and_the_whole_get_their_digest() -> None:
 
 def test_a_reading_from_the_middle_knows_no_digest_of_the_whole() -> None:
     data = content(2.5)
-    reading = Reading({})
+    reading = Reading.of_link({})
     (piece,) = read_pieces(iter([data[2 * PIECE_BYTES :]]), len(data), 2, reading)
     assert piece.offset == 2 * PIECE_BYTES
     assert reading.sha256 is None
@@ -92,7 +92,7 @@ def test_a_reading_from_the_middle_knows_no_digest_of_the_whole() -> None:
 @pytest.mark.parametrize("extra", [-1, 1, PIECE_BYTES])
 def test_a_source_of_another_length_is_not_handed_out_to_its_end(extra: int) -> None:
     data = content(1.5)
-    reading = Reading({})
+    reading = Reading.of_link({})
     with pytest.raises(SourceChanged):
         list(read_pieces(iter([data + bytes(extra) if extra > 0 else data[:extra]]), len(data), 0, reading))
     assert reading.sha256 is None
@@ -125,7 +125,10 @@ def test_pieces_come_in_order_and_then_none() -> None:
 
 
 def test_what_is_on_the_server_is_left_out() -> None:
-    with Feed(pieces(6), lambda index, digest: index % 2 == 0 and digest == f"digest-{index}") as feed:
+    with Feed(
+        pieces(6),
+        lambda piece: piece.index % 2 == 0 and piece.digest == hashlib.sha256(b"%d" % piece.index).hexdigest(),
+    ) as feed:
         taken = []
         while (piece := feed.take(wait=True)) is not None:
             taken.append(piece.index)

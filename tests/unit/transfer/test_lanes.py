@@ -58,12 +58,12 @@ class Sending:
         self.acknowledged: list[int] = []
         self.moved: list[int] = []
         self.pacer = Pacer(None, self.cancelled)
-        self.pieces = pieces or read_pieces(iter([data]), len(data), 0, Reading({}))
+        self.pieces = pieces or read_pieces(iter([data]), len(data), 0, Reading.of_link({}))
         self.sent = 0
 
     def run(self, count: int) -> None:
         patience = Patience(self.cancelled, silence, at_once)
-        with Feed(self.pieces, lambda index, digest: False) as feed:
+        with Feed(self.pieces, lambda piece: False) as feed:
             lanes = Lanes(
                 self.pool,
                 PART,
@@ -177,7 +177,7 @@ def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_
     data = content(3)
 
     def pieces() -> Iterator[Piece]:
-        yield from read_pieces(iter([data]), len(data), 0, Reading({}))
+        yield from read_pieces(iter([data]), len(data), 0, Reading.of_link({}))
         raise fault
 
     sending = Sending(data, pieces=pieces())
@@ -215,7 +215,7 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
     sending = Sending(content(4), Picky(MemoryServer(), 1, NetworkError("closed")))
     long_wait = threading.Event()
     patience = Patience(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
-    with Feed(sending.pieces, lambda index, digest: False) as feed:
+    with Feed(sending.pieces, lambda piece: False) as feed:
         lanes = Lanes(
             sending.pool,
             PART,

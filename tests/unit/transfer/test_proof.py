@@ -26,7 +26,7 @@ class Look:
         self.server.make_folders(FOLDER)
         self.server.files[FINAL] = bytearray(data if there is None else there)
         self.data = data
-        self.reading = Reading({})
+        self.reading = Reading.of_link({})
         for _ in read_pieces(iter([data]), len(data), 0, self.reading):
             pass
         self.connection: Any = MemoryConnector(self.server).connect()
