@@ -43,7 +43,7 @@ class Means:
 @dataclass(frozen=True)
 class Job:
     """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
-    whether the artifact's own header covers exactly its bytes; `key` names target and path for the journal."""
+    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal."""
 
     item: str
     artifact: Artifact
@@ -300,7 +300,11 @@ class Step:
         return self._means.retrying(attempt, lambda: self._steps_forward)
 
     def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
-        return steady(stream, offset, self._means.retrying)
+        """The source's bytes; those of a link come over the line, which the user may have limited."""
+        for data in steady(stream, offset, self._means.retrying):
+            if isinstance(self._artifact.origin, WebFile):
+                self._means.down.pass_through(len(data))
+            yield data
 
     def _prover(self, phase: str) -> Prover:
         seen = 0

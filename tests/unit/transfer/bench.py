@@ -75,6 +75,7 @@ class Bench:
     connections: int = 1
     connector: Connector | None = None
     up: Pacer | None = None
+    down: Pacer | None = None
     events: list[Event] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -92,7 +93,7 @@ class Bench:
             self.patience,
             self.cancelled,
             up=self.up or Pacer(None, self.cancelled),
-            down=Pacer(None, self.cancelled),
+            down=self.down or Pacer(None, self.cancelled),
             connections=self.connections,
         )
 

@@ -22,6 +22,7 @@ from uploader.remote.interface import Range
 from uploader.remote.memory import MemoryFiles, MemoryWriter
 from uploader.result import Evidence
 from uploader.sources import local
+from uploader.streams import Pacer
 from uploader.transfer.feed import PIECE_BYTES
 
 DATA = content(4.4)
@@ -336,3 +337,17 @@ def test_a_line_that_is_cut_again_and_again_is_used_as_long_as_something_comes_b
     data = content(1) * 12
     bench.connector = with_files(bench.server, Short)
     assert bench.send(data).evidence is Evidence.READ_BACK
+
+
+def test_the_limit_holds_for_a_link_that_is_read_only_to_be_compared(tmp_path: Path) -> None:
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    data = content(1)
+    bench = Bench(tmp_path, down=Pacer(1_000_000, clock=lambda: 0.0, wait=wait))
+    bench.server.files[FINAL] = bytearray(data)
+    assert bench.relay(WebStream(data)).kept
+    assert max(waited) > 2 * len(data) / 1_000_000 - 2  # down once from the source, and once from the server
