@@ -33,15 +33,19 @@ class Fetch:
 
     @contextmanager
     def alone(self) -> Iterator[Fetch]:
-        """No other run touches the download until the block ends. Raises Busy when one does now."""
-        with self._means.journals.claim("this machine", str(self.path)):
-            yield self
+        """No other run touches the download until the block ends, and then its stream is closed. Raises Busy when
+        one does now."""
+        try:
+            with self._means.journals.claim("this machine", str(self.path)):
+                yield self
+        finally:
+            self._stream.close()
 
     def run(self) -> Artifact:
         """Returns the artifact as a file of this disk, with its size. Raises what the source raises, and
         WrongBytes when the sha256 is not the promised one. A download that is known to be wrong is removed."""
         self._means.observer(Phase(self._item, "downloading"))
-        try:
+        with self.named_faults():
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.path.exists():  # whole already, of a run that could not send it
                 self.path.replace(self._part)
@@ -52,16 +56,23 @@ class Fetch:
                 raise
             self._part.replace(self.path)
             found = self.path.stat()
+        return replace(self._artifact, size=found.st_size, origin=LocalFile(self.path, found.st_mtime_ns))
+
+    def remove(self) -> None:
+        """Removes the whole file; an unfinished one stays for the next run. Raises ConfigurationError."""
+        with self.named_faults():
+            self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def named_faults(self) -> Iterator[None]:
+        """What the disk of the downloads refuses until the block ends is a ConfigurationError."""
+        try:
+            yield
         except OSError as error:
             raise ConfigurationError(
                 f"the download cannot be kept in {self.path.parent}: {error.strerror or error}",
                 remedy="Make room there, set $UPLOADER_HOME to another disk, or use --via relay.",
             ) from error
-        return replace(self._artifact, size=found.st_size, origin=LocalFile(self.path, found.st_mtime_ns))
-
-    def remove(self) -> None:
-        """Removes the whole file; an unfinished one stays for the next run."""
-        self.path.unlink(missing_ok=True)
 
     def _download(self) -> str:
         digest = hashlib.sha256()

@@ -60,15 +60,25 @@ class Prover:
         self._pacer = pacer
         self._seen = seen
 
-    def prove(self, path: str, pieces: Mapping[int, str], sha256: str | None, mode: Verify, structure: bool) -> Proof:
+    def prove(
+        self,
+        path: str,
+        pieces: Mapping[int, str],
+        sha256: str | None,
+        mode: Verify,
+        structure: bool,
+        *,
+        taken: str | None = None,
+    ) -> Proof:
         """Compares the file at `path` with the digests of all its pieces, and with `sha256` when it is known.
 
-        `structure`: whether the source's own header covers exactly its bytes.
+        `structure`: whether the source's own header covers exactly its bytes. `taken`: the server's own hash of all
+        of it, where that was taken already.
         """
         there = self._using(lambda connection: connection.files.stat(path))
         if there is None or there.size != self._size:
             return Proof(Evidence.SIZE, bad=(frozenset(pieces) - self.good(path, pieces)) or frozenset(pieces))
-        if mode != "samples" and (proof := self._by_hash(path, pieces, sha256)) is not None:
+        if mode != "samples" and (proof := self._by_hash(path, pieces, sha256, taken)) is not None:
             return proof
         whole = mode == "full" or (mode == "auto" and self._size <= READ_BACK_BYTES)
         try:
@@ -93,8 +103,8 @@ class Prover:
         except NoPermission:
             return {}
 
-    def _by_hash(self, path: str, pieces: Mapping[int, str], sha256: str | None) -> Proof | None:
-        found = self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
+    def _by_hash(self, path: str, pieces: Mapping[int, str], sha256: str | None, taken: str | None) -> Proof | None:
+        found = [taken] if taken else self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
         if found is None:
             return None
         right = found[0] == sha256 if sha256 is not None else len(self._good(path, pieces)) == len(pieces)

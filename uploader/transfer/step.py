@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from uploader.remote.pool import Pool
 from uploader.result import Evidence
 from uploader.sources.interface import Stream
 from uploader.streams import Pacer
+from uploader.transfer.behind import Behind
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, Retrying, drain, read_pieces, steady
 from uploader.transfer.lanes import Lanes
 from uploader.transfer.proof import Proof, Prover, Verify
@@ -82,6 +83,8 @@ class Step:
         self._steps_forward = 0
         self._resumed = 0
         self._lanes: list[Lanes] = []
+        self._taken: str | None = None
+        self._stretch = ""
 
     @property
     def sent(self) -> int:
@@ -198,15 +201,17 @@ class Step:
 
         def acknowledged(piece: Piece) -> None:
             journal.acknowledge(piece.index, "" if reading.taken is None else piece.digest)
+            behind.add(piece.index)
 
         def is_there(piece: Piece) -> bool:
             same = piece.index in trusted and trusted[piece.index] == piece.digest
             if same:
                 there.add(piece.index)
+                behind.add(piece.index)
             return same
 
         pieces = read_pieces(self._chunks(stream, first * PIECE_BYTES), job.size, first, reading)
-        with Feed(pieces, is_there) as feed:
+        with self._hashing_behind(there) as behind, Feed(pieces, is_there) as feed:
             lanes = Lanes(
                 means.pool,
                 job.part,
@@ -221,8 +226,24 @@ class Step:
                 lanes.run(max(1, min(means.connections, missing)))
             finally:
                 journal.flush()
+            self._phase("verifying")
+            self._taken = behind.finish()
         if len(self._lanes) == 1:  # what the second sending finds there is the first one's work
             self._resumed = self._bytes_of(there)
+
+    @contextmanager
+    def _hashing_behind(self, there: Iterable[int]) -> Iterator[Behind]:
+        """Has the server hash what arrives while the rest is on its way, where it can."""
+        along = None
+        if self._job.verify != "samples":
+            along = self._using(lambda connection: connection.hash_along(self._job.part))
+        behind = Behind(along, self._job.size)
+        try:
+            for index in sorted(there):
+                behind.add(index)
+            yield behind
+        finally:
+            behind.close()
 
     def _is_pinned(self) -> bool:
         """Whether a reading that begins in the middle is known to be of the file that the beginning is of.
@@ -239,7 +260,9 @@ class Step:
         if reading.sha256 is None and self._artifact.digest is not None and mode != "full":
             mode = "full"  # the promise is about the whole, and only the server has all of it in one place
         prover = self._prover("verifying")
-        proof = prover.prove(self._job.part, reading.pieces, reading.sha256, mode, self._job.structure)
+        proof = prover.prove(
+            self._job.part, reading.pieces, reading.sha256, mode, self._job.structure, taken=self._taken
+        )
         if reading.sha256 is None and not proof.bad:
             self._refuse_wrong_source(proof.sha256)
         return proof
@@ -325,7 +348,9 @@ class Step:
         self._means.observer(Progress(self._job.item, done, self._resumed))
 
     def _phase(self, name: str) -> None:
-        self._means.observer(Phase(self._job.item, name))
+        if name != self._stretch:
+            self._stretch = name
+            self._means.observer(Phase(self._job.item, name))
 
     def _say(self, text: str) -> None:
         self._means.observer(Said(text, "note"))

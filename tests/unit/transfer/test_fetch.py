@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,3 +218,42 @@ def test_a_cache_that_cannot_be_written_is_told_with_the_ways_out(start: Start) 
     with pytest.raises(ConfigurationError) as caught:
         download.run()
     assert "UPLOADER_HOME" in (caught.value.remedy or "")
+
+
+def test_a_download_that_cannot_be_removed_is_told_as_a_fault_of_the_disk(start: Start) -> None:
+    fetch = start().fetch()
+    fetch.path.mkdir(parents=True)  # what no unlink removes
+    with pytest.raises(ConfigurationError) as caught:
+        fetch.remove()
+    assert str(fetch.path.parent) in caught.value.message
+    assert caught.value.remedy
+
+
+class Closing(direct.DirectStream):
+    """Notes that it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+@pytest.mark.parametrize("sha256", [WHOLE, "0" * 64])
+def test_a_download_closes_its_link_whatever_becomes_of_it(start: Start, sha256: str) -> None:
+    download = start()
+    artifact = replace(download.artifact, digest=Digest(sha256))
+    stream = Closing(artifact, download.http)
+    fetch = Fetch("item", artifact, stream, download.cache, download.bench.means())
+    with suppress(WrongBytes), fetch.alone():
+        fetch.run()
+    assert stream.closed
+
+
+def test_a_download_that_another_run_is_at_closes_its_link_too(start: Start) -> None:
+    download = start()
+    stream = Closing(download.artifact, download.http)
+    fetch = Fetch("item", download.artifact, stream, download.cache, download.bench.means())
+    with download.fetch().alone(), pytest.raises(Busy), fetch.alone():
+        raise AssertionError("both went in")
+    assert stream.closed
