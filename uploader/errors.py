@@ -10,12 +10,13 @@ class UploaderError(Exception):
     """The base of all failures that a user may see.
 
     `message` says what happened and to what; `remedy` says what to do next. `code` is the word in `--json`,
-    `exit_code` the process's (both by the table of the README). `retryable` is true for faults that may pass.
+    `exit_code` the process's (both by the table of the README). `retryable` is true for faults that may pass; a single
+    error may say otherwise of itself.
     """
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -46,6 +47,18 @@ class Busy(UploaderError):
     """Another run of this program is at work on the same file."""
 
     code = "busy"
+
+
+class Defect(UploaderError):
+    """Something that this program did not foresee: the fault is its own."""
+
+    code = "internal"
+
+    @classmethod
+    def of(cls, error: Exception) -> Defect:
+        """Names an exception that none of these classes stands for."""
+        remedy = "This is a defect of uploader. Please report it with what -v shows."
+        return cls(f"internal error: {type(error).__name__}: {error}", remedy=remedy)
 
 
 # 2 ----------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Journals:
 
     def _sweep(self, key: str) -> None:
         """Removes what a run that was killed in the middle of a write left."""
-        for leftover in self._folder.glob(f"{key}-*.tmp"):
+        for leftover in self._folder.glob(f".{key}-*.tmp"):
             with suppress(OSError):
                 leftover.unlink()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from uploader.artifact import Artifact, Kind, LocalFile, WebFile
@@ -18,6 +18,9 @@ from uploader.errors import (
     UsageError,
 )
 
+_NAMED = 4
+"""Sources that a message names, of those that want one name."""
+
 
 class Route(StrEnum):
     """How the bytes travel: from this disk, or through this machine's memory alone."""
@@ -27,7 +30,7 @@ class Route(StrEnum):
 
 
 class Action(StrEnum):
-    """What a step will do. `compare`: the name is there with the same size, its bytes decide."""
+    """What a step will do. `compare`: the name is there, with the same size as far as that is known; bytes decide."""
 
     SEND = "send"
     RESUME = "resume"
@@ -38,8 +41,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """One artifact with its place. `path` is below the target's root; `folders` from the root to the model's
-    folder, each below the root; `structure`: the artifact's own header covers exactly its bytes."""
+    """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
+    below the root too; `structure`: the artifact's own header covers exactly its bytes."""
 
     artifact: Artifact
     kind: Kind
@@ -55,13 +58,14 @@ class Listing:
     """What the server holds of the things that matter to one item. Sizes in bytes, None where nothing is.
 
     `claimed` is what the journal says of the part file. `missing` are the folders that are not there, outermost
-    first, the root as ``""``."""
+    first, the root as ``""``. `error` is what the server said instead of all that."""
 
     final: int | None = None
     final_is_folder: bool = False
     part: int | None = None
     claimed: int = 0
     missing: tuple[str, ...] = ()
+    error: UploaderError | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Wishes:
 @dataclass(frozen=True)
 class PlannedStep:
     """What will be done with one item, and why. `error` is what a refused one fails with; `make` are the folders
-    to be made first; `bytes` the payload that may have to be sent."""
+    to be made first; `bytes` the payload that may have to be sent, `space` what it may take of the disk."""
 
     item: Item
     action: Action
@@ -83,6 +87,7 @@ class PlannedStep:
     error: UploaderError | None = None
     make: tuple[str, ...] = ()
     bytes: int = 0
+    space: int = 0
 
 
 def choose_route(artifact: Artifact, wanted: str) -> Route:
@@ -112,51 +117,85 @@ def choose_route(artifact: Artifact, wanted: str) -> Route:
             return Route(wanted)
 
 
-def clashes(items: Iterable[Item]) -> list[UploaderError]:
-    """Two sources for one final name."""
-    counts = Counter(item.path for item in items)
+def clashes(items: Iterable[Item]) -> list[tuple[Item, UploaderError]]:
+    """Every item whose final name another one wants too, with the error that they share."""
+    wanting: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        wanting[item.path].append(item)
     return [
-        UsageError(
-            f"{count} sources would all become {path}", remedy="Push one of them with another --name, or leave it out."
-        )
-        for path, count in counts.items()
-        if count > 1
+        (item, error)
+        for path, rivals in wanting.items()
+        if len(rivals) > 1
+        for error in [_clash(path, [rival.artifact.source for rival in rivals])]
+        for item in rivals
     ]
 
 
+def _clash(path: str, sources: list[str]) -> UploaderError:
+    named = sources[:_NAMED] if len(sources) > _NAMED + 1 else sources
+    rest = [f"{len(sources) - _NAMED} more"] if len(named) < len(sources) else []
+    *first, last = named + rest
+    return UsageError(
+        f"{', '.join(first)} and {last} would {'both' if len(sources) == 2 else 'all'} become {path}",
+        remedy="Push one of them with another --name, or leave it out.",
+    )
+
+
 def plan(
-    items: Sequence[Item], listings: Sequence[Listing], wishes: Wishes, *, root: str, free: int | None
+    items: Sequence[Item], listings: Sequence[Listing], wishes: Wishes, *, root: str, free: Mapping[str, int]
 ) -> list[PlannedStep]:
-    """Decides about every item. `root` is for the messages; `free` are the bytes left on the server's disk."""
+    """Decides about every item. `root` is for the messages; `free` are the bytes left on the disk of each folder,
+    which is not in it when the server does not tell."""
     steps = [_decide(item, listing, wishes, root) for item, listing in zip(items, listings, strict=True)]
-    return steps if free is None else _within(steps, free)
+    return _within(steps, free)
 
 
 def _decide(item: Item, listing: Listing, wishes: Wishes, root: str) -> PlannedStep:
+    if listing.error is not None:
+        return _refused(item, listing.error)
     if (refusal := _missing_folders(item, listing, wishes, root)) is not None:
         return _refused(item, refusal)
     if listing.final_is_folder:
         return _refused(item, RemoteRefused(f"{item.path} is a folder on the server", remedy="Use another --name."))
-    size = item.artifact.size or 0
     if listing.final is not None:
-        if listing.final == item.artifact.size:
-            reason = "a file of that name and size is there: their bytes are compared"
-            return PlannedStep(item, Action.COMPARE, reason, bytes=size if wishes.replace else 0)
-        if not wishes.replace:
-            return _refused(
-                item,
-                Exists(
-                    f"{item.path} exists already, with {listing.final:,} bytes"
-                    + (f" where this file has {size:,}" if size else ""),
-                    remedy="Give the new one another --name, or put it in the old one's place with --replace.",
-                ),
-            )
-        return PlannedStep(item, Action.REPLACE, f"takes the place of a file of {listing.final:,} bytes", bytes=size)
+        return _beside(item, listing, listing.final, wishes)
+    size = item.artifact.size or 0
+    space = _space(item, listing)
     if listing.part is not None and listing.claimed:
         reason = f"goes on after {listing.claimed:,} bytes of an earlier run, once they are proven"
-        return PlannedStep(item, Action.RESUME, reason, bytes=max(0, size - listing.claimed))
+        return PlannedStep(item, Action.RESUME, reason, bytes=max(0, size - listing.claimed), space=space)
     made = f"; makes the folder {', '.join(listing.missing)}" if listing.missing else ""
-    return PlannedStep(item, Action.SEND, f"is not there yet{made}", make=listing.missing, bytes=size)
+    return PlannedStep(item, Action.SEND, f"is not there yet{made}", make=listing.missing, bytes=size, space=space)
+
+
+def _beside(item: Item, listing: Listing, final: int, wishes: Wishes) -> PlannedStep:
+    """Decides where the name is taken, by a file of `final` bytes."""
+    size = item.artifact.size
+    space = _space(item, listing)
+    if size is None:
+        reason = "a file of that name is there: their bytes are compared once this one is downloaded"
+        return PlannedStep(item, Action.COMPARE, reason)
+    if final == size:
+        reason = "a file of that name and size is there: their bytes are compared"
+        if not wishes.replace:
+            return PlannedStep(item, Action.COMPARE, reason)
+        return PlannedStep(item, Action.COMPARE, reason, bytes=size, space=space)
+    if wishes.replace:
+        reason = f"takes the place of a file of {final:,} bytes"
+        return PlannedStep(item, Action.REPLACE, reason, bytes=size, space=space)
+    return _refused(
+        item,
+        Exists(
+            f"{item.path} exists already, with {final:,} bytes where this file has {size:,}",
+            remedy="Give the new one another --name, or put it in the old one's place with --replace.",
+        ),
+    )
+
+
+def _space(item: Item, listing: Listing) -> int:
+    """What an earlier run left is built on or emptied, so its bytes are there to be used; the old file of the final
+    name is there until the end."""
+    return max(0, (item.artifact.size or 0) - (listing.part or 0))
 
 
 def _missing_folders(item: Item, listing: Listing, wishes: Wishes, root: str) -> UploaderError | None:
@@ -176,21 +215,31 @@ def _missing_folders(item: Item, listing: Listing, wishes: Wishes, root: str) ->
     return None
 
 
-def _within(steps: Sequence[PlannedStep], free: int) -> list[PlannedStep]:
-    """Refuses what does not fit on the disk any more, in the order of the steps."""
-    left = free
+def _within(steps: Sequence[PlannedStep], free: Mapping[str, int]) -> list[PlannedStep]:
+    """Refuses what does not fit on its disk any more, in the order of the steps.
+
+    Folders that tell the very same number of free bytes are taken for one disk, others for disks of their own: two
+    disks hardly ever agree to the byte, and two folders of one disk do. Where a busy disk changes its number between
+    two questions, more may be begun than fits, and the server then says so itself."""
+    left = {number: number for number in free.values()}
     decided: list[PlannedStep] = []
     for step in steps:
-        if step.error is None and step.bytes > left:
-            error = NoSpace(
-                f"{step.item.name} needs {step.bytes:,} bytes and the server's disk has {left:,} left",
-                remedy="Remove a model you do not need there, or rent a larger disk.",
-            )
-            decided.append(replace(step, action=Action.REFUSE, reason=error.message, error=error))
-            continue
-        left -= step.bytes
-        decided.append(step)
+        disk = free.get(step.item.folder)
+        if step.error is not None or disk is None:
+            decided.append(step)
+        elif step.space > left[disk]:
+            decided.append(_refused(step.item, _no_space(step, left[disk])))
+        else:
+            left[disk] -= step.space
+            decided.append(step)
     return decided
+
+
+def _no_space(step: PlannedStep, left: int) -> NoSpace:
+    return NoSpace(
+        f"{step.item.name} needs {step.space:,} bytes and the server's disk has {left:,} left",
+        remedy="Remove a model you do not need there, or rent a larger disk.",
+    )
 
 
 def _refused(item: Item, error: UploaderError) -> PlannedStep:

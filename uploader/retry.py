@@ -42,40 +42,54 @@ def retrying(
     `cancelled` is set, also in the middle of a wait. `wait` waits that many seconds and says whether it was woken
     by cancellation; it is `cancelled.wait` unless given.
     """
-    wait = wait or cancelled.wait
-    reached = progress() if progress else 0
-
-    def before(_: tenacity.RetryCallState) -> None:
-        if cancelled.is_set():
-            raise _stopped()
-
-    def after(state: tenacity.RetryCallState) -> None:
-        nonlocal reached
-        before(state)
-        if progress and (now := progress()) > reached:
-            reached = now
-            state.attempt_number = 1
-
-    def before_sleep(state: tenacity.RetryCallState) -> None:
-        error = _fault(state)
-        if on_retry and isinstance(error, UploaderError):
-            on_retry(error, state.upcoming_sleep)
-
-    def sleep(seconds: float) -> None:
-        if wait(seconds):
-            raise _stopped()
-
+    course = _Course(cancelled, progress, on_retry, wait or cancelled.wait)
     policy = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_it),
         stop=tenacity.stop_after_attempt(attempts),
         wait=_pause,
-        before=before,
-        after=after,
-        before_sleep=before_sleep,
-        sleep=sleep,
+        before=course.before,
+        after=course.after,
+        before_sleep=course.before_sleep,
+        sleep=course.sleep,
         reraise=True,
     )
     return policy(call)
+
+
+class _Course:
+    """What happens around the tries of one call."""
+
+    def __init__(
+        self,
+        cancelled: threading.Event,
+        progress: Callable[[], int] | None,
+        on_retry: Callable[[UploaderError, float], None] | None,
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._cancelled = cancelled
+        self._progress = progress
+        self._on_retry = on_retry
+        self._wait = wait
+        self._reached = progress() if progress else 0
+
+    def before(self, _: tenacity.RetryCallState) -> None:
+        if self._cancelled.is_set():
+            raise _stopped()
+
+    def after(self, state: tenacity.RetryCallState) -> None:
+        self.before(state)
+        if self._progress and (now := self._progress()) > self._reached:
+            self._reached = now
+            state.attempt_number = 1
+
+    def before_sleep(self, state: tenacity.RetryCallState) -> None:
+        error = _fault(state)
+        if self._on_retry and isinstance(error, UploaderError):
+            self._on_retry(error, state.upcoming_sleep)
+
+    def sleep(self, seconds: float) -> None:
+        if self._wait(seconds):
+            raise _stopped()
 
 
 def _worth_it(error: BaseException) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from uploader.errors import Interrupted, UploaderError
-from uploader.events import Began, Ended, Observer
+from uploader.errors import Defect, Interrupted, UploaderError
+from uploader.events import Began, Ended, Observer, Said
 from uploader.result import Failure, Outcome
 
 _GRACE_SECONDS = 1.5
@@ -39,7 +40,8 @@ class Runner:
         self._fault: BaseException | None = None
 
     def run(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """Returns an outcome for each task. After Ctrl-C the ones not done are failed as `interrupted`."""
+        """Returns an outcome for each task. After Ctrl-C the ones not done are failed as `interrupted`; one that met
+        a defect of this program is failed as `internal`, with the traceback for those who listen to `debug`."""
         # Not by Thread.join: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of one.
         through = threading.Event()
         worker = threading.Thread(target=self._work, args=(tasks, through), name="runner", daemon=True)
@@ -76,10 +78,16 @@ class Runner:
             outcome = replace(outcome, seconds=round(time.monotonic() - began, 3))
             self._observer(Ended(task.item, outcome.status, str(outcome.evidence or "")))
         except UploaderError as error:
-            fault = _stopped() if self._cancelled.is_set() else error
-            outcome = _failed(task, fault, round(time.monotonic() - began, 3))
-            self._observer(Ended(task.item, outcome.status, fault.message))
+            outcome = self._ended_by(task, error, began)
+        except Exception as error:  # noqa: BLE001 - a defect that one item met does not undo what became of the others
+            self._observer(Said("".join(traceback.format_exception(error)).rstrip(), "debug"))
+            outcome = self._ended_by(task, Defect.of(error), began)
         return outcome
+
+    def _ended_by(self, task: Task, error: UploaderError, began: float) -> Outcome:
+        fault = _stopped() if self._cancelled.is_set() else error
+        self._observer(Ended(task.item, "failed", fault.message))
+        return _failed(task, fault, round(time.monotonic() - began, 3))
 
 
 def _failed(task: Task, error: UploaderError, seconds: float) -> Outcome:

@@ -161,7 +161,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_sent(tmp_pa
 def test_two_sources_for_one_name_move_nothing(here: World) -> None:
     (here.disk / "other").mkdir()
     report = here.push(here.model(), here.model("other/dream.safetensors"))
-    assert [outcome.error and outcome.error.code for outcome in report.outcomes] == ["usage"]
+    assert [outcome.error and outcome.error.code for outcome in report.outcomes] == ["usage", "usage"]
     assert report.exit_code == 2
     assert here.there == {}
 

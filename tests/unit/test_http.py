@@ -15,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.servers.http_origin import Origin
 from uploader import __version__
@@ -356,6 +358,28 @@ def test_other_names_are_not(host: str) -> None:
 def test_an_address_is_shown_without_its_query_or_password() -> None:
     assert shown("https://u:p@host:8443/a/b.safetensors?sig=1#x") == "https://host:8443/a/b.safetensors?…"
     assert shown("https://host/a") == "https://host/a"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://[bad?token=SECRET", "https://…"),
+        ("x://[", "x://…"),
+        ("https://h:99999/x?token=SECRET", "https://h…"),
+        ("https://me:SEC/RET@h/x", "https://me…"),
+        ("https:///SECRET@h/x", "https://…"),
+        ("://SECRET", "…"),
+        ("a b://u:SECRET@h", "…"),
+        ("sftp://u:SECRET@h/x#SECRET", "sftp://h/x"),
+    ],
+)
+def test_of_what_is_no_address_nothing_is_shown_that_could_be_secret(text: str, expected: str) -> None:
+    assert shown(text) == expected
+
+
+@given(st.text())
+def test_anything_can_be_shown(text: str) -> None:
+    shown(text)
 
 
 def test_addresses_are_not_logged(origin: Origin, http: Http, caplog: pytest.LogCaptureFixture) -> None:

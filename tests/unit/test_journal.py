@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from uploader.atomic import replace_text
 from uploader.errors import Busy, ConfigurationError, NetworkError
 from uploader.journal import FLUSH_BYTES, FLUSH_SECONDS, Journals
 
@@ -292,13 +293,29 @@ def test_runs_that_come_and_go_are_never_inside_together(tmp_path: Path) -> None
     assert [run.wait(60) for run in runs] == [0, 0, 0]
 
 
+_CUT = """
+import os, sys
+from pathlib import Path
+from uploader.journal import Journals
+os.fsync = lambda descriptor: os._exit(9)  # the process dies in the midst of a write
+with Journals(Path(sys.argv[1])).claim("canvas", sys.argv[2]) as journal:
+    journal.begin("id", 100, 10, "part")
+"""
+
+
 def test_leftovers_of_a_write_that_was_cut_are_swept(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
+    folder = tmp_path / "journal"
+    with journals.claim("pod", PATH) as journal:
         journal.begin("id", SIZE, PIECE, PART)
-    leftover = record(tmp_path).with_name(f"{record(tmp_path).stem}-abc.tmp")
-    leftover.write_text("half")
+    other = record(tmp_path)
+    cut = subprocess.run([sys.executable, "-c", _CUT, str(folder), PATH], cwd=Path(__file__).parents[2], check=False)
+    assert cut.returncode == 9
+    leftovers = [path for path in folder.iterdir() if path.suffix == ".tmp"]
+    assert len(leftovers) == 1
+    replace_text(other, other.read_text())
     with journals.claim("canvas", PATH):
-        assert not leftover.exists()
+        assert [path for path in folder.iterdir() if path.suffix == ".tmp"] == []
+    assert other.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

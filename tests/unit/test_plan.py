@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from uploader.artifact import Artifact, Kind, LocalFile, WebFile
-from uploader.errors import Exists, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
+from uploader.errors import Exists, NoPermission, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
 from uploader.plan import Action, Item, Listing, PlannedStep, Route, Wishes, choose_route, clashes, plan
 
 FOLDER = "models/Stable-diffusion"
+LORAS = "models/Lora"
 LOCAL = Artifact("dream.safetensors", "dream.safetensors", 1000, LocalFile(Path("/d"), 1), "0123abcd")
 WEB = replace(LOCAL, source="https://x/dream", origin=WebFile("https://x/dream", '"v1"', ranges=True))
 ITEM = Item(LOCAL, Kind.CHECKPOINT, LOCAL.name, Route.LOCAL, f"webui/{FOLDER}/{LOCAL.name}", FOLDER)
@@ -18,7 +19,7 @@ NONE = Wishes()
 
 
 def decide(listing: Listing, wishes: Wishes = NONE, *, item: Item = ITEM, free: int | None = None) -> PlannedStep:
-    (step,) = plan([item], [listing], wishes, root="webui", free=free)
+    (step,) = plan([item], [listing], wishes, root="webui", free={} if free is None else {item.folder: free})
     return step
 
 
@@ -73,9 +74,19 @@ def test_a_file_of_another_size_is_replaced_where_that_is_allowed() -> None:
     assert (step.action, step.bytes, step.reason) == (Action.REPLACE, 1000, "takes the place of a file of 999 bytes")
 
 
-def test_a_file_is_not_overwritten_by_one_whose_size_is_not_known() -> None:
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True)])
+def test_one_whose_size_is_not_known_is_compared_with_what_is_there(wishes: Wishes) -> None:
     item = replace(ITEM, artifact=replace(WEB, size=None))
-    assert refusal(decide(Listing(final=999), item=item), Exists).endswith("with 999 bytes")
+    step = decide(Listing(final=999), wishes, item=item)
+    assert (step.action, step.error, step.bytes) == (Action.COMPARE, None, 0)
+    assert "once this one is downloaded" in step.reason
+
+
+def test_what_the_server_refuses_to_tell_of_one_item_is_that_item_s_error_alone() -> None:
+    refused = NoPermission("the folder may not be read", remedy="Ask its owner.")
+    steps = plan([ITEM, ITEM], [Listing(error=refused), Listing()], NONE, root="webui", free={FOLDER: 1000})
+    assert refusal(steps[0], NoPermission) == "the folder may not be read"
+    assert steps[1].action is Action.SEND
 
 
 @pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True, mkdir=True)])
@@ -123,6 +134,26 @@ def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
 
 def test_only_what_is_still_missing_needs_space() -> None:
     assert decide(Listing(part=600, claimed=600), free=400).error is None
+    assert decide(Listing(part=600, claimed=600), free=399).error is not None
+
+
+@pytest.mark.parametrize(
+    ("listing", "wishes"),
+    [
+        (Listing(part=800), NONE),
+        (Listing(part=800, claimed=100), NONE),
+        (Listing(part=800, final=999), Wishes(replace=True)),
+        (Listing(part=800, final=1000), Wishes(replace=True)),
+    ],
+)
+def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: Listing, wishes: Wishes) -> None:
+    assert decide(listing, wishes, free=200).error is None
+    assert "needs 200 bytes" in refusal(decide(listing, wishes, free=199), NoSpace)
+
+
+def test_a_part_that_is_longer_than_its_file_makes_no_room_for_others() -> None:
+    steps = plan([ITEM, ITEM], [Listing(part=5000), Listing()], NONE, root="webui", free={FOLDER: 999})
+    assert [step.action for step in steps] == [Action.SEND, Action.REFUSE]
 
 
 def test_a_comparison_needs_no_space() -> None:
@@ -131,13 +162,27 @@ def test_a_comparison_needs_no_space() -> None:
 
 def test_space_goes_to_the_first_and_a_smaller_one_may_still_fit() -> None:
     small = replace(ITEM, artifact=replace(LOCAL, size=100), path="webui/small")
-    steps = plan([ITEM, ITEM, small], [Listing()] * 3, Wishes(), root="webui", free=1100)
+    steps = plan([ITEM, ITEM, small], [Listing()] * 3, Wishes(), root="webui", free={FOLDER: 1100})
     assert [step.action for step in steps] == [Action.SEND, Action.REFUSE, Action.SEND]
 
 
 def test_a_refused_item_takes_no_space() -> None:
-    steps = plan([ITEM, ITEM], [Listing(final=1), Listing()], Wishes(), root="webui", free=1000)
+    steps = plan([ITEM, ITEM], [Listing(final=1), Listing()], Wishes(), root="webui", free={FOLDER: 1000})
     assert [type(step.error) for step in steps] == [Exists, type(None)]
+
+
+@pytest.mark.parametrize(
+    ("free", "actions"),
+    [
+        pytest.param({FOLDER: 1500, LORAS: 1500}, [Action.SEND, Action.REFUSE], id="the-same-number-is-one-disk"),
+        pytest.param({FOLDER: 1500, LORAS: 1501}, [Action.SEND, Action.SEND], id="another-number-is-another-disk"),
+        pytest.param({FOLDER: 10, LORAS: 1000}, [Action.REFUSE, Action.SEND], id="a-full-disk-is-only-its-own-items'"),
+        pytest.param({LORAS: 1000}, [Action.SEND, Action.SEND], id="a-disk-that-is-not-told-is-not-judged"),
+    ],
+)
+def test_space_is_judged_disk_by_disk(free: dict[str, int], actions: list[Action]) -> None:
+    lora = replace(ITEM, kind=Kind.LORA, folder=LORAS, path="webui/lora")
+    assert [step.action for step in plan([ITEM, lora], [Listing()] * 2, NONE, root="webui", free=free)] == actions
 
 
 def test_where_the_space_is_not_known_it_is_not_judged() -> None:
@@ -146,7 +191,7 @@ def test_where_the_space_is_not_known_it_is_not_judged() -> None:
 
 def test_steps_come_in_the_order_of_the_items() -> None:
     items = [replace(ITEM, path=f"webui/{n}") for n in range(5)]
-    assert [step.item for step in plan(items, [Listing()] * 5, Wishes(), root="webui", free=None)] == items
+    assert [step.item for step in plan(items, [Listing()] * 5, Wishes(), root="webui", free={})] == items
 
 
 # routes -----------------------------------------------------------------------------------------------
@@ -193,10 +238,18 @@ def test_a_link_without_a_size_is_not_relayed() -> None:
 # names ------------------------------------------------------------------------------------------------
 
 
-def test_two_sources_for_one_name_are_told() -> None:
-    (error,) = clashes([ITEM, replace(ITEM, artifact=WEB), replace(ITEM, path="webui/other")])
+def test_two_sources_for_one_name_are_told_of_each() -> None:
+    rival = replace(ITEM, artifact=WEB)
+    (mine, error), (theirs, same) = clashes([ITEM, replace(ITEM, path="webui/other"), rival])
+    assert (mine, theirs, error) == (ITEM, rival, same)
     assert isinstance(error, UsageError)
-    assert error.message == f"2 sources would all become {ITEM.path}"
+    assert error.message == f"dream.safetensors and https://x/dream would both become {ITEM.path}"
+
+
+def test_of_many_sources_for_one_name_the_message_stays_short() -> None:
+    found = clashes([replace(ITEM, artifact=replace(LOCAL, source=f"{n}/x")) for n in range(9)])
+    assert len(found) == 9
+    assert found[0][1].message == f"0/x, 1/x, 2/x, 3/x and 5 more would all become {ITEM.path}"
 
 
 def test_different_names_do_not_clash() -> None:

@@ -7,6 +7,34 @@ from hypothesis import strategies as st
 from uploader.errors import ReferenceInvalid
 from uploader.reference import PathReference, UrlReference, parse
 
+REFUSED_WITH_A_SECRET = [
+    "https://h:99999/x?token=SECRET",
+    "https://h:SECRET/x",
+    "https://u:SECRET",
+    "https://u:SECRET@/x",
+    "https://u:SECRET@h/x",
+    "https://h/x@y:1?token=SECRET\0",
+    "https://[bad?token=SECRET",
+    "https://[SECRET",
+    "https://u:SECRET@h\u2100/x",
+    "https:///x?token=SECRET#SECRET",
+    "https:/h/x?token=SECRET",
+    "http:u:SECRET@h",
+    "sftp://u:SECRET@h/x",
+    "ftp://h/x?key=SECRET",
+    "ftp://h/x#SECRET",
+    "x://[?SECRET",
+    "hf://x?token=SECRET",
+    "hf://u:SECRET@x/y#SECRET",
+    "civitai:4384@128713?token=SECRET",
+    "civitai:4384#SECRET",
+    "urn:air:sd1:x?token=SECRET",
+    "air:x?token=SECRET",
+    "a\0https://u:SECRET@h/x",
+    "a@b:c\0?SECRET",
+]
+"""Every way to be refused, with a SECRET as query, fragment or password."""
+
 
 @pytest.mark.parametrize(
     "text",
@@ -65,6 +93,21 @@ def test_a_link_with_a_password_is_refused_without_repeating_it(text: str) -> No
     with pytest.raises(ReferenceInvalid) as caught:
         parse(text)
     assert "hunter2" not in str(caught.value) + (caught.value.remedy or "")
+
+
+@pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
+def test_a_refusal_never_repeats_a_secret(text: str) -> None:
+    with pytest.raises(ReferenceInvalid) as caught:
+        parse(text)
+    assert "secret" not in f"{caught.value.message} {caught.value.remedy} {caught.value!r}".lower()
+
+
+@pytest.mark.parametrize("text", ["https:/example.com/a", "http:example.com/a", "HTTPS:a"])
+def test_a_link_without_its_slashes_is_no_file_that_is_not_there(text: str) -> None:
+    with pytest.raises(ReferenceInvalid) as caught:
+        parse(text)
+    assert "slashes" in (caught.value.remedy or "")
+    assert parse(f"./{text}") == PathReference(f"./{text}")
 
 
 @given(st.text())

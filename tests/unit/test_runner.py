@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from uploader.errors import Exists, NetworkError
-from uploader.events import Began, Ended, Event
+from uploader.events import Began, Ended, Event, Said
 from uploader.result import Evidence, Outcome, Report
 from uploader.runner import Runner, Task
 
@@ -68,12 +68,30 @@ def test_a_failed_task_tells_what_it_sent() -> None:
     assert outcome.bytes_sent == 7
 
 
-def test_a_defect_in_a_task_is_not_swallowed() -> None:
+def test_a_defect_in_one_task_is_called_one_and_the_outcomes_of_the_others_are_kept() -> None:
     def broken(known: Outcome) -> Outcome:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("by zero")
 
-    with pytest.raises(ZeroDivisionError):
-        runner([]).run([task("a", broken), task("b", placed)])
+    events: list[Event] = []
+    outcomes = runner(events).run([task("a", placed), task("b", broken, sent=3), task("c", placed)])
+    assert [outcome.status for outcome in outcomes] == ["placed", "failed", "placed"]
+    error = outcomes[1].error
+    assert error is not None
+    assert (error.code, error.message, error.exit_code) == ("internal", "internal error: ZeroDivisionError: by zero", 1)
+    assert "defect of uploader" in (error.remedy or "")
+    assert outcomes[1].bytes_sent == 3
+    (told,) = [event for event in events if isinstance(event, Said)]
+    assert told.level == "debug"
+    assert "Traceback" in told.text
+    assert [event.item for event in events if isinstance(event, Ended)] == ["root/a", "root/b", "root/c"]
+
+
+def test_what_is_no_fault_of_a_task_ends_the_run() -> None:
+    def leaves(known: Outcome) -> Outcome:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        runner([]).run([task("a", leaves), task("b", placed)])
 
 
 def test_after_a_stop_the_rest_is_failed_as_interrupted_and_never_begun() -> None:

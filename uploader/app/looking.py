@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from contextlib import suppress
 
-from uploader.errors import Busy, RemoteMissing
+from uploader.errors import Busy, RemoteRefused
 from uploader.journal import Journals
 from uploader.placement import part_name
 from uploader.plan import Item, Listing
@@ -25,28 +25,55 @@ class Look:
         self._target = target
         self._folders: dict[str, bool] = {}
         self._lists: dict[str, dict[str, Entry]] = {}
+        self._free: dict[str, int | None] = {}
 
     def at(self, items: list[Item]) -> list[Listing]:
-        """Returns what is there for each item."""
-        folders = [posixpath.join(self._root, item.folder) for item in items]
+        """Returns what is there for each item. What the server refuses to tell of one is that one's error."""
+        folders = [self._folder(item) for item in items]
         for folder in set(folders):
-            # One listing is one answer for all; for a file or two, asking for each is cheaper.
-            if folders.count(folder) > _FEW and self._is_folder(folder):
-                self._lists[folder] = {entry.name: entry for entry in self._files.list_folder(folder)}
-        return [self._one(item) for item in items]
+            # One listing is one answer for all; for a file or two, asking for each is cheaper. Folders that may be
+            # entered but not listed exist: there each is asked for.
+            if folders.count(folder) > _FEW:
+                with suppress(RemoteRefused):
+                    self._list(folder)
+        return [self._told(item) for item in items]
 
-    def free_bytes(self) -> int | None:
-        """The space left on the disk of the root, or of what is there of the way to it."""
-        path = self._root
+    def free_bytes(self, items: list[Item]) -> dict[str, int]:
+        """The space left on the disk of each item's folder, or of what is there of the way to it: a folder of models
+        may well be a link to a larger disk. Without the folders of which the server tells nothing."""
+        free: dict[str, int] = {}
+        for item in items:
+            with suppress(RemoteRefused):
+                left = self._free_bytes(self._folder(item))
+                if left is not None:
+                    free[item.folder] = left
+        return free
+
+    def _free_bytes(self, path: str) -> int | None:
         while not self._is_folder(path) and path != "/":
             path = posixpath.dirname(path)
-        return self._files.free_bytes(path)
+        if path not in self._free:
+            self._free[path] = self._files.free_bytes(path)
+        return self._free[path]
+
+    def _list(self, folder: str) -> None:
+        if self._is_folder(folder):
+            self._lists[folder] = {entry.name: entry for entry in self._files.list_folder(folder)}
+
+    def _told(self, item: Item) -> Listing:
+        try:
+            return self._one(item)
+        except RemoteRefused as error:
+            return Listing(error=error)
+
+    def _folder(self, item: Item) -> str:
+        return posixpath.join(self._root, item.folder)
 
     def _one(self, item: Item) -> Listing:
         missing = self._missing(item.folder)
         if missing:
             return Listing(missing=missing)
-        folder = posixpath.join(self._root, item.folder)
+        folder = self._folder(item)
         final = self._entry(folder, item.name)
         part = self._entry(folder, part_name(item.name, item.artifact.identity))
         return Listing(
@@ -95,5 +122,4 @@ def make_folders(connection: Connection, path: str) -> None:
         missing.append(path)
         path = posixpath.dirname(path)
     for folder in reversed(missing):
-        with suppress(RemoteMissing):
-            files.make_folder(folder)
+        files.make_folder(folder)

@@ -15,7 +15,7 @@ from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
 from uploader.artifact import LocalFile
-from uploader.errors import RouteUnavailable, UploaderError, UsageError
+from uploader.errors import ConfigurationError, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
 from uploader.http import Http
 from uploader.identify import refuse
@@ -37,8 +37,9 @@ _ATTEMPTS_TO_RESOLVE = 3
 
 
 def push(request: PushRequest, setting: Setting) -> Report | DryRun:
-    """Puts models into a target's folders. Raises what stops all of it: a target or profile that is not there, a
-    server that cannot be reached or refuses who we are. What is wrong with single references is in the report."""
+    """Puts models into a target's folders. Raises what stops it before it knows what to push: a target or profile
+    that is not there, options that do not go together. What is wrong with single references is in the report, and so
+    is a server that cannot be reached or refuses who we are: every item then failed for that."""
     target = setting.choose_target(request.to)
     place = _place(setting, target)
     with Http(allow_http=request.allow_http) as http:
@@ -52,8 +53,25 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
                     for fault in resolving.faults
                 )
             )
-        connector, _ = setting.connector(target)
-        return _Push(request, setting, target, connector, http).run(items)
+        try:
+            connector, _ = setting.connector(target)
+            return _Push(request, setting, target, connector, http).run(items)
+        except UploaderError as error:
+            return Report(tuple(replace(_known(target, item), error=Failure.of(error)) for item in items))
+
+
+def _known(target: Target, item: Item) -> Outcome:
+    """What can be told of an item beforehand."""
+    return Outcome(
+        target.name,
+        item.artifact.source,
+        "failed",
+        name=item.name,
+        kind=item.kind,
+        route=item.route.value,
+        path=item.path,
+        size=item.artifact.size,
+    )
 
 
 def _place(setting: Setting, target: Target) -> Place:
@@ -114,7 +132,7 @@ class _Push:
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
-            return plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes())
+            return plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes(items))
 
         return self._using(look)
 
@@ -122,16 +140,7 @@ class _Push:
 
     def _task(self, step: PlannedStep) -> Task:
         item = step.item
-        known = Outcome(
-            self._target.name,
-            item.artifact.source,
-            "failed",
-            name=item.name,
-            kind=item.kind,
-            route=item.route.value,
-            path=item.path,
-            size=item.artifact.size,
-        )
+        known = _known(self._target, item)
         return Task(item.path, known, partial(self._carry_out, step, known), partial(self._bytes_sent, item.path))
 
     def _carry_out(self, step: PlannedStep, known: Outcome) -> Outcome:
@@ -142,9 +151,10 @@ class _Push:
             self._using(lambda connection: self._make(connection, item))
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
-        with self._fetch(item).alone() as fetch:
+        stream = open_stream(item.artifact, self._http)
+        with Fetch(item.path, item.artifact, stream, self._setting.cache, self._means).alone() as fetch:
             outcome = self._sent(self._fetched(item, fetch), known)
-            fetch.remove()
+            self._clear(fetch)
             return outcome
 
     def _sent(self, item: Item, known: Outcome) -> Outcome:
@@ -178,20 +188,26 @@ class _Push:
             verify=self._request.verify,
         )
 
-    def _fetch(self, item: Item) -> Fetch:
-        stream = open_stream(item.artifact, self._http)
-        return Fetch(item.path, item.artifact, stream, self._setting.cache, self._means)
-
     def _fetched(self, item: Item, fetch: Fetch) -> Item:
         """Downloads, and looks at the whole file once more: what a header promised may have been cut."""
         artifact = fetch.run()
         try:
-            identity = read_identity(fetch.path, item.name)
+            with fetch.named_faults():
+                identity = read_identity(fetch.path, item.name)
             refuse(identity, item.name, allow_pickle=self._request.allow_pickle)
+        except ConfigurationError:  # of this disk; the download is as good as it was
+            raise
         except UploaderError:
-            fetch.remove()
+            self._clear(fetch)
             raise
         return replace(item, artifact=artifact, structure=identity.complete is True)
+
+    def _clear(self, fetch: Fetch) -> None:
+        """Removes a download. One that stays takes room, and changes nothing about what became of the item."""
+        try:
+            fetch.remove()
+        except ConfigurationError as error:
+            self._setting.observer(Said(f"{fetch.path} could not be removed: {error.message}", "note"))
 
     def _make(self, connection: Connection, item: Item) -> None:
         path = connection.files.resolve(posixpath.dirname(item.path))

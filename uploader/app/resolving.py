@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,16 +12,19 @@ from typing import TypeVar
 from uploader import placement
 from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Kind, LocalFile
-from uploader.errors import KindUnplaceable, Several, UploaderError, UsageError
+from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
 from uploader.http import Http, shown
 from uploader.identify import Identity, identify, refuse
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
-from uploader.reference import parse
+from uploader.reference import PathReference, parse
 from uploader.sources import open_stream, resolve
 from uploader.transfer import Retrying
 
 T = TypeVar("T")
+
+_PLAIN = re.compile(r"(?:civitai|(?:urn:)?air):[^?#\0]*|[^:@?#\0]*:?", re.IGNORECASE)
+"""What of a text that is no link holds neither query, fragment nor password; an `@` names a version there."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Resolving:
         items: list[Item] = []
         for artifact in artifacts:
             items += self._caught(artifact.source, partial(self._items, artifact))
-        self.faults += [Fault(error.message, error) for error in clashes(items)]
+        self.faults += [Fault(item.artifact.source, error) for item, error in clashes(items)]
         return items
 
     def _artifacts(self) -> list[Artifact]:
@@ -138,4 +142,13 @@ def _key(artifact: Artifact) -> str:
 
 
 def _shown(text: str) -> str:
-    return shown(text.strip()) if "://" in text else text
+    """A reference as it may be shown. One that cannot be parsed may be a link all the same, with a secret in it."""
+    bare = text.strip()
+    try:
+        reference = parse(text)
+    except ReferenceInvalid:
+        if "://" in bare:
+            return shown(bare)
+        plain = "".join(_PLAIN.findall(bare)[:1])
+        return plain if plain == bare else f"{plain}…"
+    return text if isinstance(reference, PathReference) else shown(reference.url)

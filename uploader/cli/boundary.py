@@ -10,17 +10,16 @@ import click
 
 from uploader.cli.output.stream import tell, tell_error
 from uploader.cli.session import Session
-from uploader.errors import Interrupted, Several, UploaderError, UsageError
+from uploader.errors import Defect, Interrupted, Several, UploaderError, UsageError
 
 _CLOSED_PIPE = 1
-_DEFECT = 1
 
 
 def guarded(run: Callable[[], object], session: Session, arguments: Sequence[str] = ()) -> int:
     """Runs a command and returns its exit code; what `run` returns is the code, None is 0.
 
     With --json the fault is a document on stdout as well. `arguments` are searched for it when the fault lies in the
-    arguments themselves.
+    arguments themselves; they also tell the verb, and so the document's shape.
     """
     try:
         code = _run(run, session, arguments)
@@ -39,22 +38,22 @@ def _run(run: Callable[[], object], session: Session, arguments: Sequence[str]) 
         return error.exit_code
     except click.ClickException as error:
         session.json = session.json or _asks_for_json(arguments)
-        _document(UsageError(error.format_message() or "no command was given"), session)
+        _document(UsageError(error.format_message() or "no command was given"), session, arguments)
         error.show()
         return error.exit_code
     except UploaderError as error:
-        return _failed(error, session)
+        return _failed(error, session, arguments)
     except (KeyboardInterrupt, click.Abort):
         remedy = "Run the same command again: a push goes on from what arrived."
-        return _failed(Interrupted("stopped by you", remedy=remedy), session)
+        return _failed(Interrupted("stopped by you", remedy=remedy), session, arguments)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: nobody shall see a bare traceback
-        return _defect(error, session)
+        return _defect(error, session, arguments)
 
 
-def _failed(error: UploaderError, session: Session) -> int:
-    _document(error, session)
+def _failed(error: UploaderError, session: Session, arguments: Sequence[str]) -> int:
+    _document(error, session, arguments)
     for fault in _faults(error):
         tell_error(fault.message, fault.remedy)
     return exit_code(error)
@@ -72,24 +71,24 @@ def _faults(error: UploaderError) -> list[UploaderError]:
     return [fault for inner in error.faults for fault in _faults(inner)]
 
 
-def _defect(error: Exception, session: Session) -> int:
+def _defect(error: Exception, session: Session, arguments: Sequence[str]) -> int:
     """A fault without a name of ours is a defect of this program, and says so."""
     if session.verbose:
         import traceback
 
         tell("".join(traceback.format_exception(error)).rstrip())
-    what = f"internal error: {type(error).__name__}: {error}"
-    told = UploaderError(what, remedy="This is a defect of uploader. Please report it with what -v shows.")
-    _document(told, session)
-    tell(f"{what} — this is a defect of uploader, please report it with what -v shows")
-    return _DEFECT
+    told = Defect.of(error)
+    _document(told, session, arguments)
+    tell(f"{told.message} — this is a defect of uploader, please report it with what -v shows")
+    return told.exit_code
 
 
-def _document(error: UploaderError, session: Session) -> None:
+def _document(error: UploaderError, session: Session, arguments: Sequence[str]) -> None:
     if session.json:
         from uploader.cli.output import document
 
-        document.write(document.of_error(error))
+        pushing = next((word for word in arguments if not word.startswith("-")), None) == "push"
+        document.write(document.of_failed_push(error) if pushing else document.of_error(error))
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -74,7 +74,8 @@ _MOST_CONNECTIONS = 8
     type=click.Choice(["auto", "full", "samples"]),
     default="auto",
     show_default=True,
-    help="How the bytes are proven where the server cannot hash them: all read back, or samples.",
+    help="How the bytes are proven: auto (hashed on the server, else read back up to 128 MB, else samples), full "
+    "(hashed, else all read back), samples.",
 )
 @as_json
 @quiet

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from uploader.errors import SourceRefused
 from uploader.http.faults import OTHER_LINK
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+
 
 def shown(url: str) -> str:
-    """The address as it may be shown: a query may hold a signed secret, so `?…` stands for it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
+    """The address as it may be shown: a query may hold a signed secret, so `?…` stands for it.
+
+    Of what is no address little more than the scheme is shown: nobody can say where in it a secret begins."""
+    host = ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return _hint(url, host)
+    if not (parts.scheme and host):
+        return _hint(url, "")
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{parts.path}" + ("?…" if parts.query else "")
+
+
+def _hint(text: str, host: str) -> str:
+    scheme = _SCHEME.match(text)
+    return f"{scheme[0]}://{host}…" if scheme else "…"
 
 
 def is_loopback(host: str) -> bool:

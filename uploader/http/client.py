@@ -9,15 +9,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
-
-import httpx
+from typing import TYPE_CHECKING, Self
 
 from uploader import __version__
 from uploader.errors import NetworkError, SourceChanged, SourceRefused, UsageError
 from uploader.http.address import host_of, is_loopback, shown, split
 from uploader.http.faults import AGAIN, OTHER_LINK, named_faults, not_encoded, refused
 from uploader.http.headers import content_length, content_range, etag, filename, modified, same_file
+
+if TYPE_CHECKING:
+    import httpx
 
 HEAD_BYTES = 1024
 """How much of a file `probe` asks for."""
@@ -58,7 +59,7 @@ class Http:
 
     def __init__(self, *, allow_http: bool = False, connect_timeout: float = 15.0, read_timeout: float = 30.0) -> None:
         self._allow_http = allow_http
-        self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
+        self._timeouts = (connect_timeout, read_timeout)
         self._client: httpx.Client | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -172,14 +173,16 @@ class Http:
                     self._live.discard(response)
 
     def _opened(self) -> httpx.Client:
-        """The client, made when it is first needed: a push of local files never loads certificates."""
+        """The client, made when it is first needed: a push of local files loads neither it nor any certificate."""
+        import httpx
+
         with self._lock:
             if self._closed:
                 raise NetworkError("the HTTP client was closed", remedy=AGAIN)
             if self._client is None:
                 self._client = httpx.Client(
                     headers={"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"},
-                    timeout=self._timeout,
+                    timeout=httpx.Timeout(self._timeouts[1], connect=self._timeouts[0]),
                     follow_redirects=False,
                     mounts=dict.fromkeys(_LOOPBACK_NAMES),  # no proxy stands between us and ourselves
                 )

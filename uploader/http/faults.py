@@ -6,9 +6,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import NoReturn
-
-import httpx
+from typing import TYPE_CHECKING, NoReturn
 
 from uploader.errors import (
     CredentialsRefused,
@@ -19,6 +17,9 @@ from uploader.errors import (
     UploaderError,
 )
 from uploader.http import headers
+
+if TYPE_CHECKING:
+    import httpx
 
 AGAIN = "Run the same command again: it goes on where it stopped."
 OTHER_LINK = "Open the link in a browser and copy the address of the download itself."
@@ -31,6 +32,8 @@ _LOGIN = (
 @contextlib.contextmanager
 def named_faults(host: str) -> Iterator[None]:
     """Turns httpx's exceptions, and the ones that slip past it, into the names of uploader.errors."""
+    import httpx
+
     try:
         yield
     except httpx.TimeoutException as error:
@@ -51,6 +54,8 @@ def named_faults(host: str) -> Iterator[None]:
 
 
 def _cut(host: str, error: Exception) -> UploaderError:
+    import httpx
+
     # httpx reads a redirect's address even where it is told not to follow it.
     if isinstance(error, httpx.RemoteProtocolError) and "location header" in str(error):
         return SourceRefused(f"{host} redirects to something that is no web address", remedy=OTHER_LINK)

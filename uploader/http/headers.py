@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import email.utils
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 
 def same_file(headers: httpx.Headers, validator: str | None) -> bool | None:

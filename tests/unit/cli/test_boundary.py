@@ -88,6 +88,31 @@ def test_a_defect_is_called_one_and_shows_its_traceback_only_when_asked(capsys: 
 
 
 @pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        (["login", "push", "--json"], {"schema", "ok", "error"}),
+        (["targets", "--json"], {"schema", "ok", "error"}),
+        ([], {"schema", "ok", "error"}),
+        (["push", "login", "--json"], {"schema", "ok", "outcomes", "error"}),
+        (["--nix", "push"], {"schema", "ok", "outcomes", "error"}),
+    ],
+)
+def test_only_a_push_tells_of_outcomes_and_has_none_before_it_knows_an_item(
+    arguments: list[str], shape: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    guarded(raising(NetworkError("cut")), Session(json=True), arguments)
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == shape
+    assert document.get("outcomes", []) == []
+
+
+def test_a_defect_has_the_same_word_in_json_wherever_it_was_met(capsys: pytest.CaptureFixture[str]) -> None:
+    guarded(raising(ZeroDivisionError("by zero")), Session(json=True))
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["message"]) == ("internal", "internal error: ZeroDivisionError: by zero")
+
+
+@pytest.mark.parametrize(
     ("error", "code", "message", "remedy"),
     [
         (NetworkError("cut", remedy="Again."), "network", "cut", "Again."),
@@ -105,7 +130,6 @@ def test_with_json_the_error_is_one_document_too(
     assert json.loads(out) == {
         "schema": 1,
         "ok": False,
-        "outcomes": [],
         "error": {"code": code, "message": message, "remedy": remedy},
     }
     assert err

@@ -197,3 +197,24 @@ def test_paramiko_keeps_its_tracebacks_to_itself(capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     logging.getLogger("paramiko.transport").error("Traceback (most recent call last)")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "link", ["https://[bad?token=SECRET", "x://[?SECRET", "https://h:99999/x?token=SECRET", "sftp://u:SECRET@h/x"]
+)
+@pytest.mark.parametrize("json", [["--json"], []])
+def test_a_malformed_link_is_an_outcome_and_its_secret_is_shown_nowhere(
+    link: str, json: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["push", link, "--to", "sftp://u@127.0.0.1:9/x", *json]) == 2
+    out, err = capsys.readouterr()
+    assert "reference" in out
+    assert "secret" not in (out + err).lower()
+    assert "internal" not in out + err
+
+
+def test_verify_says_what_each_of_its_ways_does(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["push", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "auto (hashed on the server, else read back up to 128 MB, else samples)" in text
+    assert "full (hashed, else all read back), samples." in text

@@ -51,6 +51,11 @@ def of_plan(plan: DryRun) -> Document:
 
 def of_error(error: UploaderError) -> Document:
     """The document of a command that ended before it had an answer."""
+    return {"schema": SCHEMA, "ok": False, "error": _error(error)}
+
+
+def of_failed_push(error: UploaderError) -> Document:
+    """The document of a push that ended before it knew of a single item: no outcomes, and why."""
     return {"schema": SCHEMA, "ok": False, "outcomes": [], "error": _error(error)}
 
 
