@@ -40,7 +40,7 @@ def test_a_changed_host_key_is_refused_and_can_be_pinned_anew(program: Program, 
     assert refused.code == 8
     assert old in refused.err
     assert full.fingerprint in refused.err
-    assert refused.document["error"]["code"] == "host-key-changed"
+    assert refused.document["outcomes"][0]["error"]["code"] == "host-key-changed"
     assert program.login(full, str(full.home / ROOT), "--accept-new-host-key").code == 8
     assert program.login(full, str(full.home / ROOT), "--host-key", full.fingerprint).code == 0
     assert program.run("push", str(model)).code == 0
@@ -153,6 +153,35 @@ def test_logout_forgets_the_target_and_its_key(program: Program, full: OpenSSH) 
     assert program.run("targets", "--json").document["targets"] == []
     assert full.host not in (program.home / "state" / "known_hosts").read_text()
     assert program.run("logout", "box").code == 2
+
+
+def test_a_host_key_that_nobody_would_look_at_is_refused(program: Program, full: OpenSSH) -> None:
+    for rule in (["--host-key", full.fingerprint], ["--accept-new-host-key"]):
+        done = program.login(full, ROOT, "--no-check", *rule)
+        assert done.code == 2
+        assert "--no-check" in done.err
+    assert program.run("targets", "--json").document["targets"] == []
+
+
+def test_a_changed_host_key_of_an_address_is_forgotten_by_logout(
+    program: Program, chroot: OpenSSH, model: Path
+) -> None:
+    address = f"sftp://{chroot.user}@{chroot.host}:{chroot.port}/{ROOT}"
+    push = ["push", str(model), "--to", address, "--json"]
+    password = chroot.password.reveal() if chroot.password else ""
+    known = program.home / ".ssh" / "known_hosts"
+    known.parent.mkdir()
+    known.write_text(f"[{chroot.host}]:{chroot.port} {chroot.host_key}\n")
+    assert program.run(*push, UPLOADER_PASSWORD=password).code == 0
+    chroot.stop()
+    chroot.start(new_host_key=True)
+    known.write_text(f"[{chroot.host}]:{chroot.port} {chroot.host_key}\n")
+    refused = program.run(*push, UPLOADER_PASSWORD=password)
+    assert refused.code == 8
+    assert f"uploader logout {address}" in refused.err
+    assert program.run("logout", address).code == 0
+    assert program.run(*push, UPLOADER_PASSWORD=password).code == 0
+    assert program.run("logout", address + "/other").code == 2
 
 
 def test_a_broken_profile_of_ones_own_is_told_with_every_fault(program: Program) -> None:

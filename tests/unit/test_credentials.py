@@ -363,6 +363,7 @@ def secrets_of(
     environ: Mapping[str, str] | None = None,
     stdin: str | None = None,
     account: str | None = "pod",
+    renew: bool = False,
 ) -> TargetSecrets:
     return TargetSecrets(
         account=account,
@@ -370,6 +371,7 @@ def secrets_of(
         environ=environ or {},
         stdin_password=Secret(stdin) if stdin is not None else None,
         asker=person,
+        renew=renew,
     )
 
 
@@ -398,6 +400,40 @@ def test_the_password_comes_from_the_first_place_of_the_contract_that_has_one(me
         assert secrets.password() == secrets.used_password == Secret(value)
         assert secrets.password_origin == origin
         assert secrets.ask_password("me@host") == Secret(value)
+
+
+def test_a_password_of_the_keyring_that_was_refused_is_asked_for_anew_where_that_is_wanted(
+    memory: MemoryKeyring,
+) -> None:
+    memory.entries["uploader", "target:pod"] = "old"
+    person = Person("new")
+    secrets = secrets_of(person, renew=True)
+    assert secrets.password() == Secret("old")
+    assert secrets.ask_password("me@host") == secrets.ask_password("me@host") == secrets.password() == Secret("new")
+    assert person.asked == ["The saved password was refused. Password for me@host"]
+    assert (secrets.used_password, secrets.password_origin) == (Secret("new"), "prompt")
+    assert secrets_of(Person()).ask_password("me@host") == Secret("old")
+    assert secrets_of(renew=True).ask_password("me@host") == Secret("old")
+
+
+def test_only_a_password_of_the_keyring_is_renewed(memory: MemoryKeyring) -> None:
+    memory.entries["uploader", "target:pod"] = "old"
+    secrets = secrets_of(Person(), stdin="given", renew=True)
+    assert secrets.ask_password("me@host") == Secret("given")
+    secrets = secrets_of(Person(), environ={"UPLOADER_PASSWORD": "set"}, renew=True)
+    assert secrets.ask_password("me@host") == Secret("set")
+
+
+def test_a_question_that_refuses_the_keyring_s_password_gets_a_new_one_to_keep(memory: MemoryKeyring) -> None:
+    memory.entries["uploader", "target:pod"] = "old"
+    person = Person("new")
+    secrets = secrets_of(person, renew=True)
+
+    def dialogue() -> list[list[str] | None]:
+        return [revealed(secrets.answer("", "", [PASSWORD])) for _ in range(2)]
+
+    assert in_a_connection(dialogue) == [["old"], ["new"]]
+    assert (secrets.used_password, secrets.password_origin) == (Secret("new"), "prompt")
 
 
 def test_an_address_has_no_entry_in_the_keyring(memory: MemoryKeyring) -> None:
@@ -481,6 +517,50 @@ def test_the_passphrase_comes_from_the_first_place_that_has_one(memory: MemoryKe
     assert secrets.passphrase("b") == Secret("typed for b")
     assert person.asked == ["Passphrase for the key a", "Passphrase for the key b"]
     assert secrets.used_passphrase == Secret("typed for b")
+
+
+def test_where_a_passphrase_came_from_is_known(memory: MemoryKeyring) -> None:
+    secrets = secrets_of(Person("typed"), environ={"UPLOADER_PASSPHRASE": "x"})
+    assert secrets.passphrase("a") == Secret("x")
+    assert secrets.passphrase_origin == "environment"
+    secrets = secrets_of(Person("typed"), environ={"UPLOADER_PASSPHRASE": "x"})
+    assert secrets.passphrase("a", wrong=Secret("x")) == Secret("typed")
+    assert (secrets.used_passphrase, secrets.passphrase_origin) == (Secret("typed"), "prompt")
+    memory.entries["uploader", "target:pod:passphrase"] = "from-keyring"
+    secrets = secrets_of(Person())
+    secrets.passphrase("a")
+    assert secrets.passphrase_origin == "keyring"
+
+
+def test_a_passphrase_that_opens_nothing_is_not_kept_and_never_given_again(memory: MemoryKeyring) -> None:
+    person = Person("wrong")
+    secrets = secrets_of(person)
+    assert secrets.passphrase("a") == Secret("wrong")
+    assert secrets.passphrase("a", wrong=Secret("wrong")) is None
+    assert (secrets.used_passphrase, secrets.passphrase_origin) == (None, None)
+    assert len(person.asked) == 1
+
+
+def test_a_jump_host_has_the_target_s_passphrase_and_never_its_password(memory: MemoryKeyring) -> None:
+    memory.entries["uploader", "target:pod"] = "from-keyring"
+    memory.entries["uploader", "target:pod:passphrase"] = "of the key"
+    secrets = secrets_of(environ={"UPLOADER_PASSWORD": "x"}, stdin="y")
+    hop: Secrets = secrets.for_hop("[hop]:22")
+    assert hop.passphrase("key") == Secret("of the key")
+    assert hop.password() is None
+    assert hop.ask_password("me@hop") is None
+    assert hop.answer("", "", [PASSWORD]) is None
+
+
+def test_what_is_typed_for_a_jump_host_serves_every_connection_of_the_run(memory: MemoryKeyring) -> None:
+    person = Person("for one", "phrase", "for two")
+    secrets = secrets_of(person)
+    for _ in range(2):
+        assert secrets.for_hop("one").ask_password("me@one") == Secret("for one")
+        assert secrets.for_hop("one").passphrase("key") == Secret("phrase")
+    assert secrets.for_hop("two").ask_password("me@two") == Secret("for two")
+    assert secrets.password() is None
+    assert person.asked == ["Password for me@one", "Passphrase for the key key", "Password for me@two"]
 
 
 def test_secrets_do_not_print_themselves(memory: MemoryKeyring) -> None:

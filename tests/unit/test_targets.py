@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from uploader.errors import Busy, ConfigurationError, Several, UploaderError, UsageError
 from uploader.profile import Target
-from uploader.targets import Targets, address, check_name, is_address, parse_address, state_folder
+from uploader.targets import Targets, address, check_name, is_address, normal_root, parse_address, state_folder
 
 CANVAS = Target("my-canvas", "conoha-ai-canvas", "a1111", "canvas.example.com", "home/data", port=8022, user="u1")
 POD = Target(
@@ -130,7 +130,10 @@ def test_names_a_target_may_not_have(targets: Targets, name: str) -> None:
         replace(POD, user=""),
         replace(POD, user="-l"),
         replace(POD, user="a\x1b[0m"),
+        replace(POD, host=" -oProxyCommand=x"),
         replace(POD, jump="-x"),
+        replace(POD, jump="me@-x:22"),
+        replace(POD, jump="me@hop, ssh://-x"),
         replace(POD, root="a/../../etc"),
         replace(POD, root="a\0b"),
         replace(POD, webui=""),
@@ -382,6 +385,31 @@ def parsed(text: str) -> Target:
 def test_an_address_stands_for_a_target(text: str, expected: Target) -> None:
     assert is_address(text)
     assert replace(parsed(text), name="") == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "normal"),
+    [
+        ("./home//data/", "home/data"),
+        ("home/./data", "home/data"),
+        (".", "."),
+        ("./", "."),
+        ("//x", "/x"),
+        ("///x//", "/x"),
+        ("/", "/"),
+        ("//", "/"),
+        ("~/x", "~/x"),
+        ("a/../b", "a/../b"),
+    ],
+)
+def test_a_root_has_one_spelling_and_nothing_in_it_is_resolved(typed: str, normal: str) -> None:
+    assert normal_root(typed) == normal
+
+
+def test_an_address_s_root_is_told_in_its_one_spelling() -> None:
+    assert parsed("sftp://host/./home//data/").root == "home/data"
+    assert parsed("sftp://host/./home//data/").name == "sftp://host/home/data"
+    assert parsed("sftp://host///x/./y").root == "/x/y"
 
 
 def test_an_address_names_its_target_in_its_normal_form() -> None:

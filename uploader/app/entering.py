@@ -19,6 +19,7 @@ from uploader.placement import root_fault
 from uploader.profile import Provider, Target
 from uploader.remote.interface import ServerFacts
 from uploader.secret import Secret
+from uploader.targets import check_name, check_values, is_address, normal_root, parse_address
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,16 @@ class _Found:
 def login(request: LoginRequest, setting: Setting) -> LoginResult:
     """Saves a target. Raises UsageError for what is missing, RouteUnavailable for a provider without SFTP, and
     what a connection raises; nothing is saved then."""
+    if not request.check and (request.host_key or request.accept_new_host_key):
+        raise UsageError(
+            "a host key can only be checked by connecting",
+            remedy="Leave out --no-check, or --host-key and --accept-new-host-key.",
+        )
     provider = setting.catalog.provider(request.provider)
     if not provider.sftp:
         raise RouteUnavailable(f"{provider.name} cannot be reached by SFTP: {provider.reason}", remedy=provider.instead)
     saved = {target.name: target for target in setting.targets.all()}
-    name = request.name or provider.id
+    name = check_name(request.name or provider.id)
     before = saved.get(name)
     if before is not None and before.provider != provider.id:
         raise UsageError(
@@ -46,6 +52,7 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
             remedy=f"Choose another --name, or `uploader logout {name}` first.",
         )
     target = _target(request, provider, name, before, setting)
+    check_values(target)  # before anything is dialled: a ProxyCommand sees them
     found = _look(target, request, setting) if request.check else None
     setting.targets.save(target)
     if found is not None:
@@ -63,7 +70,10 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
 
 
 def logout(name: str, setting: Setting) -> list[str]:
-    """Forgets a target, its secrets and its host key. Says in sentences what was removed."""
+    """Forgets a target, its secrets and its host key; of an address, which has nothing else, its host key. Says in
+    sentences what was removed. Raises UsageError where there is nothing of that name."""
+    if is_address(name):
+        return [_forget_key(parse_address(name, setting.environ).name, setting)]
     setting.targets.get(name)
     said = []
     try:
@@ -75,6 +85,14 @@ def logout(name: str, setting: Setting) -> list[str]:
     setting.known_hosts.forget(name)
     setting.targets.remove(name)
     return [*said, f"{name} was removed. Nothing on the server was touched."]
+
+
+def _forget_key(address: str, setting: Setting) -> str:
+    if not setting.known_hosts.forget(address):
+        raise UsageError(
+            f"no host key is pinned for {address}", remedy="Type the whole address as you gave it to push --to."
+        )
+    return f"The host key pinned for {address} was removed. Nothing on the server was touched."
 
 
 # the target's facts -----------------------------------------------------------------------------------
@@ -99,6 +117,7 @@ def _target(request: LoginRequest, provider: Provider, name: str, before: Target
     setting.catalog.webui(webui)
     if (fault := root_fault(root)) is not None:
         raise UsageError(f"the root {root!r} cannot be used: {fault}", remedy="Give it by --root.")
+    root = normal_root(root)
     identity_file, jump = request.identity_file or old.identity_file, request.jump or old.jump
     return Target(name, provider.id, webui, host, root, port, user or None, identity_file, jump)
 
@@ -120,7 +139,7 @@ class _Facts:
         text = self.text(*(str(value) for value in known if value), question=question)
         if not text:
             return None
-        if not text.isdigit() or not 0 < int(text) < 65536:
+        if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
             raise UsageError(f"{text!r} is not a port", remedy="Give a number from 1 to 65535 by --port.")
         return int(text)
 
@@ -143,7 +162,7 @@ def _host_question(provider: Provider) -> str:
 def _look(target: Target, request: LoginRequest, setting: Setting) -> _Found:
     """Connects once: what is saved is known to work."""
     rule = KeyRule(expected=request.host_key, accept_new=request.accept_new_host_key, remember=False)
-    connector, secrets = setting.connector(target, rule, request.password)
+    connector, secrets = setting.connector(target, rule, request.password, renew=True)
     connection = connector.connect()
     try:
         root = connection.files.resolve(target.root)
@@ -174,7 +193,8 @@ def _keep_secrets(
         # A password that the server never asked for is not worth keeping, nor is one that it did not like.
         accepted = any(way in found.facts.auth for way in ("the password", "the server's questions"))
         password = found.secrets.used_password if typed and accepted else None
-        passphrase = found.secrets.used_passphrase if setting.asker is not None else None
+        typed = found.secrets.passphrase_origin == "prompt"  # noqa: S105 - a word for where it came from
+        passphrase = found.secrets.used_passphrase if typed else None
     kept: list[str] = []
     try:
         if password is not None:

@@ -88,19 +88,30 @@ class Setting:
         return self.catalog.provider(target.provider), self.catalog.webui(target.webui)
 
     def connector(
-        self, target: Target, rule: KeyRule | None = None, password: Secret | None = None
+        self,
+        target: Target,
+        rule: KeyRule | None = None,
+        password: Secret | None = None,
+        *,
+        renew: bool = False,
     ) -> tuple[SftpConnector, TargetSecrets]:
-        """What opens connections to a target, and the secrets it used once it has."""
+        """What opens connections to a target, and the secrets it used once it has. `renew`: a password of the keyring
+        that is refused may be asked for anew."""
         rule = rule or KeyRule()
         provider = self.catalog.provider(target.provider)
         account = None if is_address(target.name) else target.name
         secrets = TargetSecrets(
-            account=account, vault=self.vault, environ=self.environ, stdin_password=password, asker=self.asker
+            account=account,
+            vault=self.vault,
+            environ=self.environ,
+            stdin_password=password,
+            asker=self.asker,
+            renew=renew,
         )
         around = Surroundings(
             self.known_hosts,
             secrets,
-            self._hop_secrets,
+            secrets.for_hop,
             partial(self._trusts, rule),
             observer=self.observer,
             remember=rule.remember,
@@ -112,11 +123,6 @@ class Setting:
             target, around, quirks=provider.quirks, refusal=refusal, silence_seconds=self._silence_seconds
         )
         return connector, secrets
-
-    def _hop_secrets(self, _address: str) -> TargetSecrets:
-        """A jump host is offered keys, the agent and what a person types; never the target's password."""
-        environ = {name: value for name, value in self.environ.items() if name != "UPLOADER_PASSWORD"}
-        return TargetSecrets(account=None, vault=self.vault, environ=environ, asker=self.asker)
 
     def _trusts(self, rule: KeyRule, key: OfferedKey) -> bool:
         if rule.accept_new:

@@ -10,8 +10,6 @@ from click.shell_completion import CompletionItem
 
 from uploader.errors import UploaderError
 
-Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-
 
 def target_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the name of a saved target."""

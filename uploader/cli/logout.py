@@ -15,7 +15,10 @@ from uploader.cli.session import Session
 @verbose
 @with_session
 def logout(session: Session, /, name: str) -> int:
-    """Forget the target NAME, its password and its host key. Nothing on the server is touched."""
+    """Forget the target NAME, its password and its host key. Nothing on the server is touched.
+
+    An address (sftp://...) is never saved; only the host key pinned for it is forgotten.
+    """
     with session.app() as app:
         removed = app.logout(name)
     from uploader.cli.output import document

@@ -107,6 +107,19 @@ class ServerFacts:
     request_bytes: int
 
 
+class Along(Protocol):
+    """A sha256 taken on the server while the file still grows. `reached` may be called from any thread."""
+
+    def reached(self, size: int) -> None:
+        """Says that the first `size` bytes are on the server. Never raises: `finish` tells."""
+
+    def finish(self) -> str | None:
+        """Waits for the hash (hex) of all that was reached; None when it cannot be had this way after all."""
+
+    def close(self) -> None:
+        """Ends it, done or not."""
+
+
 class Connection(Protocol):
     """One login on a server."""
 
@@ -116,10 +129,19 @@ class Connection(Protocol):
     @property
     def facts(self) -> ServerFacts: ...
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is under way: no answer outstanding, no file open. Only then may somebody else use it."""
+
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         """Returns the sha256 (hex) of each range, taken on the server; None when it has no means to.
 
         A range that the file does not cover whole gives the hash of what there is of it."""
+
+    def hash_along(self, path: str) -> Along | None:
+        """Begins to hash a file that is there and still grows; None when the server has no means to.
+
+        It goes on beside other uses of the connection, and ends with it."""
 
     def interrupt(self) -> None:
         """Ends it at once, from any thread; calls under way raise NetworkError."""
@@ -149,11 +171,13 @@ class Secrets(Protocol):
     def password(self) -> Secret | None:
         """A password known without asking anybody."""
 
-    def passphrase(self, key_file: str) -> Secret | None:
-        """The passphrase of an encrypted key file: known, or asked for; None when neither."""
+    def passphrase(self, key_file: str, *, wrong: Secret | None = None) -> Secret | None:
+        """The passphrase of an encrypted key file: known, or asked for; None when neither. `wrong` is the one that
+        was given before and does not open it."""
 
     def ask_password(self, account: str) -> Secret | None:
-        """Asks a person for the account's password; None when there is nobody to ask."""
+        """Asks a person for the account's password, when none is known or the known one was refused. None when there
+        is nobody to ask; the known one again when no other is to be had."""
 
     def answer(self, title: str, instructions: str, questions: Sequence[Question]) -> list[Secret] | None:
         """Answers a server's questions in order; None when there is nobody to ask."""

@@ -60,6 +60,11 @@ class MemoryConnection:
         self.facts = replace(server.facts, shell=server.hashes)
         self.files = MemoryFiles(self, cut)
         self.alive = True
+        self.writers: set[MemoryWriter] = set()
+
+    @property
+    def settled(self) -> bool:
+        return not self.writers
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         self.check()
@@ -67,6 +72,10 @@ class MemoryConnection:
             return None
         data = self.server.files[path]
         return [hashlib.sha256(data[offset : offset + length]).hexdigest() for offset, length in ranges]
+
+    def hash_along(self, path: str) -> MemoryAlong | None:
+        self.check()
+        return MemoryAlong(self, path) if self.server.hashes else None
 
     def interrupt(self) -> None:
         self.alive = False
@@ -78,6 +87,27 @@ class MemoryConnection:
         """Raises NetworkError once the connection has ended."""
         if not self.alive:
             raise NetworkError("the connection to memory was lost")
+
+
+class MemoryAlong:
+    """Hashes what was reached when it is asked for."""
+
+    def __init__(self, connection: MemoryConnection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._reached = 0
+
+    def reached(self, size: int) -> None:
+        self._reached = max(self._reached, size)
+
+    def finish(self) -> str | None:
+        held = self._connection.server.files.get(self._path, bytearray())
+        if not self._connection.alive or len(held) < self._reached:
+            return None
+        return hashlib.sha256(held[: self._reached]).hexdigest()
+
+    def close(self) -> None:
+        """Nothing goes on in between."""
 
 
 class MemoryFiles:
@@ -174,6 +204,7 @@ class MemoryWriter:
         self._path = path
         self._sent: list[Range] = []
         self._full = False
+        files.connection.writers.add(self)
 
     @property
     def pending(self) -> int:
@@ -205,4 +236,5 @@ class MemoryWriter:
         return done
 
     def close(self) -> None:
+        self._files.connection.writers.discard(self)
         self.reap()

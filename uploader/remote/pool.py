@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from uploader.errors import Interrupted, NetworkError
+from uploader.errors import Interrupted, NetworkError, RemoteRefused
 from uploader.remote.interface import Connection, Connector
 
 
@@ -22,7 +22,8 @@ class Pool:
 
     @contextmanager
     def lease(self) -> Iterator[Connection]:
-        """Hands out a connection, an idle one first. It goes back unless it was lost meanwhile.
+        """Hands out a connection, an idle one first. It goes back unless it was lost meanwhile, or left in the middle
+        of something: a refusal alone costs no new login.
 
         Raises what Connector.connect raises, and Interrupted after `interrupt`.
         """
@@ -34,13 +35,13 @@ class Pool:
             if self._interrupted:
                 raise Interrupted("the transfer was stopped") from error
             raise
+        except RemoteRefused:
+            self._give_back(connection)
+            raise
         except BaseException:
-            # Answers may still be on the way to whoever was interrupted: nobody else must read them.
             self._drop(connection)
             raise
-        with self._lock:
-            if connection in self._open:  # not closed meanwhile
-                self._idle.append(connection)
+        self._give_back(connection)
 
     def interrupt(self) -> None:
         """Ends every connection at once, from any thread; nothing is handed out afterwards."""
@@ -71,6 +72,15 @@ class Pool:
             self._drop(connection)
             raise Interrupted("the transfer was stopped")
         return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        if not connection.settled:
+            # Answers may still be on the way to whoever left: nobody else must read them.
+            self._drop(connection)
+            return
+        with self._lock:
+            if connection in self._open:  # not closed meanwhile
+                self._idle.append(connection)
 
     def _drop(self, connection: Connection) -> None:
         with self._lock:

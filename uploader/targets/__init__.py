@@ -2,6 +2,15 @@
 
 from uploader.targets.address import address, is_address, parse_address
 from uploader.targets.store import Targets, state_folder
-from uploader.targets.values import check_name
+from uploader.targets.values import check_name, check_values, normal_root
 
-__all__ = ["Targets", "address", "check_name", "is_address", "parse_address", "state_folder"]
+__all__ = [
+    "Targets",
+    "address",
+    "check_name",
+    "check_values",
+    "is_address",
+    "normal_root",
+    "parse_address",
+    "state_folder",
+]

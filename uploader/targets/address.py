@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from uploader.errors import UsageError
 from uploader.profile import Target
-from uploader.targets.values import value_faults
+from uploader.targets.values import normal_root, value_faults
 
 PROVIDER = "generic"
 WEBUI = "a1111"
@@ -81,8 +81,7 @@ def _without_password(environ: Mapping[str, str]) -> str:
 
 
 def _root(path: str) -> str:
-    relative = re.sub("/+", "/", _decoded(path.removeprefix("/")))
-    return (relative.rstrip("/") or "/") if relative else "."
+    return normal_root(_decoded(path.removeprefix("/")))
 
 
 def _webui(query: str) -> str:

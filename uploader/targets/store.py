@@ -18,7 +18,7 @@ from tomlkit.items import InlineTable
 from uploader.atomic import replace_text
 from uploader.errors import Busy, ConfigurationError, Several, UsageError
 from uploader.profile import Target
-from uploader.targets.values import check_name, name_fault, value_faults
+from uploader.targets.values import check_name, check_values, name_fault, value_faults
 
 _TYPES = {key: hint for key, hint in typing.get_type_hints(Target).items() if key != "name"}
 _REQUIRED = tuple(field.name for field in fields(Target) if field.default is MISSING and field.name != "name")
@@ -54,8 +54,7 @@ class Targets:
     def save(self, target: Target) -> None:
         """Adds a target, or updates the one of that name. Raises UsageError for values no server is reached by."""
         check_name(target.name)
-        for field, fault in value_faults(target):
-            raise UsageError(f"the {field} of {target.name}: {fault}", remedy="Give it anew with `uploader login`.")
+        check_values(target)
 
         def change(text: str, saved: dict[str, Target]) -> str:
             saved[target.name] = target

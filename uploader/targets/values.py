@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -31,6 +32,24 @@ def name_fault(name: str) -> str | None:
     return "it takes letters, digits, dots, dashes and underscores, and begins with a letter or a digit"
 
 
+def check_values(target: Target) -> None:
+    """Raises UsageError when no server could be reached by a target's values."""
+    for field, fault in value_faults(target):
+        raise UsageError(
+            f"the {field} of {target.name}: {fault}", remedy=f"Give another by --{field.replace('_', '-')}."
+        )
+
+
+def normal_root(root: str) -> str:
+    """Returns a root in its one spelling: `./a//b/` is `a/b`, `//a` is `/a`, none at all is `.`.
+
+    Nothing is resolved: what leads upwards, or has another fault, stays as it is, to be refused."""
+    if root_fault(root) is not None:
+        return root
+    normal = posixpath.normpath(root)
+    return normal[1:] if normal.startswith("//") else normal
+
+
 def value_faults(target: Target) -> Iterator[tuple[str, str]]:
     """Yields (field, what is wrong with it) for every value that no server could be reached by.
 
@@ -39,16 +58,24 @@ def value_faults(target: Target) -> Iterator[tuple[str, str]]:
         value = getattr(target, field)
         if value is not None and (fault := _text_fault(value)):
             yield field, fault
-    if target.host.startswith("-") or _NO_HOST.search(target.host.strip()):
+    if _dashed(target.host) or _NO_HOST.search(target.host.strip()):
         yield "host", "it is a host name or an IP address alone, such as gpu.example.com"
-    if (target.user or "").startswith("-"):
+    if _dashed(target.user or ""):
         yield "user", "it begins with a dash"
-    if (target.jump or "").startswith("-"):
+    if any(_dashed(part) for hop in (target.jump or "").split(",") for part in _ends(hop)):
         yield "jump", "it begins with a dash"
     if target.port is not None and not 1 <= target.port <= 65535:
         yield "port", f"{target.port} is not between 1 and 65535"
     if fault := root_fault(target.root):
         yield "root", fault
+
+
+def _ends(hop: str) -> list[str]:
+    return hop.strip().removeprefix("ssh://").split("@")
+
+
+def _dashed(value: str) -> bool:
+    return value.lstrip().startswith("-")
 
 
 def _text_fault(value: str) -> str | None:

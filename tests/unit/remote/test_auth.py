@@ -26,6 +26,7 @@ from uploader.errors import (
     NetworkError,
     UploaderError,
 )
+from uploader.events import Said
 
 
 @pytest.fixture
@@ -186,6 +187,55 @@ def test_a_line_cut_while_signing_in_is_the_networks_fault(tmp_path: Path, root:
         error = refused(Visitor(tmp_path, Notes("secret")), server)
         assert isinstance(error, NetworkError)
         assert server.tries("password") == 1
+
+
+def test_a_password_that_was_on_its_way_when_the_line_ended_is_not_sent_again_by_itself(
+    tmp_path: Path, root: Path
+) -> None:
+    with _HangsUp(root, None) as server:
+        error = refused(Visitor(tmp_path, Notes("secret")), server)
+        assert (error.code, error.exit_code, error.retryable) == ("network", 5, False)
+
+
+class _HangsUpLater(NotingGate):
+    """Takes the first sign-in, and cuts the line of the second."""
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        if self.server.tries("password"):  # type: ignore[attr-defined]
+            self.server.drop_connections()
+        return super().check_auth_password(username, password)
+
+
+class _CutsTheSecond(ObservedServer):
+    gate = _HangsUpLater
+
+
+def test_a_password_that_was_accepted_before_is_worth_another_try_when_the_line_ends(
+    tmp_path: Path, root: Path
+) -> None:
+    with _CutsTheSecond(root) as server:
+        connector = Visitor(tmp_path, Notes(server.password.reveal())).connector(server)
+        connector.connect().close()
+        with pytest.raises(NetworkError) as caught:
+            connector.connect()
+        assert caught.value.retryable
+
+
+class _CutsAtNone(NotingGate):
+    def check_auth_none(self, username: str) -> int:
+        self.server.drop_connections()
+        return AUTH_FAILED
+
+
+class _CutsBeforeAnything(ObservedServer):
+    gate = _CutsAtNone
+
+
+def test_a_line_that_ends_before_any_secret_was_sent_is_worth_another_try(tmp_path: Path, root: Path) -> None:
+    with _CutsBeforeAnything(root) as server:
+        error = refused(Visitor(tmp_path, Notes("secret")), server)
+        assert isinstance(error, NetworkError)
+        assert error.retryable
 
 
 def test_a_server_that_hangs_up_at_one_wrong_password_refused_it_and_nobody_tries_again(
@@ -409,6 +459,49 @@ def test_of_several_key_files_in_the_configuration_those_that_are_there_are_trie
     (visitor.ssh / "config").write_text(f"IdentityFile {tmp_path}/nothing\nIdentityFile {full.identity_file}\n")
     with visitor.visit(full) as connection:
         assert connection.facts.auth == f"the key {full.identity_file}"
+
+
+@pytest.fixture
+def by_both(tmp_path: Path, root: Path) -> Iterator[ObservedServer]:
+    """Takes a password, and a key that nobody here has."""
+    needs_sshd()
+    with ObservedServer(root, authorized_key=make_key(tmp_path, "ecdsa", name="unknown").public.read_text()) as server:
+        yield server
+
+
+def test_a_missing_key_file_of_the_configuration_keeps_no_password_out(tmp_path: Path, by_both: ObservedServer) -> None:
+    visitor = Visitor(tmp_path, Notes(typed=by_both.password.reveal()))
+    (visitor.ssh / "config").write_text(f"Host *\n  IdentityFile {tmp_path}/nothing\n")
+    with visitor.visit(by_both) as connection:
+        assert connection.facts.auth == "the password"
+    said = [event.text for event in visitor.events if isinstance(event, Said) and event.level == "debug"]
+    assert f"the key file {tmp_path}/nothing is not there; passed over" in said
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_a_default_key_that_cannot_be_used_does_not_keep_the_password_out(
+    tmp_path: Path, by_both: ObservedServer, what: str
+) -> None:
+    visitor = Visitor(tmp_path, Notes(typed=by_both.password.reveal()))
+    (visitor.ssh / "id_rsa").write_bytes(GARBAGE[what])
+    with visitor.visit(by_both) as connection:
+        assert connection.facts.auth == "the password"
+
+
+def test_a_wrong_passphrase_of_a_default_key_keeps_no_password_out(tmp_path: Path, by_both: ObservedServer) -> None:
+    visitor = Visitor(tmp_path, Notes(typed=by_both.password.reveal()))
+    key = make_key(visitor.ssh, "ed25519", name="id_ed25519", passphrase="open sesame")
+    visitor.secrets.passphrases[str(key.path)] = "wrong"
+    with visitor.visit(by_both) as connection:
+        assert connection.facts.auth == "the password"
+
+
+def test_when_nothing_gets_in_the_keys_that_were_passed_over_are_told(tmp_path: Path, by_both: ObservedServer) -> None:
+    visitor = Visitor(tmp_path)
+    (visitor.ssh / "id_rsa").write_bytes(b"not a key")
+    error = refused(visitor, by_both)
+    assert isinstance(error, CredentialsMissing)
+    assert f"{visitor.ssh / 'id_rsa'} is not a private key" in error.message
 
 
 # the agent --------------------------------------------------------------------------------------------

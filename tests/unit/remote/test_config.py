@@ -53,7 +53,7 @@ def test_the_file_is_followed(tmp_path: Path) -> None:
 def test_what_is_given_outweighs_the_file(tmp_path: Path) -> None:
     text = "Host *\n  User me\n  Port 2222\n  IdentityFile /a\n  ProxyJump b\n  ProxyCommand nc %h %p\n"
     found = look(tmp_path, text, port=22, user="you", identity_file="/mine", jump="c:7")
-    assert found == Address("gpu", 22, "you", (Path("/mine"),), identities_only=True, jumps=("c:7",))
+    assert found == Address("gpu", 22, "you", (Path("/mine"),), identities_only=True, own_key=True, jumps=("c:7",))
 
 
 def test_a_proxy_command_has_its_names_filled_in(tmp_path: Path) -> None:

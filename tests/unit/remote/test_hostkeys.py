@@ -109,6 +109,26 @@ def test_a_changed_key_is_refused_with_both_fingerprints_and_the_way_out(hosts: 
     anew(hosts, ssh).verify(key(1), "box", ADDRESS, NOBODY)
 
 
+def test_an_address_is_told_ways_out_that_can_be_typed_for_it(hosts: KnownHosts, ssh: Path) -> None:
+    target = "sftp://me@host:22/a?webui=forge"
+    with pytest.raises(HostKeyUnknown) as unknown:
+        hosts.verify(key(1), target, ADDRESS, NOBODY)
+    assert "~/.ssh/known_hosts" in (unknown.value.remedy or "")
+    hosts.verify(key(1), target, ADDRESS, Doorman())
+    hosts.keep(target)
+    with pytest.raises(HostKeyChanged) as changed:
+        anew(hosts, ssh).verify(key(2), target, ADDRESS, Doorman())
+    assert f"`uploader logout '{target}'`" in (changed.value.remedy or "")
+    assert hosts.forget(target)
+    assert not hosts.forget(target)
+    (ssh / "known_hosts").write_text(line(ADDRESS, 1))
+    with pytest.raises(HostKeyChanged) as contradicted:
+        anew(hosts, ssh).verify(key(2), target, ADDRESS, Doorman())
+    assert "ssh-keygen -R" in (contradicted.value.remedy or "")
+    for caught in (unknown, changed, contradicted):
+        assert "uploader login" not in (caught.value.remedy or "")
+
+
 def test_the_address_may_change_and_the_key_still_holds(hosts: KnownHosts, ssh: Path) -> None:
     hosts.verify(key(1), "box", ADDRESS, Doorman())
     hosts.keep("box")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from uploader.errors import Interrupted, NetworkError, NoSpace
+from tests.servers.faulty import FullDisk, ObservedServer
+from tests.unit.remote.visitors import Notes, Visitor
+from uploader.errors import Interrupted, NetworkError, NoSpace, RemoteMissing, RemoteRefused
+from uploader.profile import Quirks
 from uploader.remote.interface import Connection
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryServer
 from uploader.remote.pool import Pool
@@ -26,6 +31,20 @@ def pool(server: MemoryServer) -> Pool:
 def ask_after(event: Callable[[], None], connection: Connection) -> None:
     event()
     connection.files.stat("/")
+
+
+def leave_a_write(connection: Connection) -> None:
+    connection.files.open_writer("/home/user/a", fresh=True).send(0, b"unanswered")
+    raise NoSpace("full")
+
+
+def fill(connection: Connection) -> None:
+    """Leaves at the first write that is refused, with others unanswered."""
+    writer = connection.files.open_writer("/a", fresh=True)
+    for at in range(0, 20 * 32_768, 32_768):
+        writer.send(at, bytes(32_768))
+    while writer.pending:
+        writer.reap()
 
 
 def test_an_idle_connection_is_used_again(pool: Pool, server: MemoryServer) -> None:
@@ -50,7 +69,7 @@ def test_a_connection_that_somebody_left_in_the_middle_is_not_handed_out_again(
     pool: Pool, server: MemoryServer
 ) -> None:
     with pytest.raises(NoSpace), pool.lease() as first:
-        raise NoSpace("full")
+        leave_a_write(first)
     assert isinstance(first, MemoryConnection)
     assert not first.alive
     with pytest.raises(KeyboardInterrupt), pool.lease():
@@ -58,6 +77,49 @@ def test_a_connection_that_somebody_left_in_the_middle_is_not_handed_out_again(
     with pool.lease():
         pass
     assert server.connects == 3
+
+
+def test_a_refusal_costs_no_new_login(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "there").write_bytes(b"x" * 100)
+    with ObservedServer(tmp_path / "root") as server:
+        pool = Pool(Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False)))
+        for _ in range(3):
+            with pytest.raises(RemoteMissing), pool.lease() as connection:
+                list(connection.files.read("/nothing", [(0, 10)]))
+        with pool.lease() as connection:
+            assert list(connection.files.read("/there", [(0, 10), (90, 20)])) == [b"x" * 10, b"x" * 10]
+        assert server.tries("password") == 1
+        pool.close()
+
+
+def test_answers_left_by_a_refused_write_are_never_read_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    with FullDisk(tmp_path / "root", after=100_000) as server:
+        pool = Pool(Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False)))
+        with pytest.raises(RemoteRefused), pool.lease() as first:
+            fill(first)
+        with pool.lease() as second:
+            assert second is not first
+            assert second.files.stat("/a") is not None
+        assert server.tries("password") == 2
+        pool.close()
+
+
+def test_a_file_that_was_left_open_is_nothing_the_next_one_meets(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "there").write_bytes(b"x" * 100)
+    with ObservedServer(tmp_path / "root") as server:
+        pool = Pool(Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False)))
+        with pool.lease() as first:
+            reading = cast(Generator[bytes], first.files.read("/there", [(0, 10), (10, 10)]))
+            assert next(reading) == b"x" * 10
+            assert not first.settled
+        with pool.lease() as second:
+            assert second is not first
+        with pytest.raises(NetworkError):
+            reading.close()
+        pool.close()
 
 
 def test_interrupt_ends_every_connection_and_hands_out_none(pool: Pool, server: MemoryServer) -> None:

@@ -38,14 +38,14 @@ class Notes:
     def password(self) -> Secret | None:
         return Secret(self.known) if self.known is not None else None
 
-    def passphrase(self, key_file: str) -> Secret | None:
+    def passphrase(self, key_file: str, *, wrong: Secret | None = None) -> Secret | None:
         self.asked.append(f"passphrase {key_file}")
         found = self.passphrases.get(key_file)
         return Secret(found) if found is not None else None
 
     def ask_password(self, account: str) -> Secret | None:
         self.asked.append(f"password {account}")
-        return Secret(self.typed) if self.typed is not None else None
+        return Secret(self.typed) if self.typed is not None else self.password()
 
     def answer(self, title: str, instructions: str, questions: Sequence[Question]) -> list[Secret] | None:
         self.asked += [f"{title}: {question.text}" for question in questions]

@@ -29,6 +29,10 @@ _DEFAULT_FILES = ("id_ed25519", "id_ecdsa", "id_rsa")
 _MOST_STAGES = 5
 _ANSWERING_SECONDS = 600.0  # a person looks for the telephone that shows the code
 _Attempt = Callable[[], Sequence[str] | None]
+_REFUSED = (
+    "Check the user name and the password or key. For a saved target `uploader login` asks for a new password on a "
+    "terminal, and takes one by --password-stdin anywhere; one in $UPLOADER_PASSWORD goes before a saved one."
+)
 
 
 class Login:
@@ -54,12 +58,21 @@ class Login:
         self._agent: paramiko.Agent | None = None
         self._offered_passwords: list[Secret] = []
         self._offered_keys: set[bytes] = set()
+        self._passed_over: list[str] = []
+        self._secret_sent = False
 
-    def run(self) -> str:
-        """Raises CredentialsMissing, CredentialsRefused, NetworkError."""
+    def run(self, *, proven: bool = False) -> str:
+        """Raises CredentialsMissing, CredentialsRefused, NetworkError.
+
+        Once a password or an answer was on its way, a line that ends is not worth another try, as that may have been
+        a refusal; `proven` says that these secrets were accepted here before."""
         try:
             with mapped(self._where):
                 return self._run()
+        except NetworkError as error:
+            if self._secret_sent and not proven:
+                error.retryable = False
+            raise
         finally:
             if self._agent is not None:
                 self._agent.close()
@@ -103,7 +116,7 @@ class Login:
         raise self._nothing_left(allowed)
 
     def _attempts(self, allowed: Sequence[str]) -> Iterator[tuple[str, _Attempt]]:
-        password = self._secrets.password()
+        password, asked_for = self._secrets.password(), allowed
         if "password" in allowed and password is not None:
             yield from self._by_password(password)
         elif "keyboard-interactive" in allowed and password is not None:
@@ -112,6 +125,8 @@ class Login:
         if "publickey" in allowed:
             for name, key in self._keys():
                 yield name, partial(self._transport.auth_publickey, self._address.user, key)
+        if password is not None and "the password" not in self._used:  # it was refused by now
+            yield from self._by_another_password(asked_for, password)
         if "keyboard-interactive" in allowed:
             yield "the server's questions", self._questions
         if "password" in allowed and password is None:
@@ -122,11 +137,23 @@ class Login:
     def _by_password(self, password: Secret) -> Iterator[tuple[str, _Attempt]]:
         if password not in self._offered_passwords:
             self._offered_passwords.append(password)
-            word = password.reveal()
-            yield (
-                "the password",
-                lambda: self._transport.auth_password(self._address.user, word, fallback=False),
-            )
+            yield "the password", partial(self._send_password, password)
+
+    def _by_another_password(self, allowed: Sequence[str], refused: Secret) -> Iterator[tuple[str, _Attempt]]:
+        """The one that a person gives in the place of a refused one, where that may be asked for."""
+        if "password" not in allowed and "keyboard-interactive" not in allowed:
+            return
+        another = self._secrets.ask_password(self._where)
+        if another is None or another == refused:
+            return
+        if "password" in allowed:
+            yield from self._by_password(another)
+        else:
+            yield "the server's questions", self._questions
+
+    def _send_password(self, password: Secret) -> Sequence[str]:
+        self._secret_sent = True
+        return self._transport.auth_password(self._address.user, password.reveal(), fallback=False)
 
     # keyboard-interactive -----------------------------------------------------------------------------
 
@@ -144,6 +171,7 @@ class Login:
             if answers is None or any(answer in self._offered_passwords for answer in answers):
                 unanswered = True
                 return [""] * len(fields)
+            self._secret_sent = self._secret_sent or bool(answers)
             return [answer.reveal() for answer in answers]
 
         patience, self._transport.auth_timeout = self._transport.auth_timeout, _ANSWERING_SECONDS
@@ -170,20 +198,31 @@ class Login:
         """Named files first; the agent's keys unless IdentitiesOnly; default files when none was named."""
         named = self._address.identity_files
         agent = self._agent_keys()
-        there = [path for path in named if path.is_file() or _agents(path, agent)]
-        if named and not there:
-            raise ConfigurationError(
-                f"the key file {named[0]} is not there", remedy="Give the private key's own path to --identity-file."
-            )
-        for path in there:
-            yield from self._from_file(path, agent)
+        for path in named:
+            if _is_file(path) or _agents(path, agent):
+                yield from self._from_file(path, agent)
+            else:
+                self._pass_over(
+                    ConfigurationError(
+                        f"the key file {path} is not there",
+                        remedy="Give the private key's own path to --identity-file.",
+                    )
+                )
         if not self._address.identities_only:
             for key in agent:
                 yield f"the agent's key {key.fingerprint}", key
         if not named:
             for default in _DEFAULT_FILES:
-                if (path := self._ssh_folder / default).is_file():
+                if _is_file(path := self._ssh_folder / default):
                     yield from self._from_file(path, agent, asking=not agent)
+
+    def _pass_over(self, fault: ConfigurationError | CredentialsRefused) -> None:
+        """A key that was given for this target and cannot be used is a fault; any other is passed over, as ssh does:
+        there are other ways in."""
+        if self._address.own_key:
+            raise fault
+        self._passed_over.append(fault.message)
+        self._observer(Said(f"{fault.message}; passed over", "debug"))
 
     def _agent_keys(self) -> list[paramiko.AgentKey]:
         if not _agent_listens():
@@ -202,11 +241,15 @@ class Login:
         if held is not None:
             yield f"the agent's key for {path}", held
             return
-        key = self._load(path, asking)
+        try:
+            key = self._load(path, asking)
+        except (ConfigurationError, CredentialsRefused) as fault:
+            self._pass_over(fault)
+            return
         if key is None:
             return
         for certificate in (Path(f"{path}-cert.pub"), *self._address.certificates):
-            if certificate.is_file() and self._certify(key, certificate):
+            if _is_file(certificate) and self._certify(key, certificate):
                 yield f"the certificate {certificate}", key
                 key.public_blob = None  # what follows is the key by itself
         yield f"the key {path}", key
@@ -226,16 +269,18 @@ class Login:
         except paramiko.PasswordRequiredException:
             if not asking:
                 return None
-        passphrase = self._secrets.passphrase(str(path))
-        if passphrase is None:
+        wrong: Secret | None = None
+        while (passphrase := self._secrets.passphrase(str(path), wrong=wrong)) not in (None, wrong):
+            try:
+                return _read_key(path, passphrase.reveal())
+            except paramiko.PasswordRequiredException:
+                wrong = passphrase
+        if wrong is None:
             self._refused.append(f"the key {path}, which is locked by a passphrase nobody gave")
             return None
-        try:
-            return _read_key(path, passphrase.reveal())
-        except paramiko.PasswordRequiredException:
-            raise CredentialsRefused(
-                f"the passphrase does not open the key {path}", remedy="Try again, or load the key into ssh-agent."
-            ) from None
+        raise CredentialsRefused(
+            f"the passphrase does not open the key {path}", remedy="Try again, or load the key into ssh-agent."
+        )
 
     # what to say --------------------------------------------------------------------------------------
 
@@ -249,7 +294,7 @@ class Login:
         if len(tried) < 2:
             return CredentialsRefused(
                 f"{self._where} refused {' and '.join(tried) or 'us'} and hung up{said}",
-                remedy="Check the user name and the password or key; `uploader login` again saves a new one.",
+                remedy=_REFUSED,
             )
         return CredentialsRefused(
             f"{self._where} hung up after {len(tried)} proofs: too many authentication failures{said}",
@@ -259,16 +304,16 @@ class Login:
 
     def _nothing_left(self, allowed: Sequence[str]) -> UploaderError:
         wants = ", ".join(allowed) or "nothing we know"
+        unused = f" ({'; '.join(self._passed_over)})" if self._passed_over else ""
         if self._refused:
+            refused = " and ".join(dict.fromkeys(self._refused))
             return CredentialsRefused(
-                f"{self._where} refused {' and '.join(self._refused)}",
-                remedy="Check the user name and the password or key; `uploader login` again saves a new one. "
-                f"(The server takes: {wants}.)",
+                f"{self._where} refused {refused}{unused}", remedy=f"{_REFUSED} (The server takes: {wants}.)"
             )
         return CredentialsMissing(
-            f"{self._where} wants {wants}, and there is nothing to show it",
-            remedy="Give --password-stdin or $UPLOADER_PASSWORD, a key by --identity-file, or run on a terminal, "
-            "where it can be asked for.",
+            f"{self._where} wants {wants}, and there is nothing to show it{unused}",
+            remedy="Put the password into $UPLOADER_PASSWORD, save it with `uploader login ... --password-stdin`, give "
+            "a key by --identity-file at login, or run on a terminal, where it can be asked for.",
         )
 
 
@@ -292,6 +337,14 @@ def _read_key(path: Path, passphrase: str | None) -> paramiko.PKey:
         f"{path} is not a private key that can be used: {last}",
         remedy="Ed25519, ECDSA and RSA keys in OpenSSH or PEM form are read; PuTTY's .ppk must be exported first.",
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file to open; one in a folder that we may not enter is none for us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _agent_listens() -> bool:

@@ -16,7 +16,8 @@ from uploader.errors import ConfigurationError
 @dataclass(frozen=True)
 class Address:
     """Where to dial and who to be. `identity_files` are named by the user, so only they are offered when
-    `identities_only`; `jumps` are `user@host:port`, first hop first; `proxy_command` is run by the local shell."""
+    `identities_only`; `own_key`: the one was given for this very target, so that it must be of use. `jumps` are
+    `user@host:port`, first hop first; `proxy_command` is run by the local shell."""
 
     host: str
     port: int
@@ -24,6 +25,7 @@ class Address:
     identity_files: tuple[Path, ...] = ()
     certificates: tuple[Path, ...] = ()
     identities_only: bool = False
+    own_key: bool = False
     jumps: tuple[str, ...] = ()
     proxy_command: str | None = None
 
@@ -57,6 +59,7 @@ def look_up(
         identity_files=tuple(Path(name).expanduser() for name in files if name.lower() != "none"),
         certificates=() if certificate.lower() == "none" else (Path(certificate).expanduser(),),
         identities_only=bool(identity_file) or options.get("identitiesonly", "no").lower() == "yes",
+        own_key=bool(identity_file),
         jumps=tuple(hop.strip() for hop in jumps.split(",") if hop.strip()),
         proxy_command=command if command and command.lower() != "none" else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import socket
 import sys
 import threading
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import paramiko
 
-from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RouteUnavailable
+from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RemoteRefused, RouteUnavailable
 from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
 from uploader.remote.interface import Range, Secrets, ServerFacts, Trust
 from uploader.remote.sftp import shell
+from uploader.remote.sftp.along import SftpAlong
 from uploader.remote.sftp.auth import Login
 from uploader.remote.sftp.config import Address, look_up, parse_hop
 from uploader.remote.sftp.faults import NothingInCommon, mapped
@@ -80,6 +82,7 @@ class SftpConnector:
         self._shell_known = self._quirks.shell
         self._tools: tuple[str, ...] = ()
         self._asking = threading.Lock()  # one conversation with the user at a time
+        self._proven: set[str] = set()  # whom our secrets have opened: a line that ends there is worth another try
 
     def address(self) -> Address:
         """Where this target is, by its own facts and ~/.ssh/config. Raises RouteUnavailable for a host that is
@@ -171,7 +174,12 @@ class SftpConnector:
             if jump.known_as in seen:
                 return jumps
             if not jump.identity_files:
-                jump = replace(jump, identity_files=address.identity_files, identities_only=address.identities_only)
+                jump = replace(
+                    jump,
+                    identity_files=address.identity_files,
+                    identities_only=address.identities_only,
+                    own_key=address.own_key,
+                )
             if not jumps:
                 seen.add(jump.known_as)
                 jumps += self._jumps(jump, seen)
@@ -219,7 +227,10 @@ class SftpConnector:
             self._check_key(key, known_name, address)
             transport.set_keepalive(15)
             transport.auth_timeout = self._silence_seconds
-            return transport, Login(transport, address, secrets, around.observer, self._ssh_folder).run()
+            login = Login(transport, address, secrets, around.observer, self._ssh_folder)
+            auth = login.run(proven=known_name in self._proven)
+            self._proven.add(known_name)
+            return transport, auth
         except BaseException:
             close_all([transport])
             raise
@@ -243,13 +254,15 @@ class SftpConnector:
             raise HostKeyUnknown(
                 f"{error.message} (a jump host)",
                 remedy=f"Compare it with what its owner shows, then sign in there once with `ssh -p {address.port} "
-                f"{address.user}@{address.host}`, which writes it to ~/.ssh/known_hosts, or use --accept-new-host-key.",
+                f"{address.user}@{address.host}`, which writes it to ~/.ssh/known_hosts, or use --accept-new-host-key "
+                "at login.",
             ) from error
         except HostKeyChanged as error:
             raise HostKeyChanged(
                 f"{error.message} (a jump host)",
                 remedy="Compare the offered key with what its owner shows. If it is right, `uploader logout "
-                f"{self._target.name}` and `ssh-keygen -R '{address.known_as}'` forget the old one; then log in again.",
+                f"{shlex.quote(self._target.name)}` and `ssh-keygen -R '{address.known_as}'` forget the old one; then "
+                "try again.",
             ) from error
 
 
@@ -268,6 +281,10 @@ class SftpConnection:
         self._shell = commands
         self._transports = transports
 
+    @property
+    def settled(self) -> bool:
+        return self.files.settled
+
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         there = self.files.stat(path)
         if there is None:
@@ -281,6 +298,14 @@ class SftpConnection:
                 return None
             found.append(digest)
         return found
+
+    def hash_along(self, path: str) -> SftpAlong | None:
+        if self._shell is None or "python3" not in self._shell.tools or "\n" in path:
+            return None
+        try:
+            return SftpAlong(self._transports[-1], self.files.wire.where, path)
+        except RemoteRefused:  # a server that allows few channels
+            return None
 
     def interrupt(self) -> None:
         for transport in self._transports:

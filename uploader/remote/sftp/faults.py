@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 
 import paramiko
 
@@ -18,10 +19,19 @@ from uploader.errors import (
     UploaderError,
 )
 
-OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = range(
-    9
-)
-"""Status codes of SFTP version 3 (draft-ietf-secsh-filexfer-02, section 7)."""
+
+class Status(IntEnum):
+    """The status codes of SFTP version 3 that mean something of their own (draft-ietf-secsh-filexfer-02, section 7).
+
+    The others, SSH_FX_FAILURE (4) and SSH_FX_BAD_MESSAGE (5), say only that it failed."""
+
+    OK = 0
+    EOF = 1
+    NO_SUCH_FILE = 2
+    PERMISSION_DENIED = 3
+    NO_CONNECTION = 6
+    CONNECTION_LOST = 7
+    OP_UNSUPPORTED = 8
 
 
 class EndOfFile(RemoteRefused):
@@ -79,20 +89,20 @@ def refusal(code: int, text: str, what: str) -> UploaderError:
     `what` says what was tried, such as `write to /x/y`."""
     said = f": {text}" if text and text.lower() not in ("failure", "no such file", "permission denied") else ""
     match code:
-        case 1:  # SSH_FX_EOF
+        case Status.EOF:
             return EndOfFile(f"cannot {what}: the server says end of file")
-        case 2:  # SSH_FX_NO_SUCH_FILE
+        case Status.NO_SUCH_FILE:
             return RemoteMissing(f"cannot {what}: there is no such file or folder on the server{said}")
-        case 3:  # SSH_FX_PERMISSION_DENIED
+        case Status.PERMISSION_DENIED:
             return NoPermission(
                 f"cannot {what}: the server does not permit it{said}",
                 remedy="Is the root right, and may this account write there?",
             )
-        case 8:  # SSH_FX_OP_UNSUPPORTED
+        case Status.OP_UNSUPPORTED:
             return Unsupported(f"cannot {what}: the server does not know that operation{said}")
-        case 6 | 7:  # SSH_FX_NO_CONNECTION, SSH_FX_CONNECTION_LOST
+        case Status.NO_CONNECTION | Status.CONNECTION_LOST:
             return NetworkError(f"cannot {what}: the server lost its connection{said}", remedy=_AGAIN)
-        case _:  # SSH_FX_FAILURE, SSH_FX_BAD_MESSAGE
+        case _:
             return RemoteRefused(
                 f"cannot {what}: the server says only that it failed{said}",
                 remedy="A full disk or a quota often looks like this.",

@@ -31,6 +31,7 @@ class SftpWriter:
         self._wire = files.wire
         self._path = path
         self._handle = string(handle)
+        files.open_handles.add(self._handle)
         self._sent: dict[int, Range] = {}
         self._pending = 0
 
@@ -64,7 +65,7 @@ class SftpWriter:
                 self.reap()
             except RemoteRefused as error:
                 fault = fault or error
-        self._wire.call(wire.CLOSE, self._handle, what=f"close {self._path}")
+        self._files.close_handle(self._handle, what=f"close {self._path}")
         if fault is not None:
             raise fault
 
@@ -86,11 +87,22 @@ class SftpFiles:
         other_free: Callable[[str], int | None] | None = None,
     ) -> None:
         self.wire = session
+        self.open_handles: set[bytes] = set()
         self._other_free = other_free or (lambda _path: None)
         self.request_bytes = self._ask_limits()
         if quirk_bytes is not None:
             self.request_bytes = min(self.request_bytes, quirk_bytes)
         self.home = self._real_path(".")
+
+    @property
+    def settled(self) -> bool:
+        """Whether no answer is outstanding and no file or folder is open."""
+        return self.wire.settled and not self.open_handles
+
+    def close_handle(self, handle: bytes, what: str) -> None:
+        """Closes what is open under a handle, packed as on the wire."""
+        self.wire.call(wire.CLOSE, handle, what=what)
+        self.open_handles.discard(handle)
 
     # names --------------------------------------------------------------------------------------------
 
@@ -110,6 +122,7 @@ class SftpFiles:
     def list_folder(self, path: str) -> list[Entry]:
         _, fields = self.wire.call(wire.OPENDIR, _name(path), what=f"list {path}")
         handle = string(fields.raw())
+        self.open_handles.add(handle)
         entries: list[Entry] = []
         try:
             while True:
@@ -121,7 +134,7 @@ class SftpFiles:
         except EndOfFile:
             pass
         finally:
-            self.wire.call(wire.CLOSE, handle, what=f"list {path}")
+            self.close_handle(handle, what=f"list {path}")
         return [entry for entry in entries if entry.name not in (".", "..")]
 
     def make_folder(self, path: str) -> None:
@@ -186,10 +199,11 @@ class SftpFiles:
             wire.OPEN, _name(path), struct.pack(">I", _READ_FLAG), _NO_ATTRIBUTES, what=f"read {path}"
         )
         handle = string(fields.raw())
+        self.open_handles.add(handle)
         try:
             yield from self._pipelined(path, handle, ranges)
         finally:
-            self.wire.call(wire.CLOSE, handle, what=f"close {path}")
+            self.close_handle(handle, what=f"close {path}")
 
     def _pipelined(self, path: str, handle: bytes, ranges: Sequence[Range]) -> Iterator[bytes]:
         """Keeps up to `_READ_WINDOW` bytes of requests under way over all ranges; yields one bytes a range."""

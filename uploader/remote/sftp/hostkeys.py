@@ -7,6 +7,7 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class KnownHosts:
             if not pinned:
                 self._verify_new(offered, target, address, trust)
             elif not any(line.blob == blob for line in pinned):
-                raise _changed(target, address, pinned[0].blob, blob, self.file)
+                raise _changed(target, address, pinned[0].blob, blob, self.file, ours=True)
             self._session[target] = _Line((_label(target), address), offered.get_name(), blob)
 
     def expect(self, offered: paramiko.PKey, target: str, address: str, expected: str) -> None:
@@ -95,15 +96,17 @@ class KnownHosts:
                     encoded = base64.b64encode(line.blob).decode()
                     self._rewrite(line.names[0], f"{','.join(line.names)} {line.key_type} {encoded}")
 
-    def forget(self, target: str) -> None:
-        """Drops the target's key and those of its jump hosts."""
+    def forget(self, target: str) -> bool:
+        """Drops the target's key and those of its jump hosts; returns whether any was written down."""
         with self._lock:
             for name in [name for name in self._session if name == target or name.startswith(f"{target}+")]:
                 del self._session[name]
             label = _label(target)
-            for name in {line.names[0] for line in self._lines()}:
-                if name == label or name.startswith(f"{label}+"):
-                    self._rewrite(name, None)
+            written = {line.names[0] for line in self._lines()}
+            gone = [name for name in written if name == label or name.startswith(f"{label}+")]
+            for name in gone:
+                self._rewrite(name, None)
+            return bool(gone)
 
     def _verify_new(self, offered: paramiko.PKey, target: str, address: str, trust: Trust) -> None:
         blob = offered.asbytes()
@@ -112,12 +115,11 @@ class KnownHosts:
             return
         same_type = [line for line in elsewhere if line.key_type == offered.get_name()]
         if same_type:
-            raise _changed(target, address, same_type[0].blob, blob, self._others[0])
+            raise _changed(target, address, same_type[0].blob, blob, self._others[0], ours=False)
         if not trust(OfferedKey(target, address, offered.get_name(), fingerprint(blob))):
             raise HostKeyUnknown(
                 f"the key of {address} is new: {offered.get_name()} {fingerprint(blob)}",
-                remedy=f"Compare it with what the provider shows, then add --host-key {fingerprint(blob)} "
-                "(or --accept-new-host-key, which trusts whoever answers the first time) to `uploader login`.",
+                remedy=_trusting(target, address, blob),
             )
 
     def _pinned(self, target: str) -> list[_Line]:
@@ -227,12 +229,39 @@ def _means(pattern: str, name: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern.lower().replace("[", "[[]"))
 
 
-def _changed(target: str, address: str, known: bytes, offered: bytes, file: Path) -> HostKeyChanged:
+def _changed(target: str, address: str, known: bytes, offered: bytes, file: Path, *, ours: bool) -> HostKeyChanged:
     return HostKeyChanged(
         f"the key of {address} is not the one pinned for {target}:\n"
         f"  pinned  {fingerprint(known)} (in {file})\n"
         f"  offered {fingerprint(offered)}",
         remedy="A machine that was made anew has a new key; somebody between you and it has one as well. Compare the "
-        f"offered key with what the provider shows, then run `uploader login` for {target} again with "
-        f"--host-key {fingerprint(offered)}.",
+        f"offered key with what the provider shows, then {_pinning_anew(target, address, offered, ours=ours)}.",
     )
+
+
+def _pinning_anew(target: str, address: str, offered: bytes, *, ours: bool) -> str:
+    if not _is_address(target):
+        return f"run `uploader login` for {target} again with --host-key {fingerprint(offered)}"
+    if not ours:
+        return f"take the old one out by `ssh-keygen -R {shlex.quote(address)}` and push again"
+    return (
+        f"run `uploader logout {shlex.quote(target)}`, which forgets the pinned key, and push again: on a terminal the "
+        "new one is shown and asked about, elsewhere it must be in ~/.ssh/known_hosts"
+    )
+
+
+def _trusting(target: str, address: str, offered: bytes) -> str:
+    """How a new key is trusted. An address is never logged in to."""
+    if _is_address(target):
+        return (
+            f"Compare it with what the provider shows, then put its line ({address}, type, key) into "
+            "~/.ssh/known_hosts, as `ssh` does when you sign in by it once; or push on a terminal, where you are asked."
+        )
+    return (
+        f"Compare it with what the provider shows, then add --host-key {fingerprint(offered)} "
+        "(or --accept-new-host-key, which trusts whoever answers the first time) to `uploader login`."
+    )
+
+
+def _is_address(target: str) -> bool:
+    return "://" in target

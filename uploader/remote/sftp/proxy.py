@@ -57,10 +57,12 @@ class ProxyLine(socket.socket):
     def explained(self, error: NetworkError, where: str) -> NetworkError:
         """Says of a line that was lost what the command said of it. Call it after `close`."""
         said = f" It said: {self._words}" if self._words else ""
-        return NetworkError(
+        told = NetworkError(
             f"{error.message}. The line went through the ProxyCommand for {where}.{said}",
             remedy="Try that command by itself; see ProxyCommand in ~/.ssh/config.",
         )
+        told.retryable = error.retryable
+        return told
 
     def _carry_up(self) -> None:
         stdin, stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)

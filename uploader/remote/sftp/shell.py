@@ -38,7 +38,7 @@ _PYTHON = (
     "        if time.monotonic()-t>2: t=time.monotonic(); print('.',flush=True)\n"
     "    print(h.hexdigest(),flush=True)\n"
 )
-_PYTHON_START = "import sys;exec(eval(sys.stdin.buffer.readline()))"
+PYTHON_START = "import sys;exec(eval(sys.stdin.buffer.readline()))"
 _BLOCK = 1 << 20
 # A pipe's status is its last command's: a file that could not be read would have the hash of nothing. So what went
 # wrong before the hash is said beside it.
@@ -81,7 +81,7 @@ class Shell:
 
     def _hashes_by(self, tool: str, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
         if tool == "python3":
-            command = ["python3", "-I", "-c", _PYTHON_START]
+            command = ["python3", "-I", "-c", PYTHON_START]
             lines = [f"{offset} {length}" for offset, length in ranges]
             feed = f"{_PYTHON!r}\n".encode() + _line(path)
         else:

@@ -12,15 +12,14 @@ import struct
 import paramiko
 
 from uploader.errors import NoSftp, RemoteRefused
-from uploader.remote.sftp.faults import OK, mapped, refusal
+from uploader.remote.sftp.faults import Status, mapped, refusal
 
 INIT, VERSION = 1, 2
-OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT, OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT = (
-    range(3, 18)
-)
-RENAME = 18
-STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
-EXTENDED, EXTENDED_REPLY = 200, 201
+OPEN, CLOSE, READ, WRITE, LSTAT = range(3, 8)
+OPENDIR, READDIR, REMOVE, MKDIR = range(11, 15)
+REALPATH, STAT, RENAME = range(16, 19)
+STATUS, DATA, ATTRS = 101, 103, 105
+EXTENDED = 200
 
 _LARGEST_PACKET = 4 * 1024 * 1024
 _HEAD = struct.Struct(">IBI")
@@ -87,15 +86,27 @@ class Wire:
         self._buffer = bytearray()
         self._next = 1
         self._stash: dict[int, Answer] = {}
+        self._unanswered = 0
         with mapped(where):
-            self._channel.sendall(struct.pack(">IBI", 5, INIT, 3))
+            try:
+                self._channel.sendall(struct.pack(">IBI", 5, INIT, 3))
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # the server has closed the session already; what it said before that tells why
             self.extensions = self._hello()
+
+    @property
+    def settled(self) -> bool:
+        """Whether every request was answered and every answer taken."""
+        return not (self._unanswered or self._stash or self._buffer)
 
     def post(self, kind: int, *parts: bytes | memoryview) -> int:
         """Sends one request; returns its number. The answer comes by `take` or `wait`."""
         number = self._next
         self._next = (number + 1) & 0xFFFFFFFF
         size = 5 + sum(map(len, parts))
+        self._unanswered += 1
         with mapped(self.where):
             self._channel.sendall(b"".join((_HEAD.pack(size, kind, number), *parts)))
         return number
@@ -135,6 +146,7 @@ class Wire:
         if not 5 <= size <= _LARGEST_PACKET:
             raise EOFError("an SFTP packet of impossible size")
         packet = self._exactly(size)
+        self._unanswered -= 1
         return struct.unpack_from(">I", packet, 1)[0], (packet[0], packet[5:])
 
     def _exactly(self, size: int) -> bytes:
@@ -196,7 +208,7 @@ def check(payload: bytes, what: str) -> None:
     """Raises what a status answer stands for, unless it is OK. The end of a file or a listing is EndOfFile."""
     fields = Unpacker(payload)
     code = fields.number()
-    if code == OK:
+    if code == Status.OK:
         return
     try:
         text = fields.text()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.models import safetensors
+from tests.unit.test_reference import REFUSED_WITH_A_SECRET
+from uploader import catalog
+from uploader.app.patience import Patience
+from uploader.app.requests import PushRequest
+from uploader.app.resolving import Place, Resolving
+from uploader.errors import ReferenceInvalid, UsageError
+from uploader.events import silence
+from uploader.http import Http
+from uploader.profile import Target
+
+PLACE = Place(Target("box", "generic", "a1111", "h", "webui"), catalog.load().webui("a1111"), {})
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    with Http() as http:
+        yield http
+
+
+def resolving(http: Http, *sources: str) -> Resolving:
+    return Resolving(PushRequest(sources), PLACE, http, Patience(threading.Event(), silence))
+
+
+@pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
+def test_the_source_of_a_refused_reference_shows_no_secret(http: Http, text: str) -> None:
+    looked = resolving(http, text)
+    assert looked.run() == []
+    (fault,) = looked.faults
+    assert isinstance(fault.error, ReferenceInvalid)
+    assert "secret" not in fault.source.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("https://[bad", "https://…"),
+        ("x://[", "x://…"),
+        ("civitai:4384@128713", "civitai:4384@128713"),
+        ("civitai:4384@128713?token=x", "civitai:4384@128713…"),
+        ("urn:air:sd1:lora:civitai:1@2", "urn:air:sd1:lora:civitai:1@2"),
+        ("hf://a/b@main", "hf://a/b@main"),
+        ("ftp://me:x@h/a.safetensors?key=x", "ftp://h/a.safetensors?…"),
+        ("http:/h/x", "http:…"),
+    ],
+)
+def test_a_malformed_reference_is_a_failed_outcome_that_can_be_told_from_others(
+    http: Http, text: str, source: str
+) -> None:
+    looked = resolving(http, text, "also/not there.safetensors")
+    looked.run()
+    assert [fault.source for fault in looked.faults] == [source, "also/not there.safetensors"]
+
+
+def test_a_path_is_shown_as_it_was_typed(http: Http, tmp_path: Path) -> None:
+    looked = resolving(http, f"{tmp_path}/a://b?c#d@e")
+    looked.run()
+    assert [fault.source for fault in looked.faults] == [f"{tmp_path}/a://b?c#d@e"]
+
+
+def test_each_of_the_sources_that_want_one_name_is_a_fault_of_its_own(http: Http, tmp_path: Path) -> None:
+    sources = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        sources.append(tmp_path / folder / "x.safetensors")
+        sources[-1].write_bytes(safetensors("lora"))
+    looked = resolving(http, *map(str, sources))
+    looked.run()
+    assert [fault.source for fault in looked.faults] == [str(source) for source in sources]
+    (message,) = {fault.error.message for fault in looked.faults}
+    assert all(str(source) in message for source in sources)
+    assert all(isinstance(fault.error, UsageError) for fault in looked.faults)
