@@ -108,7 +108,9 @@ class Wire:
         size = 5 + sum(map(len, parts))
         self._unanswered += 1
         with mapped(self.where):
-            self._channel.sendall(b"".join((_HEAD.pack(size, kind, number), *parts)))
+            # A view: paramiko cuts it into packets, and each cut of real bytes would copy all that is left.
+            packet = memoryview(b"".join((_HEAD.pack(size, kind, number), *parts)))
+            self._channel.sendall(packet)  # type: ignore[arg-type] # it takes any buffer
         return number
 
     def take(self) -> tuple[int, Answer]:
