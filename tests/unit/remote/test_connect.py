@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -519,3 +520,20 @@ def test_a_proxy_commands_server_may_still_refuse(tmp_path: Path, root: Path) ->
         visitor = Visitor(tmp_path, Notes("wrong"))
         (visitor.ssh / "config").write_text(f"Host *\n  ProxyCommand {sys.executable} {relay} %h %p\n")
         assert isinstance(failure(visitor.connector(server)), CredentialsRefused)
+
+
+def test_once_signed_in_further_connections_do_not_wait_for_one_another(tmp_path: Path) -> None:
+    with ObservedServer(tmp_path) as server:
+        connector = Visitor(tmp_path, Notes(known=server.password.reveal())).connector(server)
+        connector.connect().close()
+    with socket.create_server((server.host, server.port)) as silent, ThreadPoolExecutor(3) as threads:
+        silent.settimeout(10)
+        opening = [threads.submit(connector.connect) for _ in range(3)]
+        lines = [silent.accept()[0] for _ in range(3)]
+        for line in lines:
+            line.settimeout(5)
+            assert line.recv(8) == b"SSH-2.0-"  # each begins to talk, though none gets an answer
+        for line in lines:
+            line.close()
+        for connection in opening:
+            assert isinstance(connection.exception(30), NetworkError)

@@ -116,8 +116,7 @@ class SftpConnector:
         hops: list[Transport] = []
         try:
             sock = self._through(address, hops)
-            with self._asking:
-                transport, auth = self._sign_in(sock, address, self._target.name, self._around.secrets, only)
+            transport, auth = self._sign_in(sock, address, self._target.name, self._around.secrets, only)
             hops.append(transport)
             return self._open(transport, hops, address, auth)
         except BaseException:
@@ -158,9 +157,8 @@ class SftpConnector:
         """Dials the server: straight, by a ProxyCommand, or from jump host to jump host (ssh_config(5), ProxyJump)."""
         for jump in self._jumps(address, {address.known_as}):
             sock = self._channel_to(hops[-1], jump) if hops else self._dial(jump)
-            with self._asking:
-                known_name = f"{self._target.name}+{jump.known_as}"
-                transport, _ = self._sign_in(sock, jump, known_name, self._around.hop_secrets(jump.known_as))
+            known_name = f"{self._target.name}+{jump.known_as}"
+            transport, _ = self._sign_in(sock, jump, known_name, self._around.hop_secrets(jump.known_as))
             hops.append(transport)
         return self._channel_to(hops[-1], address) if hops else self._dial(address)
 
@@ -204,8 +202,10 @@ class SftpConnector:
     def _sign_in(
         self, sock: _Line, address: Address, known_name: str, secrets: Secrets, only: Sequence[str] = ()
     ) -> tuple[Transport, str]:
+        # The first login may need a person's answers; the later ones use the same, and need not wait for one another.
+        turn = contextlib.nullcontext() if known_name in self._proven else self._asking
         try:
-            with mapped(address.known_as):
+            with turn, mapped(address.known_as):
                 return self._signed_in(sock, address, known_name, secrets, only)
         except NetworkError as error:
             if isinstance(sock, ProxyLine):
