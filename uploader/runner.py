@@ -12,7 +12,7 @@ from uploader.errors import Defect, Interrupted, UploaderError
 from uploader.events import Began, Ended, Observer, Said
 from uploader.result import Failure, Outcome
 
-_GRACE_SECONDS = 1.5
+_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
