@@ -85,6 +85,8 @@ class Look:
 
     def _missing(self, folder: str) -> tuple[str, ...]:
         """The folders that are not there, outermost first; the root as ``""``."""
+        if self._is_folder(posixpath.join(self._root, folder)):  # mostly so, and then one question is enough
+            return ()
         names = [""]
         for name in folder.split("/"):
             names.append(posixpath.join(names[-1], name))

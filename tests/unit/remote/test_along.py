@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from tests.unit.remote.visitors import Visitor
 from uploader.remote.sftp import SftpConnection
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSH]:
-    needs_sshd()
-    with OpenSSH(tmp_path_factory.mktemp("sshd") / "server") as server:
-        yield server
-
-
-@pytest.fixture
-def connection(tmp_path: Path, server: OpenSSH) -> Iterator[SftpConnection]:
-    with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection:
-        yield connection
 
 
 @pytest.mark.parametrize("name", ["plain", "two words", "it's $(touch pwned)", "-n", "日本語"])

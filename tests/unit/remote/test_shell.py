@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers.openssh import OpenSSH, needs_sshd
-from tests.unit.remote.visitors import Visitor
+from tests.servers.openssh import OpenSSH
 from uploader.errors import NetworkError, RemoteRefused
 from uploader.remote.sftp import SftpConnection, shell
 
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * (4096 * 3) + b"tail"
 TOOLS = ("python3", "openssl", "sha256sum", "shasum")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSH]:
-    needs_sshd()
-    with OpenSSH(tmp_path_factory.mktemp("sshd") / "server") as server:
-        yield server
-
-
-@pytest.fixture
-def connection(tmp_path: Path, server: OpenSSH) -> Iterator[SftpConnection]:
-    with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection:
-        yield connection
 
 
 def only(connection: SftpConnection, *tools: str) -> shell.Shell:
