@@ -171,13 +171,18 @@ class Step:
     def _trusted(self, journal: Journal) -> dict[int, str]:
         """What an earlier run left, and its digests on the server; an empty part file when nothing is there.
 
-        A piece that was written down with its digest must still have it. One that was not is of a local file, whose
-        pieces are compared as they are read."""
+        A piece that was written down with its digest must still have it. One without is worth something to a local
+        file alone, whose pieces are compared as they are read: a link's may not be read again at all."""
         job = self._job
         journal.begin(self._artifact.identity, job.size, PIECE_BYTES, job.part)
         claimed = journal.pieces
         found = self._prover("checking").digests(job.part, claimed) if claimed else {}
-        trusted = {index: digest for index, digest in found.items() if claimed[index] in ("", digest)}
+        compared = isinstance(self._artifact.origin, LocalFile)
+        trusted = {
+            index: digest
+            for index, digest in found.items()
+            if claimed[index] == digest or (compared and claimed[index] == "")
+        }
         for index in claimed.keys() - trusted.keys():
             journal.forget(index)
         if not trusted:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from uploader.errors import (
     NetworkError,
     WrongBytes,
 )
+from uploader.sources import local
 from uploader.transfer.feed import PIECE_BYTES
 
 DATA = content(4.4)
@@ -112,6 +113,20 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(bench: Be
     assert bench.final == DATA
     assert result.resumed_from == (3 - resent) * PIECE_BYTES
     assert result.bytes_sent == len(DATA) - (3 - resent) * PIECE_BYTES
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_a_link_trusts_no_piece_that_an_earlier_run_by_way_of_this_disk_left(bench: Bench, hashes: bool) -> None:
+    bench.server.hashes = hashes
+    downloaded = replace(bench.local(DATA), identity="0123abcd")  # as route local has it: the link's own identity
+    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    with pytest.raises(NetworkError):
+        bench.run(downloaded, lambda: local.open(downloaded))
+    bench.server.cut_after = []
+    bench.part[5] ^= 1
+    result = bench.relay(WebStream(DATA))
+    assert bench.final == DATA
+    assert result.resumed_from == 0
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"{", b'{"version": 1}', b"\xff\xfe\x00"])
