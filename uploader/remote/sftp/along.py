@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import threading
 
@@ -60,7 +61,7 @@ class SftpAlong:
             self._told = size
             try:
                 self._channel.sendall(b"%d\n" % size)
-            except OSError:
+            except (EOFError, OSError, paramiko.SSHException):
                 self._dead = True
 
     def finish(self) -> str | None:
@@ -80,4 +81,5 @@ class SftpAlong:
 
     def close(self) -> None:
         """Ends the program, done or not."""
-        self._channel.close()
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):  # the line may be lost already
+            self._channel.close()
