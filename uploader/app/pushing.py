@@ -20,17 +20,25 @@ from uploader.events import Planned, Said
 from uploader.http import Http
 from uploader.identify import refuse
 from uploader.placement import root_fault
-from uploader.plan import Item, PlannedStep, Route, Wishes, plan
-from uploader.profile import Target
+from uploader.plan import Action, Item, PlannedStep, Route, Wishes, plan
+from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.remote.interface import Connection, Connector
 from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
-from uploader.runner import Runner, Task
+from uploader.runner import Runner, Task, Together
 from uploader.sources import open_stream
 from uploader.streams import Pacer
-from uploader.transfer import Fetch, Job, Means, Step
+from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.transfer.climb import first
+from uploader.transfer.feed import PIECE_BYTES
 
 T = TypeVar("T")
+
+_IN_FLIGHT = 3
+"""Items at once: while one is proven and gets its name, the next one's bytes are on their way."""
+
+_LARGE = 64 << 20
+"""Bytes that are worth further connections before it is known what of them is there."""
 
 _ATTEMPTS_TO_RESOLVE = 3
 """Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
@@ -93,12 +101,14 @@ class _Push:
         self._setting = setting
         self._target = target
         self._http = http
-        self._pool = Pool(connector)
+        provider = setting.catalog.provider(target.provider)
+        most = provider.quirks.max_connections or MOST_CONNECTIONS
+        self._pool = Pool(connector, min(request.connections or MOST_CONNECTIONS, most))
         self._cancelled = threading.Event()
         self._made: set[str] = set()
+        self._resolve: Callable[[str], str] = str
         self._steps: dict[str, Step] = {}
         self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
-        provider = setting.catalog.provider(target.provider)
         self._means = Means(
             self._pool,
             setting.journals,
@@ -107,11 +117,13 @@ class _Push:
             self._cancelled,
             up=Pacer(request.limit, self._cancelled),
             down=Pacer(request.limit, self._cancelled),
-            connections=min(request.connections, provider.quirks.max_connections or request.connections),
+            connections=self._pool.most if request.connections else None,
         )
 
     def run(self, items: list[Item]) -> Report | DryRun:
         try:
+            if not self._request.dry_run:
+                self._pool.ahead(partial(self._worth_by_size, items))
             steps = self._plan(items)
             if self._request.dry_run:
                 return DryRun(self._target.name, tuple(steps))
@@ -119,8 +131,8 @@ class _Push:
                 self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
-            runner = Runner(self._setting.observer, self._cancelled, self._interrupt)
-            return Report(tuple(runner.run([self._task(step) for step in steps])))
+            self._pool.warm(self._worth(steps))
+            return Report(tuple(self._run(steps)))
         finally:
             self._pool.close()
 
@@ -128,13 +140,74 @@ class _Push:
         wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
 
         def look(connection: Connection) -> list[PlannedStep]:
-            facts = connection.facts
+            self._resolve = connection.files.resolve
+            seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
+            steps = plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes(items))
+            facts = connection.facts  # by now they are there
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
-            seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
-            return plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes(items))
+            return steps
 
         return self._using(look)
+
+    def _worth_by_size(self, items: list[Item], round_trip: float) -> int:
+        """As `_worth`, before there is a plan: of so many bytes some have to be sent, mostly."""
+        large = sum(item.artifact.size or 0 for item in items) >= _LARGE
+        return self._at_first(round_trip, MOST_CONNECTIONS) if large else 1
+
+    def _at_first(self, round_trip: float, pieces: int) -> int:
+        most = min(self._pool.most, pieces)
+        return most if self._request.connections else first(round_trip, most)
+
+    def _worth(self, steps: list[PlannedStep]) -> int:
+        """How many connections what has to be sent is worth; opened side by side while the first already sends."""
+        pieces = sum(-(-step.bytes // PIECE_BYTES) for step in steps if step.action is not Action.COMPARE)
+        return self._at_first(self._pool.round_trip, pieces)
+
+    def _run(self, steps: list[PlannedStep]) -> list[Outcome]:
+        """Carries all steps out: the small files first, many at once, then the large ones."""
+        together = self._together(steps)
+        bundled = {task.item for bundle in together for task in bundle.tasks}
+        tasks = [self._task(step) for step in steps if step.item.path not in bundled]
+        outcomes: list[Outcome] = []
+        for work, workers in ((together, self._pool.most), (tasks, min(_IN_FLIGHT, self._pool.most))):
+            runner = Runner(self._setting.observer, self._cancelled, self._interrupt, workers)
+            outcomes += runner.run(work)
+        of = {step.item.path: number for number, step in enumerate(steps)}
+        return sorted(outcomes, key=lambda outcome: of[outcome.path or ""])
+
+    # many small ones ----------------------------------------------------------------------------------
+
+    def _together(self, steps: list[PlannedStep]) -> list[Together]:
+        known = {step.item.path: step for step in steps if step.action is Action.SEND and _is_local(step.item)}
+        jobs = [job for job in (self._job(step.item) for step in known.values()) if is_small(job, self._means)]
+        return [self._bundle(known, Bundle(cut, self._means)) for cut in bundles(jobs)] if len(jobs) > 1 else []
+
+    def _bundle(self, known: dict[str, PlannedStep], bundle: Bundle) -> Together:
+        steps = [known[job.item] for job in bundle.jobs]
+        tasks = [self._task(step) for step in steps]
+        return Together(
+            tuple(replace(task, sent=partial(self._sent_of, bundle, task)) for task in tasks),
+            partial(self._carry_out_together, steps, bundle),
+        )
+
+    def _sent_of(self, bundle: Bundle, task: Task) -> int:
+        return bundle.sent(task.item) + task.sent()
+
+    def _carry_out_together(self, steps: list[PlannedStep], bundle: Bundle) -> list[Outcome | UploaderError]:
+        for step in steps:
+            if step.make:
+                self._using(partial(self._make, item=step.item))
+        results = bundle.run()
+        return [self._alone(step, results.get(step.item.path)) for step in steps]
+
+    def _alone(self, step: PlannedStep, result: Result | None) -> Outcome | UploaderError:
+        """What became of one of a bundle. One that was not placed is tried by itself, which says what is wrong."""
+        known = _known(self._target, step.item)
+        try:
+            return self._carry_out(step, known) if result is None else self._placed(step.item, known, result)
+        except UploaderError as error:
+            return error
 
     # one step -----------------------------------------------------------------------------------------
 
@@ -148,7 +221,7 @@ class _Push:
             raise step.error
         item = step.item
         if step.make:
-            self._using(lambda connection: self._make(connection, item))
+            self._using(partial(self._make, item=item))
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
         stream = open_stream(item.artifact, self._http)
@@ -159,7 +232,9 @@ class _Push:
 
     def _sent(self, item: Item, known: Outcome) -> Outcome:
         step = self._steps[item.path] = Step(self._job(item), self._means)
-        result = step.run()
+        return self._placed(item, known, step.run())
+
+    def _placed(self, item: Item, known: Outcome, result: Result) -> Outcome:
         return replace(
             known,
             status="kept" if result.kept else "placed",
@@ -180,7 +255,7 @@ class _Push:
             item.path,
             item.artifact,
             partial(open_stream, item.artifact, self._http),
-            self._using(lambda connection: connection.files.resolve(item.path)),
+            self._resolve(item.path),
             self._target.name,
             item.artifact.size,
             replace=self._request.replace,

@@ -15,7 +15,8 @@ from uploader.transfer import Verify
 
 @dataclass(frozen=True)
 class PushRequest:
-    """`sources` are references as typed, those of `--from-file` included. `limit` is in bytes per second."""
+    """`sources` are references as typed, those of `--from-file` included. `limit` is in bytes per second.
+    `connections` None: as many as pay."""
 
     sources: tuple[str, ...]
     to: str | None = None
@@ -25,7 +26,7 @@ class PushRequest:
     sha256: Digest | None = None
     verify: Verify = "auto"
     limit: float | None = None
-    connections: int = 1
+    connections: int | None = None
     dry_run: bool = False
     replace: bool = False
     mkdir: bool = False
