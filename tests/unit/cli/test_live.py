@@ -82,7 +82,7 @@ def test_what_has_ended_stays_and_the_rows_go() -> None:
     text = written(console)
     assert "placed  a.safetensors  200.0 MB in 0:20" in text
     assert "failed  b.safetensors\n" in text
-    assert "total, 0 of 2 files" in text
+    assert "total 0/2 files" in text
     assert text.rindex(SHOW) > text.rindex(HIDE)
 
 
@@ -135,4 +135,4 @@ def test_of_many_files_under_way_as_many_are_drawn_as_fit_and_the_total_stays_in
     lines = written(console).splitlines()
     assert len(lines) == 14
     assert lines[-2].startswith("… and 52 more files under way")
-    assert lines[-1].startswith("total, 0 of 500 files")
+    assert lines[-1].startswith("total 0/500 files")
