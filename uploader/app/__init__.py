@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from uploader.app.entering import login, logout
+from uploader.app.inspecting import FolderDifference, WebUIFacts, webui_facts
 from uploader.app.pushing import push
 from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
 from uploader.app.setting import Setting
+from uploader.app.troubles import Trouble
+from uploader.app.visiting import WebUISeen
 from uploader.catalog import Catalog
 from uploader.credentials import Asker
 from uploader.events import Observer, silence
@@ -16,7 +19,17 @@ from uploader.profile import Target
 from uploader.result import Report
 from uploader.targets import state_folder
 
-__all__ = ["App", "DryRun", "LoginRequest", "LoginResult", "PushRequest"]
+__all__ = [
+    "App",
+    "DryRun",
+    "FolderDifference",
+    "LoginRequest",
+    "LoginResult",
+    "PushRequest",
+    "Trouble",
+    "WebUIFacts",
+    "WebUISeen",
+]
 
 
 class App:
@@ -56,6 +69,9 @@ class App:
 
     def logout(self, name: str) -> list[str]:
         return logout(name, self._setting)
+
+    def webui_facts(self, to: str | None) -> WebUIFacts:
+        return webui_facts(to, self._setting)
 
     def targets(self) -> list[Target]:
         return self._setting.targets.all()

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from uploader import catalog
+from uploader.artifact import Kind
 from uploader.catalog import Catalog
 from uploader.credentials import Asker, TargetSecrets, Vault
 from uploader.errors import UsageError
@@ -86,6 +87,11 @@ class Setting:
 
     def profiles_of(self, target: Target) -> tuple[Provider, WebUI]:
         return self.catalog.provider(target.provider), self.catalog.webui(target.webui)
+
+    def folders_of(self, target: Target) -> dict[Kind, str]:
+        """The folder of each kind, below the target's root: the target's own over its provider's over its WebUI's."""
+        provider, webui = self.profiles_of(target)
+        return {**self.catalog.folders(provider, webui), **target.folders}
 
     def connector(
         self,
