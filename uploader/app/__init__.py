@@ -15,6 +15,7 @@ from uploader.app.visiting import WebUISeen
 from uploader.catalog import Catalog
 from uploader.credentials import Asker
 from uploader.events import Observer, silence
+from uploader.http.service import SECONDS
 from uploader.profile import Target
 from uploader.result import Report
 from uploader.targets import state_folder
@@ -37,7 +38,8 @@ class App:
 
     `environ` is the process's environment; `asker` a person, or None; `state` the folder for all state, by default
     the one that `environ` and the platform name; `ssh_folder` is ~/.ssh unless given; `wait` waits that many seconds
-    before another try and says whether it was stopped meanwhile; `silence_seconds` is how long a server may be silent.
+    before another try and says whether it was stopped meanwhile; `silence_seconds` is how long a server may be silent,
+    `webui_seconds` what the WebUI may cost a push in all.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class App:
         ssh_folder: Path | None = None,
         wait: Callable[[float], bool] | None = None,
         silence_seconds: float = 30.0,
+        webui_seconds: float = SECONDS,
     ) -> None:
         self._setting = Setting(
             environ=environ,
@@ -59,6 +62,7 @@ class App:
             ssh_folder=ssh_folder,
             wait=wait,
             silence_seconds=silence_seconds,
+            webui_seconds=webui_seconds,
         )
 
     def push(self, request: PushRequest) -> Report | DryRun:

@@ -16,7 +16,8 @@ from uploader.profile import Target
 from uploader.remote.interface import Connection
 from uploader.webui import Listed, Member
 
-_SECONDS = 30.0
+_TIMES = 3
+"""Somebody who asks for a WebUI's facts waits longer for them than a push does."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def webui_facts(to: str | None, setting: Setting) -> WebUIFacts:
     require_address(target)  # before anything is dialled
     connection = connector.connect()
     try:
-        with reached(target, setting, connection, seconds=_SECONDS) as (_, member):
+        with reached(target, setting, connection, seconds=_TIMES * setting.webui_seconds) as (_, member):
             return facts_of(member, target, setting, connection)
     finally:
         connection.close()
@@ -78,7 +79,7 @@ def facts_of(
         fits=profile.api in (None, member.api),
         version=member.version(),
         checkpoint=member.current(),
-        models={kind: len(models) for kind, models in lists.items()},
+        models={kind: sum(model.note is None for model in models) for kind, models in lists.items()},
         folders=folders,
         differences=differences,
         troubles=tuple(troubles(Disk(connection, target.root, ours), lists, ours, profile)) if files else (),

@@ -19,8 +19,8 @@ from uploader.remote.pool import Pool
 from uploader.result import Notice, Outcome
 from uploader.webui import Listed, Member, Refreshed, find
 
-_LOAD_SECONDS = 60.0
-"""How long a WebUI that answers may take to load a checkpoint into its memory."""
+_LOAD_TIMES = 6
+"""How many times as long a WebUI that answers may take to load a checkpoint into its memory."""
 
 _CHECKPOINTS = (Kind.CHECKPOINT, Kind.DIFFUSION_MODEL)
 _WHY = "`uploader webui` tells more."
@@ -134,7 +134,7 @@ class _Telling:
         if model is None:
             self._add(last, "It was not switched to, as it is not in the WebUI's list.")
             return
-        service.allow(_LOAD_SECONDS)
+        service.allow(_LOAD_TIMES * self.setting.webui_seconds)
         try:
             by_hand = member.select(model)
         except UploaderError as error:

@@ -10,7 +10,7 @@ from uploader.app.setting import Setting
 from uploader.credentials import find_sign_in
 from uploader.errors import UsageError
 from uploader.http.lines import Trust
-from uploader.http.service import SECONDS, Service, SignIn
+from uploader.http.service import Service, SignIn
 from uploader.profile import Target
 from uploader.remote.interface import Connection
 from uploader.secret import Secret
@@ -45,12 +45,17 @@ def known_sign_in(target: Target, setting: Setting) -> Secret | None:
 
 @contextmanager
 def reached(
-    target: Target, setting: Setting, connection: Connection, *, secret: Secret | None = None, seconds: float = SECONDS
+    target: Target,
+    setting: Setting,
+    connection: Connection,
+    *,
+    secret: Secret | None = None,
+    seconds: float | None = None,
 ) -> Iterator[tuple[Service, Member]]:
     """Opens a target's WebUI and finds out which one it is. `secret` is taken instead of the known one.
 
-    All requests together may take `seconds`. Raises UsageError without an address, and what Service and recognise
-    raise."""
+    All requests together may take `seconds`, by default what the setting says. Raises UsageError without an address,
+    and what Service and recognise raise."""
     address = require_address(target)
     secret = secret or known_sign_in(target, setting)
     tunnel = target.webui_tunnel
@@ -59,7 +64,7 @@ def reached(
         sign_in=None if secret is None else SignIn.parse(secret),
         trust=Trust.parse(target.webui_ca),
         dial=None if tunnel is None else partial(connection.open_tunnel, _LOOPBACK, tunnel),
-        seconds=seconds,
+        seconds=setting.webui_seconds if seconds is None else seconds,
     )
     with service:
         yield service, recognise(service, setting.catalog.webui(target.webui).api)

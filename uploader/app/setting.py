@@ -13,6 +13,7 @@ from uploader.catalog import Catalog
 from uploader.credentials import Asker, TargetSecrets, Vault
 from uploader.errors import UsageError
 from uploader.events import Observer
+from uploader.http.service import SECONDS
 from uploader.journal import Journals
 from uploader.profile import Provider, Target, WebUI
 from uploader.remote.interface import OfferedKey
@@ -33,7 +34,8 @@ class KeyRule:
 
 class Setting:
     """All that is outside of a request. `asker` None: nobody can be asked. `wait` stands in for the waits between
-    two tries (see `Patience`); `silence_seconds` is how long a server may say nothing."""
+    two tries (see `Patience`); `silence_seconds` is how long a server may say nothing, `webui_seconds` what all
+    requests to a WebUI may take together after a push."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Setting:
         ssh_folder: Path | None = None,
         wait: Callable[[float], bool] | None = None,
         silence_seconds: float = 30.0,
+        webui_seconds: float = SECONDS,
     ) -> None:
         self.environ = environ
         self.asker = asker
@@ -52,6 +55,7 @@ class Setting:
         self.state = state
         self.wait = wait
         self._silence_seconds = silence_seconds
+        self.webui_seconds = webui_seconds
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
         self.targets = Targets(state)
         self.vault = Vault(observer=observer)

@@ -24,7 +24,11 @@ from uploader.targets.values import check_name, check_values, name_fault, value_
 _FOLDERS = "folders"
 _TYPES = {key: hint for key, hint in typing.get_type_hints(Target).items() if key not in ("name", _FOLDERS)}
 _KEYS = (*_TYPES, _FOLDERS)
-_REQUIRED = tuple(field.name for field in fields(Target) if field.default is MISSING and field.name != "name")
+_REQUIRED = tuple(
+    field.name
+    for field in fields(Target)
+    if field.default is MISSING and field.default_factory is MISSING and field.name != "name"
+)
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:

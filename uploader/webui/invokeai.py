@@ -14,7 +14,9 @@ from uploader.webui.interface import Listed, Refreshed, answers, refused, table,
 JOB_SECONDS = 60.0
 """How long a file's registration may take: InvokeAI hashes all of it."""
 
-_LOOK_SECONDS = 0.5
+_FIRST_LOOK, _LATER_LOOKS = 0.1, 1.0
+"""Seconds between two looks at a job: the wait doubles from the one to the other."""
+
 _TYPES = {
     Kind.CHECKPOINT: ("main",),
     Kind.DIFFUSION_MODEL: ("main",),
@@ -89,14 +91,14 @@ class InvokeAi:
         reply = self._service.post("/api/v2/models/install", {}, {"source": path, "inplace": "true"})
         if reply.status in (404, 409, 415):
             raise _not_registered(path, _detail(reply))
-        job = table(reply, "registering a model")
+        job, look = table(reply, "registering a model"), _FIRST_LOOK
         while text_of(job, "status") not in _ENDED:
             if left <= 0:
                 raise NetworkError(
                     f"InvokeAI is still busy registering {path}", remedy="Look into its Model Manager in a minute."
                 )
-            self._wait(_LOOK_SECONDS)
-            left -= _LOOK_SECONDS
+            self._wait(look)
+            left, look = left - look, min(2 * look, _LATER_LOOKS)
             job = table(self._service.get(f"/api/v2/models/install/{job.get('id')}"), "the state of a registration")
         if text_of(job, "status") == "completed" or text_of(job, "error_reason") == "DuplicateModelException":
             return left
