@@ -256,6 +256,17 @@ def test_a_registration_that_fails_does_not_fail_the_push(here: World, reason: s
         assert "Scan Folder" in str(told.remedy)
 
 
+def test_invokeai_with_several_users_is_signed_in_to_by_e_mail_and_password(here: World) -> None:
+    with invokeai(here) as webui:
+        webui.account = {"email": "me@example.com", "password": "geheim"}
+        for secret, listed in (("me@example.com:geheim", True), ("me@example.com:falsch", None), ("", None)):
+            person = again(here, environ={"UPLOADER_WEBUI_AUTH": secret})
+            tell(person, webui, "invokeai")
+            told = notice(person.one(here.model("lora.safetensors", preset="lora")))
+            assert told.listed is listed
+            assert "geheim" not in str(told.remedy)
+
+
 def test_invokeai_without_an_address_is_no_silent_success(here: World) -> None:
     here.app.login(LoginRequest("generic", name="canvas", webui="invokeai"))
     told = notice(here.one(here.model()))

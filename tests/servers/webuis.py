@@ -281,8 +281,19 @@ class FakeInvokeAI(FakeWebUI):
         """Where a path of its own lies as seen from here."""
         self.type_of: Callable[[Path], str] = lambda path: "lora" if "lora" in path.name else "main"
         self.breaks: str | None = None
+        self.account: dict[str, str] | None = None
+        """Who alone may ask, with `email` and `password`: InvokeAI's way with several users."""
 
     def answer(self, seen: Seen) -> Answer:
+        path = seen.path.strip("/").split("/")
+        if path == ["api", "v1", "auth", "status"]:
+            return 200, {"multiuser_enabled": self.account is not None, "setup_required": False}
+        if path == ["api", "v1", "auth", "login"] and self.account is not None:
+            if seen.body != self.account:
+                return 401, {"detail": "Incorrect email or password"}
+            return 200, {"token": "a-token.of-a.session", "user": {}}
+        if self.account and path[1:2] == ["v2"] and seen.headers.get("authorization") != "Bearer a-token.of-a.session":
+            return 401, {"detail": "Authentication required"}
         match seen.path.strip("/").split("/"):
             case ["api", "v1", "app", "version"]:
                 return 200, {"version": "6.14.2"}
@@ -389,6 +400,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -10,17 +10,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from uploader.errors import CertificateUnknown, ConfigurationError, NetworkError, UsageError
-
-if TYPE_CHECKING:
-    import httpcore
 
 _FINGERPRINT = re.compile(r"SHA256:([0-9A-Fa-f]{2}(?::?[0-9A-Fa-f]{2}){31})", re.IGNORECASE)
 
@@ -127,8 +124,8 @@ def fetch_fingerprint(base: str, seconds: float) -> str:
     host = parts.hostname or ""
     budget = Budget(seconds)
     budget.start()
-    line = _dialled(host, parts.port or 443, host, budget)
-    with line, _encrypted(line, _unchecked(), host, host, budget) as secure:
+    line = dialled(host, parts.port or 443, host, budget)
+    with line, encrypted(line, _unchecked(), host, host, budget) as secure:
         return shown_fingerprint(secure.getpeercert(binary_form=True) or b"")
 
 
@@ -136,60 +133,8 @@ def shown_fingerprint(certificate: bytes) -> str:
     return f"SHA256:{_sha256(certificate)}"
 
 
-def backend(host: str, trust: Trust, dial: Dial | None, budget: Budget) -> httpcore.NetworkBackend:
-    """What opens lines for httpcore; each of its waits ends with the budget. `host` names the service in errors."""
-    import httpcore
-
-    class Stream(httpcore.NetworkStream):
-        def __init__(self, line: Line) -> None:
-            self._line = line
-
-        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-            self._line.settimeout(budget.remaining(host))
-            with _named(host, budget):
-                return self._line.recv(max_bytes)
-
-        def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-            self._line.settimeout(budget.remaining(host))
-            with _named(host, budget):
-                self._line.sendall(buffer)
-
-        def close(self) -> None:
-            self._line.close()
-
-        def start_tls(
-            self,
-            ssl_context: ssl.SSLContext,
-            server_hostname: str | None = None,
-            timeout: float | None = None,  # noqa: ARG002
-        ) -> httpcore.NetworkStream:
-            if not isinstance(self._line, socket.socket):
-                raise UsageError("a tunnel is encrypted already; its address begins with http://")
-            secure = _encrypted(self._line, ssl_context, server_hostname, host, budget)
-            trust.check(host, secure.getpeercert(binary_form=True) or b"")
-            return Stream(secure)
-
-        def get_extra_info(self, info: str) -> Any:  # noqa: ARG002 - nothing is known beside
-            return None
-
-    class Backend(httpcore.NetworkBackend):
-        def connect_tcp(
-            self,
-            host: str,
-            port: int,
-            timeout: float | None = None,  # noqa: ARG002
-            local_address: str | None = None,  # noqa: ARG002
-            socket_options: Iterable[Any] | None = None,  # noqa: ARG002
-        ) -> httpcore.NetworkStream:
-            if dial is not None:
-                return Stream(dial(budget.remaining(host)))
-            return Stream(_dialled(host, port, host, budget))
-
-    return Backend()
-
-
 @contextlib.contextmanager
-def _named(host: str, budget: Budget) -> Iterator[None]:
+def named_line_faults(host: str, budget: Budget) -> Iterator[None]:
     """Names what goes wrong on a line."""
     try:
         yield
@@ -201,7 +146,8 @@ def _named(host: str, budget: Budget) -> Iterator[None]:
         ) from error
 
 
-def _dialled(host: str, port: int, named: str, budget: Budget) -> socket.socket:
+def dialled(host: str, port: int, named: str, budget: Budget) -> socket.socket:
+    """Opens a line to an address; `named` is what the service is called in errors. Raises NetworkError."""
     fault: OSError | None = None
     for family, kind, protocol, _, address in _addresses(host, port, named, budget):
         line = socket.socket(family, kind, protocol)
@@ -244,9 +190,10 @@ def _addresses(host: str, port: int, named: str, budget: Budget) -> list[Any]:
         ) from error
 
 
-def _encrypted(
+def encrypted(
     line: socket.socket, context: ssl.SSLContext, name: str | None, host: str, budget: Budget
 ) -> ssl.SSLSocket:
+    """Encrypts a line. Raises CertificateUnknown, NetworkError; the line is closed then."""
     line.settimeout(budget.remaining(host))
     try:
         return context.wrap_socket(line, server_hostname=name)

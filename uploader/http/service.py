@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from uploader import __version__
 from uploader.errors import CredentialsRefused, NetworkError, UsageError, WebUIRefused
 from uploader.http.address import is_loopback
-from uploader.http.lines import Budget, Dial, Trust, backend
+from uploader.http.lines import Budget, Dial, Trust
 from uploader.secret import Secret
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ _PLAIN = re.compile(r"[\x20-\x7e]+")
 
 @dataclass(frozen=True)
 class SignIn:
-    """One header that proves who we are."""
+    """One header that proves who we are; `account` is the user and password that it was made of, if it was."""
 
     header: str
     value: Secret
+    account: tuple[str, Secret] | None = None
 
     @classmethod
     def parse(cls, secret: Secret) -> SignIn:
@@ -44,7 +45,9 @@ class SignIn:
         if (header := _HEADER.fullmatch(text)) and _PLAIN.fullmatch(text):
             return cls(header[1], Secret(header[2]))
         if ":" in text:
-            return cls("Authorization", Secret("Basic " + base64.b64encode(text.encode()).decode()))
+            user, _, password = text.partition(":")
+            basic = Secret("Basic " + base64.b64encode(text.encode()).decode())
+            return cls("Authorization", basic, (user, Secret(password)))
         if not _PLAIN.fullmatch(text):
             raise UsageError(
                 "the WebUI's sign-in cannot be sent: it is empty, or holds what no header can carry",
@@ -125,6 +128,18 @@ class Service:
         """As `get`. `body` is sent as JSON, None as no body at all."""
         return self._ask("POST", path, query, None if body is None else json.dumps(body).encode())
 
+    def trade(self, path: str, user: str, password: str, token: str) -> None:
+        """Trades the user and password of the sign-in for a token, which takes their place from here on; without such
+        nothing is done. The first three name the call and the fields of its body, `token` the answer's. Raises as
+        `get`."""
+        if self._sign_in is None or self._sign_in.account is None:
+            return
+        name, secret = self._sign_in.account
+        reply = self.post(path, {user: name, password: secret.reveal()})
+        found = reply.data.get(token) if reply.ok and isinstance(reply.data, dict) else None
+        if isinstance(found, str) and found:
+            self._sign_in = SignIn.parse(Secret(found))
+
     def _ask(self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None) -> Reply:
         import httpcore
 
@@ -177,11 +192,13 @@ class Service:
     def _opened(self) -> httpcore.ConnectionPool:
         import httpcore
 
+        from uploader.http.engine import Backend
+
         if self._pool is None:
             secure = self.base.startswith("https")
             self._pool = httpcore.ConnectionPool(
                 ssl_context=self._trust.context() if secure else None,
-                network_backend=backend(self.host, self._trust, self._dial, self._budget),
+                network_backend=Backend(self.host, self._trust, self._dial, self._budget),
                 max_connections=1,
             )
         return self._pool

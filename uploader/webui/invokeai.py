@@ -48,7 +48,12 @@ class InvokeAi:
     def find(cls, service: Service) -> InvokeAi | None:
         told = answers(service, "/api/v1/app/version")
         version = text_of(told, "version") if isinstance(told, dict) else None
-        return None if version is None else cls(service, version)
+        if version is None:
+            return None
+        access = answers(service, "/api/v1/auth/status")
+        if isinstance(access, dict) and access.get("multiuser_enabled") is True:
+            service.trade("/api/v1/auth/login", "email", "password", "token")
+        return cls(service, version)
 
     def version(self) -> str | None:
         return self._version
