@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -37,13 +39,16 @@ FAMILIES: dict[str, tuple[Callable[..., FakeWebUI], dict[str, str]]] = {
     "a1111": (FakeA1111, {"checkpoint": "models/Stable-diffusion", "lora": "models/Lora", "embedding": "embeddings"}),
     "reforge": (FakeA1111, {"checkpoint": "models/Stable-diffusion", "vae": "models/VAE"}),
     "forge": (FakeForge, {"checkpoint": "models/Stable-diffusion", "lora": "models/Lora"}),
-    "forge-neo": (FakeForge, {"diffusion-model": "models/Stable-diffusion"}),
+    "forge-neo": (
+        FakeForge.neo,
+        {"diffusion-model": "models/Stable-diffusion", "embedding": "models/embeddings"},
+    ),
     "sdnext": (FakeSdNext, {"checkpoint": "models/Stable-diffusion", "diffusion-model": "models/UNET"}),
     "comfyui": (FakeComfyUI, {"checkpoint": "models/checkpoints", "diffusion-model": "models/diffusion_models"}),
     "invokeai": (FakeInvokeAI, {"checkpoint": "uploaded", "lora": "uploaded"}),
     "swarmui": (FakeSwarmUI, {"checkpoint": "Models/Stable-Diffusion", "lora": "Models/Lora"}),
 }
-FAULTS = [401, 403, 404, 500, 502, "html", "hang", "drip", "cut", "redirect"]
+FAULTS = [401, 403, 404, 500, 502, "html", "hang", "drip", "cut", "garbage", "redirect"]
 
 
 @pytest.fixture
@@ -323,6 +328,43 @@ def test_a_webui_that_is_off_is_told_of(here: World) -> None:
     told = notice(here.one(here.model()))
     assert "cannot be reached" in str(told.remedy)
     assert "Is the WebUI running" in str(told.remedy)
+
+
+def test_a_defect_of_ours_is_told_and_fails_no_push(here: World) -> None:
+    with FakeA1111(here.root) as webui:
+        tell(here, webui)
+        events: list[Event] = []
+
+        def observe(event: Event) -> None:
+            events.append(event)
+            if isinstance(event, Said) and "saved as" in event.text:
+                raise ZeroDivisionError
+
+        person = again(here)
+        person.app._setting.observer = observe
+        tell(here, webui, "comfyui")
+        told = notice(person.one(here.model(), mkdir=True))
+        assert "internal error" in str(told.remedy)
+        assert any(isinstance(event, Said) and "Traceback" in event.text for event in events)
+
+
+def test_ctrl_c_while_the_webui_is_told_keeps_what_became_of_the_files(here: World) -> None:
+    with FakeA1111(here.root) as webui:
+        tell(here, webui)
+        main = threading.get_ident()
+        webui.fault = "hang"
+        plain = webui.requests.append
+
+        class Log(list[Any]):
+            def append(self, seen: Any) -> None:
+                plain(seen)
+                signal.pthread_kill(main, signal.SIGINT)
+
+        webui.requests = Log()
+        began = time.monotonic()
+        told = notice(here.one(here.model()))
+        assert time.monotonic() - began < 5
+        assert "You stopped it" in str(told.remedy)
 
 
 def test_the_time_that_a_webui_may_cost_is_ten_seconds() -> None:

@@ -2,7 +2,7 @@
 
     with FakeA1111(root) as webui:                 # or FakeForge, FakeSdNext, FakeComfyUI, FakeInvokeAI, FakeSwarmUI
         ... webui.url, webui.port, webui.requests ...
-        webui.fault = 500                          # every answer from now on; or html, hang, drip, cut, redirect
+        webui.fault = 500                          # from now on; or html, hang, drip, cut, redirect, garbage
 
 `root` is the WebUI's folder as seen from here, and by the WebUI itself. `auth` is the one Authorization header that it
 takes. Built from the projects' sources; what InvokeAI and ComfyUI do was looked at in the real ones.
@@ -186,6 +186,14 @@ class FakeForge(FakeA1111):
     def __init__(self, root: Path, **how: Any) -> None:
         super().__init__(root, **how)
         self.modules = self.scan_modules()
+
+    @classmethod
+    def neo(cls, root: Path, **how: Any) -> Self:
+        """Forge Neo, which keeps its embeddings elsewhere and has no hypernetworks."""
+        webui = cls(root, **how)
+        webui.PLACES = {**webui.PLACES, "embeddings": "models/embeddings"}
+        webui.flags["embeddings_dir"] = f"{root}/models/embeddings"
+        return webui
 
     def scan_modules(self) -> list[Path]:
         return self.files("models/VAE", *self.ENDINGS) + self.files("models/text_encoder", *self.ENDINGS)
@@ -439,6 +447,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "cut":
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
+            case "garbage":
+                self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+                self.close_connection = True
             case "redirect":
                 self._send(302, None, {"Location": webui.elsewhere})
             case "html":

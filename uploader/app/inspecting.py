@@ -128,12 +128,21 @@ def _is_folder(connection: Connection, path: str) -> bool:
 
 
 def _one(connection: Connection, mine: str, theirs: str) -> bool:
-    """Whether two names are one folder, by way of a link: what is in them, and when that changed last."""
+    """Whether two names are one folder, by way of a link here or further up: what is in them says so, and when that
+    changed last. Of two that are empty nothing can be said."""
+    above = [mine, theirs]
+    while posixpath.basename(above[0]) == posixpath.basename(above[1]) and above[0] not in ("/", above[1]):
+        above = [posixpath.dirname(above[0]), posixpath.dirname(above[1])]
+    return any(_alike(connection, *pair) for pair in ((mine, theirs), above))
+
+
+def _alike(connection: Connection, mine: str, theirs: str) -> bool:
     try:
         first, second = connection.files.stat(mine), connection.files.stat(theirs)
         if first is None or second is None or first.mtime is None or first.mtime != second.mtime:
             return False
-        return _inside(connection, mine) == _inside(connection, theirs)
+        inside = _inside(connection, mine)
+        return bool(inside) and inside == _inside(connection, theirs)
     except RemoteRefused:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import traceback
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from uploader.app.reaching import NO_ADDRESS, address_of, reached
 from uploader.app.setting import Setting
 from uploader.artifact import Kind
-from uploader.errors import UploaderError, UsageError
+from uploader.errors import Defect, UploaderError, UsageError
 from uploader.events import Said
 from uploader.http.service import Service
 from uploader.profile import Api, Target
@@ -50,6 +51,9 @@ def notify(outcomes: Sequence[Outcome], target: Target, setting: Setting, pool: 
             telling.run(there, connection, select=select)
     except UploaderError as error:
         telling.give_up(there, _sentence(error))
+    except Exception as error:  # noqa: BLE001 - a defect here does not undo what became of the files
+        setting.observer(Said("".join(traceback.format_exception(error)).rstrip(), "debug"))
+        telling.give_up(there, _sentence(Defect.of(error)))
     except KeyboardInterrupt:
         telling.give_up(there, "You stopped it before the WebUI was told. Press the refresh button of its list.")
     return [replace(outcome, webui=told.get(id(outcome), outcome.webui)) for outcome in outcomes]

@@ -116,7 +116,7 @@ def push(
         document.write(document.of_report(answer))
         report.tell_faults(answer)
     else:
-        report.tell_report(answer)
+        report.tell_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 

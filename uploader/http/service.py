@@ -58,7 +58,8 @@ class SignIn:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `data` is its JSON, None where it has none; `json` tells that it had (`null` is JSON, too)."""
+    """An answer. `data` is its JSON, None where it has none; `json` tells that it had (`null` is JSON, too). `kind` is
+    its media type. A web page is never `ok`: whatever its status, it is no answer to a program."""
 
     status: int
     json: bool
@@ -67,7 +68,7 @@ class Reply:
 
     @property
     def ok(self) -> bool:
-        return 200 <= self.status < 300
+        return 200 <= self.status < 300 and self.kind != "text/html"
 
 
 class Service:

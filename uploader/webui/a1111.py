@@ -69,7 +69,12 @@ class A1111:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        return ("forge", "forge-neo") if self._modules else ("a1111", "reforge")
+        if not self._modules:
+            return ("a1111", "reforge")
+        embeddings = self._flags.get(Kind.EMBEDDING, ())
+        if not embeddings:
+            return ("forge", "forge-neo")
+        return ("forge-neo",) if embeddings[0].rstrip("/").endswith("/models/embeddings") else ("forge",)
 
     def version(self) -> str | None:
         return None

@@ -24,7 +24,8 @@ from uploader.webui import MEMBERS, recognise
 
 FAKES: list[tuple[Callable[..., FakeWebUI], Api, tuple[str, ...], str | None]] = [
     (FakeA1111, Api.A1111, ("a1111", "reforge"), None),
-    (FakeForge, Api.A1111, ("forge", "forge-neo"), None),
+    (FakeForge, Api.A1111, ("forge",), None),
+    (FakeForge.neo, Api.A1111, ("forge-neo",), None),
     (FakeSdNext, Api.SDNEXT, ("sdnext",), "2026-07-23 0565909"),
     (FakeComfyUI, Api.COMFYUI, ("comfyui",), "0.8.0"),
     (FakeInvokeAI, Api.INVOKEAI, ("invokeai",), "6.14.2"),

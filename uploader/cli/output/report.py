@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 _DIGITS = 12
 
 
-def tell_report(report: Report) -> None:
-    """Prints all outcomes, then each fault once."""
+def tell_report(report: Report, *, notes: bool = True) -> None:
+    """Prints all outcomes, then each fault once. With `notes` also what is left to do at the WebUI."""
     several = len({outcome.target for outcome in report.outcomes}) > 1
     for outcome in report.outcomes:
         answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
-    _tell_remedies(report)
+    if notes:
+        _tell_remedies(report)
     tell_faults(report)
 
 
