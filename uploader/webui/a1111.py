@@ -44,6 +44,7 @@ _FOLDERS = {
 _BELOW_MODELS = {Kind.CHECKPOINT: "Stable-diffusion", Kind.VAE: "VAE"}
 _HASH = re.compile(r"\s*\[[0-9a-f]{6,64}\]$")
 _RESTART = "Restart the WebUI (Settings, Reload UI): it looks for this kind of model only when it starts."
+_NO_CALL = "Press the refresh button of that list on the WebUI's page: this version of it has no call for that."
 
 
 class A1111:
@@ -99,6 +100,8 @@ class A1111:
         if kind not in _REFRESHES:
             return Refreshed(False, _RESTART)
         reply = self._service.post(_REFRESHES[kind])
+        if reply.status == 404:  # the API is there: it answered `find`
+            return Refreshed(False, _NO_CALL)
         if not reply.ok:
             raise refused(reply, f"refreshing its list of models ({kind})")
         return Refreshed(True)
@@ -130,9 +133,11 @@ class A1111:
         return None
 
 
-def _listed(service: Service, call: str, name: str, path: str, what: str) -> list[Listed]:
-    found = items(service.get(call), what)
-    return [Listed(text_of(item, name) or "", text_of(item, path)) for item in found if text_of(item, name) is not None]
+def _listed(service: Service, call: str, name: str, path: str, what: str) -> list[Listed] | None:
+    reply = service.get(call)
+    if reply.status == 404:  # an older version, or an extension that is not there
+        return None
+    return [Listed(called, text_of(item, path)) for item in items(reply, what) if (called := text_of(item, name))]
 
 
 def embeddings(service: Service, what: str) -> list[Listed]:

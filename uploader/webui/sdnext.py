@@ -71,6 +71,8 @@ class SdNext:
         if kind not in _REFRESHES:
             return Refreshed(False, _RESTART)
         reply = self._service.post(f"{_API}/{_REFRESHES[kind]}")
+        if reply.status == 404:  # an older version
+            return Refreshed(False, _RESTART)
         if not reply.ok:
             raise refused(reply, f"refreshing its list of models ({kind})")
         return Refreshed(True)
@@ -86,8 +88,10 @@ class SdNext:
         if kind not in _LISTS:
             return None
         call, name, path = _LISTS[kind]
-        found = items(self._service.get(f"{_API}/{call}"), what)
-        return [Listed(called, text_of(item, path)) for item in found if (called := text_of(item, name))]
+        reply = self._service.get(f"{_API}/{call}")
+        if reply.status == 404:
+            return None
+        return [Listed(called, text_of(item, path)) for item in items(reply, what) if (called := text_of(item, name))]
 
     def select(self, model: Listed) -> str | None:
         reply = self._service.post(f"{_API}/options", {"sd_model_checkpoint": model.name})

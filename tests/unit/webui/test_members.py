@@ -98,6 +98,19 @@ def test_what_no_call_refreshes_says_what_to_press(tmp_path: Path, make: Callabl
         assert refreshed.remedy
 
 
+@pytest.mark.parametrize("make", [FakeA1111, FakeSdNext])
+def test_an_older_version_without_a_call_says_what_to_press_instead(
+    tmp_path: Path, make: Callable[..., FakeA1111]
+) -> None:
+    with make(tmp_path) as webui, Service(webui.url) as service:
+        member = recognise(service, None)
+        webui.answer = lambda seen: (404, {"detail": "Not Found"})  # type: ignore[method-assign]
+        for kind in (Kind.CHECKPOINT, Kind.LORA, Kind.VAE):
+            refreshed = member.refresh(kind, ["/x"])
+            assert (refreshed.done, member.models(kind)) == (False, None)
+            assert "Press" in str(refreshed.remedy)
+
+
 def test_forges_modules_are_both_its_vaes_and_its_text_encoders(tmp_path: Path) -> None:
     put(tmp_path, "models/VAE/ae.safetensors", "models/text_encoder/t5.safetensors")
     with FakeForge(tmp_path) as webui, Service(webui.url) as service:
