@@ -440,6 +440,25 @@ def test_a_webui_that_fails_to_switch_leaves_the_push_a_success(here: World) -> 
         assert "not switched" in str(told.remedy)
 
 
+def test_select_without_a_checkpoint_switches_nothing_and_says_so(here: World) -> None:
+    with FakeA1111(here.root) as webui:
+        tell(here, webui)
+        before = dict(webui.options)
+        assert notice(here.one(here.model("l.safetensors", preset="lora"), select=True)) == LISTED
+        assert webui.options == before
+        assert "no checkpoint was pushed" in here.said
+
+
+def test_a_checkpoint_that_is_not_listed_is_not_switched_to(here: World) -> None:
+    with FakeA1111(here.root) as webui:
+        tell(here, webui)
+        webui.scan = lambda name: []  # type: ignore[method-assign]
+        told = notice(here.one(here.model(), select=True))
+        assert (told.refreshed, told.listed) == (True, False)
+        assert "`uploader webui` tells more" in str(told.remedy)
+        assert "not switched to" in str(told.remedy)
+
+
 def test_select_is_refused_where_it_cannot_be_done(here: World) -> None:
     with pytest.raises(UsageError, match="its address is not known"):
         here.app.push(PushRequest(("x.safetensors",), select=True))
@@ -596,6 +615,29 @@ def test_the_facts_of_a_webui_and_what_is_wrong_on_its_disk(here: World) -> None
         "old.gguf": (False, "wrong extension"),
         "gone.safetensors.12345678.part": (False, "truncated"),
         "cut.safetensors": (False, "truncated"),
+    }
+
+
+def test_folders_that_are_links_are_walked_and_a_list_that_fails_is_not_told(here: World) -> None:
+    disk = here.root.parent / "disk"
+    disk.mkdir()
+    (here.root / "models/VAE").symlink_to(disk)
+    (here.root / "models/VAE-gone").symlink_to(here.root / "nowhere")
+    lora = here.model("l.safetensors", preset="lora").read_bytes()
+    (disk / "no-vae.safetensors").write_bytes(lora)
+    (here.root / "in-the-root.safetensors").write_bytes(lora)
+    (here.root / "models/.hidden").mkdir()
+    (here.root / "models/.hidden/x.safetensors").write_bytes(lora)
+    with FakeA1111(here.root) as webui:
+        tell(here, webui)
+        plain = webui.get
+        webui.get = lambda call: (500, {}) if call == "sd-models" else plain(call)  # type: ignore[method-assign]
+        facts = here.app.webui_facts(None)
+    assert Kind.CHECKPOINT not in facts.models
+    assert facts.models[Kind.VAE] == 1
+    assert {(trouble.path, trouble.listed, trouble.kind) for trouble in facts.troubles} == {
+        ("models/VAE/no-vae.safetensors", True, Kind.LORA),
+        ("in-the-root.safetensors", False, Kind.LORA),
     }
 
 
