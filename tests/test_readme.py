@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from uploader.catalog import load, markdown_table
+from uploader.catalog import load, markdown_table, webui_markdown_table
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -29,6 +29,12 @@ def rendered(text: str) -> str:
     text = re.sub(
         r"<!-- providers -->\n.*?<!-- /providers -->",
         lambda _: f"<!-- providers -->\n{markdown_table(load())}<!-- /providers -->",
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(
+        r"<!-- webuis -->\n.*?<!-- /webuis -->",
+        lambda _: f"<!-- webuis -->\n{webui_markdown_table(load())}<!-- /webuis -->",
         text,
         flags=re.DOTALL,
     )

@@ -219,6 +219,12 @@ class NoSftp(RemoteRefused):
     code = "no-sftp"
 
 
+class WebUIRefused(RemoteRefused):
+    """What answers at the WebUI's address does not answer as that WebUI does."""
+
+    code = "webui"
+
+
 # 7 ----------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +261,13 @@ class HostKeyChanged(UploaderError):
     """The server shows another key than the one that was pinned."""
 
     code = "host-key-changed"
+    exit_code = 8
+
+
+class CertificateUnknown(UploaderError):
+    """Nobody has said yet that this certificate belongs to this address, or it is another than the pinned one."""
+
+    code = "certificate"
     exit_code = 8
 
 

@@ -20,6 +20,16 @@ class Sureness(StrEnum):
     REPORTED = "reported"
 
 
+class Api(StrEnum):
+    """The languages in which WebUIs are spoken to over HTTP; each is that of one family."""
+
+    A1111 = "a1111"
+    SDNEXT = "sdnext"
+    COMFYUI = "comfyui"
+    INVOKEAI = "invokeai"
+    SWARMUI = "swarmui"
+
+
 @dataclass(frozen=True)
 class Facts:
     """Where a profile's facts come from. `checked` is a date, YYYY-MM-DD. `fields` grades single fields that
@@ -87,6 +97,8 @@ class WebUI:
     facts: Facts
     missing: Mapping[Kind, str] = field(default_factory=dict)
     """Kinds without a folder, with the reason that a user is told."""
+    api: Api | None = None
+    """None: it has none, or none that is known."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,10 @@ class Target:
     """One instance the user saved with `login`. Never holds a secret.
 
     `root` is relative to the login folder, or absolute when it begins with a slash. `jump` is
-    `user@host:port`, as in OpenSSH's ProxyJump. `port` None leaves it to ~/.ssh/config, then 22.
+    `user@host:port`, as in OpenSSH's ProxyJump. `port` None leaves it to ~/.ssh/config, then 22. The WebUI itself is
+    at `webui_url`, or at the port `webui_tunnel` of the server's own loopback, reached through the SSH connection;
+    `webui_ca` is a file of certificates, or `SHA256:` and the fingerprint of the one that it may show. `folders` are
+    where this instance keeps kinds of models, below the root, where that differs from its profile.
     """
 
     name: str
@@ -106,3 +121,7 @@ class Target:
     user: str | None = None
     identity_file: str | None = None
     jump: str | None = None
+    webui_url: str | None = None
+    webui_tunnel: int | None = None
+    webui_ca: str | None = None
+    folders: Mapping[Kind, str] = field(default_factory=dict)

@@ -35,10 +35,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What the WebUI was told of an item. `refreshed`: it has looked at its folders since; `listed`: it lists the
+    model, None where it cannot be asked that. `remedy` is what is left to do, None when nothing is."""
+
+    refreshed: bool
+    listed: bool | None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one item. Sizes are in bytes; `bytes_sent` is what left this machine for the server in
     this run, `resumed_from` what an earlier run had left there and was proven; `path` is below the target's root
-    as the server resolves it."""
+    as the server resolves it; `webui` is None where nobody was asked to tell one."""
 
     target: str
     source: str
@@ -54,6 +64,7 @@ class Outcome:
     resumed_from: int = 0
     seconds: float = 0.0
     error: Failure | None = None
+    webui: Notice | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,15 @@ from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
 from tests.servers import keyring_daemon
-from uploader.credentials import TargetSecrets, Vault, passphrase_account, password_account
+from uploader.credentials import (
+    TargetSecrets,
+    Vault,
+    find_sign_in,
+    keep_sign_in,
+    passphrase_account,
+    password_account,
+    webui_account,
+)
 from uploader.errors import KeyringUnavailable
 from uploader.events import Event, Said
 from uploader.remote.interface import Question, Secrets
@@ -678,3 +686,18 @@ def test_a_question_without_a_text_is_still_asked(memory: MemoryKeyring) -> None
     person = Person("x")
     assert revealed(secrets_of(person).answer("", "", [Question("\x07", echo=True)])) == ["x"]
     assert person.asked == ["visibly: Answer"]
+
+
+# the WebUI's door -------------------------------------------------------------------------------------
+
+
+def test_a_webuis_sign_in_is_given_out_for_its_address_alone(use: Use) -> None:
+    use(MemoryKeyring())
+    vault = Vault()
+    keep_sign_in("box", "https://a", Secret("me:pass\nword"), vault)
+    assert find_sign_in("box", "https://a", vault, {}) == Secret("me:pass\nword")
+    assert find_sign_in("box", "https://b", vault, {}) is None
+    assert find_sign_in("other", "https://a", vault, {}) is None
+    assert find_sign_in(None, "https://a", vault, {}) is None
+    assert find_sign_in("box", "https://b", vault, {"UPLOADER_WEBUI_AUTH": "tok"}) == Secret("tok")
+    assert vault.delete(webui_account("box"))

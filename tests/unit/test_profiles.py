@@ -147,7 +147,7 @@ def test_the_folders_that_differ_between_webuis(webui: str, kind: Kind, folder: 
     [
         ("a1111", Kind.DIFFUSION_MODEL, "whole checkpoints"),
         ("fooocus", Kind.MOTION_MODULE, "AnimateDiff"),
-        ("invokeai", Kind.CHECKPOINT, "Model Manager"),
+        ("invokeai", Kind.DETECTOR, "does not list"),
         ("comfyui", Kind.OTHER, "not known"),
     ],
 )

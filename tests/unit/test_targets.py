@@ -12,6 +12,7 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploader.artifact import Kind
 from uploader.errors import Busy, ConfigurationError, Several, UploaderError, UsageError
 from uploader.profile import Target
 from uploader.targets import Targets, address, check_name, is_address, normal_root, parse_address, state_folder
@@ -524,3 +525,57 @@ def test_the_umask_does_not_open_what_is_saved(tmp_path: Path) -> None:
         os.umask(before)
     if sys.platform != "win32":
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "state").iterdir())
+
+
+# the WebUI --------------------------------------------------------------------------------------------
+
+_AWAY = replace(POD, webui_url="https://pod.example.com/ui", webui_ca=f"SHA256:{'ab' * 32}")
+
+
+def test_the_webuis_address_and_folders_come_back_and_go(targets: Targets) -> None:
+    tunnel = replace(CANVAS, webui_tunnel=7860, folders={Kind.LORA: "disk/lora", Kind.VAE: "disk/vae"})
+    for target in (CANVAS, tunnel, _AWAY):
+        targets.save(target)
+    assert targets.all() == [tunnel, _AWAY]
+    targets.save(replace(tunnel, folders={}, webui_tunnel=None))
+    assert targets.all() == [CANVAS, _AWAY]
+    targets.remove(CANVAS.name)
+    assert targets.all() == [_AWAY]
+
+
+def test_folders_may_be_written_as_a_table_of_their_own(targets: Targets) -> None:
+    values = _VALUES.replace(", ", "\n")
+    written(
+        targets,
+        f'[targets.home]\n{values}\n[targets.home.folders]\nlora = "disk/lora"\n\n# mine\n[targets.b]\n{values}\n',
+    )
+    assert targets.get("home").folders == {Kind.LORA: "disk/lora"}
+    targets.save(replace(targets.get("home"), port=22))
+    assert targets.get("home").folders == {Kind.LORA: "disk/lora"}
+    targets.remove("home")
+    assert [target.name for target in targets.all()] == ["b"]
+    assert "# mine" in targets.path.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('webui_url = "webui"', "webui_url"),
+        ('webui_url = "https://me:secret@h"', "webui_url"),
+        ('webui_tunnel = "7860"', "webui_tunnel"),
+        ("webui_tunnel = 70000", "webui_tunnel"),
+        ('webui_url = "https://h"\nwebui_tunnel = 1', "webui_tunnel"),
+        ('webui_ca = "SHA256:12"', "webui_ca"),
+        ("folders = 3", "folders"),
+        ('folders = {lorra = "x"}', "folders.lorra"),
+        ("folders = {lora = 3}", "folders.lora"),
+        ('folders = {lora = "../x"}', "folders.lora"),
+        ('folders = {lora = ""}', "folders.lora"),
+    ],
+)
+def test_what_cannot_be_of_it_is_a_fault_of_the_file(targets: Targets, line: str, fault: str) -> None:
+    values = _VALUES.replace(", ", "\n")
+    written(targets, f"[targets.home]\n{values}\n{line}\n")
+    with pytest.raises(ConfigurationError, match=fault) as caught:
+        targets.all()
+    assert "secret" not in caught.value.message

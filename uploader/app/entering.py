@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from uploader.app.reaching import address_of
 from uploader.app.requests import LoginRequest, LoginResult
 from uploader.app.setting import KeyRule, Setting
-from uploader.credentials import Asker, TargetSecrets, passphrase_account, password_account
+from uploader.app.visiting import WebUISeen, visit
+from uploader.credentials import (
+    Asker,
+    TargetSecrets,
+    keep_sign_in,
+    passphrase_account,
+    password_account,
+    webui_account,
+)
 from uploader.errors import (
     KeyringUnavailable,
     NoSuchRoot,
@@ -15,6 +25,7 @@ from uploader.errors import (
     UploaderError,
     UsageError,
 )
+from uploader.http.lines import Trust
 from uploader.placement import root_fault
 from uploader.profile import Provider, Target
 from uploader.remote.interface import ServerFacts
@@ -30,6 +41,8 @@ class _Found:
     root: str
     free: int | None
     secrets: TargetSecrets
+    target: Target
+    webui: WebUISeen | None
 
 
 def login(request: LoginRequest, setting: Setting) -> LoginResult:
@@ -54,6 +67,7 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
     target = _target(request, provider, name, before, setting)
     check_values(target)  # before anything is dialled: a ProxyCommand sees them
     found = _look(target, request, setting) if request.check else None
+    target = found.target if found else target
     setting.targets.save(target)
     if found is not None:
         setting.known_hosts.keep(target.name)
@@ -66,6 +80,7 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
         free=found.free if found else None,
         secrets=kept,
         keyring_fault=fault,
+        webui=found.webui if found else None,
     )
 
 
@@ -77,7 +92,11 @@ def logout(name: str, setting: Setting) -> list[str]:
     setting.targets.get(name)
     said = []
     try:
-        for account, what in ((password_account(name), "password"), (passphrase_account(name), "passphrase")):
+        for account, what in (
+            (password_account(name), "password"),
+            (passphrase_account(name), "passphrase"),
+            (webui_account(name), "WebUI's sign-in"),
+        ):
             if setting.vault.delete(account):
                 said.append(f"The {what} of {name} was removed from the keyring.")
     except KeyringUnavailable as error:
@@ -119,7 +138,28 @@ def _target(request: LoginRequest, provider: Provider, name: str, before: Target
         raise UsageError(f"the root {root!r} cannot be used: {fault}", remedy="Give it by --root.")
     root = normal_root(root)
     identity_file, jump = request.identity_file or old.identity_file, request.jump or old.jump
-    return Target(name, provider.id, webui, host, root, port, user or None, identity_file, jump)
+    target = Target(name, provider.id, webui, host, root, port, user or None, identity_file, jump)
+    # Folders that were agreed on hold for the WebUI and the root that they were seen at.
+    folders = old.folders if (old.webui, old.root) == (webui, root) else {}
+    return replace(_with_webui(target, request, old), folders=folders)
+
+
+def _with_webui(target: Target, request: LoginRequest, old: Target) -> Target:
+    """Where the WebUI is: as the flags say, else as it was. An empty address takes it out."""
+    given = request.webui_url is not None or request.webui_tunnel is not None
+    if request.webui_url and request.webui_tunnel is not None:
+        raise UsageError("--webui-url and --webui-tunnel do not go together", remedy="Leave one of them out.")
+    url = (request.webui_url or None) if given else old.webui_url
+    tunnel = request.webui_tunnel if given else old.webui_tunnel
+    same = (url, tunnel) == (old.webui_url, old.webui_tunnel)
+    trusted = request.webui_ca or (old.webui_ca if same else None)
+    if trusted is not None and not (url or "").startswith("https://"):
+        if request.webui_ca:
+            raise UsageError("--webui-ca is for a WebUI with an https:// address", remedy="Give it by --webui-url.")
+        trusted = None
+    if trusted is not None and Trust.parse(trusted).ca is not None:
+        trusted = str(Path(trusted).expanduser().absolute())
+    return replace(target, webui_url=url, webui_tunnel=tunnel, webui_ca=trusted)
 
 
 class _Facts:
@@ -174,7 +214,9 @@ def _look(target: Target, request: LoginRequest, setting: Setting) -> _Found:
                 remedy=f"The login starts in {connection.files.home}, which holds: {inside or 'nothing'}. Give the "
                 "WebUI's folder by --root, or save it unseen with --no-check.",
             )
-        return _Found(connection.facts, root, connection.files.free_bytes(root), secrets)
+        free = connection.files.free_bytes(root)
+        target, webui = visit(target, setting, connection)
+        return _Found(connection.facts, root, free, secrets, target, webui)
     finally:
         connection.close()
 
@@ -203,6 +245,9 @@ def _keep_secrets(
         if passphrase is not None:
             setting.vault.set(passphrase_account(target.name), passphrase)
             kept.append("passphrase")
+        if found is not None and found.webui is not None and found.webui.typed is not None:
+            keep_sign_in(target.name, address_of(target) or "", found.webui.typed, setting.vault)
+            kept.append("the WebUI's sign-in")
     except KeyringUnavailable as error:
         return tuple(kept), error
     return tuple(kept), None

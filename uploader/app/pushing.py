@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
+from uploader.app.notifying import check_wishes, notify
 from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
@@ -49,6 +50,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     that is not there, options that do not go together. What is wrong with single references is in the report, and so
     is a server that cannot be reached or refuses who we are: every item then failed for that."""
     target = setting.choose_target(request.to)
+    check_wishes(target, notify=request.notify, select=request.select)
     place = _place(setting, target)
     with Http(allow_http=request.allow_http) as http:
         patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
@@ -88,7 +90,7 @@ def _place(setting: Setting, target: Target) -> Place:
         raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
     if (fault := root_fault(target.root)) is not None:
         raise UsageError(f"the root {target.root!r} of {target.name} cannot be used: {fault}")
-    return Place(target, webui, dict(setting.catalog.folders(provider, webui)))
+    return Place(target, webui, setting.folders_of(target))
 
 
 class _Push:
@@ -132,7 +134,10 @@ class _Push:
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
             self._pool.warm(self._worth(steps))
-            return Report(tuple(self._run(steps)))
+            outcomes = self._run(steps)
+            if self._request.notify and not self._cancelled.is_set():
+                outcomes = notify(outcomes, self._target, self._setting, self._pool, select=self._request.select)
+            return Report(tuple(outcomes))
         finally:
             self._pool.close()
 

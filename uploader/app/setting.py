@@ -8,10 +8,12 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from uploader import catalog
+from uploader.artifact import Kind
 from uploader.catalog import Catalog
 from uploader.credentials import Asker, TargetSecrets, Vault
 from uploader.errors import UsageError
 from uploader.events import Observer
+from uploader.http.service import SECONDS
 from uploader.journal import Journals
 from uploader.profile import Provider, Target, WebUI
 from uploader.remote.interface import OfferedKey
@@ -32,7 +34,8 @@ class KeyRule:
 
 class Setting:
     """All that is outside of a request. `asker` None: nobody can be asked. `wait` stands in for the waits between
-    two tries (see `Patience`); `silence_seconds` is how long a server may say nothing."""
+    two tries (see `Patience`); `silence_seconds` is how long a server may say nothing, `webui_seconds` what all
+    requests to a WebUI may take together after a push."""
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Setting:
         ssh_folder: Path | None = None,
         wait: Callable[[float], bool] | None = None,
         silence_seconds: float = 30.0,
+        webui_seconds: float = SECONDS,
     ) -> None:
         self.environ = environ
         self.asker = asker
@@ -51,6 +55,7 @@ class Setting:
         self.state = state
         self.wait = wait
         self._silence_seconds = silence_seconds
+        self.webui_seconds = webui_seconds
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
         self.targets = Targets(state)
         self.vault = Vault(observer=observer)
@@ -86,6 +91,11 @@ class Setting:
 
     def profiles_of(self, target: Target) -> tuple[Provider, WebUI]:
         return self.catalog.provider(target.provider), self.catalog.webui(target.webui)
+
+    def folders_of(self, target: Target) -> dict[Kind, str]:
+        """The folder of each kind, below the target's root: the target's own over its provider's over its WebUI's."""
+        provider, webui = self.profiles_of(target)
+        return {**self.catalog.folders(provider, webui), **target.folders}
 
     def connector(
         self,

@@ -109,6 +109,16 @@ def markdown_table(catalog: Catalog) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
+def webui_markdown_table(catalog: Catalog) -> str:
+    """The WebUIs in Markdown, for the README; ends with a line break."""
+    rows = [("Id", "WebUI", "Told of new models", "Sureness"), ("---",) * 4]
+    for webui in catalog.webuis.values():
+        grade = webui.facts.fields.get("api", webui.facts.sureness)
+        told = "no: it has no API for that" if webui.api is None else f"yes ({grade})"
+        rows.append((webui.id, webui.name, told, str(webui.facts.sureness)))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def _sureness(facts: Facts) -> str:
     """The grade of the whole, and of the columns that differ from it; single folders would drown a row."""
     apart = [f"{key} {grade}" for key, grade in facts.fields.items() if grade != facts.sureness and "." not in key]

@@ -9,12 +9,12 @@ from enum import StrEnum
 from uploader.artifact import Kind
 from uploader.catalog.table import Table, did_you_mean
 from uploader.placement import folder_fault, root_fault
-from uploader.profile import Facts, Provider, Quirks, Refusal, Sureness, WebUI
+from uploader.profile import Api, Facts, Provider, Quirks, Refusal, Sureness, WebUI
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EXTENSION = re.compile(r"(\.[a-z0-9]+)+")
 _PROVIDER_FIELDS = ("name", "sftp", "webui", "root", "host", "port", "user", "auth", "quirks", "refuses", "notes")
-_WEBUI_FIELDS = ("name", "extensions")
+_WEBUI_FIELDS = ("name", "extensions", "api")
 
 
 class SignIn(StrEnum):
@@ -64,6 +64,7 @@ def read_webui(table: Table) -> WebUI:
         folders=_folders(table.table("folders")),
         extensions=_extensions(table),
         missing=_kinds(table.table("missing")),
+        api=table.choice("api", Api) if table.has("api") else None,
         facts=_facts(table.table("facts"), _WEBUI_FIELDS),
     )
     for kind in webui.missing:

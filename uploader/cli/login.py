@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 @click.option("--user", help="The user name on the server.")
 @click.option("--root", metavar="DIR", help="The WebUI's folder: relative to where the login starts, or absolute.")
 @click.option("--webui", metavar="ID", shell_complete=webui_ids, help="Which WebUI it is: a1111, comfyui, forge ...")
+@click.option("--webui-url", metavar="URL", help="The WebUI's address, so that push can tell it of new models.")
+@click.option(
+    "--webui-tunnel",
+    type=whole(1, 65535),
+    metavar="PORT",
+    help="The same, through the SSH connection: the WebUI's port on the server itself.",
+)
+@click.option(
+    "--webui-ca",
+    metavar="FILE",
+    help="The certificate that the WebUI may show, or that signed it; or SHA256:... of it.",
+)
 @click.option("--identity-file", metavar="FILE", type=click.Path(), help="A private key to sign in with.")
 @click.option("--jump", metavar="USER@HOST:PORT", help="A server to go through.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
@@ -37,7 +49,8 @@ def login(session: Session, /, password_stdin: bool, no_check: bool, **options: 
     """Save an account at a provider as a target.
 
     What no flag gives is asked for on a terminal. The server is looked at and shown before anything is saved; the
-    password goes into the system's keyring. A name that exists is updated. `uploader providers` lists the PROVIDERs.
+    password goes into the system's keyring. So does the WebUI's sign-in, if it has one: user:password or a token, asked
+    for, or taken from $UPLOADER_WEBUI_AUTH. A name that exists is updated. `uploader providers` lists the PROVIDERs.
     """
     from uploader.app import LoginRequest
     from uploader.cli.output import document, pages

@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     help="How the bytes are proven: auto (hashed on the server, else read back up to 128 MB, else samples), full "
     "(hashed, else all read back), samples.",
 )
+@click.option("--no-notify", "notify", flag_value=False, default=True, help="Do not tell the WebUI of the new models.")
+@click.option("--select", is_flag=True, help="Switch the WebUI to the new checkpoint.")
 @as_json
 @quiet
 @verbose
@@ -114,7 +116,7 @@ def push(
         document.write(document.of_report(answer))
         report.tell_faults(answer)
     else:
-        report.tell_report(answer)
+        report.tell_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 

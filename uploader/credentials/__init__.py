@@ -1,6 +1,17 @@
 """Where secrets come from and are kept: the keyring, the environment, a person at a prompt."""
 
 from uploader.credentials.answers import Asker, PasswordOrigin, TargetSecrets
-from uploader.credentials.vault import Vault, passphrase_account, password_account
+from uploader.credentials.vault import Vault, passphrase_account, password_account, webui_account
+from uploader.credentials.webui import find_sign_in, keep_sign_in
 
-__all__ = ["Asker", "PasswordOrigin", "TargetSecrets", "Vault", "passphrase_account", "password_account"]
+__all__ = [
+    "Asker",
+    "PasswordOrigin",
+    "TargetSecrets",
+    "Vault",
+    "find_sign_in",
+    "keep_sign_in",
+    "passphrase_account",
+    "password_account",
+    "webui_account",
+]

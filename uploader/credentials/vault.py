@@ -35,6 +35,11 @@ def passphrase_account(target: str) -> str:
     return f"target:{target}:passphrase"
 
 
+def webui_account(target: str) -> str:
+    """Returns the keyring's name for the sign-in at a target's WebUI."""
+    return f"target:{target}:webui"
+
+
 class Vault:
     """Secrets in the system's keyring, under one service, by account name.
 

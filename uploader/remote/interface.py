@@ -184,6 +184,20 @@ class Along(Protocol):
         """Ends it, done or not."""
 
 
+class Line(Protocol):
+    """A stream of bytes to a port that the server reaches. Its calls raise TimeoutError and OSError, as a socket's."""
+
+    def settimeout(self, seconds: float, /) -> object:
+        """How long each call may wait from here on."""
+
+    def recv(self, most: int, /) -> bytes:
+        """Returns what there is, at least one byte; nothing at the end."""
+
+    def sendall(self, data: bytes, /) -> object: ...
+
+    def close(self) -> object: ...
+
+
 class Connection(Protocol):
     """One login on a server."""
 
@@ -226,6 +240,12 @@ class Connection(Protocol):
         """Begins to hash a file that is there and still grows; None when the server has no means to.
 
         It goes on beside other uses of the connection, and ends with it."""
+
+    def open_tunnel(self, host: str, port: int, seconds: float) -> Line:
+        """Opens a line from the server to a port of `host`, as the server knows it; it ends with the connection.
+
+        Raises RemoteRefused when the server forwards nothing, or nobody listens there; NetworkError when that takes
+        longer than `seconds`."""
 
     def read_along(self, path: str, seen: Callable[[int], None]) -> Along | None:
         """As `hash_along`, by reading back what has arrived, on the idle direction of the same line; None when the

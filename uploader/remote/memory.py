@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Copied, Entry, Range, ServerFacts, Space, Whole
+from uploader.remote.interface import Copied, Entry, Line, Range, ServerFacts, Space, Whole
 
 T = TypeVar("T")
 _FACTS = ServerFacts("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
@@ -35,6 +35,8 @@ class MemoryServer:
     connects: int = 0
     clock: Callable[[], float] = time.time
     lock: threading.RLock = field(default_factory=threading.RLock)
+    ports: dict[tuple[str, int], Callable[[], Line]] = field(default_factory=dict)
+    """What listens where, as the server knows it."""
 
     def make_folders(self, path: str) -> None:
         """Makes a folder and all above it."""
@@ -116,6 +118,12 @@ class MemoryConnection:
     def hash_along(self, path: str) -> MemoryAlong | None:
         self.check()
         return MemoryAlong(self, path) if self.server.hashes else None
+
+    def open_tunnel(self, host: str, port: int, seconds: float) -> Line:  # noqa: ARG002 - it is there at once
+        self.check()
+        if (host, port) not in self.server.ports:
+            raise RemoteRefused(f"nothing listens at port {port} of memory")
+        return self.server.ports[host, port]()
 
     def read_along(self, path: str, seen: Callable[[int], None]) -> MemoryAlong | None:
         self.check()

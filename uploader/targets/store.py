@@ -15,13 +15,20 @@ from platformdirs import user_data_path
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable
 
+from uploader.artifact import Kind
 from uploader.atomic import replace_text
 from uploader.errors import Busy, ConfigurationError, Several, UsageError
 from uploader.profile import Target
 from uploader.targets.values import check_name, check_values, name_fault, value_faults
 
-_TYPES = {key: hint for key, hint in typing.get_type_hints(Target).items() if key != "name"}
-_REQUIRED = tuple(field.name for field in fields(Target) if field.default is MISSING and field.name != "name")
+_FOLDERS = "folders"
+_TYPES = {key: hint for key, hint in typing.get_type_hints(Target).items() if key not in ("name", _FOLDERS)}
+_KEYS = (*_TYPES, _FOLDERS)
+_REQUIRED = tuple(
+    field.name
+    for field in fields(Target)
+    if field.default is MISSING and field.default_factory is MISSING and field.name != "name"
+)
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -183,18 +190,38 @@ def _target(path: Path, name: str, table: object, faults: list[ConfigurationErro
         faults.append(ConfigurationError(f"{where} must be a table"))
         return None
     before = len(faults)
-    free = [key for key in _TYPES if key not in table]
-    faults += [_unknown(path, f"[targets.{name}] ", key, free) for key in table if key not in _TYPES]
+    free = [key for key in _KEYS if key not in table]
+    faults += [_unknown(path, f"[targets.{name}] ", key, free) for key in table if key not in _KEYS]
     faults += [ConfigurationError(f"{where} {key}: is missing") for key in _REQUIRED if key not in table]
     for key, value in table.items():
         if key in _TYPES and (isinstance(value, bool) or not isinstance(value, _TYPES[key])):
             wanted = "a whole number" if isinstance(0, _TYPES[key]) else "text in quotes"
             faults.append(ConfigurationError(f"{where} {key}: must be {wanted}"))
+    folders = _folders(where, table.get(_FOLDERS, {}), faults)
     if len(faults) > before:
         return None
-    target = Target(name=name, **table)
+    target = Target(name=name, **{**table, _FOLDERS: folders})
     faults += [ConfigurationError(f"{where} {key}: {fault}") for key, fault in value_faults(target)]
     return target
+
+
+def _folders(where: str, table: object, faults: list[ConfigurationError]) -> dict[Kind, str]:
+    """Returns the folders of kinds that a table says."""
+    if not isinstance(table, dict):
+        faults.append(ConfigurationError(f"{where} {_FOLDERS}: must be a table, from kinds to folders"))
+        return {}
+    kinds = [kind.value for kind in Kind]
+    found: dict[Kind, str] = {}
+    for key, folder in table.items():
+        if key not in kinds:
+            close = difflib.get_close_matches(key, kinds, 1)
+            remedy = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(kinds)}."
+            faults.append(ConfigurationError(f"{where} {_FOLDERS}.{key}: is no kind of model", remedy=remedy))
+        elif not isinstance(folder, str):
+            faults.append(ConfigurationError(f"{where} {_FOLDERS}.{key}: must be text in quotes"))
+        else:
+            found[Kind(key)] = folder
+    return found
 
 
 def _unknown(path: Path, where: str, key: str, free: list[str]) -> ConfigurationError:
@@ -222,6 +249,13 @@ def _with(text: str, target: Target) -> str:
             table.pop(key, None)
         elif table.get(key) != value:
             table[key] = value
+    folders = {kind.value: folder for kind, folder in target.folders.items()}
+    if not folders:
+        table.pop(_FOLDERS, None)
+    elif table.get(_FOLDERS) != folders:
+        table.pop(_FOLDERS, None)
+        table[_FOLDERS] = tomlkit.inline_table()
+        table[_FOLDERS].update(folders)
     return tomlkit.dumps(document)
 
 
@@ -237,7 +271,7 @@ def _without(text: str, name: str) -> str:
         tables: typing.Any = document["targets"]
         del tables[name]
         return tomlkit.dumps(document)
-    headings = (index for index in range(start + 1, len(lines)) if lines[index].lstrip().startswith("["))
+    headings = (index for index in range(start + 1, len(lines)) if _heads_another(lines[index], name))
     end = next(headings, len(lines))
     while end > start + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
         end -= 1
@@ -245,6 +279,15 @@ def _without(text: str, name: str) -> str:
         start -= 1
     rest = "\n".join(lines[:start] + lines[end:])
     return rest if start else rest.lstrip("\r\n")
+
+
+def _heads_another(line: str, name: str) -> bool:
+    if not line.lstrip().startswith("["):
+        return False
+    try:
+        return tomlkit.parse(line).unwrap() != {"targets": {name: {_FOLDERS: {}}}}
+    except TOMLKitError:
+        return True
 
 
 def _heads(line: str, name: str) -> bool:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 
 from uploader.errors import UsageError
-from uploader.placement import root_fault
+from uploader.http.lines import Trust
+from uploader.http.service import base_fault
+from uploader.placement import folder_fault, root_fault
 from uploader.profile import Target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -54,7 +56,7 @@ def value_faults(target: Target) -> Iterator[tuple[str, str]]:
     """Yields (field, what is wrong with it) for every value that no server could be reached by.
 
     A leading dash is refused where the value could end up on the command line of a ProxyCommand."""
-    for field in ("provider", "webui", "host", "user", "identity_file", "jump"):
+    for field in ("provider", "webui", "host", "user", "identity_file", "jump", "webui_ca"):
         value = getattr(target, field)
         if value is not None and (fault := _text_fault(value)):
             yield field, fault
@@ -68,6 +70,24 @@ def value_faults(target: Target) -> Iterator[tuple[str, str]]:
         yield "port", f"{target.port} is not between 1 and 65535"
     if fault := root_fault(target.root):
         yield "root", fault
+    yield from _webui_faults(target)
+    for kind, folder in target.folders.items():
+        if fault := folder_fault(folder):
+            yield f"folders.{kind}", fault
+
+
+def _webui_faults(target: Target) -> Iterator[tuple[str, str]]:
+    if target.webui_url is not None and (fault := base_fault(target.webui_url)):
+        yield "webui_url", fault
+    if target.webui_tunnel is not None and not 1 <= target.webui_tunnel <= 65535:
+        yield "webui_tunnel", f"{target.webui_tunnel} is not between 1 and 65535"
+    if target.webui_url is not None and target.webui_tunnel is not None:
+        yield "webui_tunnel", "it has a webui_url as well, and only one of the two is used"
+    if target.webui_ca is not None:
+        try:
+            Trust.parse(target.webui_ca)
+        except UsageError as error:
+            yield "webui_ca", error.message
 
 
 def _ends(hop: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uploader.app import DryRun
+from uploader.app import DryRun, FolderDifference, Trouble, WebUIFacts
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.errors import Exists, UploaderError
 from uploader.plan import Action, Item, PlannedStep, Route
@@ -48,6 +48,22 @@ def step(name: str, error: UploaderError | None = None) -> PlannedStep:
 def plan_with_a_refusal() -> DryRun:
     taken = Exists("models/Lora/b.safetensors exists already", remedy="Use --replace.")
     return DryRun("my-canvas", (step("a.safetensors"), step("b.safetensors", taken)))
+
+
+def webui_facts() -> WebUIFacts:
+    lora = FolderDifference(Kind.LORA, "/sd/models/Lora", ("/sd/loras",), ("/sd/loras",))
+    return WebUIFacts(
+        "my-canvas",
+        "https://canvas.example.com",
+        ("forge", "forge-neo"),
+        fits=False,
+        version=None,
+        checkpoint="dream.safetensors",
+        models={Kind.CHECKPOINT: 3, Kind.LORA: 12},
+        folders={Kind.LORA: ("/sd/loras",)},
+        differences=(lora,),
+        troubles=(Trouble("models/Lora/x.zip", "x.zip", Kind.LORA, 1200, False, "wrong extension"),),
+    )
 
 
 class Clock:

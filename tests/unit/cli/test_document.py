@@ -1,17 +1,18 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.builders import SHA256, failed, placed, plan_with_a_refusal
-from uploader.app import LoginResult
+from tests.unit.cli.builders import SHA256, failed, placed, plan_with_a_refusal, webui_facts
+from uploader.app import LoginResult, WebUISeen
 from uploader.catalog import load
 from uploader.cli.output import document
-from uploader.errors import Exists, KeyringUnavailable
+from uploader.errors import Exists, KeyringUnavailable, WebUIRefused
 from uploader.profile import Target
 from uploader.remote.interface import ServerFacts
-from uploader.result import Report
+from uploader.result import Notice, Report
 
 TARGET = Target("my-canvas", "conoha-ai-canvas", "a1111", "h.example", "home/data", 22, "me")
 
@@ -104,6 +105,10 @@ def test_targets_are_a_list_without_secrets() -> None:
                 "user": "me",
                 "identity_file": None,
                 "jump": None,
+                "webui_url": None,
+                "webui_tunnel": None,
+                "webui_ca": None,
+                "folders": {},
             }
         ],
     }
@@ -136,3 +141,50 @@ def test_it_stays_json_in_every_encoding(encoding: str, monkeypatch: pytest.Monk
     document.write({"name": "日本 é 😀 \udcff\x1b"})
     stream.flush()
     assert json.loads(bytes_.getvalue().decode(encoding)) == {"name": "日本 é 😀 \udcff\x1b"}
+
+
+def test_an_outcome_says_what_the_webui_said() -> None:
+    told = replace(placed(), webui=Notice(True, False, "Press refresh."))
+    (outcome,) = round_trip(document.of_report(Report((told,))))["outcomes"]  # type: ignore[index]
+    assert outcome["webui"] == {"refreshed": True, "listed": False, "remedy": "Press refresh."}
+
+
+def test_a_webui_has_its_facts_and_the_files_in_trouble() -> None:
+    facts = webui_facts()
+    assert round_trip(document.of_webui(facts)) == {
+        "schema": 1,
+        "webui": {
+            "target": "my-canvas",
+            "address": "https://canvas.example.com",
+            "webuis": ["forge", "forge-neo"],
+            "fits": False,
+            "version": None,
+            "checkpoint": "dream.safetensors",
+            "models": {"checkpoint": 3, "lora": 12},
+            "folders": {"lora": ["/sd/loras"]},
+            "differences": [
+                {"kind": "lora", "ours": "/sd/models/Lora", "theirs": ["/sd/loras"], "there": ["/sd/loras"]}
+            ],
+        },
+        "files": [
+            {
+                "path": "models/Lora/x.zip",
+                "name": "x.zip",
+                "kind": "lora",
+                "size": 1200,
+                "listed": False,
+                "reason": "wrong extension",
+            }
+        ],
+    }
+
+
+def test_login_tells_what_it_saw_of_the_webui() -> None:
+    for seen, found, error in (
+        (WebUISeen(webui_facts()), "my-canvas", None),
+        (WebUISeen(None, WebUIRefused("no", remedy="do")), None, {"code": "webui", "message": "no", "remedy": "do"}),
+    ):
+        told = round_trip(document.of_login(LoginResult(TARGET, updated=False, webui=seen)))["webui"]  # type: ignore[index]
+        assert told["error"] == error
+        assert (told["found"] and told["found"]["target"]) == found
+    assert document.of_login(LoginResult(TARGET, updated=False))["webui"] is None

@@ -1,11 +1,23 @@
 import io
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from uploader.app import LoginResult
+from tests.unit.cli.builders import webui_facts
+from uploader.app import LoginResult, WebUISeen
 from uploader.catalog import TABLE_HEADER, load, table_rows
-from uploader.cli.output.pages import address, tell_login, tell_provider, tell_providers, tell_table, tell_targets
+from uploader.cli.output.pages import (
+    address,
+    tell_login,
+    tell_provider,
+    tell_providers,
+    tell_table,
+    tell_targets,
+    tell_webui,
+)
+from uploader.errors import WebUIRefused
 from uploader.profile import Target
 from uploader.remote.interface import ServerFacts
 
@@ -80,3 +92,45 @@ def test_a_login_shows_what_was_found(capsys: pytest.CaptureFixture[str]) -> Non
     out = capsys.readouterr().out
     assert "my-canvas is updated." in out
     assert "--no-check" in out
+
+
+def test_a_webuis_page_tells_its_facts_and_why_files_are_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_webui(webui_facts(), load())
+    out = capsys.readouterr().out
+    for text in ("Forge or Forge Neo", "another one than my-canvas", "version     not told", "dream.safetensors"):
+        assert text in out
+    assert "checkpoint: 3" in out
+    assert "it reads lora from /sd/loras, and not from /sd/models/Lora" in out
+    assert "models/Lora/x.zip (1.2 kB, not listed)\n  wrong extension" in out
+
+
+def test_a_webui_without_trouble_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_webui(replace(webui_facts(), troubles=(), fits=True), load())
+    out = capsys.readouterr().out
+    assert "nothing is wrong" in out
+    assert "another one" not in out
+
+
+@pytest.mark.parametrize(
+    ("place", "seen", "texts"),
+    [
+        ({}, None, ["not known: with --webui-url or --webui-tunnel"]),
+        ({"webui_url": "https://h"}, None, ["WebUI at        https://h"]),
+        (
+            {"webui_tunnel": 7860},
+            WebUISeen(webui_facts()),
+            ["port 7860 of the server: forge", "--webui", "it reads lora"],
+        ),
+        (
+            {"webui_url": "https://h"},
+            WebUISeen(None, WebUIRefused("it is off", remedy="Start it.")),
+            ["off", "Start it."],
+        ),
+    ],
+)
+def test_login_tells_where_the_webui_is_and_how_it_went(
+    capsys: pytest.CaptureFixture[str], place: dict[str, Any], seen: WebUISeen | None, texts: list[str]
+) -> None:
+    tell_login(LoginResult(replace(TARGET, **place), updated=False, webui=seen))
+    out = capsys.readouterr().out
+    assert all(text in out for text in texts)

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.cli.builders import failed, placed, plan_with_a_refusal
 from uploader.cli.output.report import outcome_line, tell_plan, tell_report
 from uploader.errors import Exists, Interrupted, SourceMissing
-from uploader.result import Evidence, Report
+from uploader.result import Evidence, Notice, Report
 
 
 def test_what_was_placed_is_one_line_with_its_proof() -> None:
@@ -66,3 +66,13 @@ def test_a_plan_shows_each_step_with_its_reason(capsys: pytest.CaptureFixture[st
         "error: models/Lora/b.safetensors exists already",
         "  → Use --replace.",
     ]
+
+
+def test_what_is_left_to_do_at_the_webui_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [replace(placed(f"{name}.safetensors"), webui=Notice(True, True, "Press R.")) for name in "ab"]
+    missed = replace(placed("c.safetensors"), webui=Notice(False, False, "Restart it."))
+    tell_report(Report((*asked, missed, placed("d.safetensors"))))
+    out, err = capsys.readouterr()
+    assert ["the WebUI lists it" in line for line in out.splitlines()] == [True, True, False, False]
+    assert ["the WebUI does not list it" in line for line in out.splitlines()] == [False, False, True, False]
+    assert err == "note: 2 files: Press R.\nnote: c.safetensors: Restart it.\n"

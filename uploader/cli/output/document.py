@@ -12,7 +12,7 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, LoginResult
+    from uploader.app import DryRun, LoginResult, WebUIFacts, WebUISeen
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
 
@@ -70,6 +70,33 @@ def of_login(result: LoginResult) -> Document:
         "found": found,
         "secrets": list(result.secrets),
         "keyring_error": _error(result.keyring_fault) if result.keyring_fault else None,
+        "webui": _seen(result.webui) if result.webui else None,
+    }
+
+
+def _seen(seen: WebUISeen) -> Document:
+    return {
+        "found": _webui(seen.facts) if seen.facts else None,
+        "error": _error(seen.fault) if seen.fault else None,
+    }
+
+
+def of_webui(facts: WebUIFacts) -> Document:
+    files = [{**asdict(trouble), "kind": trouble.kind} for trouble in facts.troubles]
+    return {"schema": SCHEMA, "webui": _webui(facts), "files": files}
+
+
+def _webui(facts: WebUIFacts) -> Document:
+    return {
+        "target": facts.target,
+        "address": facts.address,
+        "webuis": list(facts.webuis),
+        "fits": facts.fits,
+        "version": facts.version,
+        "checkpoint": facts.checkpoint,
+        "models": dict(facts.models),
+        "folders": {kind: list(folders) for kind, folders in facts.folders.items()},
+        "differences": [asdict(difference) for difference in facts.differences],
     }
 
 
@@ -101,7 +128,7 @@ def _outcome(outcome: Outcome) -> Document:
         "bytes_sent": outcome.bytes_sent,
         "resumed_from": outcome.resumed_from,
         "seconds": outcome.seconds,
-        "webui": None,
+        "webui": asdict(outcome.webui) if outcome.webui else None,
         "error": {"code": error.code, "message": error.message, "remedy": error.remedy} if error else None,
     }
 

@@ -14,7 +14,7 @@ from uploader.cli.output.words import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import LoginResult
+    from uploader.app import LoginResult, WebUIFacts
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
 
@@ -93,7 +93,58 @@ def login_facts(result: LoginResult) -> Iterator[Fact]:
         yield "shell", _shell(facts.tools) if facts.shell else "no: bytes are checked by reading them back"
         yield "free space", "not told by the server" if result.free is None else size(result.free)
     yield "WebUI", target.webui
+    yield from _webui_at(result)
     yield "in the keyring", ", ".join(result.secrets) or "nothing"
+
+
+def _webui_at(result: LoginResult) -> Iterator[Fact]:
+    target, seen = result.target, result.webui
+    at = target.webui_url or (f"port {target.webui_tunnel} of the server" if target.webui_tunnel else None)
+    if at is None:
+        yield "WebUI at", "not known: with --webui-url or --webui-tunnel, push checks that it lists the model"
+    elif seen is None:
+        yield "WebUI at", at
+    elif seen.facts is None:
+        fault = seen.fault
+        yield "WebUI at", f"{at}: {fault.message if fault else 'not reached'}"
+        if fault and fault.remedy:
+            yield "WebUI at", fault.remedy
+    else:
+        yield "WebUI at", f"{at}: {' or '.join(seen.facts.webuis)} answers"
+        if not seen.facts.fits:
+            yield "WebUI at", "that is another one than this target is saved with: see --webui"
+        yield from _differences(seen.facts)
+
+
+def _differences(facts: WebUIFacts) -> Iterator[Fact]:
+    for one in facts.differences:
+        yield "folders", f"it reads {one.kind} from {', '.join(one.theirs)}, and not from {one.ours}"
+
+
+def tell_webui(facts: WebUIFacts, catalog: Catalog) -> None:
+    """Prints what a WebUI is, and the files that something is wrong with."""
+    _tell_facts(webui_facts(facts, catalog))
+    if not facts.troubles:
+        return
+    answer("")
+    for trouble in facts.troubles:
+        answer(f"{trouble.path} ({size(trouble.size)}, {'listed' if trouble.listed else 'not listed'})")
+        answer(f"  {trouble.reason}")
+
+
+def webui_facts(facts: WebUIFacts, catalog: Catalog) -> Iterator[Fact]:
+    known = catalog.webuis
+    yield "WebUI", " or ".join(known[id_].name if id_ in known else id_ for id_ in facts.webuis)
+    if not facts.fits:
+        yield "WebUI", f"that is another one than {facts.target} is saved with"
+    yield "address", facts.address
+    yield "version", facts.version or "not told"
+    yield "checkpoint", facts.checkpoint or "not told"
+    for kind, count in facts.models.items():
+        yield "models", f"{kind}: {count}"
+    yield from _differences(facts)
+    if not facts.troubles:
+        yield "files", "nothing is wrong with any that could be looked into"
 
 
 def provider_facts(provider: Provider, catalog: Catalog) -> Iterator[Fact]:

@@ -17,12 +17,25 @@ if TYPE_CHECKING:
 _DIGITS = 12
 
 
-def tell_report(report: Report) -> None:
-    """Prints all outcomes, then each fault once."""
+def tell_report(report: Report, *, notes: bool = True) -> None:
+    """Prints all outcomes, then each fault once. With `notes` also what is left to do at the WebUI."""
     several = len({outcome.target for outcome in report.outcomes}) > 1
     for outcome in report.outcomes:
         answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
+    if notes:
+        _tell_remedies(report)
     tell_faults(report)
+
+
+def _tell_remedies(report: Report) -> None:
+    """What is left to do at the WebUI, each thing once."""
+    left: dict[str, list[Outcome]] = {}
+    for outcome in report.outcomes:
+        if outcome.webui is not None and outcome.webui.remedy:
+            left.setdefault(outcome.webui.remedy, []).append(outcome)
+    for remedy, outcomes in left.items():
+        who = _called(outcomes[0]) if len(outcomes) == 1 else plural(len(outcomes), "file")
+        tell(f"note: {who}: {remedy}")
 
 
 def tell_faults(report: Report) -> None:
@@ -67,6 +80,8 @@ def _facts(outcome: Outcome) -> Iterable[str]:
         yield f"{size(outcome.resumed_from)} of it from an earlier run"
     if outcome.evidence is not None:
         yield f"{'the same bytes' if outcome.status == 'kept' else 'verified'} by {outcome.evidence}"
+    if outcome.webui is not None and outcome.webui.listed is not None:
+        yield "the WebUI lists it" if outcome.webui.listed else "the WebUI does not list it"
     if outcome.sha256:
         yield f"sha256 {outcome.sha256[:_DIGITS]}…"
 

@@ -16,6 +16,7 @@ from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.shell import Shell
 from uploader.remote.sftp.tools import Tools
 from uploader.remote.sftp.transport import Transport, close_all
+from uploader.remote.sftp.tunnel import open_tunnel
 from uploader.remote.sftp.wire import Wire
 
 _COPYING = {"copy-data", "hardlink@openssh.com"}
@@ -133,6 +134,9 @@ class SftpConnection:
             return SftpReadAlong(SftpFiles(session, quirk_bytes=self.files.request_bytes), path, seen)
         except RemoteRefused:  # a server that allows few channels
             return None
+
+    def open_tunnel(self, host: str, port: int, seconds: float) -> paramiko.Channel:
+        return open_tunnel(self._transports[-1], host, port, seconds, self.files.wire.where)
 
     def interrupt(self) -> None:
         for transport in self._transports:

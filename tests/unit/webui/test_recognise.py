@@ -1,0 +1,72 @@
+"""Which WebUI answers: found out by asking, whatever was expected; a web page is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers.webuis import (
+    FakeA1111,
+    FakeComfyUI,
+    FakeForge,
+    FakeInvokeAI,
+    FakeSdNext,
+    FakeSwarmUI,
+    FakeWebUI,
+)
+from uploader.catalog import load
+from uploader.errors import CredentialsRefused, WebUIRefused
+from uploader.http.service import Service
+from uploader.profile import Api
+from uploader.webui import MEMBERS, recognise
+
+FAKES: list[tuple[Callable[..., FakeWebUI], Api, tuple[str, ...], str | None]] = [
+    (FakeA1111, Api.A1111, ("a1111", "reforge"), None),
+    (FakeForge, Api.A1111, ("forge",), None),
+    (FakeForge.neo, Api.A1111, ("forge-neo",), None),
+    (FakeSdNext, Api.SDNEXT, ("sdnext",), "2026-07-23 0565909"),
+    (FakeComfyUI, Api.COMFYUI, ("comfyui",), "0.8.0"),
+    (FakeInvokeAI, Api.INVOKEAI, ("invokeai",), "6.14.2"),
+    (FakeSwarmUI, Api.SWARMUI, ("swarmui",), "0.9.8.1"),
+]
+
+
+@pytest.mark.parametrize("expected", [None, *Api])
+@pytest.mark.parametrize(("make", "api", "ids", "version"), FAKES)
+def test_each_is_known_by_its_answers_whatever_was_expected(
+    tmp_path: Path, make: Callable[..., FakeWebUI], api: Api, ids: tuple[str, ...], version: str | None, expected: Api
+) -> None:
+    with make(tmp_path) as webui, Service(webui.url) as service:
+        member = recognise(service, expected)
+        assert (member.api, member.ids, member.version()) == (api, ids, version)
+
+
+def test_the_expected_one_is_asked_first(tmp_path: Path) -> None:
+    with FakeComfyUI(tmp_path) as webui, Service(webui.url) as service:
+        recognise(service, Api.COMFYUI)
+        assert [seen.path for seen in webui.requests] == ["/system_stats"]
+
+
+@pytest.mark.parametrize("fault", [404, 500, "html", "redirect"])
+def test_what_is_no_webui_is_none(tmp_path: Path, fault: int | str) -> None:
+    with FakeA1111(tmp_path) as webui, Service(webui.url) as service:
+        webui.fault = fault
+        with pytest.raises(WebUIRefused, match="no WebUI's API answers") as caught:
+            recognise(service, Api.A1111)
+        assert "--api" in str(caught.value.remedy)
+
+
+def test_a_locked_door_is_named_as_such(tmp_path: Path) -> None:
+    with FakeA1111(tmp_path, auth="Bearer x") as webui, Service(webui.url) as service:
+        with pytest.raises(CredentialsRefused):
+            recognise(service, Api.A1111)
+        assert len(webui.requests) == 1
+
+
+def test_every_api_has_its_member_and_every_profile_an_api_or_none() -> None:
+    assert set(MEMBERS) == set(Api)
+    apis = {id_: webui.api for id_, webui in load().webuis.items()}
+    assert [id_ for id_, api in apis.items() if api is None] == ["fooocus"]
+    assert set(apis.values()) == {None, *Api}

@@ -1,0 +1,32 @@
+"""The verb webui."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, verbose, with_session
+from uploader.cli.session import Session
+
+
+@click.command(short_help="Ask the WebUI what it is and what it lists.")
+@click.argument("target", required=False, shell_complete=target_names)
+@as_json
+@verbose
+@with_session
+def webui(session: Session, /, target: str | None) -> int:
+    """Ask a target's WebUI: which one it is, its version and checkpoint, how many models of each kind it lists, and
+    which files on its disk it does not list or lists for what they are not, with the reason.
+
+    Changes nothing. Its address is given with `uploader login`, --webui-url or --webui-tunnel.
+    """
+    with session.app() as app:
+        facts = app.webui_facts(target)
+        catalog = app.catalog()
+    from uploader.cli.output import document, pages
+
+    if session.json:
+        document.write(document.of_webui(facts))
+    else:
+        pages.tell_webui(facts, catalog)
+    return 0
