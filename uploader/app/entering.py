@@ -15,6 +15,7 @@ from uploader.errors import (
     UploaderError,
     UsageError,
 )
+from uploader.manifest import fetched
 from uploader.placement import root_fault
 from uploader.profile import Provider, Target
 from uploader.remote.interface import ServerFacts
@@ -83,6 +84,8 @@ def logout(name: str, setting: Setting) -> list[str]:
     except KeyringUnavailable as error:
         said.append(f"The keyring could not be asked ({error.message}); a password may still be in it.")
     setting.known_hosts.forget(name)
+    setting.manifests.remove(name)
+    setting.manifests.remove(fetched(name))
     setting.targets.remove(name)
     return [*said, f"{name} was removed. Nothing on the server was touched."]
 
