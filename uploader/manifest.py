@@ -182,6 +182,12 @@ class Manifest:
                 self._changes.intended[path] = None
                 self._changes.apply(self._state)
 
+    def reload(self) -> None:
+        """Takes up what other runs wrote meanwhile."""
+        with self._lock:
+            self._state = self._read()
+            self._changes.apply(self._state)
+
     def flush(self) -> None:
         """Writes to disk what is not there yet, in one step. Raises ConfigurationError, Busy."""
         with self._lock:

@@ -168,3 +168,48 @@ def test_a_watch_sends_what_comes_and_ends_on_ctrl_c_within_two_seconds(
     assert process.returncode == 130, err
     assert b"Traceback" not in err
     assert b"stopped by you" in err
+
+
+def test_plans_are_told_with_their_reasons_and_change_nothing(program: Program, box: OpenSSH, disk: Path) -> None:
+    told = program.run("sync", str(disk), "--into", "notes", "--dry-run")
+    assert told.code == 0
+    assert "send     notes/a.txt (5 bytes)\n         it is not there yet" in told.out
+    assert "Nothing was done. Without --dry-run 17 bytes would be sent." in told.err
+    assert not (box.home / ROOT / "notes").exists()
+    program.run("sync", str(disk), "--into", "notes")
+    (box.home / ROOT / "notes" / "a.txt").write_text("newer")
+    refused = program.run("sync", str(disk), "--into", "notes", "--dry-run")
+    assert refused.code == 1
+    assert "2 files there already" in refused.err
+    assert "--replace" in refused.err
+    (program.home / "back").mkdir()
+    (program.home / "back" / "b.txt").write_text("mine")
+    back = program.run("pull", "notes", str(program.home / "back"), "--dry-run")
+    assert back.code == 1
+    assert "a.txt → " in back.out
+    assert "refuse   b.txt" in back.out
+    assert [path.name for path in (program.home / "back").iterdir()] == ["b.txt"]
+
+
+def test_a_sync_that_is_killed_leaves_nothing_that_the_next_one_does_not_know(
+    program: Program, box: OpenSSH, disk: Path
+) -> None:
+    folder = box.home / ROOT / "notes"
+    for number in range(1200):
+        (disk / f"{number:04}.txt").write_bytes(b"%d" % number * 50)
+    with program.start("sync", str(disk), "--into", "notes", "--quiet") as process:
+        deadline = time.monotonic() + 30
+        while not folder.exists() or len(list(folder.glob("*.txt"))) < 200:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+    for number in range(0, 1200, 10):
+        (disk / f"{number:04}.txt").unlink()
+    done = program.run("sync", str(disk), "--into", "notes", "--delete", "--max-delete", "120", "--json")
+    assert done.code == 0, done.err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        path.name: path.read_bytes() for path in disk.iterdir()
+    }
+    again = program.run("sync", str(disk), "--into", "notes", "--delete", "--dry-run", "--json")
+    assert {step["action"] for step in again.document["plan"]} == {"keep"}

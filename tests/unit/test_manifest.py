@@ -50,6 +50,15 @@ def test_two_runs_at_once_lose_nothing_of_each_other(manifests: Manifests) -> No
     assert manifests.of("canvas").begun == {"/root/c.part"}
 
 
+def test_what_another_run_wrote_is_taken_up_beside_what_is_not_written_yet(manifests: Manifests) -> None:
+    one, two = manifests.of("canvas"), manifests.of("canvas")
+    one.record("/root/a", A)
+    two.record("/root/b", A)
+    two.flush()
+    one.reload()
+    assert sorted(one.files) == ["/root/a", "/root/b"]
+
+
 def test_it_is_written_about_once_a_second_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     now = [0.0]
     manifests = Manifests(tmp_path / "manifest", clock=lambda: now[0])

@@ -144,6 +144,7 @@ class Syncing:
 
     def plan(self, growing: Callable[[Here], bool] | None = None) -> SyncPlan:
         """Looks at both sides. `growing` says of a local file that it is not to be touched yet."""
+        self._manifest.reload()
         return look_and_decide(
             self._request, self._place, self._carrier.using, self._manifest, growing=growing, say=self._say
         )
