@@ -33,7 +33,7 @@ rounds = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rounds=rounds, hashes=st.booleans(), copies=st.sampled_from([None, "copy", "link"]))
 def test_the_server_ends_up_with_what_is_here_and_nothing_else_was_touched(
     rounds: list[tuple[list[tuple[str, str, object]], list[int], bool]], hashes: bool, copies: None
