@@ -32,17 +32,20 @@ _RESULTS = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured. `mib` is the file's size; `small` that many files of 8 KiB instead; `again` a second push."""
+    """What is measured. `mib` is the file's size; `small` that many files of 8 KiB instead; `again` a second push;
+    `sync`: the folder as a whole is made the same."""
 
     name: str
     link: Link | None
     mib: int = 1024
     small: int = 0
     again: bool = False
+    sync: bool = False
 
     def __str__(self) -> str:
         what = f"{self.small} files of 8 KiB" if self.small else f"{self.mib} MiB"
-        return f"{what}{', already there' if self.again else ''}; {self.link or 'loopback'}"
+        how = ", synced" if self.sync else ""
+        return f"{what}{how}{', already there' if self.again else ''}; {self.link or 'loopback'}"
 
 
 CASES = (
@@ -53,6 +56,8 @@ CASES = (
     Case("wan250", Link(250, 100)),
     Case("small100", Link(100, 500), small=500),
     Case("again100", Link(100, 500), again=True),
+    Case("sync100", Link(100, 500), small=500, sync=True),
+    Case("noop100", Link(100, 500), small=1000, again=True, sync=True),
 )
 
 
@@ -145,7 +150,10 @@ def _prepared(peer: Peer, site: Site, base: Path) -> dict[str, str]:
 
 
 def _once(case: Case, row: Row, site: Site, files: list[Path], environment: dict[str, str]) -> None:
-    command = row.peer.many(site, files[0].parent) if case.small else row.peer.command(site, files)
+    if case.sync:
+        command = row.peer.sync(site, files[0].parent)
+    else:
+        command = row.peer.many(site, files[0].parent) if case.small else row.peer.command(site, files)
     if command is None:
         row.fault = "has no way to do this"
         return

@@ -26,7 +26,8 @@ asyncio.run(main())
 
 
 class Peer(Protocol):
-    """A program. `command` puts files into the site's folder; `many` a folder of small ones (None: it has no way)."""
+    """A program. `command` puts files into the site's folder; `many` a folder of small ones, `sync` what of them is not
+    there yet (None: it has no way)."""
 
     name: str
     install: str
@@ -42,6 +43,9 @@ class Peer(Protocol):
 
     def many(self, site: Site, folder: Path) -> list[str] | None:
         return self.command(site, sorted(folder.iterdir()))
+
+    def sync(self, site: Site, folder: Path) -> list[str] | None:  # noqa: ARG002 - for those who have it
+        return None
 
     def prepare(self, site: Site, state: Path) -> dict[str, str]:  # noqa: ARG002 - for those who save it
         """Does what a user does once; returns what to add to the environment."""
@@ -73,6 +77,13 @@ class Uploader(Peer):
     def command(self, site: Site, files: list[Path]) -> list[str]:  # noqa: ARG002 - the site is the saved target
         listed = [str(path) for path in files]
         return [sys.executable, "-m", "uploader", "push", *listed, "--to", "bench", "--quiet", "--json", *self._extra]
+
+    def sync(self, site: Site, folder: Path) -> list[str]:
+        into = str(site.folder.relative_to(site.root))
+        return [
+            *(sys.executable, "-m", "uploader", "sync", str(folder), "--to", "bench", "--into", into),
+            *("--quiet", "--json", *self._extra),
+        ]
 
 
 class Sftp(Peer):
@@ -107,6 +118,9 @@ class Rclone(Peer):
     def many(self, site: Site, folder: Path) -> list[str]:
         return ["rclone", "copy", str(folder), f":sftp:{site.folder}", "--transfers", "16", *self._where(site)]
 
+    def sync(self, site: Site, folder: Path) -> list[str]:
+        return ["rclone", "sync", str(folder), f":sftp:{site.folder}", "--transfers", "16", *self._where(site)]
+
     def _where(self, site: Site) -> list[str]:
         return [
             *("--sftp-host", site.host, "--sftp-port", str(site.port), "--sftp-user", site.user),
@@ -129,6 +143,9 @@ class Lftp(Peer):
 
     def many(self, site: Site, folder: Path) -> list[str]:
         return self._run(site, f"mirror -R -P 16 {folder} {site.folder}")
+
+    def sync(self, site: Site, folder: Path) -> list[str]:
+        return self.many(site, folder)
 
     def _run(self, site: Site, what: str) -> list[str]:
         program = " ".join(["ssh", "-a", "-x", *_ssh_options(site)])

@@ -43,6 +43,12 @@ class Exists(UploaderError):
     code = "exists"
 
 
+class DeletionRefused(UploaderError):
+    """More would be deleted than was allowed, or nobody can say what is gone."""
+
+    code = "delete-limit"
+
+
 class Busy(UploaderError):
     """Another run of this program is at work on the same file."""
 

@@ -52,7 +52,7 @@ class Outcome:
 
     target: str
     source: str
-    status: Literal["placed", "kept", "failed"]
+    status: Literal["placed", "kept", "removed", "failed"]
     name: str | None = None
     kind: Kind | None = None
     route: str | None = None

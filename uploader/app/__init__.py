@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from uploader.app.browsing import DiskUse, Listed, df, ls
 from uploader.app.entering import login, logout
+from uploader.app.examining import Check, Diagnosis, doctor
+from uploader.app.folder_requests import PullPlan, PullRequest, SyncPlan, SyncRequest
 from uploader.app.inspecting import FolderDifference, WebUIFacts, webui_facts
+from uploader.app.introducing import WebUISeen
+from uploader.app.masking import masked
+from uploader.app.pulling import pull, watch_pull
 from uploader.app.pushing import push
+from uploader.app.removing import Removal, rm
 from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
 from uploader.app.setting import Setting
+from uploader.app.syncing import begun, sync
 from uploader.app.troubles import Trouble
-from uploader.app.visiting import WebUISeen
+from uploader.app.watching import watch
+from uploader.artifact import Kind
 from uploader.catalog import Catalog
 from uploader.credentials import Asker
 from uploader.events import Observer, silence
 from uploader.http.service import SECONDS
 from uploader.profile import Target
 from uploader.result import Report
+from uploader.sync.changes import Ear
+from uploader.sync.settling import Settling
 from uploader.targets import state_folder
 
 __all__ = [
     "App",
+    "Check",
+    "Diagnosis",
+    "DiskUse",
     "DryRun",
     "FolderDifference",
+    "Listed",
     "LoginRequest",
     "LoginResult",
+    "PullPlan",
+    "PullRequest",
     "PushRequest",
+    "Removal",
+    "SyncPlan",
+    "SyncRequest",
     "Trouble",
     "WebUIFacts",
     "WebUISeen",
@@ -76,6 +96,36 @@ class App:
 
     def webui_facts(self, to: str | None) -> WebUIFacts:
         return webui_facts(to, self._setting)
+
+    def sync(self, request: SyncRequest) -> Report | SyncPlan:
+        return sync(request, self._setting)
+
+    def watch(self, request: SyncRequest, tell: Callable[[Report], None]) -> None:
+        """Keeps a sync going until it is stopped; `tell` is given what became of each."""
+        folder = Path(request.folder).absolute()
+        with begun(request, self._setting) as syncing:
+            watch(syncing, Ear(folder), Settling(folder), self._setting, tell)
+
+    def pull(self, request: PullRequest) -> Report | PullPlan:
+        return pull(request, self._setting)
+
+    def watch_pull(self, request: PullRequest, tell: Callable[[Report], None]) -> None:
+        """Fetches what comes until it is stopped; `tell` is given what became of each."""
+        watch_pull(request, self._setting, tell)
+
+    def ls(self, to: str | None, kind: Kind | None = None) -> list[Listed]:
+        return ls(self._setting, to, kind)
+
+    def df(self, to: str | None) -> DiskUse:
+        return df(self._setting, to)
+
+    def rm(self, to: str, paths: Sequence[str], *, yes: bool = False) -> list[Removal]:
+        return rm(self._setting, to, paths, yes=yes)
+
+    def doctor(self, to: str | None, *, report: bool = False) -> Diagnosis:
+        """Looks at all that lies between this machine and a target; `report` masks who and where."""
+        diagnosis = doctor(self._setting, to)
+        return masked(diagnosis) if report else diagnosis
 
     def targets(self) -> list[Target]:
         return self._setting.targets.all()

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from uploader.app.introducing import WebUISeen, visit
 from uploader.app.reaching import address_of
 from uploader.app.requests import LoginRequest, LoginResult
 from uploader.app.setting import KeyRule, Setting
-from uploader.app.visiting import WebUISeen, visit
 from uploader.credentials import (
     Asker,
     TargetSecrets,
@@ -26,6 +26,7 @@ from uploader.errors import (
     UsageError,
 )
 from uploader.http.lines import Trust
+from uploader.manifest import fetched
 from uploader.placement import root_fault
 from uploader.profile import Provider, Target
 from uploader.remote.interface import ServerFacts
@@ -102,6 +103,8 @@ def logout(name: str, setting: Setting) -> list[str]:
     except KeyringUnavailable as error:
         said.append(f"The keyring could not be asked ({error.message}); a password may still be in it.")
     setting.known_hosts.forget(name)
+    setting.manifests.remove(name)
+    setting.manifests.remove(fetched(name))
     setting.targets.remove(name)
     return [*said, f"{name} was removed. Nothing on the server was touched."]
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
 from uploader.app.notifying import check_wishes, notify
+from uploader.app.noting import mtime_of, note
 from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
@@ -110,6 +111,7 @@ class _Push:
         self._made: set[str] = set()
         self._resolve: Callable[[str], str] = str
         self._steps: dict[str, Step] = {}
+        self._manifest = setting.manifests.of(target.name)
         self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
         self._means = Means(
             self._pool,
@@ -140,6 +142,7 @@ class _Push:
             return Report(tuple(outcomes))
         finally:
             self._pool.close()
+            self._manifest.flush()
 
     def _plan(self, items: list[Item]) -> list[PlannedStep]:
         wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
@@ -240,6 +243,7 @@ class _Push:
         return self._placed(item, known, step.run())
 
     def _placed(self, item: Item, known: Outcome, result: Result) -> Outcome:
+        note(self._manifest, self._resolve(item.path), item, result)
         return replace(
             known,
             status="kept" if result.kept else "placed",
@@ -266,6 +270,7 @@ class _Push:
             replace=self._request.replace,
             structure=item.structure,
             verify=self._request.verify,
+            mtime=mtime_of(item),
         )
 
     def _fetched(self, item: Item, fetch: Fetch) -> Item:

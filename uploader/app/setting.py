@@ -15,6 +15,7 @@ from uploader.errors import UsageError
 from uploader.events import Observer
 from uploader.http.service import SECONDS
 from uploader.journal import Journals
+from uploader.manifest import Manifests
 from uploader.profile import Provider, Target, WebUI
 from uploader.remote.interface import OfferedKey
 from uploader.remote.sftp import KnownHosts, SftpConnector, Surroundings
@@ -60,6 +61,7 @@ class Setting:
         self.targets = Targets(state)
         self.vault = Vault(observer=observer)
         self.journals = Journals(state / "journal")
+        self.manifests = Manifests(state / "manifest")
         self.cache = state / "cache"
 
     @cached_property

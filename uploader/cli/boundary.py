@@ -87,7 +87,7 @@ def _document(error: UploaderError, session: Session, arguments: Sequence[str]) 
     if session.json:
         from uploader.cli.output import document
 
-        pushing = next((word for word in arguments if not word.startswith("-")), None) == "push"
+        pushing = next((word for word in arguments if not word.startswith("-")), None) in ("push", "sync", "pull")
         document.write(document.of_failed_push(error) if pushing else document.of_error(error))
 
 

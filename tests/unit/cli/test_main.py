@@ -39,13 +39,19 @@ def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([flag]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:7]] == [
+    assert [line.split()[0] for line in out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()] == [
         "push",
+        "sync",
+        "pull",
+        "ls",
+        "df",
+        "rm",
+        "webui",
         "login",
         "logout",
         "targets",
         "providers",
-        "webui",
+        "doctor",
         "demo",
     ]
 

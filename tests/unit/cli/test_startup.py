@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-HEAVY = {"rich", "paramiko", "httpx", "keyring", "tomlkit", "tenacity", "cryptography"}
+HEAVY = {"rich", "paramiko", "httpx", "keyring", "tomlkit", "tenacity", "cryptography", "pathspec", "watchfiles"}
 SCRIPT = """
 import json, sys
 from uploader.cli import main
@@ -13,7 +13,10 @@ print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stder
 """
 
 
-@pytest.mark.parametrize("verb", [[], ["push"], ["login"], ["logout"], ["targets"], ["providers"], ["demo"]])
+VERBS = ("push", "sync", "pull", "ls", "df", "rm", "login", "logout", "targets", "providers", "doctor", "demo")
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])
 def test_help_loads_nothing_heavy(verb: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *verb, "--help"], capture_output=True, text=True, check=True, timeout=60

@@ -29,7 +29,7 @@ def write(document: Mapping[str, object]) -> None:
 
 
 def of_report(report: Report) -> Document:
-    return {"schema": SCHEMA, "ok": report.ok, "outcomes": [_outcome(outcome) for outcome in report.outcomes]}
+    return {"schema": SCHEMA, "ok": report.ok, "outcomes": [of_outcome(outcome) for outcome in report.outcomes]}
 
 
 def of_plan(plan: DryRun) -> Document:
@@ -112,7 +112,7 @@ def of_providers(providers: Iterable[Provider]) -> Document:
     return {"schema": SCHEMA, "providers": [_listed(asdict(provider)) for provider in providers]}
 
 
-def _outcome(outcome: Outcome) -> Document:
+def of_outcome(outcome: Outcome) -> Document:
     error = outcome.error
     return {
         "target": outcome.target,

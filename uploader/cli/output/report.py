@@ -40,7 +40,7 @@ def _tell_remedies(report: Report) -> None:
 
 def tell_faults(report: Report) -> None:
     """Says on stderr what went wrong, each fault once. References that came to nothing kept all others back."""
-    _tell_faults((_called(outcome), outcome.error) for outcome in report.outcomes if outcome.error is not None)
+    tell_failures((_called(outcome), outcome.error) for outcome in report.outcomes if outcome.error is not None)
     if any(outcome.error is not None and outcome.path is None for outcome in report.outcomes):
         tell("Nothing was sent. Put that right or leave it out, and push again.")
 
@@ -53,7 +53,7 @@ def tell_plan(plan: DryRun) -> None:
         answer(step_lines(step))
     bytes_ = sum(step.bytes for step in plan.steps if step.error is None)
     tell(f"Nothing was sent. Without --dry-run up to {size(bytes_)} would go to {plan.target}.")
-    _tell_faults((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)
+    tell_failures((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -86,7 +86,7 @@ def _facts(outcome: Outcome) -> Iterable[str]:
         yield f"sha256 {outcome.sha256[:_DIGITS]}…"
 
 
-def _tell_faults(faults: Iterable[tuple[str, Failure]]) -> None:
+def tell_failures(faults: Iterable[tuple[str, Failure]]) -> None:
     """One fault that many items share is told once."""
     shared: dict[tuple[str, str | None], list[str]] = {}
     for name, fault in faults:

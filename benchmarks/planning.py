@@ -1,0 +1,63 @@
+"""How long a sync takes to plan, and how much memory: a tree of empty files, half of which are there already.
+
+    python -m benchmarks.planning [--files 100000]
+
+Prints files, CPU seconds and the process's largest size in MiB. Fails above 10 s or 300 MiB for 100,000 files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+_FOLDER = 500
+_MOST_SECONDS, _MOST_MEBIBYTES = 10, 300
+
+_PROGRAM = """
+    import resource, sys, time
+    from pathlib import Path
+    from uploader.sync.decide import Answers, decide, questions
+    from uploader.sync.filters import Filters
+    from uploader.sync.scan import scan
+    from uploader.sync.scene import Scene, Wishes
+    from uploader.sync.tree import RemoteTree, There
+    began = time.process_time()
+    tree = scan(Path(sys.argv[1]), Filters(exclude=["*.tmp", "/other/"]))
+    there = {key: There(key, here.size, here.mtime) for key, here in list(tree.files.items())[::2]}
+    scene, wishes = Scene("/root", sys.argv[1], tree, RemoteTree(there), {}), Wishes(delete=True)
+    questions(scene, wishes)
+    steps = decide(scene, wishes, Answers())
+    print(len(steps), time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def planned(folder: Path, files: int) -> tuple[int, float, int]:
+    """Makes that many files in a folder and plans their sync, in a process of its own. Returns how many steps there
+    were, CPU seconds and MiB."""
+    for number in range(files):
+        inner = folder / f"folder {number // _FOLDER}"
+        if number % _FOLDER == 0:
+            inner.mkdir()
+        os.close(os.open(inner / f"{number:06}.safetensors", os.O_CREAT))
+    command = [sys.executable, "-c", textwrap.dedent(_PROGRAM), str(folder)]
+    steps, seconds, mebibytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return int(steps), float(seconds), int(mebibytes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=100_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        steps, seconds, mebibytes = planned(Path(folder), options.files)
+    print(f"{steps:,} files planned in {seconds:.2f} s of CPU, {mebibytes} MiB")
+    sys.exit(0 if seconds < _MOST_SECONDS and mebibytes < _MOST_MEBIBYTES else 1)
+
+
+if __name__ == "__main__":
+    main()

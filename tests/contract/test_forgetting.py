@@ -1,0 +1,17 @@
+"""What logout leaves behind: nothing of this machine's knowledge of a target."""
+
+from __future__ import annotations
+
+from tests.contract.world import World
+from uploader.app import PullRequest, SyncRequest
+
+
+def test_logout_forgets_what_was_placed_and_fetched_and_touches_no_file(here: World) -> None:
+    (here.disk / "a.txt").write_text("a")
+    here.app.sync(SyncRequest(str(here.disk), into="outputs"))
+    here.app.pull(PullRequest("outputs", str(here.disk / "got")))
+    assert len(list((here.state / "manifest").glob("*.json"))) == 2
+    here.app.logout("canvas")
+    assert list((here.state / "manifest").glob("*.json")) == []
+    assert list(here.there) == ["outputs/a.txt"]
+    assert (here.disk / "got/a.txt").exists()

@@ -1,0 +1,163 @@
+"""Files fetched back from real servers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.world import MIB, World, serve, sha256, world
+from tests.servers.tcp_proxy import Proxy
+from uploader.app import PullPlan, PullRequest
+from uploader.app.pulling import watch_pull
+from uploader.errors import Interrupted, RemoteMissing, UsageError
+from uploader.result import Evidence, Report
+
+IMAGES = "outputs/txt2img-images/2026-11-24"
+
+
+def put(here: World, path: str, data: bytes, mtime: int = 1_700_000_000) -> Path:
+    """A file that the WebUI made."""
+    file = here.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    file.chmod(0o644)
+    os.utime(file, (mtime, mtime))
+    return file
+
+
+def pull(here: World, remote: str = "outputs", **wishes: Any) -> Report:
+    report = here.app.pull(PullRequest(remote, str(here.disk / "got"), **wishes))
+    assert isinstance(report, Report)
+    return report
+
+
+def statuses(report: Report) -> dict[str, str]:
+    return {outcome.source: outcome.status for outcome in report.outcomes}
+
+
+def got(here: World) -> dict[str, bytes]:
+    folder = here.disk / "got"
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_is_fetched_whole_and_the_second_time_nothing_is(every: tuple[str, World]) -> None:
+    kind, here = every
+    expected = {}
+    for number in range(30):
+        data = os.urandom(1000 * number)
+        put(here, f"{IMAGES}/{number:05} $(x).png", data)
+        expected[f"txt2img-images/2026-11-24/{number:05} $(x).png"] = data
+    big = os.urandom(13 * MIB + 5)
+    put(here, "outputs/big.safetensors", big)
+    report = pull(here)
+    assert {outcome.status for outcome in report.outcomes} == {"placed"}, report.outcomes
+    assert got(here) == {**expected, "big.safetensors": big}
+    evidence = {outcome.evidence for outcome in report.outcomes}
+    assert evidence == ({Evidence.REMOTE_HASH} if kind == "full" else {Evidence.SIZE, Evidence.SAMPLES})
+    assert {int(path.stat().st_mtime) for path in (here.disk / "got").rglob("*.png")} == {1_700_000_000}
+    assert {outcome.status for outcome in pull(here).outcomes} == {"kept"}
+    assert sum(outcome.bytes_sent for outcome in report.outcomes) == 0
+
+
+def test_one_file_is_fetched_by_its_path(every: tuple[str, World]) -> None:
+    _, here = every
+    put(here, "models/Lora/style.safetensors", b"x" * 5000)
+    report = pull(here, "models/Lora/style.safetensors")
+    assert statuses(report) == {"models/Lora/style.safetensors": "placed"}
+    assert got(here) == {"style.safetensors": b"x" * 5000}
+
+
+def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
+        here = world(tmp_path, server, line=line)
+        data = os.urandom(40 * MIB)
+        put(here, "outputs/big.bin", data)
+        here.wait = lambda _seconds: True  # nobody waits for another try: the run ends
+        line.cut_after(24 * MIB, "down")
+        assert pull(here).exit_code != 0
+        assert [name for name in got(here) if not name.endswith(".part")] == []
+        here.wait = lambda _seconds: False
+        (outcome,) = pull(here).outcomes
+        assert outcome.status == "placed"
+        assert outcome.resumed_from >= 4 * MIB
+        assert sha256(here.disk / "got/big.bin") == sha256(here.root / "outputs/big.bin")
+        assert list(got(here)) == ["big.bin"]
+
+
+def test_a_file_of_mine_is_not_replaced_unless_i_say_so(here: World) -> None:
+    put(here, "outputs/a.png", b"theirs")
+    put(here, "outputs/same.png", b"the same")
+    (here.disk / "got").mkdir()
+    (here.disk / "got/a.png").write_bytes(b"mine")
+    (here.disk / "got/same.png").write_bytes(b"the same")
+    report = pull(here)
+    assert statuses(report) == {"outputs/a.png": "failed", "outputs/same.png": "kept"}
+    assert [outcome.error.code for outcome in report.outcomes if outcome.error] == ["exists"]
+    assert got(here)["a.png"] == b"mine"
+    assert statuses(pull(here, replace=True))["outputs/a.png"] == "placed"
+    put(here, "outputs/a.png", b"theirs, later", 1_700_009_000)
+    assert statuses(pull(here))["outputs/a.png"] == "placed"
+    assert got(here)["a.png"] == b"theirs, later"
+
+
+def test_what_was_fetched_once_is_left_out_when_only_news_are_wanted(here: World) -> None:
+    put(here, "outputs/a.png", b"a")
+    pull(here)
+    (here.disk / "got/a.png").unlink()
+    put(here, "outputs/b.png", b"b")
+    assert statuses(pull(here, new_only=True)) == {"outputs/a.png": "kept", "outputs/b.png": "placed"}
+    assert list(got(here)) == ["b.png"]
+    pull(here)
+    assert sorted(got(here)) == ["a.png", "b.png"]
+
+
+def test_filters_choose_and_a_dry_run_fetches_nothing(here: World) -> None:
+    for name in ("a.png", "a.txt", "grids/b.png"):
+        put(here, f"outputs/{name}", b"x")
+    plan = here.app.pull(
+        PullRequest("outputs", str(here.disk / "got"), include=("*.png",), exclude=("grids/",), dry_run=True)
+    )
+    assert isinstance(plan, PullPlan)
+    assert {step.key: str(step.action) for step in plan.steps} == {"a.png": "fetch"}
+    assert not (here.disk / "got").exists()
+
+
+def test_what_is_not_below_the_root_is_not_fetched(here: World) -> None:
+    for path in ("../disk", "/etc/passwd", "outputs/../../x"):
+        with pytest.raises(UsageError):
+            pull(here, path)
+    with pytest.raises(RemoteMissing):
+        pull(here, "nothing")
+
+
+def test_images_are_fetched_as_they_come_once_they_are_whole(here: World) -> None:
+    put(here, "outputs/1.png", b"one")
+    told: list[str] = []
+    looks = 0
+
+    def wait(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            put(here, "outputs/2.png", b"tw")
+        if looks == 3:
+            put(here, "outputs/2.png", b"two")
+            assert not (here.disk / "got/2.png").exists()
+        if looks == 6:
+            raise KeyboardInterrupt
+
+    request = PullRequest("outputs", str(here.disk / "got"), watch=True)
+    with pytest.raises(Interrupted):
+        watch_pull(
+            request,
+            here.app._setting,
+            lambda report: told.extend(f"{outcome.name} {outcome.status}" for outcome in report.outcomes),
+            wait,
+        )
+    assert told == ["1.png placed", "2.png placed"]
+    assert got(here) == {"1.png": b"one", "2.png": b"two"}
+    assert threading.active_count() < 50

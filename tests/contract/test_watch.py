@@ -1,0 +1,156 @@
+"""A sync that goes on by itself, over a real server that comes and goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.world import World, serve, world
+from tests.servers.tcp_proxy import Proxy
+from uploader.app import SyncRequest
+from uploader.app.syncing import begun
+from uploader.app.watching import watch
+from uploader.errors import CredentialsRefused, Interrupted
+from uploader.events import Said
+from uploader.result import Report
+from uploader.sync.changes import Ear
+from uploader.sync.settling import Settling
+
+
+class Script(Ear):
+    """Stands in for the waits between two syncs: each is the next thing that happens, the last one is Ctrl-C."""
+
+    def __init__(self, *happenings: Callable[[], object]) -> None:
+        super().__init__(Path())
+        self.happenings = list(happenings)
+        self.waits: list[float | None] = []
+
+    def open(self) -> None:
+        """Nothing is listened to."""
+
+    def wait(self, seconds: float | None) -> None:
+        self.waits.append(seconds)
+        if not self.happenings:
+            raise KeyboardInterrupt
+        self.happenings.pop(0)()
+
+
+class Time:
+    """Moves on by itself, three seconds a look."""
+
+    at = 0.0
+
+    def __call__(self) -> float:
+        self.at += 3.0
+        return self.at
+
+
+def watched(here: World, script: Script, settling: Settling | None = None, *, delete: bool = False) -> list[str]:
+    """Runs a watch to its end; returns what it told."""
+    told: list[str] = []
+
+    def tell(report: Report) -> None:
+        told.extend(f"{outcome.path} {outcome.status}" for outcome in report.outcomes)
+
+    setting = here.app._setting
+    request = SyncRequest(str(here.disk), into="outputs", watch=True, delete=delete)
+    settling = settling or Settling(here.disk, clock=Time(), writers=lambda _folder: None)
+    with begun(request, setting) as syncing, pytest.raises(Interrupted):
+        watch(syncing, script, settling, setting, tell)
+    return told
+
+
+def put(here: World, name: str, data: bytes = b"x") -> None:
+    (here.disk / name).write_bytes(data)
+    os.utime(here.disk / name, (1_700_000_000 + len(data), 1_700_000_000 + len(data)))
+
+
+def test_changes_are_sent_as_they_come_a_line_each(here: World) -> None:
+    put(here, "first")
+    script = Script(
+        lambda: put(here, "second"),
+        lambda: put(here, "first", b"changed"),
+        lambda: (here.disk / "second").unlink(),
+        lambda: None,
+    )
+    told = watched(here, script, delete=True)
+    assert told == [
+        "outputs/first placed",
+        "outputs/second placed",
+        "outputs/first placed",
+        "outputs/second removed",
+    ]
+    assert {name: (here.root / name).read_bytes() for name in here.there} == {"outputs/first": b"changed"}
+    assert script.waits[-1] is None
+
+
+def test_a_file_that_grows_is_sent_once_and_whole(here: World) -> None:
+    now = [0.0]
+    settling = Settling(here.disk, clock=lambda: now[0], now=lambda: 1_700_000_000.0, writers=lambda _folder: None)
+
+    def grow(data: bytes) -> None:
+        now[0] += 1.0
+        put(here, "grows", data)
+
+    def hold_still() -> None:
+        now[0] += 2.0
+
+    put(here, "done")
+    script = Script(lambda: grow(b"1"), lambda: grow(b"12"), lambda: grow(b"123"), hold_still, lambda: None)
+    assert watched(here, script, settling) == ["outputs/done placed", "outputs/grows placed"]
+    assert script.waits[1:4] == [1.0, 1.0, 1.0]
+    assert (here.root / "outputs/grows").read_bytes() == b"123"
+
+
+def test_a_target_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> None:
+    with serve(tmp_path / "server", "embedded") as server, Proxy(server.host, server.port) as line:
+        here = world(tmp_path, server, line=line)
+        put(here, "first")
+
+        def away() -> None:
+            line.refuse()
+            line.cut_now()
+            put(here, "second")
+
+        told = watched(here, Script(away, lambda: None, line.admit, lambda: None))
+        assert told == ["outputs/first placed", "outputs/second placed"]
+        waiting = [event for event in here.events if isinstance(event, Said) and "waiting for it" in event.text]
+        assert len(waiting) == 1
+
+
+def test_a_disk_that_is_away_deletes_nothing(here: World) -> None:
+    put(here, "first")
+    aside = here.disk.with_name("unplugged")
+    script = Script(lambda: here.disk.rename(aside), lambda: None, lambda: aside.rename(here.disk), lambda: None)
+    assert watched(here, script, delete=True) == ["outputs/first placed"]
+    assert list(here.there) == ["outputs/first"]
+    assert script.waits[1] == 15.0
+
+
+def test_a_fault_that_stays_is_told_once(here: World) -> None:
+    (here.root / "outputs").mkdir()
+    (here.root / "outputs/theirs").write_bytes(b"newer")
+    put(here, "theirs", b"older, of another size")
+    script = Script(lambda: put(here, "new"), lambda: None)
+    assert watched(here, script) == ["outputs/theirs failed", "outputs/new placed"]
+
+
+def test_what_will_not_pass_ends_it(here: World) -> None:
+    put(here, "first")
+    setting = here.app._setting
+    setting.environ = {"UPLOADER_PASSWORD": "wrong"}
+    request = SyncRequest(str(here.disk), into="outputs", watch=True)
+    with begun(request, setting) as syncing, pytest.raises(CredentialsRefused):
+        watch(syncing, Script(), Settling(here.disk), setting, lambda _report: None)
+
+
+def test_ctrl_c_while_a_file_is_on_its_way_ends_it(here: World) -> None:
+    put(here, "first")
+    request = SyncRequest(str(here.disk), into="outputs", watch=True)
+    with begun(request, here.app._setting) as syncing:
+        syncing._cancelled.set()
+        with pytest.raises(Interrupted):
+            watch(syncing, Script(lambda: None), Settling(here.disk), here.app._setting, lambda _report: None)

@@ -1,0 +1,145 @@
+"""The verbs ls and df: which models a target holds, what they are, and how much room is left."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from uploader.app.setting import Setting
+from uploader.app.visiting import Visit
+from uploader.artifact import Kind
+from uploader.errors import RemoteRefused, Unsupported
+from uploader.identify import identify
+from uploader.manifest import Known
+from uploader.placement import model_extension
+from uploader.remote.interface import Connection, Space
+from uploader.sync.filters import Filters
+from uploader.sync.listing import list_tree
+from uploader.sync.tree import There
+
+_HEAD_BYTES = 512 << 10
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One model. `path` is below the root; `size` in bytes; `mtime` in seconds since 1970, None where not told.
+    `placed`: by this program. `architecture` None: its header does not tell."""
+
+    path: str
+    name: str
+    kind: Kind | None
+    size: int
+    mtime: int | None
+    placed: bool
+    architecture: str | None = None
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """A target's disk, in bytes. `kinds` are the models of each kind, by their folders. None where not told."""
+
+    target: str
+    free: int | None
+    total: int | None
+    kinds: dict[Kind, int] = field(default_factory=dict)
+
+
+def ls(setting: Setting, to: str | None, kind: Kind | None = None) -> list[Listed]:
+    """Returns the models of a target, those of one kind where that is given, by folder and name."""
+    with Visit(setting, to) as visit:
+        found = models(visit)
+        heads = _heads(visit, found)
+        listed = [_listed(visit, path, there, heads.get(path)) for path, there in sorted(found.items())]
+    return [model for model in listed if kind is None or model.kind is kind]
+
+
+def df(setting: Setting, to: str | None) -> DiskUse:
+    """Returns how full a target's disk is. Raises Unsupported where the server tells nothing of it."""
+    with Visit(setting, to) as visit:
+        space = visit.using(lambda connection: _space(visit, connection))
+        if space is None:
+            raise Unsupported(
+                f"{visit.target.name} does not tell how much room it has", remedy="Its provider's page may show it."
+            )
+        kinds: dict[Kind, int] = defaultdict(int)
+        for path, there in models(visit).items():
+            kinds[visit.kind_at(visit.shown(path)) or Kind.OTHER] += there.size
+        return DiskUse(visit.target.name, space.free, space.total, dict(kinds))
+
+
+def models(visit: Visit) -> dict[str, There]:
+    """The models in the folders of all kinds, by absolute path."""
+    root, folders = visit.root, list(visit.kinds)
+    outer = [folder for folder in folders if not any(folder.startswith(f"{other}/") for other in folders)]
+    tree = visit.using(lambda connection: list_tree(connection, root, Filters(), outer))
+    return {posixpath.join(root, there.path): there for there in tree.files.values() if model_extension(there.path)}
+
+
+def _space(visit: Visit, connection: Connection) -> Space | None:
+    """The disk that checkpoints go to: a folder of models may well be a link to a larger one than the root's."""
+    for folder in (*visit.kinds, ""):
+        path = posixpath.join(visit.root, folder).rstrip("/") or "/"
+        try:
+            if folder and connection.files.stat(path) is None:
+                continue
+            return connection.files.space(path)
+        except RemoteRefused:
+            continue
+    return None
+
+
+def _listed(visit: Visit, path: str, there: There, known: Known | None) -> Listed:
+    shown = visit.shown(path)
+    recorded = visit.manifest.get(path)
+    placed = recorded is not None and recorded.placed and recorded.is_still(there.size, there.mtime)
+    kind = Kind(known.kind) if known is not None and known.kind in set(Kind) else visit.kind_at(shown)
+    architecture = known.architecture if known is not None else None
+    return Listed(shown, posixpath.basename(path), kind, there.size, there.mtime, placed, architecture or None)
+
+
+def _heads(visit: Visit, found: dict[str, There]) -> dict[str, Known]:
+    """What each model's header tells: from the manifest, or read now, many at a time, and written down."""
+    heads: dict[str, Known] = {}
+    missing: list[str] = []
+    for path, there in found.items():
+        known = visit.manifest.get(path)
+        if known is not None and known.architecture is not None and known.is_still(there.size, there.mtime):
+            heads[path] = known
+        elif there.size:
+            missing.append(path)
+    for at in range(0, len(missing), _AT_ONCE):
+        batch = missing[at : at + _AT_ONCE]
+        read = visit.using(lambda connection, batch=batch: _read_heads(connection, batch, found))  # type: ignore[misc]
+        for path, (kind, architecture) in read.items():
+            there, before = found[path], visit.manifest.get(path)
+            if before is None or not before.is_still(there.size, there.mtime):
+                before = Known(there.size, seen=there.mtime, placed=False)
+            heads[path] = replace(before, kind=kind, architecture=architecture)
+            visit.manifest.record(path, heads[path])
+    return heads
+
+
+def _read_heads(connection: Connection, paths: Sequence[str], found: dict[str, There]) -> dict[str, tuple[str, str]]:
+    asked = [(path, min(found[path].size, _HEAD_BYTES)) for path in paths]
+    told: dict[str, tuple[str, str]] = {}
+    for (path, _), head in zip(asked, connection.files.many.read(asked), strict=True):
+        if isinstance(head, RemoteRefused):
+            continue
+        try:
+            identity = identify(_reader(connection, path, head), found[path].size, posixpath.basename(path))
+        except RemoteRefused:
+            continue
+        told[path] = (str(identity.kind or ""), identity.architecture or "")
+    return told
+
+
+def _reader(connection: Connection, path: str, head: bytes) -> Callable[[int, int], bytes]:
+    def read(offset: int, length: int) -> bytes:
+        if offset + length <= len(head) or len(head) < _HEAD_BYTES:
+            return head[offset : offset + length]
+        return b"".join(connection.files.read(path, [(offset, length)]))
+
+    return read

@@ -1,0 +1,34 @@
+"""Writes down what push placed, so that sync, ls and rm know it again."""
+
+from __future__ import annotations
+
+from uploader.artifact import LocalFile
+from uploader.manifest import Known, Manifest
+from uploader.plan import Item
+from uploader.transfer import Result
+
+
+def note(manifest: Manifest, path: str, item: Item, result: Result) -> None:
+    """Takes down that `path`, absolute on the server, stands for an item's bytes. One that was there already counts as
+    placed by this program only if it was known to be."""
+    artifact, before = item.artifact, manifest.get(path)
+    size = artifact.size if artifact.size is not None else 0
+    origin = artifact.origin if isinstance(artifact.origin, LocalFile) else None
+    placed = not result.kept or (before is not None and before.placed and before.size == size)
+    manifest.record(
+        path,
+        Known(
+            size,
+            result.sha256,
+            mtime_ns=origin.mtime_ns if origin else None,
+            seen=before.seen if before is not None and result.kept else None,
+            origin=str(origin.path) if origin else None,
+            placed=placed,
+        ),
+    )
+
+
+def mtime_of(item: Item) -> int | None:
+    """When an item's file was changed last, in seconds; None for one that is no file of this disk."""
+    origin = item.artifact.origin
+    return origin.mtime_ns // 1_000_000_000 if isinstance(origin, LocalFile) else None

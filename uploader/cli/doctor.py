@@ -1,0 +1,32 @@
+"""The verb doctor."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, quiet, verbose, with_session
+from uploader.cli.session import Session
+
+
+@click.command(short_help="Find out what is wrong with a target.")
+@click.argument("target", required=False, shell_complete=target_names)
+@click.option("--report", is_flag=True, help="Mask hosts, users and paths: fit to be shown to others.")
+@as_json
+@quiet
+@verbose
+@with_session
+def doctor(session: Session, /, target: str | None, report: bool) -> int:
+    """Check everything between this machine and TARGET's folders, and say for each what to do where it fails.
+
+    Writes a file of its own into a folder of models for 2 seconds, to measure the speed, and removes it.
+    """
+    with session.app() as app:
+        diagnosis = app.doctor(target, report=report)
+    from uploader.cli.output import checks, document
+
+    if session.json:
+        document.write(checks.of_diagnosis(diagnosis))
+    else:
+        checks.tell_diagnosis(diagnosis, about_us=report)
+    return diagnosis.exit_code

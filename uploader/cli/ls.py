@@ -1,0 +1,41 @@
+"""The verb ls."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.artifact import Kind
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, quiet, verbose, with_session
+from uploader.cli.session import Session
+
+
+@click.command(short_help="List the models that a target holds.")
+@click.argument("target", required=False, shell_complete=target_names)
+@click.argument("kind", required=False)
+@as_json
+@quiet
+@verbose
+@with_session
+def ls(session: Session, /, target: str | None, kind: str | None) -> int:
+    """List the models of TARGET by kind: what each is by its own header, its size, and whether this program placed it.
+
+    With KIND (checkpoint, lora, vae ...) only those. TARGET may be left out when one is saved.
+    """
+    with session.app() as app:
+        kinds = set(Kind)
+        if kind is None and target in kinds and target not in {saved.name for saved in app.targets()}:
+            target, kind = None, target  # `uploader ls lora`
+        if kind is not None and kind not in kinds:
+            raise click.BadParameter(f"{kind!r} is no kind. Choose one of {', '.join(Kind)}.")
+        models = app.ls(target, Kind(kind) if kind else None)
+    from uploader.cli.output import document, holdings
+    from uploader.cli.output.stream import tell
+
+    if session.json:
+        document.write(holdings.of_models(models))
+    elif models:
+        holdings.tell_models(models)
+    else:
+        tell("No model is there." if kind is None else f"No model of the kind {kind} is there.")
+    return 0

@@ -1,0 +1,72 @@
+"""The verb pull."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, quiet, verbose, with_session
+from uploader.cli.session import Session
+
+if TYPE_CHECKING:
+    from uploader.app import App, PullRequest
+    from uploader.result import Report
+
+
+@click.command(short_help="Fetch images or models back from a target.")
+@click.argument("remote", metavar="REMOTE")
+@click.argument("folder", metavar="DIR", type=click.Path())
+@click.option(
+    "--to",
+    metavar="TARGET",
+    shell_complete=target_names,
+    help="Which target: a saved one's name, or sftp://user@host:port/root?webui=ID.",
+)
+@click.option("--new-only", is_flag=True, help="Leave out what was fetched before, even where it is not here any more.")
+@click.option("--include", metavar="P", multiple=True, help="Take only files that match; several may be given.")
+@click.option("--exclude", metavar="P", multiple=True, help="Leave out what matches, as a line of .gitignore.")
+@click.option("--replace", is_flag=True, help="Replace files here that are others.")
+@click.option("--dry-run", is_flag=True, help="Show what would be fetched, and do nothing.")
+@click.option("--watch", is_flag=True, help="Go on: fetch what comes, until Ctrl-C.")
+@as_json
+@quiet
+@verbose
+@with_session
+def pull(session: Session, /, **options: Any) -> int:
+    """Fetch REMOTE, a file or a folder below the target's root such as outputs, into DIR.
+
+    What was cut off goes on where it stopped. A file appears here when it is whole and proven. Nothing on the server
+    is changed.
+    """
+    from uploader.app import PullPlan, PullRequest
+
+    request = PullRequest(**options)
+    with session.app() as app:
+        if request.watch:
+            return _watch(session, app, request)
+        answer = app.pull(request)
+    from uploader.cli.output import document, folders
+    from uploader.cli.output.report import tell_faults
+
+    if isinstance(answer, PullPlan):
+        document.write(folders.of_pull_plan(answer)) if session.json else folders.tell_pull_plan(answer)
+        return folders.exit_code_of((step.key, step.error) for step in answer.steps)
+    if session.json:
+        document.write(document.of_report(answer))
+        tell_faults(answer)
+    else:
+        folders.tell_report(answer)
+    return answer.exit_code
+
+
+def _watch(session: Session, app: App, request: PullRequest) -> int:
+    """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
+    from uploader.cli.output import folders
+
+    def tell(report: Report) -> None:
+        folders.tell_changes(report, as_json=session.json)
+
+    app.watch_pull(request, tell)
+    return 0

@@ -1,0 +1,34 @@
+"""The verb rm."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, quiet, verbose, with_session
+from uploader.cli.session import Session
+
+
+@click.command(short_help="Remove models from a target.")
+@click.argument("target", shell_complete=target_names)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@quiet
+@verbose
+@with_session
+def rm(session: Session, /, target: str, paths: tuple[str, ...], yes: bool) -> int:
+    """Remove files from TARGET: by the name of a model, or by a path below its root, as `uploader ls` shows them.
+
+    It shows them first, with what else uses the same bytes, and asks. Folders are never removed, nor anything outside
+    of the root.
+    """
+    with session.app() as app:
+        removed = app.rm(target, paths, yes=yes)
+    from uploader.cli.output import document, holdings
+
+    if session.json:
+        document.write(holdings.of_removals(removed))
+    else:
+        holdings.tell_removals(removed)
+    return 0

@@ -1,0 +1,86 @@
+"""The verb sync."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uploader.cli.completion import target_names
+from uploader.cli.options import as_json, quiet, verbose, whole, with_session
+from uploader.cli.session import Session
+
+if TYPE_CHECKING:
+    from uploader.app import App, SyncRequest
+    from uploader.result import Report
+
+_MOST = 1_000_000
+
+
+@click.command(short_help="Make a remote folder hold what a local one holds.")
+@click.argument("folder", metavar="DIR", type=click.Path())
+@click.option(
+    "--to",
+    metavar="TARGET",
+    shell_complete=target_names,
+    help="Where to: a saved target's name, or sftp://user@host:port/root?webui=ID.",
+)
+@click.option("--into", metavar="SUBFOLDER", help="Mirror DIR into this folder below the target's root.")
+@click.option("--by-kind", is_flag=True, help="Sort DIR's models into the WebUI's folders by what they are.")
+@click.option("--delete", is_flag=True, help="Remove what was placed from DIR before and is not there any more.")
+@click.option(
+    "--max-delete",
+    type=whole(0, _MOST),
+    metavar="N",
+    help="Remove nothing at all if it would be more than N files; else 10, and half of what is there.",
+)
+@click.option("--trash", is_flag=True, help="With --delete: move into a dated folder below the root instead.")
+@click.option("--checksum", is_flag=True, help="Compare contents, not size and time.")
+@click.option("--include", metavar="P", multiple=True, help="Take only files that match; several may be given.")
+@click.option(
+    "--exclude", metavar="P", multiple=True, help="Leave out what matches, as a line of .gitignore or .uploadignore."
+)
+@click.option("--replace", is_flag=True, help="Replace files that are newer on the server.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--watch", is_flag=True, help="Go on: send changes as they come, until Ctrl-C.")
+@as_json
+@quiet
+@verbose
+@with_session
+def sync(session: Session, /, **options: Any) -> int:
+    """Make a folder of the target hold what DIR holds.
+
+    Only what differs is sent; what was renamed here is renamed there. Nothing is removed unless you say --delete,
+    and then only files that this program placed from DIR. A file .uploadignore in DIR says what to leave out, with
+    gitignore's rules.
+    """
+    from uploader.app import SyncPlan, SyncRequest
+
+    request = SyncRequest(**options)
+    with session.app() as app:
+        if request.watch:
+            return _watch(session, app, request)
+        answer = app.sync(request)
+    from uploader.cli.output import document, folders
+    from uploader.cli.output.report import tell_faults
+
+    if isinstance(answer, SyncPlan):
+        document.write(folders.of_plan(answer)) if session.json else folders.tell_plan(answer)
+        return folders.exit_code_of((step.key, step.error) for step in answer.steps)
+    if session.json:
+        document.write(document.of_report(answer))
+        tell_faults(answer)
+    else:
+        folders.tell_report(answer)
+    return answer.exit_code
+
+
+def _watch(session: Session, app: App, request: SyncRequest) -> int:
+    """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
+    from uploader.cli.output import folders
+
+    def tell(report: Report) -> None:
+        folders.tell_changes(report, as_json=session.json)
+
+    app.watch(request, tell)
+    return 0

@@ -1,0 +1,70 @@
+"""Hears of changes in a local folder from the system."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+_LOOK_MS = 200
+_GATHER_MS = 1000
+
+
+def listen(folder: Path) -> Generator[bool]:
+    """Yields again and again, several times a second, whether something below the folder has changed since. Hears
+    from its first yield on. Raises OSError when the folder is not there."""
+    from watchfiles import watch
+
+    lines = watch(folder, watch_filter=None, debounce=_GATHER_MS, step=50, rust_timeout=_LOOK_MS, yield_on_timeout=True)
+    for changes in lines:
+        yield bool(changes)
+
+
+class Ear:
+    """Waits for changes. A folder that comes and goes, such as a disk that is plugged in, is heard again when it is
+    there. `wait` waits that many seconds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        listen: Callable[[Path], Generator[bool]] = listen,
+        wait: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._listen = listen
+        self._wait = wait
+        self._clock = clock
+        self._lines: Generator[bool] | None = None
+
+    def open(self) -> None:
+        """Begins to hear: what changes from now on ends the next wait. Nothing happens where there is no folder."""
+        if self._lines is not None:
+            return
+        lines = self._listen(self._folder)
+        try:
+            next(lines)
+        except OSError:
+            return
+        self._lines = lines
+
+    def close(self) -> None:
+        """Hears no more."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+
+    def wait(self, seconds: float | None) -> None:
+        """Waits for a change, or that many seconds at most."""
+        if self._lines is None:
+            self._wait(seconds or 1.0)
+            return
+        end = None if seconds is None else self._clock() + seconds
+        try:
+            for changed in self._lines:
+                if changed or (end is not None and self._clock() >= end):
+                    return
+        except OSError:
+            pass
+        self._lines = None
