@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Entry, Range, ServerFacts
+from uploader.remote.interface import Entry, Range, ServerFacts, Shell
 
 _FACTS = ServerFacts("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
 
@@ -65,6 +65,11 @@ class MemoryConnection:
     @property
     def settled(self) -> bool:
         return not self.writers
+
+    @property
+    def shell(self) -> Shell | None:
+        """It hashes, and runs nothing else."""
+        return None
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         self.check()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from uploader.artifact import Artifact, LocalFile, WebFile
-from uploader.errors import Exists, RemoteExists, RemoteMissing, UploaderError, WrongBytes
+from uploader.errors import UploaderError, WrongBytes
 from uploader.events import Observer, Phase, Progress, Said
 from uploader.journal import Journal, Journals
 from uploader.placement import part_name
@@ -22,6 +22,7 @@ from uploader.streams import Pacer
 from uploader.transfer.behind import Behind
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, Retrying, drain, read_pieces, steady
 from uploader.transfer.lanes import Lanes
+from uploader.transfer.placing import place, taken, wrong_source
 from uploader.transfer.proof import Proof, Prover, Verify
 
 T = TypeVar("T")
@@ -103,7 +104,7 @@ class Step:
                 if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
                     return kept
                 if there.is_folder or not self._job.replace:
-                    raise _taken(self._job.path)
+                    raise taken(self._job.path)
             with self._means.journals.claim(self._job.target, self._job.path) as journal:
                 try:
                     return self._send(stream, journal)
@@ -273,40 +274,15 @@ class Step:
         return proof
 
     def _place(self) -> None:
-        """Gives the part its final name, in one step that cannot take another file's place unasked."""
         job = self._job
-        tried = False
-
-        def rename(connection: Connection) -> bool:
-            nonlocal tried
-            files = connection.files
-            if tried and files.stat(job.part) is None:
-                there = files.stat(job.path)
-                if there is not None and there.size == job.size:
-                    return True  # done before the line was lost; only the answer was missing
-                raise RemoteMissing(f"{job.part} is not there any more", remedy="Run the same command again.")
-            tried = True
-            if job.replace:
-                return files.replace(job.part, job.path)
-            files.rename(job.part, job.path)
-            return True
-
-        try:
-            if not self._using(rename):
-                self._say(f"the server cannot replace in one step: the old {job.path} was removed first")
-        except RemoteExists as error:
-            raise _taken(job.path) from error
+        place(job.part, job.path, job.size, replace=job.replace, using=self._using, say=self._say)
 
     # faults -------------------------------------------------------------------------------------------
 
     def _refuse_wrong_source(self, sha256: str | None) -> None:
         expected = self._artifact.digest
-        if expected is None or sha256 is None or sha256 == expected.hex:
-            return
-        raise WrongBytes(
-            f"{self._artifact.name} is not the file that was promised:\n  promised {expected}\n  found    {sha256}",
-            remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
-        )
+        if expected is not None and sha256 is not None and sha256 != expected.hex:
+            raise wrong_source(self._artifact.name, expected, sha256)
 
     def _discard(self, journal: Journal) -> None:
         with suppress(UploaderError):  # the fault that led here is the one to tell
@@ -367,10 +343,3 @@ def _contiguous(pieces: dict[int, str]) -> int:
     while count in pieces:
         count += 1
     return count
-
-
-def _taken(path: str) -> Exists:
-    return Exists(
-        f"{path} exists already, with other bytes",
-        remedy="Give the new one another name with --name, or put it in the old one's place with --replace.",
-    )

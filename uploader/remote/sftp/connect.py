@@ -285,6 +285,10 @@ class SftpConnection:
     def settled(self) -> bool:
         return self.files.settled
 
+    @property
+    def shell(self) -> shell.Shell | None:
+        return self._shell
+
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         there = self.files.stat(path)
         if there is None:

@@ -20,6 +20,8 @@ _PROBE = (
     f"echo {_MARK}; for t in python3 openssl sha256sum shasum dd df; do "
     'command -v "$t" >/dev/null 2>&1 && echo "$t"; done; exit 0'
 )
+# A login script may have printed a text without an end of line.
+_START = f'echo; echo {_MARK}; IFS= read -r program && eval "$program"'
 _HASHERS = ("python3", "openssl", "sha256sum", "shasum")  # fastest first, where the CPU has SHA instructions
 _SILENCE_SECONDS = 30.0
 
@@ -58,6 +60,11 @@ class Shell:
         self._transport = transport
         self._where = where
         self.tools = tools
+
+    def run(self, program: str, feed: bytes = b"", *, patience: float = _SILENCE_SECONDS) -> str:
+        """Runs one line of sh; it and `feed` travel on standard input."""
+        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + feed, patience=patience)
+        return out.partition(f"{_MARK}\n")[2]
 
     def hashes(self, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
         """Hashes ranges of a file of `size` bytes with the fastest tool there; None when none of them does it."""
