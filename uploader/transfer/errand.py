@@ -102,6 +102,12 @@ class Errand:
         finally:
             self._starting.release()
 
+    def give_up(self) -> None:
+        """Leaves nothing on the server: another way of sending is taken. What cannot be removed now is said."""
+        with suppress(UploaderError):
+            self._using(lambda connection: jobs.stop(_shell(connection), self._key))
+            self._discard()
+
     # the server's work --------------------------------------------------------------------------------
 
     def _carry_out(self) -> Result | None:
