@@ -1,6 +1,6 @@
 """Downloads that servers do for us: started there, looked after, and remembered here."""
 
-from uploader.jobs.faults import EXPIRED, certificate_fault, fault_of, trouble_of
+from uploader.jobs.faults import EXPIRED, FULL_BYTES, certificate_fault, disk_fault, fault_of, trouble_of
 from uploader.jobs.records import Record, Records
 from uploader.jobs.server import (
     REWIND_BYTES,
@@ -19,6 +19,7 @@ from uploader.jobs.surveys import Survey, Surveys
 
 __all__ = [
     "EXPIRED",
+    "FULL_BYTES",
     "REWIND_BYTES",
     "Able",
     "Record",
@@ -29,6 +30,7 @@ __all__ = [
     "certificate_fault",
     "clear",
     "diagnose",
+    "disk_fault",
     "fault_of",
     "key_of",
     "look",

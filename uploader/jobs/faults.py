@@ -33,6 +33,9 @@ _NAMED: Mapping[Trouble | None, tuple[type[UploaderError], str, str]] = {
     Trouble.GONE: (RemoteRefused, "{by} on the server does not do what it is asked for", _RELAY),
 }
 
+FULL_BYTES = 1024 * 1024
+"""A disk with less left than that is full."""
+
 EXPIRED = frozenset({400, 401, 403, 404, 410})
 """What stores answer to a signed link whose time is over."""
 
@@ -51,7 +54,7 @@ def fault_of(sight: Sight, host: str, *, free: int | None = None) -> UploaderErr
     if trouble is Trouble.STATUS:
         return _refused(sight.status, host)
     if trouble is Trouble.DISK:
-        return _disk(free)
+        return disk_fault(free)
     if trouble in _NAMED:
         kind, message, remedy = _NAMED[trouble]
         return kind(message.format(host=host, by=sight.by), remedy=remedy)
@@ -91,12 +94,13 @@ def _refused(status: int, host: str) -> UploaderError:
     return SourceRefused(f"{host} gives this file to us and not to the server{told}", remedy=_RELAY)
 
 
-def _disk(free: int | None) -> UploaderError:
+def disk_fault(free: int | None) -> UploaderError:
+    """Why a server could not write. `free` is what is left on its disk, in bytes, None if that is not told."""
     if free is None:
         return NoPermission(
             "the server could not write to its disk", remedy="Is it full, or the quota of this account used up?"
         )
-    if free < 1024 * 1024:
+    if free < FULL_BYTES:
         return NoSpace(
             "the server's disk is full", remedy="Remove a model you do not need there, or rent a larger disk."
         )

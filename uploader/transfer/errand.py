@@ -87,6 +87,10 @@ class Errand:
             except (WrongBytes, NotAModel):  # what the part holds is known to be no file at all
                 self._discard()
                 raise
+            except RemoteRefused as error:  # where nothing can be written, the state cannot be either
+                if (free := self._free()) is not None and free < jobs.FULL_BYTES:
+                    raise jobs.disk_fault(free) from error
+                raise
 
     def stop(self) -> None:
         """Ends the download on the server, from another thread; its part stays for the next run."""
@@ -183,7 +187,10 @@ class Errand:
                 return
             fruitless = 0 if size > self._reached else fruitless + 1
             if fruitless >= _FRUITLESS or not self._worth_another(sight, trouble, moved=size > self._reached):
-                raise self._fault(sight, trouble, size)
+                fault = self._fault(sight, trouble, size)
+                if size == 0:
+                    self._discard()
+                raise fault
             self._begin(sight, size)
 
     def _worth_another(self, sight: Sight, trouble: Trouble | None, *, moved: bool) -> bool:
@@ -241,12 +248,7 @@ class Errand:
         if trouble is Trouble.GONE:
             with suppress(UploaderError):
                 self._using(lambda connection: self._terms.surveys.forget_able(connection.facts.host_key))
-        free = None
-        if trouble is Trouble.DISK:
-            with suppress(UploaderError):
-                folder = self._job.path.rpartition("/")[0] or "/"
-                free = self._using(lambda connection: connection.files.free_bytes(folder))
-        return jobs.fault_of(sight, self._host, free=free)
+        return jobs.fault_of(sight, self._host, free=self._free() if trouble is Trouble.DISK else None)
 
     def _wrong_size(self, size: int) -> UploaderError:
         """The source gave the server something else than us: perhaps a page, which its first bytes tell."""
@@ -294,6 +296,13 @@ class Errand:
             self._using(
                 lambda connection: self._terms.surveys.measured(connection.facts.host_key, "server", size, seconds)
             )
+
+    def _free(self) -> int | None:
+        """What is left on the part's disk, in bytes, where that is told."""
+        folder = self._job.path.rpartition("/")[0] or "/"
+        with suppress(UploaderError):
+            return self._using(lambda connection: connection.files.free_bytes(folder))
+        return None
 
     def _glance(self, connection: Connection) -> tuple[Sight, int]:
         sight = jobs.look(_shell(connection), self._key)
