@@ -73,6 +73,10 @@ def fetches(origin: Origin) -> list[str | None]:
     ]
 
 
+def phases(here: World) -> list[str]:
+    return [event.name for event in here.events if isinstance(event, Phase)]
+
+
 def nothing_left(server: OpenSSH, *kept: str) -> None:
     assert sorted(path.name for path in server.home.iterdir()) == sorted(["webui", *kept])
     assert not list(server.home.rglob("*.part"))
@@ -125,7 +129,7 @@ def test_the_server_downloads_it_and_not_a_byte_leaves_this_machine(
     assert (outcome.route, outcome.bytes_sent, outcome.evidence) == ("server", 0, Evidence.REMOTE_HASH)
     assert outcome.sha256 == SHA256
     assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
-    assert [event.name for event in here.events if isinstance(event, Phase)] == ["resolving", "fetching", "verifying"]
+    assert phases(here) == ["resolving", "fetching", "verifying"]
     nothing_left(server)
     assert not list((here.state / "jobs").iterdir())
     again = here.one(origin.url(LINK), sha256=Digest(SHA256))
@@ -252,6 +256,7 @@ def test_a_cut_line_to_the_server_is_mended_and_the_download_never_notices(
 ) -> None:
     with Held(origin, here) as held:
         assert held.resource.reached.wait(20)
+        until(lambda: "fetching" in phases(here))
         # The job left the session, so the cable's end does not touch it.
         assert server.kill_sessions()
     assert held.outcomes[0].status == "placed"
@@ -400,10 +405,9 @@ def test_a_full_disk_is_named(tmp_path: Path, origin: Origin) -> None:
         here = world(tmp_path, server)
         with Held(origin, here, via="server") as held:
             assert held.resource.reached.wait(20)
-            with (server.home / "other").open("wb") as other, suppress(OSError):
-                while True:
-                    other.write(bytes(1 << 16))
-                    other.flush()
+            with (server.home / "other").open("wb", buffering=0) as other, suppress(OSError):
+                while other.write(bytes(1 << 16)):
+                    pass
         error = held.outcomes[0].error
         assert error is not None
         assert (error.code, error.exit_code) == ("space", 6)

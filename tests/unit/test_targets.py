@@ -524,3 +524,18 @@ def test_the_umask_does_not_open_what_is_saved(tmp_path: Path) -> None:
         os.umask(before)
     if sys.platform != "win32":
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "state").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("groups", "fault"),
+    [
+        ('groups = "all"', "groups: it holds lists of names"),
+        ('[groups]\nall = "box"', r"\[groups\] all: must be a list of names"),
+        ("[groups]\nall = [1]", r"\[groups\] all: must be a list of names"),
+        ('[groups]\n"@all" = ["box"]', "cannot be a group's name"),
+    ],
+)
+def test_groups_that_make_no_sense_are_refused_with_their_place(tmp_path: Path, groups: str, fault: str) -> None:
+    (tmp_path / "targets.toml").write_text(groups)
+    with pytest.raises(ConfigurationError, match=fault):
+        Targets(tmp_path).all()

@@ -21,7 +21,10 @@ _PROBE = (
     'command -v "$t" >/dev/null 2>&1 && echo "$t"; done; exit 0'
 )
 # A login script may have printed a text without an end of line. The last line says that nothing was lost on the way.
-_START = f'echo; echo {_MARK}; IFS= read -r program || exit 1; (eval "$program"); status=$?; echo; echo "{_MARK}-end $status"'
+_START = (
+    f"echo; echo {_MARK}; IFS= read -r program || exit 1; "
+    f'(eval "$program"); status=$?; echo; echo "{_MARK}-end $status"'
+)
 _ANSWER = re.compile(rf"(?:.*?\n)?{_MARK}\n(.*)\n{_MARK}-end (\d+)\s*", re.DOTALL)
 _HASHERS = ("python3", "openssl", "sha256sum", "shasum")  # fastest first, where the CPU has SHA instructions
 _SILENCE_SECONDS = 30.0
