@@ -79,6 +79,14 @@ def test_a_link_is_resolved_once_for_all(three: World) -> None:
     assert "hush-hush" not in str(three.events)
 
 
+def test_a_link_that_goes_by_this_disk_reaches_all_of_them(three: World) -> None:
+    with Origin() as origin:
+        origin.serve("/style.safetensors", MODEL, ranges=False)
+        report = three.push(origin.url(LINK), to=("canvas", "second", "third"))
+    assert statuses(report) == dict.fromkeys(("canvas", "second", "third"), "placed")
+    assert {outcome.route for outcome in report.outcomes} == {"local"}
+
+
 def test_one_that_cannot_be_reached_holds_up_no_other(three: World) -> None:
     with serve(three.disk.parent / "gone", "embedded") as gone:
         assert isinstance(gone, EmbeddedServer)

@@ -45,9 +45,10 @@ class _FanOut:
 
     def run(self) -> Report | DryRun:
         """Returns the outcomes of all targets, in the order in which they were named."""
-        seen = Seen()
+        seen = Seen(several=True)
         for target in self._targets:
             self._resolve(target, seen)
+        seen.share([item.artifact for _, items in self._pushes.values() for item in items], self._http)
         sizes = [item.artifact.size or 0 for _, items in self._pushes.values() for item in items]
         if not self._request.dry_run:
             self._setting.observer(Planned(len(sizes), sum(sizes)))

@@ -180,7 +180,8 @@ class Push:
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
         stream = open_stream(item.artifact, self._http)
-        with Fetch(item.path, item.artifact, stream, self._setting.cache, self._means).alone() as fetch:
+        fetching = Fetch(item.path, item.artifact, stream, self._setting.cache, self._means)
+        with self._seen.turn(item.artifact), fetching.alone() as fetch:
             outcome = self._sent(self._fetched(item, fetch), known)
             self._clear(fetch)
             return outcome
@@ -205,7 +206,7 @@ class Push:
         return Job(
             item.path,
             item.artifact,
-            partial(open_stream, item.artifact, self._http),
+            partial(self._seen.open, item.artifact, self._http),
             self._using(lambda connection: connection.files.resolve(item.path)),
             self._target.name,
             item.artifact.size,

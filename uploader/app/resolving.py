@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from uploader.identify import Identity, identify, refuse
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, parse
-from uploader.sources import open_stream, resolve
+from uploader.sources import Shared, Stream, open_stream, resolve
 from uploader.transfer import Retrying
 
 T = TypeVar("T")
@@ -45,10 +46,32 @@ class Place:
 
 
 class Seen:
-    """What was found out about references, for whoever asks the same of them: several targets of one push."""
+    """What was found out about references, and what is read of them, for whoever asks the same: several targets of one
+    push. `several`: files of this disk are read for all of them at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, several: bool = False) -> None:
+        self._several = several
         self._found: dict[tuple[str, str], object] = {}
+        self._shared: dict[str, Shared] = {}
+        self._turns: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def share(self, artifacts: Iterable[Artifact], http: Http) -> None:
+        """Says what will be read; before anybody reads."""
+        for artifact in artifacts if self._several else ():
+            if isinstance(artifact.origin, LocalFile) and artifact.size is not None:
+                opening = partial(open_stream, artifact, http)
+                self._shared.setdefault(_key(artifact), Shared(opening, artifact.size))
+
+    def open(self, artifact: Artifact, http: Http) -> Stream:
+        """Opens an artifact: a view of what others read too, where there are others."""
+        shared = self._shared.get(_key(artifact))
+        return open_stream(artifact, http) if shared is None else shared.open()
+
+    def turn(self, artifact: Artifact) -> threading.Lock:
+        """Held by whoever downloads an artifact to this disk: there is one file for all of them."""
+        with self._lock:
+            return self._turns.setdefault(_key(artifact), threading.Lock())
 
     def once(self, what: str, key: str, call: Callable[[], T]) -> T:
         """Returns what `call` returned the first time, or raises what it raised then."""

@@ -8,8 +8,9 @@ from uploader.reference import PathReference, Reference, UrlReference
 from uploader.sources import direct, local
 from uploader.sources.handover import Handover, hand_over
 from uploader.sources.interface import Stream
+from uploader.sources.shared import Shared
 
-__all__ = ["Handover", "Stream", "hand_over", "open_stream", "resolve"]
+__all__ = ["Handover", "Shared", "Stream", "hand_over", "open_stream", "resolve"]
 
 
 def resolve(reference: Reference, http: Http) -> list[Artifact]:
