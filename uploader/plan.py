@@ -229,6 +229,8 @@ def _fetched(item: Item, listing: Listing, space: int) -> PlannedStep:
     """Decides about what the server downloads: no payload leaves this machine for it."""
     if listing.job == "running":
         return PlannedStep(item, Action.RESUME, "the server is downloading it already: this run joins in", space=0)
+    if listing.job == "left" and listing.part == item.artifact.size:
+        return PlannedStep(item, Action.RESUME, "the server has downloaded it: it is proven and gets its name", space=0)
     if listing.job == "left" and listing.part:
         reason = f"the server goes on after {listing.part:,} bytes of a download that ended"
         return PlannedStep(item, Action.RESUME, f"{reason}; {item.way}", space=space)

@@ -133,7 +133,7 @@ def test_left_alone_listed_waited_for_and_placed(program: Program, box: OpenSSH,
     assert 0 < job["done"] < len(CONTENT)
     assert "hush" not in json.dumps(job)
     stalled.go.set()
-    until(lambda: program.run("jobs", "--json").document["jobs"][0]["state"] == "finished")
+    until(lambda: not downloads(box))
     shown = program.run("jobs")
     assert "finished" in shown.out
     assert "uploader jobs wait" in shown.out
@@ -148,25 +148,9 @@ def test_left_alone_listed_waited_for_and_placed(program: Program, box: OpenSSH,
     assert [path.name for path in box.home.iterdir()] == ["home"]
 
 
-def test_cancelled_nothing_of_it_is_left(program: Program, box: OpenSSH, origin: Origin) -> None:
-    stalled = Stalled(origin)
-    program.run("push", stalled.link, "--detach")
-    stalled.half_there(box)
-    (job,) = program.run("jobs", "--json").document["jobs"]
-    assert program.run("jobs", "cancel", job["job"], "--json").document == {
-        "schema": 1,
-        "ok": True,
-        "cancelled": job["job"],
-    }
-    assert downloads(box) == []
-    assert [path.name for path in box.home.iterdir()] == ["home"]
-    assert not [path for path in box.home.rglob("*") if path.is_file()]
-    again = program.run("jobs", "cancel", job["job"])
-    assert again.code == 2
-    assert "there is no job" in again.err
-
-
-def test_a_job_whose_link_is_needed_again_says_so(program: Program, box: OpenSSH, origin: Origin) -> None:
+def test_one_whose_link_is_needed_again_says_so_and_cancelled_nothing_of_it_is_left(
+    program: Program, box: OpenSSH, origin: Origin
+) -> None:
     stalled = Stalled(origin)
     program.run("push", stalled.link, "--detach")
     stalled.half_there(box)
@@ -178,6 +162,10 @@ def test_a_job_whose_link_is_needed_again_says_so(program: Program, box: OpenSSH
     waited = program.run("jobs", "wait", job["job"])
     assert waited.code == 6
     assert "Push the same source again" in waited.err
+    cancelled = program.run("jobs", "cancel", job["job"], "--json")
+    assert cancelled.document == {"schema": 1, "ok": True, "cancelled": job["job"], "server_told": True}
+    assert [path.name for path in box.home.iterdir()] == ["home"]
+    assert not [path for path in box.home.rglob("*") if path.is_file()]
 
 
 def test_a_target_that_cannot_be_asked_is_unknown_and_the_list_stands(
@@ -186,11 +174,17 @@ def test_a_target_that_cannot_be_asked_is_unknown_and_the_list_stands(
     stalled = Stalled(origin)
     program.run("push", stalled.link, "--detach")
     box.stop()
-    (job,) = program.run("jobs", "--json", timeout=120).document["jobs"]
+    (job,) = program.run("jobs", "--json").document["jobs"]
     assert job["state"] == "unknown"
-    assert "refuses connections" in job["reason"] or "box" in job["reason"] or job["reason"]
+    assert job["reason"]
     box.start()
-    program.run("jobs", "cancel", job["job"])
+    assert downloads(box)
+    cancelled = program.run("jobs", "cancel", job["job"])
+    assert "nothing of it is left there" in cancelled.out
+    assert downloads(box) == []
+    again = program.run("jobs", "cancel", job["job"])
+    assert again.code == 2
+    assert "there is no job" in again.err
 
 
 def test_a_server_that_does_not_trust_the_source_is_told_apart_and_auto_goes_by_way_of_this_machine(
@@ -235,6 +229,3 @@ def test_every_target_of_a_group_gets_it(program: Program, box: OpenSSH, origin:
     ]
     plan = program.run("push", origin.url(f"/{NAME}"), "--to", "box", "--to", "two", "--dry-run", "--json")
     assert [step["target"] for step in plan.document["plan"]] == ["box", "two"]
-    missing = program.run("push", "x.safetensors", "--to", "@none")
-    assert missing.code == 2
-    assert "there are: @both" in missing.err

@@ -168,6 +168,17 @@ def test_without_a_published_hash_its_structure_is_all_that_is_known_unless_samp
     assert here.placed(origin.url(LINK), verify="samples").evidence is Evidence.SAMPLES
 
 
+def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin: Origin) -> None:
+    signed(origin, ranges=False)
+    assert here.placed(origin.url(LINK)).route == "server"
+    again = here.one(origin.url(LINK))
+    assert (again.status, again.evidence) == ("kept", Evidence.REMOTE_HASH)
+    (here.root / CHECKPOINTS / NAME).write_bytes(MODEL[::-1])
+    assert here.fails(origin.url(LINK)) == "exists"
+    assert here.fails(origin.url(LINK), verify="full", via="server") == "route"
+    assert here.placed(origin.url(LINK), replace=True).evidence is Evidence.STRUCTURE
+
+
 def test_what_is_measured_is_the_next_plan_s_estimate(here: World, server: OpenSSH, origin: Origin) -> None:
     from uploader.jobs import Surveys
 
@@ -195,10 +206,16 @@ def test_a_detached_one_goes_on_by_itself_and_the_next_push_joins_it(
     assert resource.reached.wait(20)
     until(lambda: any(part.stat().st_size for part in here.parts))
     assert "joins in" in here.dry(origin.url(LINK)).steps[0].reason
-    threading.Timer(0.3, gate.set).start()
+
+    def go() -> None:
+        until(lambda: "already: this run joins in" in here.said)
+        gate.set()
+
+    watching = threading.Thread(target=go)
+    watching.start()
     outcome = here.placed(origin.url(LINK), sha256=Digest(SHA256))
+    watching.join()
     assert outcome.resumed_from > 0
-    assert "already" in here.said
     assert fetches(origin) == [None]
     nothing_left(server)
 

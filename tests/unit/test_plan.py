@@ -295,6 +295,11 @@ def test_a_download_that_runs_is_joined_and_one_that_ended_is_gone_on_with() -> 
         Action.RESUME,
         "the server goes on after 600 bytes of a download that ended; with curl",
     )
+    whole = decide(Listing(part=1000, job="left"), item=fetched, free=0)
+    assert (whole.action, whole.reason) == (
+        Action.RESUME,
+        "the server has downloaded it: it is proven and gets its name",
+    )
     assert decide(Listing(part=600), item=fetched).action is Action.SEND
 
 

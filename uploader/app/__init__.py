@@ -8,17 +8,16 @@ from pathlib import Path
 from uploader.app.entering import login, logout
 from uploader.app.errands import cancel_job, list_jobs, wait_for_job
 from uploader.app.fanning import push
-from uploader.app.requests import DryRun, JobView, LoginRequest, LoginResult, PushRequest
+from uploader.app.requests import Cancelled, DryRun, JobView, LoginRequest, LoginResult, PushRequest
 from uploader.app.setting import Setting
 from uploader.catalog import Catalog
 from uploader.credentials import Asker
 from uploader.events import Observer, silence
-from uploader.jobs import Record
 from uploader.profile import Target
 from uploader.result import Report
 from uploader.targets import state_folder
 
-__all__ = ["App", "DryRun", "JobView", "LoginRequest", "LoginResult", "PushRequest"]
+__all__ = ["App", "Cancelled", "DryRun", "JobView", "LoginRequest", "LoginResult", "PushRequest"]
 
 
 class App:
@@ -59,7 +58,7 @@ class App:
     def wait_for_job(self, id: str) -> Report:
         return wait_for_job(id, self._setting)
 
-    def cancel_job(self, id: str) -> Record:
+    def cancel_job(self, id: str) -> Cancelled:
         return cancel_job(id, self._setting)
 
     def login(self, request: LoginRequest) -> LoginResult:

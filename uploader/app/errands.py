@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from uploader import jobs
 from uploader.app.patience import Patience
-from uploader.app.requests import JobView
+from uploader.app.requests import Cancelled, JobView
 from uploader.app.setting import Setting
 from uploader.artifact import Artifact, Kind, WebFile
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
@@ -23,6 +23,7 @@ from uploader.plan import Route
 from uploader.remote.interface import Connection, Shell
 from uploader.remote.pool import Pool
 from uploader.result import Outcome, Report
+from uploader.retry import ATTEMPTS
 from uploader.runner import Runner, Task
 from uploader.sources import Stream
 from uploader.streams import Pacer
@@ -40,7 +41,7 @@ def list_jobs(setting: Setting) -> list[JobView]:
     views: list[JobView] = []
     for name, records in by_target.items():
         try:
-            with _reached(name, setting) as (_, using):
+            with _reached(name, setting, attempts=1) as (_, using):
                 views += using(partial(_views, records))
         except UploaderError as error:
             views += [JobView(record, "unknown", reason=error.message) for record in records]
@@ -77,14 +78,16 @@ def wait_for_job(id: str, setting: Setting) -> Report:
         return Report(tuple(runner.run([Task(record.path, known, run)])))
 
 
-def cancel_job(id: str, setting: Setting) -> Record:
+def cancel_job(id: str, setting: Setting) -> Cancelled:
     """Ends a job and removes its part, its state and its record. Raises UsageError when there is none of that name,
-    and what keeps the server from being asked; the record stays then."""
+    and what keeps the server from being asked; the record stays then, unless its target was forgotten."""
     record = setting.records.get(id)
-    with _reached(record.target, setting) as (_, using):
-        using(partial(_cancel, record))
+    there = is_address(record.target) or record.target in {target.name for target in setting.targets.all()}
+    if there:
+        with _reached(record.target, setting) as (_, using):
+            using(partial(_cancel, record))
     setting.records.remove(record)
-    return record
+    return Cancelled(record, there)
 
 
 def _views(records: list[Record], connection: Connection) -> list[JobView]:
@@ -134,11 +137,11 @@ def _no_stream() -> Stream:
 
 
 @contextmanager
-def _reached(name: str, setting: Setting) -> Iterator[tuple[Means, _Using]]:
+def _reached(name: str, setting: Setting, attempts: int = ATTEMPTS) -> Iterator[tuple[Means, _Using]]:
     target = parse_address(name, setting.environ) if is_address(name) else setting.targets.get(name)
     connector, _ = setting.connector(target)
     pool, cancelled = Pool(connector), threading.Event()
-    patience = Patience(cancelled, setting.observer, setting.wait)
+    patience = Patience(cancelled, setting.observer, setting.wait, attempts)
     pacer = Pacer(None, cancelled)
     means = Means(pool, setting.journals, setting.observer, patience, cancelled, up=pacer, down=pacer)
     try:

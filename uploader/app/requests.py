@@ -63,6 +63,14 @@ class JobView:
 
 
 @dataclass(frozen=True)
+class Cancelled:
+    """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have."""
+
+    record: Record
+    there: bool
+
+
+@dataclass(frozen=True)
 class LoginRequest:
     """The facts given by flags; what is None is taken from the saved target, the profile, or asked for."""
 

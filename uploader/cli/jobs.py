@@ -66,9 +66,12 @@ def cancel(session: Session, /, job: str) -> int:
     from uploader.cli.output.stream import answer
 
     with session.app() as app:
-        record = app.cancel_job(job)
+        cancelled = app.cancel_job(job)
+    record = cancelled.record
     if session.json:
-        document.write(document.of_cancelled(record))
-    else:
+        document.write(document.of_cancelled(cancelled))
+    elif cancelled.there:
         answer(f"{record.name} on {record.target} is cancelled; nothing of it is left there.")
+    else:
+        answer(f"{record.name} is forgotten. {record.target} is no target any more, so nobody was told there.")
     return 0

@@ -16,6 +16,7 @@ REWIND_BYTES = 64 * 1024 * 1024
 """What is fetched once more of a part whose machine was started anew: the last writes may never have reached it."""
 
 _PATIENCE = 20.0
+_BREAK = re.compile(r"[\r\n\0]")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,11 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: Able, *, c
     """Begins to download into a part that is there, from its end less `cut` bytes. One that runs already is left to.
 
     Raises RouteUnavailable where that cannot work, NoPermission, RemoteRefused."""
-    if re.search(r"[\r\n\0]", order.part):
+    if _BREAK.search(order.part):
         raise RouteUnavailable("a path with a line break in it is given to no server", remedy="Use another --name.")
+    header = "" if order.header is None else order.header.reveal()
+    if _BREAK.search(f"{order.link.reveal()}{header}{order.validator}"):  # it would begin another line of the order
+        raise RouteUnavailable("a link with a line break in it is given to no server", remedy="Use --via relay.")
     if able.starter is None:
         raise _no_starter()
     again = " ".join(str(code) for code, trouble in by.troubles.items() if trouble in PASSING)

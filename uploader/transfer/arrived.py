@@ -11,6 +11,7 @@ from uploader.errors import NoPermission, UsageError, WrongBytes
 from uploader.events import Said
 from uploader.identify import Identity, identify, refuse
 from uploader.result import Evidence
+from uploader.transfer.feed import steady
 from uploader.transfer.placing import wrong_source
 from uploader.transfer.proof import READ_BACK_BYTES, Using
 from uploader.transfer.step import Job, Means, Result
@@ -21,14 +22,15 @@ _BLOCK = 4 * 1024 * 1024
 
 
 class Arrived:
-    """Looks at one file on a server of which no byte passed through here. `samples`: the source can be read."""
+    """Looks at one file on a server of which no byte passed through here. `readable`: its source can be read here."""
 
-    def __init__(self, job: Job, means: Means, using: Using, *, samples: bool) -> None:
+    def __init__(self, job: Job, means: Means, using: Using, *, readable: bool) -> None:
         self._job = job
         self._means = means
         self._using = using
         origin = job.artifact.origin
-        self._samples = samples and isinstance(origin, WebFile) and origin.ranges
+        self._readable = readable
+        self._samples = readable and isinstance(origin, WebFile) and origin.ranges
         self._identity: Identity | None = None
 
     def same(self, path: str) -> Result | None:
@@ -38,9 +40,25 @@ class Arrived:
         if evidence is not None:
             promised = self._job.artifact.digest
             return Result(True, evidence, sha256) if promised is not None and promised.hex == sha256 else None
-        if self._samples and self._alike(path):
-            return Result(True, Evidence.SAMPLES, None)
-        return None
+        if self._samples:
+            return Result(True, Evidence.SAMPLES, None) if self._alike(path) else None
+        return self._same_whole(path)
+
+    def _same_whole(self, path: str) -> Result | None:
+        """Reads all of a source that can be read from its beginning alone."""
+        job = self._job
+        found = self._using(lambda connection: connection.hashes(path, [(0, job.size)])) if self._readable else None
+        if found is None:
+            return None
+        stream = job.open_stream()
+        digest = hashlib.sha256()
+        try:
+            for data in steady(stream, 0, self._means.retrying):
+                self._means.down.pass_through(len(data))
+                digest.update(data)
+        finally:
+            stream.close()
+        return Result(True, Evidence.REMOTE_HASH, found[0]) if found[0] == digest.hexdigest() else None
 
     def refuse(self, name: str, *, allow_pickle: bool, size: int | None = None) -> None:
         """Reads the part's header. Raises NotAModel and Truncated for what must not be placed; an account that may

@@ -233,7 +233,8 @@ class Errand:
 
     def _fault(self, sight: Sight, trouble: Trouble | None, size: int) -> UploaderError:
         """What to tell of a job that will not do; the part is removed where it is of no more use."""
-        self.unsuited = trouble not in (None, Trouble.DISK, Trouble.CHANGED)
+        lasting = trouble not in (None, Trouble.DISK, Trouble.CHANGED)
+        self.unsuited = lasting and (size == 0 or trouble not in PASSING)  # what came so far is worth another try
         if sight.state != "ended":
             return RemoteRefused(
                 "the download on the server is ended there from outside, again and again",
@@ -286,7 +287,7 @@ class Errand:
     # small things -------------------------------------------------------------------------------------
 
     def _arrived(self) -> Arrived:
-        return Arrived(self._job, self._means, self._using, samples=self._terms.hand is not None)
+        return Arrived(self._job, self._means, self._using, readable=self._terms.hand is not None)
 
     def _able(self, connection: Connection) -> Able:
         return self._terms.surveys.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))

@@ -192,6 +192,19 @@ def test_a_name_with_a_line_break_is_given_to_no_server(shell: LocalShell, part:
         start(shell, part.with_name("a\nb"))
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order(Secret("https://x/m\noutput = /etc/passwd"), "/p", 1, None, True, False),
+        Order(Secret("https://x/m"), "/p", 1, '"v"\nx', True, False),
+        Order(Secret("https://x/m"), "/p", 1, None, True, False, Secret("A: b\r\nc")),
+    ],
+)
+def test_a_link_with_a_line_break_is_given_to_no_server(order: Order, tmp_path: Path) -> None:
+    with pytest.raises(RouteUnavailable, match="link with a line break"):
+        jobs.start(LocalShell(tmp_path), "ab", order, Slow(), ABLE)
+
+
 def test_a_key_that_is_none_reaches_no_folder(shell: LocalShell) -> None:
     for key in ("", "..", "../two words", "x"):
         for call in (jobs.look, jobs.clear, jobs.stop):

@@ -13,8 +13,7 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, JobView, LoginResult
-    from uploader.jobs import Record
+    from uploader.app import Cancelled, DryRun, JobView, LoginResult
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
 
@@ -85,8 +84,8 @@ def of_jobs(views: Iterable[JobView]) -> Document:
     return {"schema": SCHEMA, "jobs": [_job(view) for view in views]}
 
 
-def of_cancelled(record: Record) -> Document:
-    return {"schema": SCHEMA, "ok": True, "cancelled": record.id}
+def of_cancelled(cancelled: Cancelled) -> Document:
+    return {"schema": SCHEMA, "ok": True, "cancelled": cancelled.record.id, "server_told": cancelled.there}
 
 
 def of_targets(targets: Iterable[Target]) -> Document:

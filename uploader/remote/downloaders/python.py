@@ -32,7 +32,8 @@ def why(error):
     if isinstance(reason,socket.timeout): return 12
     if isinstance(reason,OSError): return 11
     return 19
-at=os.path.getsize(order['part'])
+path=order['part'].encode('utf-8','surrogateescape')
+at=os.path.getsize(path)
 headers={'User-Agent':order['agent'],'Accept':'*/*','Accept-Encoding':'identity'}
 if at:
     headers['Range']='bytes=%d-'%at
@@ -53,7 +54,7 @@ end_at=at+int(length) if length.isdigit() else 0
 if end_at>order['size']: end(16,status)
 try: answer.fp.raw._sock.settimeout(order['stall'])
 except AttributeError: pass
-try: part=open(order['part'],'ab',buffering=0)
+try: part=open(path,'ab',buffering=0)
 except OSError: end(17,status)
 while True:
     try: data=answer.read(1<<18)
