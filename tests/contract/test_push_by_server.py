@@ -422,6 +422,7 @@ def test_a_full_disk_is_named(tmp_path: Path, origin: Origin) -> None:
         here = world(tmp_path, server)
         with Held(origin, here, via="server") as held:
             assert held.resource.reached.wait(20)
+            until(lambda: any(part.stat().st_size for part in here.parts))
             with (server.home / "other").open("wb", buffering=0) as other, suppress(OSError):
                 while other.write(bytes(1 << 16)):
                     pass

@@ -66,6 +66,7 @@ class Errand:
         self._resumed = 0
         self._starting = threading.Lock()
         self._ours = False
+        self._line: Connection | None = None
         self.unsuited = False
         """Whether what it failed with lies in this way of fetching, so that another way may do."""
 
@@ -98,9 +99,8 @@ class Errand:
             self._say(f"the server may go on downloading {self._terms.record.name}: `uploader jobs` shows it")
             return
         try:
-            if self._ours:
-                with self._means.pool.lease() as connection:
-                    jobs.stop(_shell(connection), self._key, patience=_STOP_SECONDS)
+            if self._ours and self._line is not None:  # not by a lease: whoever has the last line may keep it
+                jobs.stop(_shell(self._line), self._key, patience=_STOP_SECONDS)
         except UploaderError:
             self._say(f"the server may go on downloading {self._terms.record.name}: `uploader jobs` shows it")
         finally:
@@ -316,6 +316,7 @@ class Errand:
     def _using(self, call: Callable[[Connection], T], /) -> T:
         def attempt() -> T:
             with self._means.pool.lease() as connection:
+                self._line = connection
                 return call(connection)
 
         return self._means.retrying(attempt, lambda: 0)
