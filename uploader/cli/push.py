@@ -42,8 +42,9 @@ _MOST_CONNECTIONS = 8
     type=click.Choice(ROUTES),
     default="auto",
     show_default=True,
-    help="How the bytes travel: over this disk, through this machine's memory alone, or not by way of it: the server "
-    "downloads by itself, where its account has a shell.",
+    metavar="ROUTE",
+    help="How the bytes travel: local (over this disk), relay (through this machine's memory alone), server (it "
+    "downloads by itself, where the account has a shell), or auto.",
 )
 @click.option("--sha256", metavar="HEX", help="The sha256 that the file must have; for one source.")
 @click.option(
