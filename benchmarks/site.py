@@ -83,8 +83,11 @@ def behind(link: Link, base: Path) -> Iterator[Site]:
 
 @contextmanager
 def _wan_link(link: Link) -> Iterator[tuple[str, ...]]:
-    subprocess.run([_WAN, "down"], check=False, capture_output=True)
-    subprocess.run([_WAN, "up", str(link.rtt_ms), str(link.mbit), str(link.loss)], check=True)
+    for attempt in range(3):  # on a busy machine its device may come too late
+        subprocess.run([_WAN, "down"], check=False, capture_output=True)
+        command = [str(_WAN), "up", str(link.rtt_ms), str(link.mbit), str(link.loss)]
+        if subprocess.run(command, check=attempt == 2).returncode == 0:
+            break
     try:
         yield (str(_WAN), "exec")
     finally:

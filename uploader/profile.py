@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from uploader.artifact import Kind
 
+MOST_CONNECTIONS = 8
+"""Connections to one server at once, whatever the line: more are rude, and sshd counts them."""
+
 
 class Sureness(StrEnum):
     """How well a fact is known: tried by us, in the vendor's own documents, or told by others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 from contextlib import suppress
 
 from uploader.errors import Busy, RemoteRefused
@@ -26,10 +27,13 @@ class Look:
         self._folders: dict[str, bool] = {}
         self._lists: dict[str, dict[str, Entry]] = {}
         self._free: dict[str, int | None] = {}
+        self._told_of: dict[str, Entry | RemoteRefused | None] = {}
 
     def at(self, items: list[Item]) -> list[Listing]:
         """Returns what is there for each item. What the server refuses to tell of one is that one's error."""
         folders = [self._folder(item) for item in items]
+        few = [item for item, folder in zip(items, folders, strict=True) if folders.count(folder) <= _FEW]
+        self._ask(path for item in few for path in (self._folder(item), *self._names(item)))
         for folder in set(folders):
             # One listing is one answer for all; for a file or two, asking for each is cheaper. Folders that may be
             # entered but not listed exist: there each is asked for.
@@ -48,6 +52,24 @@ class Look:
                 if left is not None:
                     free[item.folder] = left
         return free
+
+    def _ask(self, paths: Iterable[str]) -> None:
+        """Asks about many names in the time of one question."""
+        wanted = list(dict.fromkeys(paths))
+        for path, told in zip(wanted, self._files.many.stat(wanted), strict=True):
+            self._told_of[path] = told
+
+    def _stat(self, path: str) -> Entry | None:
+        told = self._told_of[path] if path in self._told_of else self._files.stat(path)
+        if isinstance(told, RemoteRefused):
+            raise told
+        return told
+
+    def _names(self, item: Item) -> tuple[str, str]:
+        """The final name and the part file's."""
+        folder = self._folder(item)
+        part = part_name(item.name, item.artifact.identity)
+        return posixpath.join(folder, item.name), posixpath.join(folder, part)
 
     def _free_bytes(self, path: str) -> int | None:
         while not self._is_folder(path) and path != "/":
@@ -94,7 +116,7 @@ class Look:
 
     def _is_folder(self, path: str) -> bool:
         if path not in self._folders:
-            entry = self._files.stat(path)
+            entry = self._stat(path)
             self._folders[path] = entry is not None and entry.is_folder
         return self._folders[path]
 
@@ -104,7 +126,7 @@ class Look:
             entry = listed.get(name)
             if entry is None or not entry.is_link:
                 return entry
-        return self._files.stat(posixpath.join(folder, name))
+        return self._stat(posixpath.join(folder, name))
 
     def _claimed(self, item: Item) -> int:
         size = item.artifact.size

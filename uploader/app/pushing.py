@@ -22,17 +22,25 @@ from uploader.events import Planned, Said
 from uploader.http import Http
 from uploader.identify import refuse
 from uploader.placement import root_fault
-from uploader.plan import Item, Listing, PlannedStep, Route, Wishes, choose_route, plan
-from uploader.profile import Target
+from uploader.plan import Action, Item, Listing, PlannedStep, Route, Wishes, choose_route, plan
+from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.remote.interface import Connection
 from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
-from uploader.runner import Runner, Task
+from uploader.runner import Runner, Task, Together
 from uploader.sources import open_stream
 from uploader.streams import Pacer
-from uploader.transfer import Errand, Fetch, Job, Means, Result, Step
+from uploader.transfer import Bundle, Errand, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.transfer.climb import first
+from uploader.transfer.feed import PIECE_BYTES
 
 T = TypeVar("T")
+
+_IN_FLIGHT = 3
+"""Items at once: while one is proven and gets its name, the next one's bytes are on their way."""
+
+_LARGE = 64 << 20
+"""Bytes that are worth further connections before it is known what of them is there."""
 
 _ATTEMPTS_TO_RESOLVE = 3
 """Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
@@ -72,12 +80,14 @@ class Push:
         self._seen = seen
         self._place = _place(setting, target)
         self._connector, _ = setting.connector(target)
-        self._pool = Pool(self._connector)
+        provider = setting.catalog.provider(target.provider)
+        most = provider.quirks.max_connections or MOST_CONNECTIONS
+        self._pool = Pool(self._connector, min(request.connections or MOST_CONNECTIONS, most))
         self._cancelled = threading.Event()
         self._made: set[str] = set()
+        self._resolve: Callable[[str], str] = str
         self._steps: dict[str, Step] = {}
         self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
-        provider = setting.catalog.provider(target.provider)
         self._means = Means(
             self._pool,
             setting.journals,
@@ -86,7 +96,7 @@ class Push:
             self._cancelled,
             up=Pacer(request.limit, self._cancelled),
             down=Pacer(request.limit, self._cancelled),
-            connections=min(request.connections, provider.quirks.max_connections or request.connections),
+            connections=self._pool.most if request.connections else None,
         )
         self._serving = Serving(request, setting, self._means, http)
 
@@ -124,6 +134,8 @@ class Push:
     def carry_out(self, items: list[Item]) -> Report | DryRun:
         """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
         try:
+            if not self._request.dry_run:
+                self._pool.ahead(partial(self._worth_by_size, items))
             steps = self._plan(items)
             if self._request.dry_run:
                 return DryRun(self._target.name, tuple(steps))
@@ -131,8 +143,8 @@ class Push:
                 self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
-            runner = Runner(self._setting.observer, self._cancelled, self._interrupt)
-            return Report(tuple(runner.run([self._task(step) for step in steps])))
+            self._pool.warm(self._worth(steps))
+            return Report(tuple(self._run(steps)))
         finally:
             self._pool.close()
 
@@ -140,9 +152,7 @@ class Push:
         wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
 
         def look(connection: Connection) -> list[PlannedStep]:
-            facts = connection.facts
-            shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
-            self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
+            self._resolve = connection.files.resolve
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
             settled = self._serving.settle(connection, items)
             routed = [item for item, _ in settled]
@@ -150,9 +160,73 @@ class Push:
                 self._serving.listing(connection, item, listing) if error is None else Listing(error=error)
                 for (item, error), listing in zip(settled, seen.at(routed), strict=True)
             ]
-            return plan(routed, listings, wishes, root=self._target.root, free=seen.free_bytes(routed))
+            steps = plan(routed, listings, wishes, root=self._target.root, free=seen.free_bytes(routed))
+            facts = connection.facts  # by now they are there
+            self._serving.host_key = facts.host_key
+            shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
+            self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
+            return steps
 
         return self._using(look)
+
+    def _worth_by_size(self, items: list[Item], round_trip: float) -> int:
+        """As `_worth`, before there is a plan: of so many bytes some have to be sent, mostly."""
+        large = sum(item.artifact.size or 0 for item in items) >= _LARGE
+        return self._at_first(round_trip, MOST_CONNECTIONS) if large else 1
+
+    def _at_first(self, round_trip: float, pieces: int) -> int:
+        most = min(self._pool.most, pieces)
+        return most if self._request.connections else first(round_trip, most)
+
+    def _worth(self, steps: list[PlannedStep]) -> int:
+        """How many connections what has to be sent is worth; opened side by side while the first already sends."""
+        pieces = sum(-(-step.bytes // PIECE_BYTES) for step in steps if step.action is not Action.COMPARE)
+        return self._at_first(self._pool.round_trip, pieces)
+
+    def _run(self, steps: list[PlannedStep]) -> list[Outcome]:
+        """Carries all steps out: the small files first, many at once, then the large ones."""
+        together = self._together(steps)
+        bundled = {task.item for bundle in together for task in bundle.tasks}
+        tasks = [self._task(step) for step in steps if step.item.path not in bundled]
+        outcomes: list[Outcome] = []
+        for work, workers in ((together, self._pool.most), (tasks, min(_IN_FLIGHT, self._pool.most))):
+            runner = Runner(self._setting.observer, self._cancelled, self._interrupt, workers)
+            outcomes += runner.run(work)
+        of = {step.item.path: number for number, step in enumerate(steps)}
+        return sorted(outcomes, key=lambda outcome: of[outcome.path or ""])
+
+    # many small ones ----------------------------------------------------------------------------------
+
+    def _together(self, steps: list[PlannedStep]) -> list[Together]:
+        known = {step.item.path: step for step in steps if step.action is Action.SEND and _is_local(step.item)}
+        jobs = [job for job in (self._job(step.item) for step in known.values()) if is_small(job, self._means)]
+        return [self._bundle(known, Bundle(cut, self._means)) for cut in bundles(jobs)] if len(jobs) > 1 else []
+
+    def _bundle(self, known: dict[str, PlannedStep], bundle: Bundle) -> Together:
+        steps = [known[job.item] for job in bundle.jobs]
+        tasks = [self._task(step) for step in steps]
+        return Together(
+            tuple(replace(task, sent=partial(self._sent_of, bundle, task)) for task in tasks),
+            partial(self._carry_out_together, steps, bundle),
+        )
+
+    def _sent_of(self, bundle: Bundle, task: Task) -> int:
+        return bundle.sent(task.item) + task.sent()
+
+    def _carry_out_together(self, steps: list[PlannedStep], bundle: Bundle) -> list[Outcome | UploaderError]:
+        for step in steps:
+            if step.make:
+                self._using(partial(self._make, item=step.item))
+        results = bundle.run()
+        return [self._alone(step, results.get(step.item.path)) for step in steps]
+
+    def _alone(self, step: PlannedStep, result: Result | None) -> Outcome | UploaderError:
+        """What became of one of a bundle. One that was not placed is tried by itself, which says what is wrong."""
+        known = _known(self._target, step.item)
+        try:
+            return self._carry_out(step, known) if result is None else self._placed(step.item, known, result)
+        except UploaderError as error:
+            return error
 
     # one step -----------------------------------------------------------------------------------------
 
@@ -166,7 +240,7 @@ class Push:
             raise step.error
         item = step.item
         if step.make:
-            self._using(lambda connection: self._make(connection, item))
+            self._using(partial(self._make, item=item))
         if item.route is Route.SERVER:
             errand = self._serving.errand(item, self._job(item))
             try:
@@ -188,14 +262,25 @@ class Push:
 
     def _fetched_there(self, errand: Errand, item: Item, known: Outcome) -> Outcome:
         result = errand.run()
-        return replace(known, status="started") if result is None else _ended(known, item, result)
+        return replace(known, status="started") if result is None else self._placed(item, known, result)
 
     def _sent(self, item: Item, known: Outcome) -> Outcome:
         step = self._steps[item.path] = Step(self._job(item), self._means)
         began = time.monotonic()
         result = step.run()
         self._serving.measured(result.bytes_sent, time.monotonic() - began)
-        return _ended(known, item, result)
+        return self._placed(item, known, result)
+
+    def _placed(self, item: Item, known: Outcome, result: Result) -> Outcome:
+        return replace(
+            known,
+            status="kept" if result.kept else "placed",
+            size=item.artifact.size,
+            sha256=result.sha256,
+            evidence=result.evidence,
+            bytes_sent=result.bytes_sent,
+            resumed_from=result.resumed_from,
+        )
 
     def _bytes_sent(self, path: str) -> int:
         return self._steps[path].sent if path in self._steps else 0
@@ -207,7 +292,7 @@ class Push:
             item.path,
             item.artifact,
             partial(self._seen.open, item.artifact, self._http),
-            self._using(lambda connection: connection.files.resolve(item.path)),
+            self._resolve(item.path),
             self._target.name,
             item.artifact.size,
             replace=self._request.replace,
@@ -255,18 +340,6 @@ class Push:
         self._serving.stop()
         self._pool.interrupt()
         self._http.close()
-
-
-def _ended(known: Outcome, item: Item, result: Result) -> Outcome:
-    return replace(
-        known,
-        status="kept" if result.kept else "placed",
-        size=item.artifact.size,
-        sha256=result.sha256,
-        evidence=result.evidence,
-        bytes_sent=result.bytes_sent,
-        resumed_from=result.resumed_from,
-    )
 
 
 def _is_local(item: Item) -> bool:

@@ -17,7 +17,7 @@ from uploader.transfer import Verify
 @dataclass(frozen=True)
 class PushRequest:
     """`sources` are references as typed, those of `--from-file` included; `to` are targets, addresses and
-    groups (`@name`). `limit` is in bytes per second."""
+    groups (`@name`). `limit` is in bytes per second. `connections` None: as many as pay."""
 
     sources: tuple[str, ...]
     to: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class PushRequest:
     sha256: Digest | None = None
     verify: Verify = "auto"
     limit: float | None = None
-    connections: int = 1
+    connections: int | None = None
     dry_run: bool = False
     replace: bool = False
     mkdir: bool = False

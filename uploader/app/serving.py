@@ -32,7 +32,8 @@ class Serving:
         self._setting = setting
         self._means = means
         self._http = http
-        self._host_key: str | None = None
+        self.host_key: str | None = None
+        """The server's, once it is known: what is measured is taken down under it."""
         self._shell = False
         self._errands: dict[str, Errand] = {}
 
@@ -40,11 +41,10 @@ class Serving:
 
     def settle(self, connection: Connection, items: Sequence[Item]) -> list[tuple[Item, UploaderError | None]]:
         """Gives every item its route, or the error that it has none; one question to the server at most."""
-        self._host_key = connection.facts.host_key
-        self._shell = connection.shell is not None
         request = self._request
-        wanted = request.via in ("auto", "server") and any(isinstance(item.artifact.origin, WebFile) for item in items)
-        reach = self._reach(connection) if wanted else Reach(None)
+        links = any(isinstance(item.artifact.origin, WebFile) for item in items)
+        self._shell = links and connection.shell is not None
+        reach = self._reach(connection) if links and request.via in ("auto", "server") else Reach(None)
         settled: list[tuple[Item, UploaderError | None]] = []
         for item in items:
             try:
@@ -148,8 +148,8 @@ class Serving:
 
     def measured(self, size: int, seconds: float) -> None:
         """Takes down how fast bytes went by way of this machine."""
-        if self._host_key is not None and self._request.limit is None:
-            self._setting.surveys.measured(self._host_key, "here", size, seconds)
+        if self.host_key is not None and self._request.limit is None:
+            self._setting.surveys.measured(self.host_key, "here", size, seconds)
 
     def stop(self) -> None:
         """Ends what runs on the server for this push; called before its lines are ended."""

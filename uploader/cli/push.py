@@ -13,11 +13,10 @@ from uploader.cli.completion import target_names
 from uploader.cli.options import ROUTES, as_json, quiet, rate, verbose, whole, with_session
 from uploader.cli.session import Session
 from uploader.errors import UsageError
+from uploader.profile import MOST_CONNECTIONS
 
 if TYPE_CHECKING:
     from uploader.app import DryRun
-
-_MOST_CONNECTIONS = 8
 
 
 @click.command(short_help="Put models into a target's folders.")
@@ -63,11 +62,10 @@ _MOST_CONNECTIONS = 8
 @click.option("--limit", type=rate, metavar="RATE", help="Bytes per second at most: 500K, 2M, 1.5G (1024-based).")
 @click.option(
     "--connections",
-    type=whole(1, _MOST_CONNECTIONS),
-    default=1,
-    show_default=True,
+    type=whole(1, MOST_CONNECTIONS),
     metavar="N",
-    help=f"Connections to the server at once, 1 to {_MOST_CONNECTIONS}.",
+    help=f"Connections to the server at once, 1 to {MOST_CONNECTIONS}. Left out, as many as make it faster: the round "
+    "trip time says how many to begin with.",
 )
 @click.option(
     "--verify",

@@ -6,26 +6,51 @@ it; a refusal is RemoteRefused or one of its kinds and the connection lives on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
+from uploader.errors import RemoteRefused
 from uploader.secret import Secret
 
 Range = tuple[int, int]
 """(offset, length), in bytes."""
 
+Copied = Literal["copy", "link"]
+"""Whether the second name has bytes of its own or shares the first one's."""
+
 
 @dataclass(frozen=True)
 class Entry:
     """A name in a folder. `size` in bytes, `mtime` in seconds since 1970, None if not told. `is_link`: only a
-    listing says so; it does not follow links, so the rest is then the link's own."""
+    listing says so; it does not follow links, so the rest is then the link's own. `links`: how many names the file's
+    bytes have, where a listing tells."""
 
     name: str
     size: int
     mtime: int | None
     is_folder: bool
     is_link: bool = False
+    links: int | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A disk, in bytes: what this account may still write, and how large it is."""
+
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A file small enough to be sent in one go. `mtime`, in seconds since 1970, is what it is to get; servers that
+    set no times leave it out."""
+
+    path: str
+    data: bytes
+    mtime: int | None = None
 
 
 class Writer(Protocol):
@@ -53,8 +78,40 @@ class Writer(Protocol):
         """Closes the file on the server. Unacknowledged writes may or may not have arrived."""
 
 
+class Many(Protocol):
+    """The same operations for many names, which wait for the line once for all and not once for each.
+
+    Each returns an answer for each name, in order. What the server refuses of one stands in its place, as the
+    RemoteRefused that it is, and stops none of the others. A lost line is raised.
+    """
+
+    def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
+        """What `Files.stat` returns."""
+
+    def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
+        """What `Files.list_folder` returns."""
+
+    def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
+        """What `Files.make_folder` does. None of them is the parent of another."""
+
+    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+        """Writes each file whole and alone: one that was there is emptied first."""
+
+    def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
+        """Returns the first so many bytes of each path; fewer where the file ends before."""
+
+    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
+        """What `Files.rename` does, or with `replace` what `Files.replace` does."""
+
+    def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
+        """Sets when each path was changed last, in seconds since 1970."""
+
+
 class Files(Protocol):
     """The file operations of one connection. Paths are absolute, as the server names them."""
+
+    @property
+    def many(self) -> Many: ...
 
     @property
     def home(self) -> str:
@@ -90,6 +147,12 @@ class Files(Protocol):
     def free_bytes(self, path: str) -> int | None:
         """Returns what this account may still write to the disk of that folder; None when not told."""
 
+    def space(self, path: str) -> Space | None:
+        """Returns the disk of that folder; None when not told."""
+
+    def read_link(self, path: str) -> str:
+        """Returns where a link leads, as it is written in it."""
+
 
 @dataclass(frozen=True)
 class ServerFacts:
@@ -108,13 +171,14 @@ class ServerFacts:
 
 
 class Along(Protocol):
-    """A sha256 taken on the server while the file still grows. `reached` may be called from any thread."""
+    """A sha256 of the server's file, taken while it still grows. `reached` may be called from any thread."""
 
     def reached(self, size: int) -> None:
         """Says that the first `size` bytes are on the server. Never raises: `finish` tells."""
 
     def finish(self) -> str | None:
-        """Waits for the hash (hex) of all that was reached; None when it cannot be had this way after all."""
+        """Waits for the hash (hex) of all that was reached; None when it cannot be had this way after all, or when the
+        file goes on behind that."""
 
     def close(self) -> None:
         """Ends it, done or not."""
@@ -145,18 +209,42 @@ class Connection(Protocol):
         """What runs commands there; None for an account that may not."""
 
     @property
+    def round_trip(self) -> float:
+        """The seconds that a question and its answer took."""
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is under way: no answer outstanding, no file open. Only then may somebody else use it."""
+
+    @property
+    def can_hash(self) -> bool:
+        """Whether `hashes` has means, as far as that can be known beforehand."""
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         """Returns the sha256 (hex) of each range, taken on the server; None when it has no means to.
 
         A range that the file does not cover whole gives the hash of what there is of it."""
 
+    def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
+        """Returns the sha256 (hex) of each file, taken on the server by one command; None in the place of a file that
+        could not be read, and instead of the list when the server has no means to."""
+
+    @property
+    def duplicates(self) -> bool:
+        """Whether the server has means to copy or link a file by itself."""
+
+    def duplicate(self, source: str, destination: str) -> Copied | None:
+        """Gives the bytes of a file a second name without sending them; None when the server did not. The destination
+        must be free; what is there after a failure is no whole file."""
+
     def hash_along(self, path: str) -> Along | None:
         """Begins to hash a file that is there and still grows; None when the server has no means to.
 
         It goes on beside other uses of the connection, and ends with it."""
+
+    def read_along(self, path: str, seen: Callable[[int], None]) -> Along | None:
+        """As `hash_along`, by reading back what has arrived, on the idle direction of the same line; None when the
+        server allows no second SFTP session beside this one. `seen` is told of bytes read, and may wait."""
 
     def interrupt(self) -> None:
         """Ends it at once, from any thread; calls under way raise NetworkError."""
@@ -166,7 +254,13 @@ class Connection(Protocol):
 
 
 class Connector(Protocol):
-    """Opens connections to one target, as many as asked for."""
+    """Opens connections to one target, as many as asked for.
+
+    `signed_in` is set once the target has let us in: the next connections ask nobody anything. `round_trip`, in
+    seconds, is what is known of the line by then; 0 when nothing is."""
+
+    signed_in: threading.Event
+    round_trip: float
 
     def connect(self) -> Connection:
         """Raises NetworkError, HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused, NoSftp."""

@@ -5,27 +5,35 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Entry, Range, ServerFacts, Shell
+from uploader.remote.interface import Copied, Entry, Range, ServerFacts, Shell, Space, Whole
 
+T = TypeVar("T")
 _FACTS = ServerFacts("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
 
 
 @dataclass
 class MemoryServer:
-    """What the server holds, and what it is like. `cut_after` ends a connection after so many written bytes."""
+    """What the server holds, and what it is like. `sessions` are the SFTP sessions that one line may have; `cut_after`
+    ends a connection after so many written bytes; `clock` gives the server's time, in seconds."""
 
     files: dict[str, bytearray] = field(default_factory=dict)
     folders: set[str] = field(default_factory=lambda: {"/", "/home", "/home/user"})
     facts: ServerFacts = _FACTS
     hashes: bool = False
+    copies: Copied | None = None
+    mtimes: dict[str, int] = field(default_factory=dict)
     readable: bool = True
     space: int | None = None
+    sessions: int = 10
     cut_after: list[int] = field(default_factory=list)
     connects: int = 0
+    clock: Callable[[], float] = time.time
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def make_folders(self, path: str) -> None:
@@ -33,6 +41,10 @@ class MemoryServer:
         while path not in self.folders:
             self.folders.add(path)
             path = posixpath.dirname(path)
+
+    def touch(self, path: str) -> None:
+        """Takes down that a file was changed now."""
+        self.mtimes[path] = int(self.clock())
 
     def free(self) -> int | None:
         """What is left of `space`, in bytes."""
@@ -44,8 +56,11 @@ class MemoryConnector:
 
     def __init__(self, server: MemoryServer) -> None:
         self.server = server
+        self.signed_in = threading.Event()
+        self.round_trip = 0.0
 
     def connect(self) -> MemoryConnection:
+        self.signed_in.set()
         with self.server.lock:
             self.server.connects += 1
             cut = self.server.cut_after.pop(0) if self.server.cut_after else None
@@ -58,6 +73,7 @@ class MemoryConnection:
     def __init__(self, server: MemoryServer, cut: int | None) -> None:
         self.server = server
         self.facts = replace(server.facts, shell=server.hashes)
+        self.round_trip = 0.0
         self.files = MemoryFiles(self, cut)
         self.alive = True
         self.writers: set[MemoryWriter] = set()
@@ -71,6 +87,10 @@ class MemoryConnection:
         """It hashes, and runs nothing else."""
         return None
 
+    @property
+    def can_hash(self) -> bool:
+        return self.server.hashes
+
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         self.check()
         if not self.server.hashes or path not in self.server.files:
@@ -78,9 +98,33 @@ class MemoryConnection:
         data = self.server.files[path]
         return [hashlib.sha256(data[offset : offset + length]).hexdigest() for offset, length in ranges]
 
+    def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
+        self.check()
+        if not self.server.hashes:
+            return None
+        held = [self.server.files.get(path) for path in paths]
+        return [None if data is None else hashlib.sha256(data).hexdigest() for data in held]
+
+    @property
+    def duplicates(self) -> bool:
+        return self.server.copies is not None
+
+    def duplicate(self, source: str, destination: str) -> Copied | None:
+        self.check()
+        if self.server.copies is None or source not in self.server.files:
+            return None
+        self.server.files[destination] = bytearray(self.server.files[source])
+        shared = self.server.copies == "link"
+        self.server.mtimes[destination] = self.server.mtimes[source] if shared else int(self.server.clock())
+        return self.server.copies
+
     def hash_along(self, path: str) -> MemoryAlong | None:
         self.check()
         return MemoryAlong(self, path) if self.server.hashes else None
+
+    def read_along(self, path: str, seen: Callable[[int], None]) -> MemoryAlong | None:
+        self.check()
+        return MemoryAlong(self, path, seen) if self.server.sessions > 1 and self.server.readable else None
 
     def interrupt(self) -> None:
         self.alive = False
@@ -97,9 +141,12 @@ class MemoryConnection:
 class MemoryAlong:
     """Hashes what was reached when it is asked for."""
 
-    def __init__(self, connection: MemoryConnection, path: str) -> None:
+    def __init__(
+        self, connection: MemoryConnection, path: str, seen: Callable[[int], None] = lambda _size: None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._seen = seen
         self._reached = 0
 
     def reached(self, size: int) -> None:
@@ -107,8 +154,9 @@ class MemoryAlong:
 
     def finish(self) -> str | None:
         held = self._connection.server.files.get(self._path, bytearray())
-        if not self._connection.alive or len(held) < self._reached:
+        if not self._connection.alive or len(held) != self._reached:
             return None
+        self._seen(self._reached)
         return hashlib.sha256(held[: self._reached]).hexdigest()
 
     def close(self) -> None:
@@ -123,6 +171,7 @@ class MemoryFiles:
         self.server = connection.server
         self.home = self.server.facts.home
         self.left = cut
+        self.many = MemoryMany(self)
 
     def resolve(self, path: str) -> str:
         absolute = posixpath.normpath(posixpath.join(self.home, path))
@@ -133,7 +182,10 @@ class MemoryFiles:
         if path in self.server.folders:
             return Entry(posixpath.basename(path), 0, None, is_folder=True)
         data = self.server.files.get(path)
-        return None if data is None else Entry(posixpath.basename(path), len(data), None, is_folder=False)
+        if data is None:
+            return None
+        mtime = self.server.mtimes.get(path)
+        return Entry(posixpath.basename(path), len(data), mtime, is_folder=False, links=1)
 
     def list_folder(self, path: str) -> list[Entry]:
         self.connection.check()
@@ -155,6 +207,7 @@ class MemoryFiles:
         with self.server.lock:
             if fresh or path not in self.server.files:
                 self.server.files[path] = bytearray()
+                self.server.touch(path)
         return MemoryWriter(self, path)
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
@@ -181,6 +234,7 @@ class MemoryFiles:
             if source not in self.server.files:
                 raise RemoteMissing(f"cannot rename {source}: there is no such file")
             self.server.files[destination] = self.server.files.pop(source)
+            self.server.mtimes[destination] = self.server.mtimes.pop(source, int(self.server.clock()))
         return True
 
     def remove(self, path: str) -> None:
@@ -188,10 +242,19 @@ class MemoryFiles:
         if path in self.server.folders:
             raise RemoteRefused(f"cannot remove {path}: it is a folder")
         self.server.files.pop(path, None)
+        self.server.mtimes.pop(path, None)
 
     def free_bytes(self, path: str) -> int | None:  # noqa: ARG002 - one disk for all
         self.connection.check()
         return self.server.free()
+
+    def space(self, path: str) -> Space | None:
+        free = self.free_bytes(path)
+        return None if free is None or self.server.space is None else Space(free, self.server.space)
+
+    def read_link(self, path: str) -> str:
+        self.connection.check()
+        raise RemoteRefused(f"cannot read the link {path}: there are no links here")
 
     def _parent(self, path: str) -> None:
         self.connection.check()
@@ -231,6 +294,7 @@ class MemoryWriter:
             else:
                 held.extend(bytes(max(0, offset - len(held))))
                 held[offset : offset + len(data)] = data
+                server.touch(self._path)
         self._sent.append((offset, len(data)))
 
     def reap(self, *, wait: bool = True) -> list[Range]:  # noqa: ARG002 - here all is there at once
@@ -243,3 +307,59 @@ class MemoryWriter:
     def close(self) -> None:
         self._files.connection.writers.discard(self)
         self.reap()
+
+
+class MemoryMany:
+    """Fulfils Many by doing one thing after another."""
+
+    def __init__(self, files: MemoryFiles) -> None:
+        self._files = files
+
+    def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
+        return [_or_refusal(self._files.stat, path) for path in paths]
+
+    def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
+        return [_or_refusal(self._files.list_folder, path) for path in paths]
+
+    def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self._files.make_folder, path) for path in paths]
+
+    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self._write, file) for file in files]
+
+    def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
+        return [
+            _or_refusal(lambda path=path, size=size: next(self._files.read(path, [(0, size)]))) for path, size in files
+        ]
+
+    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
+        def one(source: str, destination: str) -> None:
+            if replace:
+                self._files.replace(source, destination)
+            else:
+                self._files.rename(source, destination)
+
+        return [_or_refusal(one, *pair) for pair in pairs]
+
+    def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self._set_time, *pair) for pair in times]
+
+    def _write(self, file: Whole) -> None:
+        writer = self._files.open_writer(file.path, fresh=True)
+        for at in range(0, len(file.data), writer.request_bytes):
+            writer.send(at, file.data[at : at + writer.request_bytes])
+        writer.close()
+        if file.mtime is not None:
+            self._set_time(file.path, file.mtime)
+
+    def _set_time(self, path: str, mtime: int) -> None:
+        if self._files.stat(path) is None:
+            raise RemoteMissing(f"cannot set the time of {path}: there is no such file")
+        self._files.server.mtimes[path] = mtime
+
+
+def _or_refusal(call: Callable[..., T], *arguments: object) -> T | RemoteRefused:
+    try:
+        return call(*arguments)
+    except RemoteRefused as error:
+        return error

@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from uploader.errors import Interrupted, NetworkError, RemoteRefused
+from uploader.errors import (
+    CredentialsMissing,
+    CredentialsRefused,
+    Interrupted,
+    NetworkError,
+    RemoteRefused,
+    UploaderError,
+)
+from uploader.profile import MOST_CONNECTIONS
 from uploader.remote.interface import Connection, Connector
+
+_STAGGER_SECONDS = 0.05
+"""Between two sign-ins begun ahead: a server counts those that have not signed in yet (sshd's MaxStartups)."""
+_LOOK_SECONDS = 0.05
+
+_TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
+"""How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
+
+
+class NoFurther(RemoteRefused):
+    """There are as many connections as there may be. Never leaves the pool's callers."""
 
 
 class Pool:
-    """Connections of one connector. A connection is used by one thread at a time."""
+    """Connections of one connector, `most` at once, and fewer where the server turns the later ones away. A
+    connection is used by one thread at a time."""
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, most: int = MOST_CONNECTIONS) -> None:
+        self._wanted = self.most = most
+        self.round_trip = 0.0
+        """Seconds to the server and back, as the newest connection measured them."""
         self._connector = connector
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
-        self._interrupted = False
+        self._opening = 0
+        self._ahead = 0
+        self._openers: list[threading.Thread] = []
+        self._interrupted = threading.Event()
 
     @contextmanager
-    def lease(self) -> Iterator[Connection]:
-        """Hands out a connection, an idle one first. It goes back unless it was lost meanwhile, or left in the middle
-        of something: a refusal alone costs no new login.
+    def lease(self, *, extra: bool = False) -> Iterator[Connection]:
+        """Hands out a connection: an idle one, or one that is being opened ahead, else it opens another. Where there
+        are as many as there may be it waits for one to be given back; an `extra` one, which is welcome and not
+        needed, then raises NoFurther instead. It goes back unless it was lost meanwhile, or left in the middle of
+        something: a refusal alone costs no new login.
 
         Raises what Connector.connect raises, and Interrupted after `interrupt`.
         """
-        connection = self._take()
+        connection = self._take(extra)
         try:
             yield connection
         except NetworkError as error:
             self._drop(connection)
-            if self._interrupted:
+            if self._interrupted.is_set():
                 raise Interrupted("the transfer was stopped") from error
             raise
         except RemoteRefused:
@@ -43,46 +71,145 @@ class Pool:
             raise
         self._give_back(connection)
 
+    def warm(self, count: int) -> None:
+        """Begins to open connections until there are `count`, and does not wait for them. One that fails is one that
+        the server does not take; the others will do."""
+        with self._changed:
+            if self._interrupted.is_set():
+                return
+            missing = min(count, self.most) - len(self._open) - self._opening
+            self._opening += max(0, missing)
+            self._ahead += max(0, missing)
+            for number in range(missing):
+                opener = threading.Thread(
+                    target=self._open_ahead, args=(number * _STAGGER_SECONDS,), name="opener", daemon=True
+                )
+                self._openers.append(opener)
+                opener.start()
+
+    def ahead(self, worth: Callable[[float], int]) -> None:
+        """As `warm`, from the moment on that the server has let the first connection in, which need not be there
+        yet. `worth` says how many connections a line of so many seconds' round trip is worth."""
+
+        def wait() -> None:
+            while not self._interrupted.is_set():
+                if self._connector.signed_in.wait(_LOOK_SECONDS):
+                    self.warm(worth(self._connector.round_trip))
+                    return
+
+        waiter = threading.Thread(target=wait, name="opener", daemon=True)
+        with self._changed:
+            self._openers.append(waiter)
+        waiter.start()
+
     def interrupt(self) -> None:
         """Ends every connection at once, from any thread; nothing is handed out afterwards."""
-        with self._lock:
-            self._interrupted = True
+        with self._changed:
+            self._interrupted.set()
             opened = list(self._open)
+            self._changed.notify_all()
         for connection in opened:
             connection.interrupt()
 
     def close(self) -> None:
-        """Closes all that is open."""
-        with self._lock:
+        """Closes all that is open, and waits for what is being opened."""
+        with self._changed:
             opened, self._open, self._idle = list(self._open), set(), []
-        for connection in opened:
-            connection.close()
+            self._interrupted.set()
+            self._changed.notify_all()
+        # Side by side: each waits a moment for its own end.
+        closers = [threading.Thread(target=connection.close, name="closer") for connection in opened]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
+        for opener in self._openers:
+            opener.join(timeout=1.0)
 
-    def _take(self) -> Connection:
-        with self._lock:
-            if self._interrupted:
+    def _take(self, extra: bool) -> Connection:
+        while True:
+            with self._changed:
+                if (connection := self._found(extra)) is not None:
+                    return connection
+                self._opening += 1
+            try:
+                return self._connected()
+            except _TURNED_AWAY:
+                if extra or not self._turned_away():
+                    raise
+
+    def _found(self, extra: bool) -> Connection | None:
+        """Waits for a connection, or for room for another: None. The caller holds the lock."""
+        while True:
+            if self._interrupted.is_set():
                 raise Interrupted("the transfer was stopped")
             if self._idle:
                 return self._idle.pop()
-        connection = self._connector.connect()
-        with self._lock:
+            full = len(self._open) + self._opening >= self.most
+            if not self._ahead and not full:
+                return None
+            if extra and not self._ahead:
+                raise NoFurther("there are as many connections as there may be")
+            self._changed.wait()
+
+    def _turned_away(self) -> bool:
+        """Takes down that the server takes no more than there are; False when there are none."""
+        with self._changed:
+            if not self._open:
+                return False
+            self.most = len(self._open)
+            return True
+
+    def _connected(self) -> Connection:
+        """Opens a connection that is counted in `_opening` already."""
+        try:
+            connection = self._connector.connect()
+        except BaseException:
+            with self._changed:
+                self._opening -= 1
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            self._opening -= 1
             self._open.add(connection)
-            late = self._interrupted
+            self.round_trip = connection.round_trip
+            late = self._interrupted.is_set()
         if late:
             self._drop(connection)
             raise Interrupted("the transfer was stopped")
         return connection
+
+    def _open_ahead(self, wait: float) -> None:
+        connection: Connection | None = None
+        try:
+            if self._interrupted.wait(wait):
+                with self._changed:
+                    self._opening -= 1
+            else:
+                connection = self._connected()
+        except UploaderError:
+            self._turned_away()
+        finally:
+            with self._changed:
+                self._ahead -= 1
+                if connection in self._open:
+                    self._idle.append(connection)
+                self._changed.notify_all()
 
     def _give_back(self, connection: Connection) -> None:
         if not connection.settled:
             # Answers may still be on the way to whoever left: nobody else must read them.
             self._drop(connection)
             return
-        with self._lock:
+        with self._changed:
             if connection in self._open:  # not closed meanwhile
                 self._idle.append(connection)
+                self._changed.notify_all()
 
     def _drop(self, connection: Connection) -> None:
-        with self._lock:
+        with self._changed:
             self._open.discard(connection)
+            if not self._open:  # what the server took before says nothing of the line that comes next
+                self.most = self._wanted
+            self._changed.notify_all()
         connection.close()

@@ -12,9 +12,9 @@ from uploader.events import Said
 from uploader.identify import Identity, identify, refuse
 from uploader.result import Evidence
 from uploader.transfer.feed import steady
+from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.placing import wrong_source
 from uploader.transfer.proof import READ_BACK_BYTES, Using
-from uploader.transfer.step import Job, Means, Result
 
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLES = 8

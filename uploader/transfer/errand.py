@@ -26,8 +26,8 @@ from uploader.remote.downloaders import PASSING, Order, Trouble, choose
 from uploader.remote.interface import Connection, Shell
 from uploader.sources import Handover
 from uploader.transfer.arrived import Arrived
+from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.placing import place, taken
-from uploader.transfer.step import Job, Means, Result
 
 T = TypeVar("T")
 

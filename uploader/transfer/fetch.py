@@ -14,7 +14,7 @@ from uploader.errors import ConfigurationError, Interrupted, SourceChanged, Wron
 from uploader.events import Phase, Progress
 from uploader.sources.interface import Stream
 from uploader.transfer.feed import steady
-from uploader.transfer.step import Means
+from uploader.transfer.job import Means
 
 _BLOCK = 1024 * 1024
 

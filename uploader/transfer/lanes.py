@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uploader.errors import CredentialsMissing, CredentialsRefused, Interrupted, NetworkError, RemoteRefused
-from uploader.remote.interface import Range, Writer
+from uploader.remote.interface import Connection, Range, Writer
 from uploader.remote.pool import Pool
 from uploader.streams import Pacer
+from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Retrying
 
-_WINDOW = 8 * 1024 * 1024
-"""Bytes a connection has under way: the product of 500 Mbit/s and 130 ms."""
+_WINDOW = 4 * 1024 * 1024
+"""Bytes a connection has under way: twice what OpenSSH lets a channel have, so that it is never the shorter one."""
+
+_LOOK_SECONDS = 0.25
+"""Between two looks whether another connection is worth it."""
 
 _TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
 """How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
@@ -31,7 +35,8 @@ class Lanes:
     """One sending of the pieces that a feed hands out, to one part file.
 
     `retrying(call, progress)` runs a call again while its fault may pass and `progress()` grows. `acknowledged` is
-    told of each piece that is wholly on the server; `moved` how many bytes of pieces were acknowledged so far.
+    told of each piece that is wholly on the server; `moved` how many bytes of pieces were acknowledged so far;
+    `opened` of each connection that begins to send, from its own thread.
     """
 
     def __init__(
@@ -44,36 +49,52 @@ class Lanes:
         retrying: Retrying,
         acknowledged: Callable[[Piece], None],
         moved: Callable[[int], None],
+        opened: Callable[[Connection], None] = lambda _connection: None,
     ) -> None:
         self._pool = pool
+        self._on_open = opened
         self._part = part
         self._feed = feed
         self._pacer = pacer
         self._retrying = retrying
         self._on_piece = acknowledged
         self._on_bytes = moved
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._telling = threading.Lock()
         self._whole = 0
         self._partly: dict[int, int] = {}
         self._living = 0
+        self._threads: list[threading.Thread] = []
+        self._ended = threading.Condition(self._lock)
         self._inside: set[int] = set()
         self._fault: BaseException | None = None
         self.sent = 0
         """Payload bytes that were handed to the line, those sent again included."""
 
-    def run(self, count: int) -> None:
-        """Sends all that the feed has, over `count` connections at most: with those that open, where the server does
-        not take as many. Raises the first fault that does not pass, the source's own included."""
-        self._living = count
-        threads = [threading.Thread(target=self._lane, args=(n,), name=f"lane-{n}", daemon=True) for n in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+    def run(self, count: int, climb: Climb | None = None) -> None:
+        """Sends all that the feed has, over `count` connections at first, and over more when `climb` says that they
+        pay: with those that open, where the server does not take as many. Raises the first fault that does not pass,
+        the source's own included."""
+        for _ in range(count):
+            self._begin()
+        with self._lock:
+            while self._living:
+                self._ended.wait(_LOOK_SECONDS if climb is not None else None)
+                if climb is not None and self._living and climb.more(self._moved(), self._living):
+                    self._begin()
+        for thread in self._threads:
             thread.join()
         if self._fault is not None:
             raise self._fault
         self._feed.check()
+
+    def _begin(self) -> None:
+        number = len(self._threads)
+        with self._lock:
+            self._living += 1
+        thread = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _lane(self, number: int) -> None:
         fault: BaseException | None = None
@@ -83,6 +104,7 @@ class Lanes:
             fault = error
         with self._lock:
             self._living -= 1
+            self._ended.notify_all()
             turned_away = isinstance(fault, _TURNED_AWAY) and number not in self._inside
             # The others carry on without one that found no way in; the last one's fault is everybody's.
             if fault is None or (turned_away and (self._living or self._feed.over.is_set())):
@@ -98,8 +120,9 @@ class Lanes:
             return
         flight: dict[int, _Flight] = {}
         try:
-            with self._pool.lease() as connection:
+            with self._pool.lease(extra=number > 0) as connection:
                 self._inside.add(number)
+                self._on_open(connection)
                 writer = connection.files.open_writer(self._part, fresh=False)
                 while self._step(writer, flight):
                     pass
@@ -160,5 +183,8 @@ class Lanes:
     def _tell(self) -> None:
         with self._telling:  # counts are told in the order in which they were true
             with self._lock:
-                moved = self._whole + sum(self._partly.values())
+                moved = self._moved()
             self._on_bytes(moved)
+
+    def _moved(self) -> int:
+        return self._whole + sum(self._partly.values())

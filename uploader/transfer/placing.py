@@ -10,9 +10,20 @@ from uploader.remote.interface import Connection
 from uploader.transfer.proof import Using
 
 
-def place(part: str, path: str, size: int, *, replace: bool, using: Using, say: Callable[[str], None]) -> None:
+def place(
+    part: str,
+    path: str,
+    size: int,
+    *,
+    replace: bool,
+    using: Using,
+    say: Callable[[str], None],
+    mtime: int | None = None,
+) -> None:
     """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
-    was lost with its line had been a yes. Raises Exists, RemoteMissing, and what the line raises."""
+    was lost with its line had been a yes. The file gets `mtime`, where one is given.
+
+    Raises Exists, RemoteMissing, and what the line raises."""
     tried = False
 
     def rename(connection: Connection) -> bool:
@@ -24,6 +35,8 @@ def place(part: str, path: str, size: int, *, replace: bool, using: Using, say: 
                 return True  # done before the line was lost; only the answer was missing
             raise RemoteMissing(f"{part} is not there any more", remedy="Run the same command again.")
         tried = True
+        if mtime is not None:
+            files.many.set_times([(part, mtime)])
         if replace:
             return files.replace(part, path)
         files.rename(part, path)

@@ -14,6 +14,7 @@ from uploader.errors import NoPermission
 from uploader.remote.interface import Connection, Range
 from uploader.result import Evidence
 from uploader.streams import Pacer
+from uploader.transfer.behind import Taken
 from uploader.transfer.feed import PIECE_BYTES
 
 T = TypeVar("T")
@@ -36,6 +37,11 @@ class Proof:
     evidence: Evidence
     sha256: str | None = None
     bad: frozenset[int] = frozenset()
+
+
+def reads_all(mode: Verify, size: int) -> bool:
+    """Whether all of a file of `size` bytes is read back where no hash can be had."""
+    return mode == "full" or (mode == "auto" and size <= READ_BACK_BYTES)
 
 
 class Using(Protocol):
@@ -68,19 +74,22 @@ class Prover:
         mode: Verify,
         structure: bool,
         *,
-        taken: str | None = None,
+        taken: Taken | None = None,
     ) -> Proof:
         """Compares the file at `path` with the digests of all its pieces, and with `sha256` when it is known.
 
-        `structure`: whether the source's own header covers exactly its bytes. `taken`: the server's own hash of all
-        of it, where that was taken already.
+        `structure`: whether the source's own header covers exactly its bytes. `taken`: a hash of all of it to its
+        very end, where that was taken already.
         """
+        if taken is not None and taken.sha256 == sha256:
+            return Proof(taken.evidence, taken.sha256)
         there = self._using(lambda connection: connection.files.stat(path))
         if there is None or there.size != self._size:
             return Proof(Evidence.SIZE, bad=(frozenset(pieces) - self.good(path, pieces)) or frozenset(pieces))
-        if mode != "samples" and (proof := self._by_hash(path, pieces, sha256, taken)) is not None:
+        by_server = taken.sha256 if taken is not None and taken.evidence is Evidence.REMOTE_HASH else None
+        if mode != "samples" and (proof := self._by_hash(path, pieces, sha256, by_server)) is not None:
             return proof
-        whole = mode == "full" or (mode == "auto" and self._size <= READ_BACK_BYTES)
+        whole = reads_all(mode, self._size)
         try:
             return self._by_reading(path, pieces if whole else self._samples(pieces), sha256, whole=whole)
         except NoPermission:  # an account that may write and not read

@@ -2,76 +2,27 @@
 
 from __future__ import annotations
 
-import posixpath
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
-from uploader.artifact import Artifact, LocalFile, WebFile
-from uploader.errors import UploaderError, WrongBytes
-from uploader.events import Observer, Phase, Progress, Said
-from uploader.journal import Journal, Journals
-from uploader.placement import part_name
-from uploader.remote.interface import Connection
-from uploader.remote.pool import Pool
+from uploader.artifact import LocalFile, WebFile
+from uploader.aside import Aside
+from uploader.errors import RemoteRefused, UploaderError, WrongBytes
+from uploader.events import Phase, Progress, Said
+from uploader.journal import Journal
+from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.sources.interface import Stream
-from uploader.streams import Pacer
-from uploader.transfer.behind import Behind
-from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, Retrying, drain, read_pieces, steady
+from uploader.transfer.behind import Behind, Following, Taken
+from uploader.transfer.climb import Climb
+from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, drain, read_pieces, steady
+from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.lanes import Lanes
 from uploader.transfer.placing import place, taken, wrong_source
-from uploader.transfer.proof import Proof, Prover, Verify
+from uploader.transfer.proof import Proof, Prover, reads_all
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a step works with. `up` and `down` hold the payload of each direction to the user's limit."""
-
-    pool: Pool
-    journals: Journals
-    observer: Observer
-    retrying: Retrying
-    cancelled: threading.Event
-    up: Pacer
-    down: Pacer
-    connections: int = 1
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
-    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal."""
-
-    item: str
-    artifact: Artifact
-    open_stream: Callable[[], Stream]
-    path: str
-    target: str
-    size: int
-    replace: bool = False
-    structure: bool = False
-    verify: Verify = "auto"
-
-    @property
-    def part(self) -> str:
-        folder, name = posixpath.split(self.path)
-        return posixpath.join(folder, part_name(name, self.artifact.identity))
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a step ended well. `kept`: it was there already. Bytes as in Outcome."""
-
-    kept: bool
-    evidence: Evidence
-    sha256: str | None
-    bytes_sent: int = 0
-    resumed_from: int = 0
 
 
 class Step:
@@ -84,8 +35,9 @@ class Step:
         self._steps_forward = 0
         self._resumed = 0
         self._lanes: list[Lanes] = []
-        self._taken: str | None = None
+        self._taken: Taken | None = None
         self._stretch = ""
+        self._part_there = True
 
     @property
     def sent(self) -> int:
@@ -99,7 +51,7 @@ class Step:
             if self._artifact.digest is not None and isinstance(self._artifact.origin, LocalFile):
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
-            there = self._using(lambda connection: connection.files.stat(self._job.path))
+            there, self._part_there = self._using(self._look)
             if there is not None:
                 if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
                     return kept
@@ -114,6 +66,13 @@ class Step:
         finally:
             stream.close()
 
+    def _look(self, connection: Connection) -> tuple[Entry | None, bool]:
+        """What has the final name, and whether there is a part file."""
+        final, part = connection.files.many.stat([self._job.path, self._job.part])
+        if isinstance(final, RemoteRefused):
+            raise final
+        return final, part is not None
+
     # what is there ------------------------------------------------------------------------------------
 
     def _compare(self, stream: Stream) -> Result | None:
@@ -124,14 +83,27 @@ class Step:
             found = self._using(lambda connection: connection.hashes(self._job.path, [(0, self._job.size)]))
             if found is not None:
                 return Result(True, Evidence.REMOTE_HASH, found[0]) if found[0] == published.hex else None
-        reading = self._read_all(stream)
+        with Aside(self._hash_there, name="compare") as there:  # both sides read at once
+            reading = self._read_all(stream)
         self._refuse_wrong_source(reading.sha256)
-        prover = self._prover("comparing")
-        proof = prover.prove(self._job.path, reading.pieces, reading.sha256, self._job.verify, self._job.structure)
+        proof = self._prover("comparing").prove(
+            self._job.path,
+            reading.pieces,
+            reading.sha256,
+            self._job.verify,
+            self._job.structure,
+            taken=there.result(),
+        )
         # Equal size or structure alone does not make two files one.
         if proof.bad or proof.evidence in (Evidence.SIZE, Evidence.STRUCTURE):
             return None
         return Result(True, proof.evidence, reading.sha256)
+
+    def _hash_there(self) -> Taken | None:
+        if self._job.verify == "samples":
+            return None
+        found = self._using(lambda connection: connection.hashes(self._job.path, [(0, self._job.size)]))
+        return None if found is None else Taken(found[0], Evidence.REMOTE_HASH)
 
     def _read_all(self, stream: Stream) -> Reading:
         reading = self._reading(stream, {})
@@ -186,7 +158,7 @@ class Step:
         }
         for index in claimed.keys() - trusted.keys():
             journal.forget(index)
-        if not trusted:
+        if not trusted and self._part_there:
             self._using(self._empty_part)
         return trusted
 
@@ -217,7 +189,7 @@ class Step:
             return same
 
         pieces = read_pieces(self._chunks(stream, first * PIECE_BYTES), job.size, first, reading)
-        with self._hashing_behind(there) as behind, Feed(pieces, is_there) as feed:
+        with self._following(there) as behind, Feed(pieces, is_there) as feed:
             lanes = Lanes(
                 means.pool,
                 job.part,
@@ -226,10 +198,11 @@ class Step:
                 retrying=means.retrying,
                 acknowledged=acknowledged,
                 moved=lambda count: self._progress(min(kept + count, job.size)),
+                opened=behind.start,
             )
             self._lanes.append(lanes)
             try:
-                lanes.run(max(1, min(means.connections, missing)))
+                self._run(lanes, missing)
             finally:
                 journal.flush()
             self._phase("verifying")
@@ -237,19 +210,35 @@ class Step:
         if len(self._lanes) == 1:  # what the second sending finds there is the first one's work
             self._resumed = self._bytes_of(there)
 
+    def _run(self, lanes: Lanes, missing: int) -> None:
+        """Sends over as many connections as were asked for, or as pay; never more than there are pieces."""
+        means = self._means
+        if means.connections is not None:
+            lanes.run(max(1, min(means.connections, missing)))
+            return
+        climb = Climb(means.pool.round_trip, max(1, min(means.pool.most, missing)))
+        lanes.run(climb.first, climb)
+
     @contextmanager
-    def _hashing_behind(self, there: Iterable[int]) -> Iterator[Behind]:
-        """Has the server hash what arrives while the rest is on its way, where it can."""
-        along = None
-        if self._job.verify != "samples":
-            along = self._using(lambda connection: connection.hash_along(self._job.part))
-        behind = Behind(along, self._job.size)
+    def _following(self, there: Iterable[int]) -> Iterator[Behind]:
+        """Has what arrives hashed while the rest is on its way: on the server, where it can, else by reading it back
+        where all of it is to be read back anyway."""
+        behind = Behind(None if self._job.verify == "samples" else self._follow, self._job.size)
         try:
             for index in sorted(there):
                 behind.add(index)
             yield behind
         finally:
             behind.close()
+
+    def _follow(self, connection: Connection) -> Following | None:
+        part, size = self._job.part, self._job.size
+        if (along := connection.hash_along(part)) is not None:
+            return Following(along, Evidence.REMOTE_HASH)
+        if connection.can_hash or not reads_all(self._job.verify, size):
+            return None  # it hashes all of it at once, at the end
+        along = connection.read_along(part, self._means.down.pass_through)
+        return None if along is None else Following(along, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:
         """Whether a reading that begins in the middle is known to be of the file that the beginning is of.
@@ -275,7 +264,7 @@ class Step:
 
     def _place(self) -> None:
         job = self._job
-        place(job.part, job.path, job.size, replace=job.replace, using=self._using, say=self._say)
+        place(job.part, job.path, job.size, replace=job.replace, mtime=job.mtime, using=self._using, say=self._say)
 
     # faults -------------------------------------------------------------------------------------------
 

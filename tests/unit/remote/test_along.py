@@ -12,43 +12,68 @@ import pytest
 
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.unit.remote.visitors import Visitor
+from uploader.remote.interface import Along
 from uploader.remote.sftp import SftpConnection
 
 MIB = 1 << 20
 
 
+def begun(connection: SftpConnection, path: Path, way: str) -> Along:
+    """A hash taken on the server, or of what is read back."""
+    along: Along | None
+    along = connection.hash_along(str(path)) if way == "hash" else connection.read_along(str(path), lambda _size: None)
+    assert along is not None
+    return along
+
+
+ways = pytest.mark.parametrize("way", ["hash", "read"])
+
+
+@ways
 @pytest.mark.parametrize("name", ["plain", "two words", "it's $(touch pwned)", "-n", "日本語"])
-def test_it_is_the_hash_of_what_was_reached_and_of_nothing_more(
-    server: OpenSSH, connection: SftpConnection, name: str
+def test_it_is_the_hash_of_what_was_reached_step_by_step(
+    server: OpenSSH, connection: SftpConnection, name: str, way: str
 ) -> None:
     path = server.home / name
     data = os.urandom(5 * MIB)
     path.write_bytes(bytes(len(data)))  # holes, as an upload out of order leaves them
-    along = connection.hash_along(str(path))
-    assert along is not None
-    for end in (MIB, 3 * MIB, 3 * MIB + 17, 5 * MIB - 1):
+    along = begun(connection, path, way)
+    for end in (MIB, 3 * MIB, 3 * MIB + 17, 5 * MIB):
         with path.open("r+b") as file:
             file.write(data[:end])
         along.reached(end)
     along.reached(MIB)
-    assert along.finish() == hashlib.sha256(data[:-1]).hexdigest()
+    assert along.finish() == hashlib.sha256(data).hexdigest()
+    along.close()
     assert not list(server.home.rglob("pwned"))
 
 
-def test_the_connection_is_free_for_other_uses_meanwhile(server: OpenSSH, connection: SftpConnection) -> None:
+@ways
+def test_a_file_that_goes_on_behind_what_was_reached_has_no_hash(
+    server: OpenSSH, connection: SftpConnection, way: str
+) -> None:
+    (server.home / "long").write_bytes(b"x" * MIB)
+    along = begun(connection, server.home / "long", way)
+    along.reached(MIB - 1)
+    assert along.finish() is None
+
+
+@ways
+def test_the_connection_is_free_for_other_uses_meanwhile(server: OpenSSH, connection: SftpConnection, way: str) -> None:
     (server.home / "file").write_bytes(b"x" * MIB)
-    along = connection.hash_along(str(server.home / "file"))
-    assert along is not None
+    along = begun(connection, server.home / "file", way)
     assert connection.files.stat(str(server.home / "file")) is not None
     along.reached(MIB)
     assert b"".join(connection.files.read(str(server.home / "file"), [(0, 10)])) == b"x" * 10
     assert along.finish() == hashlib.sha256(b"x" * MIB).hexdigest()
 
 
-def test_a_file_that_is_shorter_than_was_said_has_no_hash(server: OpenSSH, connection: SftpConnection) -> None:
+@ways
+def test_a_file_that_is_shorter_than_was_said_has_no_hash(
+    server: OpenSSH, connection: SftpConnection, way: str
+) -> None:
     (server.home / "short").write_bytes(b"x")
-    along = connection.hash_along(str(server.home / "short"))
-    assert along is not None
+    along = begun(connection, server.home / "short", way)
     along.reached(10)
     assert along.finish() is None
 

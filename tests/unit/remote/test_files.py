@@ -18,7 +18,7 @@ from uploader.demo.server import EmbeddedServer
 from uploader.demo.tree import Handle, Tree
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteRefused
 from uploader.remote.sftp import SftpConnection
-from uploader.remote.sftp.files import _entry
+from uploader.remote.sftp.packing import unpacked_entry
 from uploader.remote.sftp.wire import Unpacker, string
 
 
@@ -242,9 +242,9 @@ def test_an_answer_of_the_wrong_kind_is_refused(visitor: Visitor, root: Path) ->
 def test_attributes_are_read_by_their_flags() -> None:
     everything = struct.pack(">IQIIIII", 0x8000000F, 5, 1, 2, 0o040755, 10, 20)
     everything += struct.pack(">I", 1) + string("a") + string("b")
-    found = _entry("x", Unpacker(everything))
+    found = unpacked_entry("x", Unpacker(everything))
     assert (found.size, found.mtime, found.is_folder, found.is_link) == (5, 20, True, False)
-    nothing = _entry("x", Unpacker(struct.pack(">I", 0)))
+    nothing = unpacked_entry("x", Unpacker(struct.pack(">I", 0)))
     assert (nothing.size, nothing.mtime, nothing.is_folder) == (0, None, False)
 
 

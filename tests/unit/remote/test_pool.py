@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -11,11 +12,19 @@ import pytest
 
 from tests.servers.faulty import FullDisk, ObservedServer
 from tests.unit.remote.visitors import Notes, Visitor
-from uploader.errors import Interrupted, NetworkError, NoSpace, RemoteMissing, RemoteRefused
+from uploader.errors import (
+    CredentialsRefused,
+    Interrupted,
+    NetworkError,
+    NoSpace,
+    RemoteMissing,
+    RemoteRefused,
+    UploaderError,
+)
 from uploader.profile import Quirks
 from uploader.remote.interface import Connection
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryServer
-from uploader.remote.pool import Pool
+from uploader.remote.pool import NoFurther, Pool
 
 
 @pytest.fixture
@@ -164,19 +173,17 @@ def test_a_connection_that_opens_while_all_are_ended_is_ended_too() -> None:
     assert not made[0].alive
 
 
-def test_close_ends_what_is_idle_and_what_is_leased(pool: Pool) -> None:
-    with pool.lease() as idle:
-        pass
-    pool.close()
+def test_close_ends_what_is_idle_and_what_is_leased_and_hands_out_none(pool: Pool) -> None:
+    with pool.lease() as leased:
+        with pool.lease() as idle:
+            pass
+        pool.close()
     assert isinstance(idle, MemoryConnection)
     assert not idle.alive
-    with pool.lease() as leased:
-        pool.close()
+    with pytest.raises(Interrupted), pool.lease():
+        raise AssertionError
     assert isinstance(leased, MemoryConnection)
     assert not leased.alive
-    with pool.lease() as fresh:
-        assert fresh.files.stat("/") is not None
-    pool.close()
 
 
 def test_many_threads_never_share_a_connection(pool: Pool) -> None:
@@ -200,4 +207,107 @@ def test_many_threads_never_share_a_connection(pool: Pool) -> None:
     for thread in threads:
         thread.join(20)
     assert failures == []
+    pool.close()
+
+
+# several at once --------------------------------------------------------------------------------------
+
+
+class Limited(MemoryConnector):
+    """Takes `limit` connections and turns the others away."""
+
+    def __init__(self, server: MemoryServer, limit: int, fault: UploaderError) -> None:
+        super().__init__(server)
+        self.limit = limit
+        self.fault = fault
+        self.refused = threading.Semaphore(0)
+
+    def connect(self) -> MemoryConnection:
+        with self.server.lock:
+            if self.server.connects >= self.limit:
+                self.refused.release()
+                raise self.fault
+        return super().connect()
+
+
+def test_connections_opened_ahead_are_there_for_whoever_comes(pool: Pool, server: MemoryServer) -> None:
+    with pool.lease():
+        pool.warm(4)
+        with pool.lease(extra=True), pool.lease(extra=True), pool.lease(extra=True):
+            assert server.connects == 4
+    pool.close()
+
+
+def test_none_is_opened_ahead_before_the_server_has_let_the_first_one_in(server: MemoryServer) -> None:
+    connector = MemoryConnector(server)
+    connector.round_trip = 0.25
+    pool = Pool(connector)
+    asked: list[float] = []
+    pool.ahead(lambda round_trip: asked.append(round_trip) or 3)  # type: ignore[func-returns-value]
+    with pool.lease(), pool.lease(), pool.lease():
+        pass
+    pool.close()
+    assert asked in ([], [0.25])
+    assert server.connects == 3
+
+
+def test_there_are_never_more_than_the_most(server: MemoryServer) -> None:
+    pool = Pool(MemoryConnector(server), most=2)
+    with pool.lease(), pool.lease():
+        with pytest.raises(NoFurther), pool.lease(extra=True):
+            raise AssertionError
+        pool.warm(8)
+    assert server.connects == 2
+    pool.close()
+
+
+def test_whoever_needs_one_waits_for_one_to_be_given_back(server: MemoryServer) -> None:
+    pool = Pool(MemoryConnector(server), most=1)
+    got: list[Connection] = []
+
+    def lease() -> None:
+        with pool.lease() as connection:
+            got.append(connection)
+
+    with pool.lease() as first:
+        waiting = threading.Thread(target=lease)
+        waiting.start()
+    waiting.join(10)
+    assert got == [first]
+    pool.close()
+
+
+@pytest.mark.parametrize("fault", [NetworkError("dropped"), RemoteRefused("full"), CredentialsRefused("once")])
+def test_a_server_that_takes_no_more_is_asked_no_more(server: MemoryServer, fault: UploaderError) -> None:
+    connector = Limited(server, 1, fault)
+    pool = Pool(connector)
+    done = threading.Event()
+
+    def lease() -> None:
+        with pool.lease():
+            done.set()
+
+    with pool.lease():
+        waiting = threading.Thread(target=lease)
+        waiting.start()
+        assert connector.refused.acquire(timeout=10)
+        pool.warm(8)
+        with pytest.raises(NoFurther), pool.lease(extra=True):
+            raise AssertionError
+        assert not done.is_set()
+    assert done.wait(10)
+    waiting.join(10)
+    pool.close()
+
+
+def test_when_all_are_lost_the_server_is_asked_for_as_many_as_at_first(server: MemoryServer) -> None:
+    connector = Limited(server, 1, NetworkError("dropped"))
+    pool = Pool(connector, most=3)
+    with suppress(NetworkError), pool.lease() as only:
+        pool.warm(2)
+        assert connector.refused.acquire(timeout=10)
+        ask_after(only.interrupt, only)
+    connector.limit = 9
+    with pool.lease(), pool.lease(), pool.lease():
+        pass
     pool.close()

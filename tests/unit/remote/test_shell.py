@@ -24,12 +24,11 @@ def only(connection: SftpConnection, *tools: str) -> shell.Shell:
     return shell.Shell(transport, "box", tools)
 
 
-def test_the_probe_finds_the_tools_and_nothing_where_there_is_no_shell(connection: SftpConnection) -> None:
+def test_the_probe_finds_the_tools(connection: SftpConnection) -> None:
     transport = connection.files.wire._channel.get_transport()
-    found = shell.probe(transport, "box", None)
+    found = shell.probe(transport, "box")
     assert found is not None
-    assert {"dd", "df", "sha256sum"} <= set(found.tools)
-    assert shell.probe(transport, "box", known=False) is None
+    assert {"dd", "df", "sha256sum"} <= set(found)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -71,13 +70,29 @@ def test_many_ranges_go_in_one_command(server: OpenSSH, connection: SftpConnecti
 
 
 def test_df_tells_the_space(server: OpenSSH, connection: SftpConnection) -> None:
-    free = only(connection, "df").free_bytes(str(server.home))
-    told = connection.files.free_bytes(str(server.home))
-    assert free is not None
+    space = only(connection, "df").space(str(server.home))
+    told = connection.files.space(str(server.home))
+    assert space is not None
     assert told is not None
-    assert abs(free - told) < 1 << 30
-    assert only(connection, "df").free_bytes(str(server.home / "nothing")) is None
-    assert only(connection).free_bytes(str(server.home)) is None
+    assert abs(space.free - told.free) < 1 << 30
+    assert abs(space.total - told.total) < told.total // 10
+    assert only(connection, "df").space(str(server.home / "nothing")) is None
+    assert only(connection).space(str(server.home)) is None
+
+
+def test_a_file_is_copied_by_the_shell_and_files_are_hashed_by_each_tool(
+    server: OpenSSH, connection: SftpConnection
+) -> None:
+    (server.home / "it's a file").write_bytes(CONTENT)
+    assert only(connection).copy(str(server.home / "it's a file"), str(server.home / "copied"))
+    assert (server.home / "copied").read_bytes() == CONTENT
+    assert not only(connection).copy(str(server.home / "nothing"), str(server.home / "copied 2"))
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    names = [str(server.home / name) for name in ("it's a file", "nothing", "copied")]
+    for tool in ("python3", "openssl", "sha256sum", "shasum"):
+        if tool in connection.facts.tools:
+            assert only(connection, tool).hash_files(names) == [digest, None, digest]
+    assert only(connection).hash_files(names) is None
 
 
 def test_a_command_that_fails_is_refused_and_one_that_is_silent_is_given_up_on(connection: SftpConnection) -> None:

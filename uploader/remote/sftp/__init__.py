@@ -3,7 +3,8 @@
 import logging
 
 from uploader.remote.sftp.config import Address
-from uploader.remote.sftp.connect import SftpConnection, SftpConnector, Surroundings
+from uploader.remote.sftp.connect import SftpConnector, Surroundings
+from uploader.remote.sftp.connection import SftpConnection
 from uploader.remote.sftp.hostkeys import KnownHosts
 
 __all__ = ["Address", "KnownHosts", "SftpConnection", "SftpConnector", "Surroundings"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shlex
 import threading
+from collections.abc import Callable
 
 import paramiko
 
-from uploader.errors import NetworkError, RemoteRefused
+from uploader.errors import NetworkError, RemoteRefused, UploaderError
 from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.shell import PYTHON_START
 
 _SILENCE_SECONDS = 30.0
+_AT_ONCE = 4 << 20
 
 # Reads a path, then sizes: the file holds what was sent up to there. Without a buffer of its own, or it would read
 # ahead into bytes that have not arrived. A dot every two seconds says that the hashing goes on.
@@ -28,6 +32,7 @@ _PROGRAM = (
     "        if not b: sys.exit(3)\n"
     "        h.update(b); at+=len(b)\n"
     "        if time.monotonic()-t>2: t=time.monotonic(); print('.',flush=True)\n"
+    "if f.read(1): sys.exit(4)\n"
     "print(h.hexdigest())\n"
 )
 
@@ -83,3 +88,64 @@ class SftpAlong:
         """Ends the program, done or not."""
         with contextlib.suppress(EOFError, OSError, paramiko.SSHException):  # the line may be lost already
             self._channel.close()
+
+
+class SftpReadAlong:
+    """Reads back the first bytes of one file, as far as it is told that they are there, over an SFTP session of its
+    own, and hashes them here. `seen` is told of bytes read, and may wait."""
+
+    def __init__(self, files: SftpFiles, path: str, seen: Callable[[int], None]) -> None:
+        self._files = files
+        self._path = path
+        self._seen = seen
+        self._digest = hashlib.sha256()
+        self._told = 0
+        self._over = self._ends = False
+        self._whole = True
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="read-along", daemon=True)
+        self._thread.start()
+
+    def reached(self, size: int) -> None:
+        """Says that the first `size` bytes are on the server."""
+        with self._changed:
+            self._told = max(self._told, size)
+            self._changed.notify_all()
+
+    def finish(self) -> str | None:
+        """Waits until all that was reached is read back; its sha256 (hex), None when it could not be read or the file
+        does not end there."""
+        with self._changed:
+            self._over = self._ends = True
+            self._changed.notify_all()
+        self._thread.join()
+        return self._digest.hexdigest() if self._whole else None
+
+    def close(self) -> None:
+        """Ends it, done or not."""
+        with self._changed:
+            self._over, self._told = True, 0
+            self._changed.notify_all()
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):  # the line may be lost already
+            self._files.wire.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        at = 0
+        try:
+            while (end := self._next(at)) is not None:
+                for data in self._files.read(self._path, [(at, end - at)]):
+                    self._digest.update(data)
+                    self._whole &= len(data) == end - at
+                    self._seen(len(data))
+                at = end
+            if self._whole and self._ends:
+                self._whole = not any(self._files.read(self._path, [(at, 1)]))
+        except UploaderError:  # whoever asks for the hash is told that there is none
+            self._whole = False
+
+    def _next(self, at: int) -> int | None:
+        """How far to read from `at`, a few pieces at most; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._told > at or self._over)
+            return min(self._told, at + _AT_ONCE) if self._told > at else None

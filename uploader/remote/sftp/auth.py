@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from uploader.events import Observer, Said
 from uploader.remote.interface import Question, Secrets
 from uploader.remote.sftp.config import Address
 from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.keys import agent_listens, agents, blob, is_file, read_key
 from uploader.remote.sftp.transport import Transport
 from uploader.secret import Secret
 
@@ -35,8 +34,17 @@ _REFUSED = (
 )
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a login was done that took one proof: `name` in words, and the proof. The same opens the next one."""
+
+    name: str
+    proof: paramiko.PKey | Secret
+
+
 class Login:
-    """One authentication on one transport. `run` returns a word for how it was done."""
+    """One authentication on one transport. `run` returns a word for how it was done; `way` is then how to do it
+    again, if that is known."""
 
     def __init__(
         self,
@@ -60,15 +68,18 @@ class Login:
         self._offered_keys: set[bytes] = set()
         self._passed_over: list[str] = []
         self._secret_sent = False
+        self.way: Way | None = None
+        self._last_way: Way | None = None
 
-    def run(self, *, proven: bool = False) -> str:
-        """Raises CredentialsMissing, CredentialsRefused, NetworkError.
+    def run(self, *, proven: bool = False, way: Way | None = None) -> str:
+        """Tries `way` first, in the fewest round trips, if one is given. Raises CredentialsMissing, CredentialsRefused,
+        NetworkError.
 
         Once a password or an answer was on its way, a line that ends is not worth another try, as that may have been
         a refusal; `proven` says that these secrets were accepted here before."""
         try:
             with mapped(self._where):
-                return self._run()
+                return self._run() if way is None else self._run_by(way)
         except NetworkError as error:
             if self._secret_sent and not proven:
                 error.retryable = False
@@ -77,6 +88,25 @@ class Login:
             if self._agent is not None:
                 self._agent.close()
 
+    def _run_by(self, way: Way) -> str:
+        """Shows the proof that opened the door before, without asking first which ones are wanted."""
+        user = self._address.user
+        try:
+            if isinstance(way.proof, Secret):
+                self._offered_passwords.append(way.proof)
+                self._send_password(way.proof)
+            else:
+                self._offered_keys.add(blob(way.proof))
+                self._transport.auth_publickey(user, way.proof)
+        except paramiko.AuthenticationException:
+            if not self._transport.is_active():
+                raise
+            self._refused.append(way.name)
+        if self._transport.is_authenticated():
+            self.way = way
+            return way.name
+        return self._run()
+
     def _run(self) -> str:
         try:
             allowed: Sequence[str] = self._transport.auth_none(self._address.user)
@@ -84,6 +114,7 @@ class Login:
             allowed = error.allowed_types
         for _ in range(_MOST_STAGES):
             if self._transport.is_authenticated():
+                self.way = self._last_way if len(self._used) == 1 else None
                 return " + ".join(self._used) or "none"
             allowed = self._stage(allowed)
         raise CredentialsRefused(f"{self._where} asks for more proofs than it should ever need")
@@ -124,7 +155,7 @@ class Login:
             allowed = [method for method in allowed if method != "keyboard-interactive"]
         if "publickey" in allowed:
             for name, key in self._keys():
-                yield name, partial(self._transport.auth_publickey, self._address.user, key)
+                yield name, partial(self._send_key, name, key)
         if password is not None and "the password" not in self._used:  # it was refused by now
             yield from self._by_another_password(asked_for, password)
         if "keyboard-interactive" in allowed:
@@ -151,8 +182,15 @@ class Login:
         else:
             yield "the server's questions", self._questions
 
+    def _send_key(self, name: str, key: paramiko.PKey) -> Sequence[str]:
+        # An agent's key is the agent connection's; a certificate leaves its key again.
+        kept = isinstance(key, paramiko.AgentKey) or key.public_blob is not None
+        self._last_way = None if kept else Way(name, key)
+        return self._transport.auth_publickey(self._address.user, key)
+
     def _send_password(self, password: Secret) -> Sequence[str]:
         self._secret_sent = True
+        self._last_way = Way("the password", password)
         return self._transport.auth_password(self._address.user, password.reveal(), fallback=False)
 
     # keyboard-interactive -----------------------------------------------------------------------------
@@ -174,6 +212,7 @@ class Login:
             self._secret_sent = self._secret_sent or bool(answers)
             return [answer.reveal() for answer in answers]
 
+        self._last_way = None
         patience, self._transport.auth_timeout = self._transport.auth_timeout, _ANSWERING_SECONDS
         try:
             return self._transport.auth_interactive(self._address.user, handler)
@@ -189,9 +228,9 @@ class Login:
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Each key that was not offered yet, with what to call it."""
         for name, key in self._candidates():
-            blob = key.public_blob.key_blob if key.public_blob is not None else key.asbytes()
-            if blob not in self._offered_keys:
-                self._offered_keys.add(blob)
+            known_by = blob(key)
+            if known_by not in self._offered_keys:
+                self._offered_keys.add(known_by)
                 yield name, key
 
     def _candidates(self) -> Iterator[tuple[str, paramiko.PKey]]:
@@ -199,7 +238,7 @@ class Login:
         named = self._address.identity_files
         agent = self._agent_keys()
         for path in named:
-            if _is_file(path) or _agents(path, agent):
+            if is_file(path) or agents(path, agent):
                 yield from self._from_file(path, agent)
             else:
                 self._pass_over(
@@ -213,7 +252,7 @@ class Login:
                 yield f"the agent's key {key.fingerprint}", key
         if not named:
             for default in _DEFAULT_FILES:
-                if _is_file(path := self._ssh_folder / default):
+                if is_file(path := self._ssh_folder / default):
                     yield from self._from_file(path, agent, asking=not agent)
 
     def _pass_over(self, fault: ConfigurationError | CredentialsRefused) -> None:
@@ -225,7 +264,7 @@ class Login:
         self._observer(Said(f"{fault.message}; passed over", "debug"))
 
     def _agent_keys(self) -> list[paramiko.AgentKey]:
-        if not _agent_listens():
+        if not agent_listens():
             return []
         try:
             self._agent = self._agent or paramiko.Agent()
@@ -237,7 +276,7 @@ class Login:
     def _from_file(
         self, path: Path, agent: Sequence[paramiko.AgentKey], *, asking: bool = True
     ) -> Iterator[tuple[str, paramiko.PKey]]:
-        held = _agents(path, agent)
+        held = agents(path, agent)
         if held is not None:
             yield f"the agent's key for {path}", held
             return
@@ -249,7 +288,7 @@ class Login:
         if key is None:
             return
         for certificate in (Path(f"{path}-cert.pub"), *self._address.certificates):
-            if _is_file(certificate) and self._certify(key, certificate):
+            if is_file(certificate) and self._certify(key, certificate):
                 yield f"the certificate {certificate}", key
                 key.public_blob = None  # what follows is the key by itself
         yield f"the key {path}", key
@@ -265,14 +304,14 @@ class Login:
 
     def _load(self, path: Path, asking: bool) -> paramiko.PKey | None:
         try:
-            return _read_key(path, None)
+            return read_key(path, None)
         except paramiko.PasswordRequiredException:
             if not asking:
                 return None
         wrong: Secret | None = None
         while (passphrase := self._secrets.passphrase(str(path), wrong=wrong)) not in (None, wrong):
             try:
-                return _read_key(path, passphrase.reveal())
+                return read_key(path, passphrase.reveal())
             except paramiko.PasswordRequiredException:
                 wrong = passphrase
         if wrong is None:
@@ -315,60 +354,3 @@ class Login:
             remedy="Put the password into $UPLOADER_PASSWORD, save it with `uploader login ... --password-stdin`, give "
             "a key by --identity-file at login, or run on a terminal, where it can be asked for.",
         )
-
-
-def _read_key(path: Path, passphrase: str | None) -> paramiko.PKey:
-    """Loads a private key. Raises PasswordRequiredException when the passphrase is missing or wrong."""
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-        try:
-            return kind.from_private_key_file(str(path), password=passphrase)
-        except paramiko.PasswordRequiredException:
-            raise
-        except (paramiko.SSHException, ValueError) as error:
-            last: Exception = error
-        except OSError as error:
-            raise ConfigurationError(
-                f"the key file {path} cannot be read: {error.strerror}",
-                remedy="Make it readable for you alone (chmod 600), or name another by --identity-file.",
-            ) from error
-    if passphrase is not None:
-        raise paramiko.PasswordRequiredException(str(last))
-    raise ConfigurationError(
-        f"{path} is not a private key that can be used: {last}",
-        remedy="Ed25519, ECDSA and RSA keys in OpenSSH or PEM form are read; PuTTY's .ppk must be exported first.",
-    )
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is a file to open; one in a folder that we may not enter is none for us."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _agent_listens() -> bool:
-    """Whether somebody is behind $SSH_AUTH_SOCK: paramiko leaves a socket open when nobody is."""
-    path = os.environ.get("SSH_AUTH_SOCK")
-    if not path or sys.platform == "win32":
-        return True
-    with socket.socket(socket.AF_UNIX) as trial:
-        trial.settimeout(2.0)
-        try:
-            trial.connect(path)
-        except OSError:
-            return False
-        return True
-
-
-def _agents(path: Path, agent: Sequence[paramiko.AgentKey]) -> paramiko.AgentKey | None:
-    """The agent's key of which this file, or the one beside it, is the public half: it needs no passphrase."""
-    for public in (Path(f"{path}.pub"), path):
-        try:
-            blob = paramiko.pkey.PublicBlob.from_string(public.read_text("utf-8")).key_blob
-        except (OSError, ValueError):
-            continue
-        for key in agent:
-            if key.asbytes() == blob:
-                return key
-    return None

@@ -7,24 +7,25 @@ import shlex
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import paramiko
 
-from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RemoteRefused, RouteUnavailable
+from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, RemoteRefused, RouteUnavailable
 from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
-from uploader.remote.interface import Range, Secrets, ServerFacts, Trust
-from uploader.remote.sftp import shell
-from uploader.remote.sftp.along import SftpAlong
-from uploader.remote.sftp.auth import Login
+from uploader.remote.interface import Secrets, Trust
+from uploader.remote.sftp.auth import Login, Way
 from uploader.remote.sftp.config import Address, look_up, parse_hop
+from uploader.remote.sftp.connection import ServerIdentity, SftpConnection, sftp_channel
 from uploader.remote.sftp.faults import NothingInCommon, mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.hostkeys import KnownHosts, fingerprint
 from uploader.remote.sftp.proxy import ProxyLine
+from uploader.remote.sftp.tools import Tools
 from uploader.remote.sftp.transport import Transport, close_all, shake_hands
 from uploader.remote.sftp.wire import Wire
 
@@ -79,10 +80,12 @@ class SftpConnector:
         self._dial_seconds = dial_seconds
         self._silence_seconds = silence_seconds
         self._ssh_folder = around.ssh_folder or Path.home() / ".ssh"
-        self._shell_known = self._quirks.shell
-        self._tools: tuple[str, ...] = ()
+        self._tools = Tools(self._quirks.shell)
         self._asking = threading.Lock()  # one conversation with the user at a time
-        self._proven: set[str] = set()  # whom our secrets have opened: a line that ends there is worth another try
+        # Whom our secrets have opened, and how: a line that ends there is worth another try.
+        self._ways: dict[str, Way | None] = {}
+        self.signed_in = threading.Event()
+        self.round_trip = 0.0
 
     def address(self) -> Address:
         """Where this target is, by its own facts and ~/.ssh/config. Raises RouteUnavailable for a host that is
@@ -125,33 +128,33 @@ class SftpConnector:
 
     def _open(self, transport: Transport, hops: list[Transport], address: Address, auth: str) -> SftpConnection:
         where = f"{self._target.name} ({address.known_as})"
-        wire = Wire(_sftp_channel(transport, where, self._silence_seconds), where)
-        if self._shell_known is None:
-            found = shell.probe(transport, where, None)
-            self._shell_known, self._tools = found is not None, found.tools if found else ()
-        elif self._shell_known and not self._tools:
-            found = shell.probe(transport, where, None)
-            self._tools = found.tools if found else ()
-        commands = shell.Shell(transport, where, self._tools) if self._shell_known else None
+        # It goes on beside all else: it takes several round trips, and the way is long.
+        self._tools.begin(transport, where)
+        wire = self._wire(transport, where)
         files = SftpFiles(
             wire,
             quirk_bytes=self._quirks.max_request_bytes,
-            other_free=commands.free_bytes if commands else None,
+            other_space=lambda path: commands.space(path) if (commands := connection.shell) else None,
         )
         with mapped(where):
             key = transport.get_remote_server_key()
-        facts = ServerFacts(
+        identity = ServerIdentity(
             software=transport.remote_version.removeprefix("SSH-2.0-"),
             host_key=fingerprint(key.asbytes()),
             key_type=key.get_name(),
             auth=auth,
-            home=files.home,
-            shell=commands is not None,
-            tools=self._tools,
-            extensions=tuple(sorted(wire.extensions)),
-            request_bytes=files.request_bytes,
         )
-        return SftpConnection(files, facts, commands, hops)
+        connection = SftpConnection(files, identity, self._tools, hops, self._silence_seconds)
+        return connection
+
+    def _wire(self, transport: Transport, where: str) -> Wire:
+        try:
+            return Wire(sftp_channel(transport, where, self._silence_seconds), where)
+        except RemoteRefused:
+            if not transport.is_active():
+                raise
+            self._tools.of(transport, where)  # the question may have had the only channel that this server allows
+            return Wire(sftp_channel(transport, where, self._silence_seconds), where)
 
     def _through(self, address: Address, hops: list[Transport]) -> _Line:
         """Dials the server: straight, by a ProxyCommand, or from jump host to jump host (ssh_config(5), ProxyJump)."""
@@ -188,7 +191,9 @@ class SftpConnector:
         with mapped(address.known_as):
             if address.proxy_command:
                 return ProxyLine(address.proxy_command)
+            began = time.monotonic()
             sock = socket.create_connection((address.host, address.port), timeout=self._dial_seconds)
+            self.round_trip = time.monotonic() - began  # of a jump host, which is a part of the way
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if sys.platform == "win32":  # elsewhere a fixed buffer would end the system's own tuning
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
@@ -203,7 +208,7 @@ class SftpConnector:
         self, sock: _Line, address: Address, known_name: str, secrets: Secrets, only: Sequence[str] = ()
     ) -> tuple[Transport, str]:
         # The first login may need a person's answers; the later ones use the same, and need not wait for one another.
-        turn = contextlib.nullcontext() if known_name in self._proven else self._asking
+        turn = contextlib.nullcontext() if known_name in self._ways else self._asking
         try:
             with turn, mapped(address.known_as):
                 return self._signed_in(sock, address, known_name, secrets, only)
@@ -228,8 +233,10 @@ class SftpConnector:
             transport.set_keepalive(15)
             transport.auth_timeout = self._silence_seconds
             login = Login(transport, address, secrets, around.observer, self._ssh_folder)
-            auth = login.run(proven=known_name in self._proven)
-            self._proven.add(known_name)
+            auth = login.run(proven=known_name in self._ways, way=self._ways.get(known_name))
+            self._ways[known_name] = login.way
+            if known_name == self._target.name:
+                self.signed_in.set()
             return transport, auth
         except BaseException:
             close_all([transport])
@@ -264,72 +271,3 @@ class SftpConnector:
                 f"{shlex.quote(self._target.name)}` and `ssh-keygen -R '{address.known_as}'` forget the old one; then "
                 "try again.",
             ) from error
-
-
-class SftpConnection:
-    """One login, its SFTP session, and its shell where there is one."""
-
-    def __init__(
-        self,
-        files: SftpFiles,
-        facts: ServerFacts,
-        commands: shell.Shell | None,
-        transports: Sequence[paramiko.Transport],
-    ) -> None:
-        self.files = files
-        self.facts = facts
-        self._shell = commands
-        self._transports = transports
-
-    @property
-    def settled(self) -> bool:
-        return self.files.settled
-
-    @property
-    def shell(self) -> shell.Shell | None:
-        return self._shell
-
-    def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
-        there = self.files.stat(path)
-        if there is None:
-            return None
-        if self._shell is not None and (found := self._shell.hashes(path, there.size, ranges)) is not None:
-            return found
-        found = []
-        for offset, length in ranges:
-            digest = self.files.check_file(path, offset, length)
-            if digest is None:
-                return None
-            found.append(digest)
-        return found
-
-    def hash_along(self, path: str) -> SftpAlong | None:
-        if self._shell is None or "python3" not in self._shell.tools or "\n" in path:
-            return None
-        try:
-            return SftpAlong(self._transports[-1], self.files.wire.where, path)
-        except RemoteRefused:  # a server that allows few channels
-            return None
-
-    def interrupt(self) -> None:
-        for transport in self._transports:
-            transport.close()
-
-    def close(self) -> None:
-        close_all(self._transports)
-
-
-def _sftp_channel(transport: Transport, where: str, silence_seconds: float) -> paramiko.Channel:
-    with mapped(where):
-        channel = transport.open_session(timeout=silence_seconds)
-        channel.settimeout(silence_seconds)
-        try:
-            channel.invoke_subsystem("sftp")
-        except paramiko.SSHException as error:
-            if not transport.is_active():
-                raise
-            raise NoSftp(
-                f"{where} lets us in but refuses SFTP",
-                remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
-            ) from error
-        return channel

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import stat as modes
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from uploader.errors import NetworkError, NoSpace, RemoteExists, RemoteMissing, RemoteRefused, Unsupported
-from uploader.remote.interface import Entry, Range
+from uploader.remote.interface import Entry, Range, Space
 from uploader.remote.sftp import wire
 from uploader.remote.sftp.faults import EndOfFile
+from uploader.remote.sftp.many import SftpMany
+from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry
 from uploader.remote.sftp.wire import Unpacker, Wire, check, string
 
 _PLAIN_REQUEST = 32 * 1024
 _LARGEST_REQUEST = 255 * 1024
 _READ_WINDOW = 4 * 1024 * 1024
-_NO_ATTRIBUTES = struct.pack(">I", 0)
+_FEW_HANDLES, _MANY_HANDLES = 64, 512
 _READ_FLAG, _WRITE_FLAG, _CREATE_FLAG, _TRUNCATE_FLAG = 0x01, 0x02, 0x08, 0x10
+_NEW_FLAGS = _WRITE_FLAG | _CREATE_FLAG | _TRUNCATE_FLAG
+_COPY_PIECE = 64 * 1024 * 1024
 
 
 class SftpWriter:
@@ -77,22 +81,29 @@ class SftpWriter:
 
 
 class SftpFiles:
-    """Files over one Wire. `quirk_bytes` lowers the largest request; `other_free` asks elsewhere for free space."""
+    """Files over one Wire. `quirk_bytes` lowers the largest request; `other_space` tells of disks otherwise."""
 
     def __init__(
         self,
         session: Wire,
         *,
         quirk_bytes: int | None = None,
-        other_free: Callable[[str], int | None] | None = None,
+        other_space: Callable[[str], Space | None] | None = None,
     ) -> None:
         self.wire = session
         self.open_handles: set[bytes] = set()
-        self._other_free = other_free or (lambda _path: None)
-        self.request_bytes = self._ask_limits()
+        self._handles = _FEW_HANDLES
+        self._other_space = other_space or (lambda _path: None)
+        # Both questions are on their way before the first answer is waited for.
+        asked = time.monotonic()
+        limits = self._post_limits()
+        home = session.post(wire.REALPATH, packed("."))
+        self.request_bytes = self._limits(limits)
         if quirk_bytes is not None:
             self.request_bytes = min(self.request_bytes, quirk_bytes)
-        self.home = self._real_path(".")
+        self.home = self._home(home)
+        self.round_trip = time.monotonic() - asked
+        self.many = SftpMany(self, self._handles)
 
     @property
     def settled(self) -> bool:
@@ -112,22 +123,22 @@ class SftpFiles:
 
     def stat(self, path: str) -> Entry | None:
         try:
-            kind, fields = self.wire.call(wire.STAT, _name(path), what=f"look at {path}")
+            kind, fields = self.wire.call(wire.STAT, packed(path), what=f"look at {path}")
         except RemoteMissing:
             return None
         if kind != wire.ATTRS:
             raise RemoteRefused(f"the server answered a look at {path} with something else")
-        return _entry(posixpath.basename(path), fields)
+        return unpacked_entry(posixpath.basename(path), fields)
 
     def list_folder(self, path: str) -> list[Entry]:
-        _, fields = self.wire.call(wire.OPENDIR, _name(path), what=f"list {path}")
+        _, fields = self.wire.call(wire.OPENDIR, packed(path), what=f"list {path}")
         handle = string(fields.raw())
         self.open_handles.add(handle)
         entries: list[Entry] = []
         try:
             while True:
                 _, fields = self.wire.call(wire.READDIR, handle, what=f"list {path}")
-                found = list(_names(fields))
+                found = list(unpacked_entries(fields))
                 if not found:  # not what the draft allows; it would go on for ever
                     break
                 entries += found
@@ -139,7 +150,7 @@ class SftpFiles:
 
     def make_folder(self, path: str) -> None:
         try:
-            self.wire.call(wire.MKDIR, _name(path), _NO_ATTRIBUTES, what=f"make the folder {path}")
+            self.wire.call(wire.MKDIR, packed(path), NO_ATTRIBUTES, what=f"make the folder {path}")
         except RemoteRefused:
             there = self.stat(path)
             if there is None or not there.is_folder:
@@ -150,7 +161,7 @@ class SftpFiles:
         if self._taken(destination):
             raise RemoteExists(f"cannot {what}: that name is taken")
         try:
-            self.wire.call(wire.RENAME, _name(source), _name(destination), what=what)
+            self.wire.call(wire.RENAME, packed(source), packed(destination), what=what)
         except RemoteRefused as error:
             if self._taken(destination) and self._taken(source):
                 raise RemoteExists(f"cannot {what}: that name was taken in the meantime") from error
@@ -160,24 +171,57 @@ class SftpFiles:
         what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
         if "posix-rename@openssh.com" in self.wire.extensions:
             try:
-                self._extended("posix-rename@openssh.com", _name(source), _name(destination), what=what)
+                self._extended("posix-rename@openssh.com", packed(source), packed(destination), what=what)
                 return True
             except Unsupported:
                 pass
         if not self._taken(source):  # looked at first: nothing is removed for a file that is not there
             raise RemoteMissing(f"cannot {what}: there is no such file on the server")
         self.remove(destination)
-        self.wire.call(wire.RENAME, _name(source), _name(destination), what=what)
+        self.wire.call(wire.RENAME, packed(source), packed(destination), what=what)
         return False
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(RemoteMissing):
-            self.wire.call(wire.REMOVE, _name(path), what=f"remove {path}")
+            self.wire.call(wire.REMOVE, packed(path), what=f"remove {path}")
+
+    def read_link(self, path: str) -> str:
+        _, fields = self.wire.call(wire.READLINK, packed(path), what=f"read the link {path}")
+        fields.number()
+        return fields.text()
+
+    def link(self, source: str, destination: str) -> None:
+        """Gives a file's bytes a second name. Raises Unsupported where the server has no hard links."""
+        what = f"link {posixpath.basename(destination)} to {posixpath.basename(source)}"
+        self._extended("hardlink@openssh.com", packed(source), packed(destination), what=what)
+
+    def copy(self, source: str, destination: str) -> None:
+        """Has the server copy a file, in pieces, so that it is never silent for long. Raises RemoteRefused."""
+        what = f"copy {posixpath.basename(source)} to {posixpath.basename(destination)}"
+        there = self.stat(source)
+        if there is None:
+            raise RemoteMissing(f"cannot {what}: there is no such file on the server")
+        with self._opened(source, _READ_FLAG) as reading, self._opened(destination, _NEW_FLAGS) as writing:
+            for at in range(0, there.size, _COPY_PIECE):
+                length = struct.pack(">QQ", at, min(_COPY_PIECE, there.size - at))
+                self._extended("copy-data", reading, length, writing, struct.pack(">Q", at), what=what)
+
+    @contextlib.contextmanager
+    def _opened(self, path: str, flags: int) -> Iterator[bytes]:
+        """Yields an open file's handle, packed as on the wire."""
+        parts = (packed(path), struct.pack(">I", flags), NO_ATTRIBUTES)
+        _, fields = self.wire.call(wire.OPEN, *parts, what=f"open {path}")
+        handle = string(fields.raw())
+        self.open_handles.add(handle)
+        try:
+            yield handle
+        finally:
+            self.close_handle(handle, what=f"close {path}")
 
     def _taken(self, path: str) -> bool:
         """Whether a name is there, be it a link that leads nowhere."""
         try:
-            self.wire.call(wire.LSTAT, _name(path), what=f"look at {path}")
+            self.wire.call(wire.LSTAT, packed(path), what=f"look at {path}")
         except RemoteMissing:
             return False
         return True
@@ -188,7 +232,7 @@ class SftpFiles:
         flags = _WRITE_FLAG | _CREATE_FLAG | (_TRUNCATE_FLAG if fresh else 0)
         try:
             _, fields = self.wire.call(
-                wire.OPEN, _name(path), struct.pack(">I", flags), _NO_ATTRIBUTES, what=f"write to {path}"
+                wire.OPEN, packed(path), struct.pack(">I", flags), NO_ATTRIBUTES, what=f"write to {path}"
             )
         except RemoteRefused as error:
             raise self.explained(error, path) from error
@@ -196,7 +240,7 @@ class SftpFiles:
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
         _, fields = self.wire.call(
-            wire.OPEN, _name(path), struct.pack(">I", _READ_FLAG), _NO_ATTRIBUTES, what=f"read {path}"
+            wire.OPEN, packed(path), struct.pack(">I", _READ_FLAG), NO_ATTRIBUTES, what=f"read {path}"
         )
         handle = string(fields.raw())
         self.open_handles.add(handle)
@@ -263,20 +307,24 @@ class SftpFiles:
     # extensions ---------------------------------------------------------------------------------------
 
     def free_bytes(self, path: str) -> int | None:
+        space = self.space(path)
+        return space.free if space else None
+
+    def space(self, path: str) -> Space | None:
         if "statvfs@openssh.com" in self.wire.extensions:
             try:
-                fields = self._extended("statvfs@openssh.com", _name(path), what=f"ask for the free space of {path}")
+                fields = self._extended("statvfs@openssh.com", packed(path), what=f"ask for the free space of {path}")
             except RemoteRefused:
-                return self._other_free(path)
+                return self._other_space(path)
             numbers = [fields.long() for _ in range(5)]
-            return numbers[1] * numbers[4]  # f_frsize x f_bavail
-        return self._other_free(path)
+            return Space(free=numbers[1] * numbers[4], total=numbers[1] * numbers[2])  # f_frsize x f_bavail, f_blocks
+        return self._other_space(path)
 
     def check_file(self, path: str, offset: int, length: int) -> str | None:
         """Asks a server that has `check-file` for a sha256 (draft-ietf-secsh-filexfer-extensions-00, section 3)."""
         if "check-file" not in self.wire.extensions or length == 0:
             return None
-        body = _name(path) + string("sha256") + struct.pack(">QQI", offset, length, 0)
+        body = packed(path) + string("sha256") + struct.pack(">QQI", offset, length, 0)
         try:
             fields = self._extended("check-file-name", body, what=f"hash {path}")
         except RemoteRefused:
@@ -302,52 +350,24 @@ class SftpFiles:
     def _extended(self, name: str, *parts: bytes, what: str) -> Unpacker:
         return self.wire.call(wire.EXTENDED, string(name), *parts, what=what)[1]
 
-    def _real_path(self, path: str) -> str:
-        _, fields = self.wire.call(wire.REALPATH, _name(path), what="ask for the login folder")
+    def _home(self, number: int) -> str:
+        fields = self.wire.finish(number, what="ask for the login folder")[1]
         fields.number()
         return fields.text()
 
-    def _ask_limits(self) -> int:
+    def _post_limits(self) -> int | None:
         if "limits@openssh.com" not in self.wire.extensions:
+            return None
+        return self.wire.post(wire.EXTENDED, string("limits@openssh.com"))
+
+    def _limits(self, number: int | None) -> int:
+        if number is None:
             return _PLAIN_REQUEST
         try:
-            fields = self._extended("limits@openssh.com", what="ask for limits")
+            fields = self.wire.finish(number, what="ask for limits")[1]
         except RemoteRefused:
             return _PLAIN_REQUEST
         _packet, read, write = fields.long(), fields.long(), fields.long()
+        handles = fields.long()  # 0: it does not say, and few servers have less than what systems allow a process
+        self._handles = max(_FEW_HANDLES, min(handles or _MANY_HANDLES, _MANY_HANDLES) // 2)
         return min(read or _PLAIN_REQUEST, write or _PLAIN_REQUEST, _LARGEST_REQUEST)
-
-
-def _name(path: str) -> bytes:
-    """Packs a path. Raises RemoteRefused for one that no server could take as it is."""
-    if "\0" in path:
-        raise RemoteRefused(f"{path!r} cannot be a name on a server: it holds a NUL")
-    try:
-        return string(path)
-    except UnicodeEncodeError:
-        raise RemoteRefused(f"{path!r} cannot be a name on a server: it is no text") from None
-
-
-def _names(fields: Unpacker) -> Iterator[Entry]:
-    for _ in range(fields.number()):
-        name = fields.text()
-        fields.raw()
-        yield _entry(name, fields)
-
-
-def _entry(name: str, fields: Unpacker) -> Entry:
-    """Unpacks ATTRS (section 5 of the draft): each field is there when its flag is."""
-    flags = fields.number()
-    size = fields.long() if flags & 0x1 else 0
-    if flags & 0x2:
-        fields.long()
-    mode = fields.number() if flags & 0x4 else 0
-    mtime = None
-    if flags & 0x8:
-        fields.number()
-        mtime = fields.number()
-    if flags & 0x80000000:
-        for _ in range(fields.number()):
-            fields.raw()
-            fields.raw()
-    return Entry(name, size, mtime, modes.S_ISDIR(mode), modes.S_ISLNK(mode))

@@ -5,6 +5,7 @@ A file's name therefore never meets a shell's quoting rules, whatever shell the 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import paramiko
 
 from uploader.errors import NetworkError, RemoteRefused
-from uploader.remote.interface import Range
+from uploader.remote.interface import Range, Space
 from uploader.remote.sftp.faults import mapped
 
 _MARK = "uploader-shell"
@@ -28,6 +29,7 @@ _START = (
 _ANSWER = re.compile(rf"(?:.*?\n)?{_MARK}\n(.*)\n{_MARK}-end (\d+)\s*", re.DOTALL)
 _HASHERS = ("python3", "openssl", "sha256sum", "shasum")  # fastest first, where the CPU has SHA instructions
 _SILENCE_SECONDS = 30.0
+_LONG_SILENCE_SECONDS = 600.0  # of tools that say nothing while they read a big file
 
 # Travels on standard input as one line (its repr). A dot every two seconds says that the hashing goes on.
 _PYTHON = (
@@ -53,6 +55,25 @@ _RANGES = (
     '{ if [ "$n" = all ]; then cat "$p"; else dd if="$p" bs=1048576 skip="$o" count="$n"; fi 2>/dev/null '
     "|| echo failed >&3; } | {hasher} || exit 1; done"
 )
+# The same for whole files, one path a line. "-" stands for a file that cannot be read;
+
+_PYTHON_FILES = (
+    "import sys,hashlib,time\n"
+    "t=time.monotonic()\n"
+    "for l in sys.stdin.buffer:\n"
+    "    h=hashlib.sha256()\n"
+    "    try:\n"
+    "        with open(l[:-1],'rb') as f:\n"
+    "            while True:\n"
+    "                b=f.read(1<<20)\n"
+    "                if not b: break\n"
+    "                h.update(b)\n"
+    "                if time.monotonic()-t>2: t=time.monotonic(); print('.',flush=True)\n"
+    "        print(h.hexdigest())\n"
+    "    except OSError: print('-')\n"
+)
+_FILES = 'while IFS= read -r p; do if [ -f "$p" ] && [ -r "$p" ]; then {hasher} < "$p" || echo -; else echo -; fi; done'
+_COPY = 'IFS= read -r a; IFS= read -r b; cp --reflink=auto -- "$a" "$b" 2>/dev/null || cp -- "$a" "$b"'
 _DIGEST = re.compile(r"\\?([0-9a-f]{64})(?: .*)?")
 _COMMANDS = {"openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum", "shasum": "shasum -a 256"}
 
@@ -76,6 +97,11 @@ class Shell:
             raise RemoteRefused(f"a command on {self._where} ended with status {status}")
         return answer[1]
 
+    @property
+    def hashes_files(self) -> bool:
+        """Whether there is a tool to hash with."""
+        return any(tool in _HASHERS for tool in self.tools)
+
     def hashes(self, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
         """Hashes ranges of a file of `size` bytes with the fastest tool there; None when none of them does it."""
         if "\n" in path or "\0" in path:
@@ -85,8 +111,35 @@ class Shell:
                 return found
         return None
 
-    def free_bytes(self, path: str) -> int | None:
-        """Asks df for the space that is left, in bytes."""
+    def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
+        """Hashes whole files by one command with the fastest tool there; None when none of them does it."""
+        if any("\n" in path or "\0" in path for path in paths):
+            return None
+        feed = b"".join(map(_line, paths))
+        for tool in (tool for tool in self.tools if tool in _HASHERS):
+            if tool == "python3":
+                command, lead = ["python3", "-I", "-c", PYTHON_START], f"{_PYTHON_FILES!r}\n".encode()
+            else:
+                command, lead = ["sh", "-c", _FILES.replace("{hasher}", _COMMANDS[tool])], b""
+            with contextlib.suppress(RemoteRefused):
+                out = self._run(command, lead + feed, patience=_LONG_SILENCE_SECONDS)
+                found = [line for line in out.splitlines() if line != "."]
+                if len(found) == len(paths):
+                    return [match[1] if (match := _DIGEST.fullmatch(line)) else None for line in found]
+        return None
+
+    def copy(self, source: str, destination: str) -> bool:
+        """Copies a file, sharing its blocks where the disk can do that. Tells whether it did."""
+        if "\n" in source + destination:
+            return False
+        try:
+            self._run(["sh", "-c", _COPY], _line(source) + _line(destination), patience=_LONG_SILENCE_SECONDS)
+        except RemoteRefused:
+            return False
+        return True
+
+    def space(self, path: str) -> Space | None:
+        """Asks df for the disk of a folder."""
         if "df" not in self.tools or "\n" in path:
             return None
         try:
@@ -94,7 +147,9 @@ class Shell:
         except RemoteRefused:
             return None
         fields = out.splitlines()[-1].split() if out.strip() else []
-        return int(fields[3]) * 1024 if len(fields) >= 6 and fields[3].isdigit() else None
+        if len(fields) < 6 or not (fields[1].isdigit() and fields[3].isdigit()):
+            return None
+        return Space(free=int(fields[3]) * 1024, total=int(fields[1]) * 1024)
 
     def _hashes_by(self, tool: str, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
         if tool == "python3":
@@ -124,10 +179,8 @@ class Shell:
         return run(self._transport, self._where, command, feed, patience=patience)
 
 
-def probe(transport: paramiko.Transport, where: str, known: bool | None) -> Shell | None:
-    """Looks once whether commands run. `known` false: the provider is known to have none, so nothing is asked."""
-    if known is False:
-        return None
+def probe(transport: paramiko.Transport, where: str) -> tuple[str, ...] | None:
+    """Looks once whether commands run; the tools that they find, None where none runs."""
     try:
         out = run(transport, where, ["sh", "-c", _PROBE], b"", patience=10.0)
     except RemoteRefused:
@@ -137,9 +190,7 @@ def probe(transport: paramiko.Transport, where: str, known: bool | None) -> Shel
             return None
         raise
     lines = [line.strip() for line in out.splitlines()]
-    if _MARK not in lines:
-        return None
-    return Shell(transport, where, tuple(lines[lines.index(_MARK) + 1 :]))
+    return tuple(lines[lines.index(_MARK) + 1 :]) if _MARK in lines else None
 
 
 def run(

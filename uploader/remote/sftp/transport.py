@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import paramiko
 
+from uploader.remote.sftp.packets import Packets, ReadAhead
+
 _CIPHERS = (
     "aes128-gcm@openssh.com",  # with AES in the CPU the fastest by far
     "aes256-gcm@openssh.com",
@@ -23,7 +25,7 @@ class Transport(paramiko.Transport):
     goodbye: str | None = None
 
     def __init__(self, sock: paramiko.transport._SocketLike) -> None:
-        super().__init__(sock, default_window_size=_WINDOW)
+        super().__init__(ReadAhead(sock), default_window_size=_WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
         self.daemon = True
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:

@@ -8,17 +8,20 @@ Follows draft-ietf-secsh-filexfer-02 and the PROTOCOL file of OpenSSH.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 
 import paramiko
 
 from uploader.errors import NoSftp, RemoteRefused
 from uploader.remote.sftp.faults import Status, mapped, refusal
+from uploader.remote.sftp.packets import Payload, send_all
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT = range(3, 8)
+SETSTAT, FSETSTAT = 9, 10
 OPENDIR, READDIR, REMOVE, MKDIR = range(11, 15)
-REALPATH, STAT, RENAME = range(16, 19)
-STATUS, DATA, ATTRS = 101, 103, 105
+REALPATH, STAT, RENAME, READLINK = range(16, 20)
+STATUS, HANDLE, DATA, NAME, ATTRS = range(101, 106)
 EXTENDED = 200
 
 _LARGEST_PACKET = 4 * 1024 * 1024
@@ -78,10 +81,16 @@ Answer = tuple[int, bytes]
 
 
 class Wire:
-    """One SFTP session. Used by one thread at a time."""
+    """One SFTP session. Used by one thread at a time. `send` puts bytes on the channel."""
 
-    def __init__(self, channel: paramiko.Channel, where: str) -> None:
+    def __init__(
+        self,
+        channel: paramiko.Channel,
+        where: str,
+        send: Callable[[paramiko.Channel, Sequence[Payload]], None] = send_all,
+    ) -> None:
         self.where = where
+        self._send = send
         self._channel = channel
         self._buffer = bytearray()
         self._next = 1
@@ -108,9 +117,7 @@ class Wire:
         size = 5 + sum(map(len, parts))
         self._unanswered += 1
         with mapped(self.where):
-            # A view: paramiko cuts it into packets, and each cut of real bytes would copy all that is left.
-            packet = memoryview(b"".join((_HEAD.pack(size, kind, number), *parts)))
-            self._channel.sendall(packet)  # type: ignore[arg-type] # it takes any buffer
+            self._send(self._channel, (_HEAD.pack(size, kind, number), *parts))
         return number
 
     def take(self) -> tuple[int, Answer]:
@@ -138,10 +145,18 @@ class Wire:
 
     def call(self, kind: int, *parts: bytes, what: str) -> tuple[int, Unpacker]:
         """Sends a request and waits for its answer. Raises the refusal that a bad status stands for."""
-        answer_kind, payload = self.wait(self.post(kind, *parts))
+        return self.finish(self.post(kind, *parts), what)
+
+    def finish(self, number: int, what: str) -> tuple[int, Unpacker]:
+        """Waits for the answer to a request that was posted. Raises the refusal that a bad status stands for."""
+        answer_kind, payload = self.wait(number)
         if answer_kind == STATUS:
             check(payload, what)
         return answer_kind, Unpacker(payload)
+
+    def close(self) -> None:
+        """Ends this session; others of the same line go on."""
+        self._channel.close()
 
     def _read(self) -> tuple[int, Answer]:
         size = struct.unpack(">I", self._exactly(4))[0]

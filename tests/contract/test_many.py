@@ -1,0 +1,135 @@
+"""What a server owes to whoever asks it many things at once, and for copies: kept by every member of the family."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from pathlib import Path
+
+from tests.contract.test_remote import AWKWARD, Member, connection, folder, member
+from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused
+from uploader.remote.interface import Connection, Entry, Whole
+
+__all__ = ["connection", "folder", "member"]
+
+LATER = 1_700_000_123
+
+
+def whole(folder: str, name: str, size: int, mtime: int | None = None) -> Whole:
+    return Whole(f"{folder}/{name}", random.Random(name).randbytes(size), mtime)
+
+
+def test_many_files_are_written_whole_with_their_times_and_read_again(connection: Connection, folder: str) -> None:
+    many = connection.files.many
+    files = [whole(folder, f"{number} {name}", number * 7001, LATER + number) for number, name in enumerate(AWKWARD)]
+    files.append(whole(folder, "larger than a request", 700_000, LATER))
+    assert many.write(files) == [None] * len(files)
+    assert connection.settled
+    assert many.read([(file.path, len(file.data)) for file in files]) == [file.data for file in files]
+    found = many.stat([file.path for file in files])
+    assert [entry and not isinstance(entry, RemoteRefused) and (entry.size, entry.mtime) for entry in found] == [
+        (len(file.data), file.mtime) for file in files
+    ]
+    assert connection.settled
+
+
+def test_a_file_that_was_there_is_emptied_first(connection: Connection, folder: str) -> None:
+    many = connection.files.many
+    many.write([Whole(f"{folder}/again", b"long before")])
+    many.write([Whole(f"{folder}/again", b"now")])
+    assert many.read([(f"{folder}/again", 99)]) == [b"now"]
+
+
+def test_one_refusal_stops_none_of_the_others(connection: Connection, folder: str) -> None:
+    many = connection.files.many
+    first, refused, last = many.write(
+        [whole(folder, "x", 10), whole(f"{folder}/nowhere", "y", 10), whole(folder, "z", 10)]
+    )
+    assert (first, last) == (None, None)
+    assert isinstance(refused, RemoteMissing)
+    data, missing, empty = many.read([(f"{folder}/x", 10), (f"{folder}/nothing", 10), (f"{folder}/z", 0)])
+    assert (len(data) if isinstance(data, bytes) else data, empty) == (10, b"")
+    assert isinstance(missing, RemoteMissing)
+    assert many.stat([f"{folder}/nothing"]) == [None]
+    listed, gone = many.list_folders([folder, f"{folder}/nothing"])
+    assert isinstance(listed, list)
+    assert isinstance(gone, RemoteMissing)
+    (untimed,) = many.set_times([(f"{folder}/nothing", LATER)])
+    assert isinstance(untimed, RemoteMissing)
+    assert connection.settled
+
+
+def test_hundreds_of_files_in_many_folders_are_listed_at_once(connection: Connection, folder: str) -> None:
+    many = connection.files.many
+    folders = [f"{folder}/many{number}" for number in range(12)]
+    assert many.make_folders(folders) == [None] * 12
+    assert many.make_folders(folders) == [None] * 12
+    files = [whole(at, f"file {number}", number % 5) for at in folders for number in range(60)]
+    assert set(many.write(files)) == {None}
+    for listed in many.list_folders(folders):
+        assert isinstance(listed, list)
+        assert sorted(entry.name for entry in listed) == sorted(f"file {number}" for number in range(60))
+        assert {entry.size for entry in listed} == set(range(5))
+    assert connection.settled
+
+
+def test_many_are_renamed_and_none_takes_a_name_that_is_there(connection: Connection, folder: str) -> None:
+    many = connection.files.many
+    many.write([Whole(f"{folder}/{name}", name.encode()) for name in ("r1", "r2", "r3", "there")])
+    pairs = [(f"{folder}/r1", f"{folder}/n1"), (f"{folder}/r2", f"{folder}/there"), (f"{folder}/no", f"{folder}/n3")]
+    done, taken, missing = many.rename(pairs, replace=False)
+    assert done is None
+    assert isinstance(taken, RemoteExists)
+    assert isinstance(missing, RemoteRefused)
+    assert many.rename([(f"{folder}/r2", f"{folder}/there")], replace=True) == [None]
+    assert many.read([(f"{folder}/n1", 9), (f"{folder}/there", 9)]) == [b"r1", b"r2"]
+
+
+def test_files_are_hashed_by_one_command_where_there_is_a_shell(
+    member: Member, connection: Connection, folder: str
+) -> None:
+    files = [whole(folder, name, 5000) for name in AWKWARD]
+    connection.files.many.write(files)
+    found = connection.hash_files([*(file.path for file in files), f"{folder}/no such file"])
+    if not member.hashes:
+        assert found is None
+        return
+    assert found == [*(hashlib.sha256(file.data).hexdigest() for file in files), None]
+
+
+def test_a_server_gives_bytes_a_second_name_without_being_sent_them(connection: Connection, folder: str) -> None:
+    source = whole(folder, "source of a copy", 300_000, LATER)
+    connection.files.many.write([source])
+    way = connection.duplicate(source.path, f"{folder}/copied $(x)")
+    if not connection.duplicates:
+        assert way is None
+        return
+    assert way in ("copy", "link")
+    assert connection.files.many.read([(f"{folder}/copied $(x)", 300_001)]) == [source.data]
+    assert connection.duplicate(f"{folder}/nothing", f"{folder}/copied from nothing") is None
+    assert connection.settled
+
+
+def test_a_link_tells_where_it_leads_and_a_file_how_many_names_it_has(
+    member: Member, connection: Connection, folder: str
+) -> None:
+    if member.seen_from_here is None or member.name.startswith("embedded"):
+        return  # no links here
+    seen = member.seen_from_here / Path(folder).relative_to(connection.files.home)
+    (seen / "linked.bin").write_bytes(b"x")
+    (seen / "shortcut").symlink_to("linked.bin")
+    os.link(seen / "linked.bin", seen / "other name.bin")
+    assert connection.files.read_link(f"{folder}/shortcut") == "linked.bin"
+    entries = {entry.name: entry for entry in connection.files.list_folder(folder)}
+    assert entries["linked.bin"].links == 2
+    assert entries["shortcut"].is_link
+    for name in ("linked.bin", "shortcut", "other name.bin"):
+        (seen / name).unlink()
+
+
+def test_a_disk_tells_its_size(connection: Connection, folder: str) -> None:
+    space = connection.files.space(folder)
+    if space is not None:
+        assert 0 < space.free <= space.total
+    assert isinstance(connection.files.stat(folder), Entry)

@@ -1,0 +1,160 @@
+"""One login on a server over SSH: its files, its shell, hashes that go along."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import paramiko
+
+from uploader.errors import NoSftp, RemoteRefused
+from uploader.remote.interface import Copied, Range, ServerFacts
+from uploader.remote.sftp.along import SftpAlong, SftpReadAlong
+from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.files import SftpFiles
+from uploader.remote.sftp.shell import Shell
+from uploader.remote.sftp.tools import Tools
+from uploader.remote.sftp.transport import Transport, close_all
+from uploader.remote.sftp.wire import Wire
+
+_COPYING = {"copy-data", "hardlink@openssh.com"}
+
+
+@dataclass(frozen=True)
+class ServerIdentity:
+    """What the handshake told; the words of ServerFacts."""
+
+    software: str
+    host_key: str
+    key_type: str
+    auth: str
+
+
+class SftpConnection:
+    """One login, its SFTP session, and its shell where there is one. What of it takes time to know is known when it
+    is asked for."""
+
+    def __init__(
+        self,
+        files: SftpFiles,
+        identity: ServerIdentity,
+        tools: Tools,
+        transports: Sequence[Transport],
+        silence_seconds: float,
+    ) -> None:
+        self.files = files
+        self._identity = identity
+        self._tools = tools
+        self._transports = transports
+        self._silence_seconds = silence_seconds
+
+    @property
+    def round_trip(self) -> float:
+        return self.files.round_trip
+
+    @property
+    def shell(self) -> Shell | None:
+        """Its shell; None where no command runs. Waits until that is known."""
+        where = self.files.wire.where
+        tools = self._tools.of(self._transports[-1], where)
+        return None if tools is None else Shell(self._transports[-1], where, tools)
+
+    @property
+    def facts(self) -> ServerFacts:
+        commands = self.shell
+        return ServerFacts(
+            **asdict(self._identity),
+            home=self.files.home,
+            shell=commands is not None,
+            tools=commands.tools if commands else (),
+            extensions=tuple(sorted(self.files.wire.extensions)),
+            request_bytes=self.files.request_bytes,
+        )
+
+    @property
+    def settled(self) -> bool:
+        return self.files.settled
+
+    @property
+    def can_hash(self) -> bool:
+        commands = self.shell
+        return "check-file" in self.files.wire.extensions or (commands is not None and commands.hashes_files)
+
+    def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
+        there = self.files.stat(path)
+        if there is None:
+            return None
+        commands = self.shell
+        if commands is not None and (found := commands.hashes(path, there.size, ranges)) is not None:
+            return found
+        found = []
+        for offset, length in ranges:
+            digest = self.files.check_file(path, offset, length)
+            if digest is None:
+                return None
+            found.append(digest)
+        return found
+
+    def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
+        return commands.hash_files(paths) if (commands := self.shell) is not None else None
+
+    @property
+    def duplicates(self) -> bool:
+        return bool(_COPYING & self.files.wire.extensions.keys()) or self.shell is not None
+
+    def duplicate(self, source: str, destination: str) -> Copied | None:
+        ways: tuple[tuple[str, Copied, Callable[[str, str], None]], ...] = (
+            ("copy-data", "copy", self.files.copy),
+            ("hardlink@openssh.com", "link", self.files.link),
+        )
+        for extension, word, way in ways:
+            if extension in self.files.wire.extensions:
+                with contextlib.suppress(RemoteRefused):
+                    way(source, destination)
+                    return word
+        if (commands := self.shell) is not None and commands.copy(source, destination):
+            return "copy"
+        return None
+
+    def hash_along(self, path: str) -> SftpAlong | None:
+        commands = self.shell
+        if commands is None or "python3" not in commands.tools or "\n" in path:
+            return None
+        try:
+            return SftpAlong(self._transports[-1], self.files.wire.where, path)
+        except RemoteRefused:  # a server that allows few channels
+            return None
+
+    def read_along(self, path: str, seen: Callable[[int], None]) -> SftpReadAlong | None:
+        where, seconds = self.files.wire.where, self._silence_seconds
+        try:
+            session = Wire(sftp_channel(self._transports[-1], where, seconds), where)
+            return SftpReadAlong(SftpFiles(session, quirk_bytes=self.files.request_bytes), path, seen)
+        except RemoteRefused:  # a server that allows few channels
+            return None
+
+    def interrupt(self) -> None:
+        for transport in self._transports:
+            transport.close()
+
+    def close(self) -> None:
+        close_all(self._transports)
+
+
+def sftp_channel(transport: Transport, where: str, silence_seconds: float) -> paramiko.Channel:
+    """Opens a channel and starts the SFTP subsystem on it. Raises NoSftp, RemoteRefused (no further channel),
+    NetworkError."""
+    with mapped(where):
+        channel = transport.open_session(timeout=silence_seconds)
+        channel.settimeout(silence_seconds)
+        try:
+            channel.invoke_subsystem("sftp")
+        except paramiko.SSHException as error:
+            if not transport.is_active():
+                raise
+            raise NoSftp(
+                f"{where} lets us in but refuses SFTP",
+                remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
+            ) from error
+        return channel

@@ -1,0 +1,68 @@
+"""What a step is given and what it answers: the job, the means, the result."""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uploader.artifact import Artifact
+from uploader.events import Observer
+from uploader.journal import Journals
+from uploader.placement import part_name
+from uploader.remote.pool import Pool
+from uploader.result import Evidence
+from uploader.sources.interface import Stream
+from uploader.streams import Pacer
+from uploader.transfer.feed import Retrying
+from uploader.transfer.proof import Verify
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a step works with. `up` and `down` hold the payload of each direction to the user's limit. `connections`
+    for one file; None: as many as pay, up to the pool's."""
+
+    pool: Pool
+    journals: Journals
+    observer: Observer
+    retrying: Retrying
+    cancelled: threading.Event
+    up: Pacer
+    down: Pacer
+    connections: int | None = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
+    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
+    in seconds, is when the file shall say it was changed last, where the server lets it."""
+
+    item: str
+    artifact: Artifact
+    open_stream: Callable[[], Stream]
+    path: str
+    target: str
+    size: int
+    replace: bool = False
+    structure: bool = False
+    verify: Verify = "auto"
+    mtime: int | None = None
+
+    @property
+    def part(self) -> str:
+        folder, name = posixpath.split(self.path)
+        return posixpath.join(folder, part_name(name, self.artifact.identity))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a step ended well. `kept`: it was there already. Bytes as in Outcome."""
+
+    kept: bool
+    evidence: Evidence
+    sha256: str | None
+    bytes_sent: int = 0
+    resumed_from: int = 0
