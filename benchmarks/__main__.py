@@ -4,8 +4,8 @@
     python -m benchmarks --case wan100        one case
     python -m benchmarks --rounds 5 --peer uploader --peer sftp
 
-Prints a table a case, and with --write puts them into benchmarks/RESULTS.md. Times are of whole processes: start,
-connecting, and, ours and rclone's, verification included.
+Prints a table a case and writes it into benchmarks/RESULTS.md, in the place of an earlier one of the same case. Times
+are of whole processes: start, connecting, and, ours and rclone's, verification included.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ CASES = (
     Case("loopback", None, 1536),
     Case("wan20", Link(20, 1000)),
     Case("wan100", Link(100, 500)),
-    Case("wan150", Link(150, 300, 50), 512),
-    Case("wan250", Link(250, 100), 256),
+    Case("wan150", Link(150, 300, 50)),
+    Case("wan250", Link(250, 100)),
     Case("small100", Link(100, 500), small=500),
     Case("again100", Link(100, 500), again=True),
 )
@@ -72,33 +72,39 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES])
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md")
     options = parser.parse_args()
     peers = [peer for peer in PEERS if not options.peer or peer.name in options.peer]
     for peer in peers:
         if peer.missing():
             print(f"{peer.name} is not installed ({peer.install}); it is left out")
     peers = [peer for peer in peers if not peer.missing()]
-    sections = [_about(peers)]
-    print(sections[0])
+    print(_about(peers))
     for case in CASES:
         if options.case and case.name not in options.case:
             continue
         if case.link is not None and (reason := why_no_link()):
             print(f"{case.name} cannot run here: {reason}")
             continue
-        sections.append(_run(case, peers, options.rounds))
-        print(f"\n{sections[-1]}", flush=True)
-    if options.write:
-        _RESULTS.write_text("\n".join(sections), "utf-8")
+        section = _run(case, peers, options.rounds)
+        print(f"\n{section}", flush=True)
+        _write(case, f"{section}\n{_about(peers)}")
+
+
+def _write(case: Case, section: str) -> None:
+    """Puts a case's section into the results, in the order of the cases."""
+    kept = _RESULTS.read_text("utf-8").split("\n## ")[1:] if _RESULTS.exists() else []
+    found = {text.partition(":")[0]: text.rstrip() for text in kept}
+    found[case.name] = section.removeprefix("## ").rstrip()
+    known = [one.name for one in CASES if one.name in found]
+    _RESULTS.write_text("# Results\n" + "".join(f"\n## {found[name]}\n" for name in known), "utf-8")
 
 
 def _about(peers: list[Peer]) -> str:
-    versions = "\n".join(f"- {peer.name}: {peer.version()}" for peer in peers)
+    versions = "; ".join(f"{peer.name}: {peer.version()}" for peer in peers)
     machine = (
         f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
     )
-    return f"# Results\n\n{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {machine}\n\n{versions}\n"
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {machine}; {versions}\n"
 
 
 def _run(case: Case, peers: list[Peer], rounds: int) -> str:

@@ -79,7 +79,8 @@ class Login:
         a refusal; `proven` says that these secrets were accepted here before."""
         try:
             with mapped(self._where):
-                return self._run() if way is None else self._run_by(way)
+                first = way or self._own_way()
+                return self._run() if first is None else self._run_by(first)
         except NetworkError as error:
             if self._secret_sent and not proven:
                 error.retryable = False
@@ -88,8 +89,25 @@ class Login:
             if self._agent is not None:
                 self._agent.close()
 
+    def _own_way(self) -> Way | None:
+        """The one key file that was named for this target, where no password goes before it and nothing has to be
+        asked for: a server is shown that without being asked first what it wants, as every question is a round
+        trip or two."""
+        files = self._address.identity_files
+        if not self._address.own_key or len(files) != 1 or self._secrets.password() is not None:
+            return None
+        (path,) = files
+        if not is_file(path) or is_file(Path(f"{path}-cert.pub")) or self._address.certificates:
+            return None
+        if agents(path, self._agent_keys()) is not None:
+            return None
+        try:
+            return Way(f"the key {path}", read_key(path, None))
+        except (paramiko.PasswordRequiredException, ConfigurationError):  # told when its turn comes
+            return None
+
     def _run_by(self, way: Way) -> str:
-        """Shows the proof that opened the door before, without asking first which ones are wanted."""
+        """Shows a proof without asking first which ones are wanted."""
         user = self._address.user
         try:
             if isinstance(way.proof, Secret):
