@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,19 @@ from tests.servers.models import safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.shells import login_shell, needs, tools
 from tests.servers.watcher import Watcher
-from uploader.artifact import Digest
+from uploader.app.patience import Patience
+from uploader.app.setting import Setting
+from uploader.artifact import Artifact, Digest, WebFile
+from uploader.errors import RouteUnavailable
 from uploader.events import Phase
+from uploader.http import Http
+from uploader.jobs import Record, Surveys
+from uploader.remote.pool import Pool
 from uploader.result import Evidence, Outcome
+from uploader.secret import Secret
+from uploader.sources import hand_over, open_stream
+from uploader.streams import Pacer
+from uploader.transfer import Errand, Job, Means, Terms
 
 MODEL = safetensors("checkpoint", size_bytes=2 << 20)
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -150,6 +162,44 @@ def test_neither_token_nor_signed_link_is_ever_seen_on_the_server(here: World, s
     assert not any(b"hush" in path.read_bytes() for path in here.state.rglob("*") if path.is_file())
 
 
+@pytest.mark.parametrize("consent", [False, True])
+def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
+    here: World, server: OpenSSH, origin: Origin, consent: bool
+) -> None:
+    """As a source has it that gives no signed link: what is handed over then is the link and the token's line."""
+    origin.serve(f"/{NAME}", MODEL, etag='"v1"')
+    setting = Setting(environ={}, asker=None, observer=here.events.append, state=here.state)
+    link, token = origin.url(f"/{NAME}"), Secret("Authorization: Bearer hush-hush")
+    artifact = Artifact(link, NAME, len(MODEL), WebFile(link, '"v1"', ranges=True), "0123abcd", Digest(SHA256))
+    path = str(here.root / CHECKPOINTS / NAME)
+    with Http() as http, Watcher(server.home, ["hush-hush"]) as watcher:
+        pool, cancelled = Pool(setting.connector(setting.choose_target(None))[0]), threading.Event()
+        patience, pacer = Patience(cancelled, here.events.append, here.wait), Pacer(None, cancelled)
+        means = Means(pool, setting.journals, here.events.append, patience, cancelled, up=pacer, down=pacer)
+        job = Job("item", artifact, partial(open_stream, artifact, http), path, "canvas", len(MODEL))
+        known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
+        terms = Terms(
+            Record("canvas", *known, replace=False, allow_pickle=False, began=0),
+            setting.records,
+            setting.surveys,
+            lambda: replace(hand_over(artifact, http), header=token),
+            token=consent,
+        )
+        errand = Errand(job, means, terms)
+        try:
+            if consent:
+                assert errand.run() is not None
+            else:
+                with pytest.raises(RouteUnavailable, match="token's owner alone"):
+                    errand.run()
+        finally:
+            pool.close()
+    told = [request.headers.get("authorization") for request in origin.requests]
+    assert told.count("Bearer hush-hush") == int(consent)
+    assert watcher.found == []
+    nothing_left(server)
+
+
 def test_the_plan_says_which_route_and_why(here: World, origin: Origin) -> None:
     signed(origin)
     (step,) = here.dry(origin.url(LINK)).steps
@@ -180,8 +230,6 @@ def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin:
 
 
 def test_what_is_measured_is_the_next_plan_s_estimate(here: World, server: OpenSSH, origin: Origin) -> None:
-    from uploader.jobs import Surveys
-
     Surveys(here.state / "servers").measured(server.fingerprint, "server", 10 << 20, 10)
     Surveys(here.state / "servers").measured(server.fingerprint, "here", 5 << 20, 100)
     signed(origin)

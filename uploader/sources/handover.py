@@ -29,10 +29,17 @@ def hand_over(artifact: Artifact, http: Http) -> Handover:
     if not isinstance(origin, WebFile):
         raise RouteUnavailable(f"{artifact.source} is a file of this machine: no server can download it")
     answer = http.probe(origin.url)
-    if answer.size != artifact.size or (origin.validator is not None and answer.validator != origin.validator):
+    if answer.size != artifact.size or _differ(origin.validator, answer.validator):
         raise SourceChanged(
             f"{artifact.source} is not the file any more that it was a moment ago",
             remedy="Run the same command again.",
         )
     link = answer.final_url.partition("#")[0]
     return Handover(Secret(link), host_of(link), plain=link.startswith("http:"))
+
+
+def _differ(before: str | None, now: str | None) -> bool:
+    """Whether two validators of one kind, ETags or dates, name two files."""
+    if before is None or now is None or before.startswith('"') != now.startswith('"'):
+        return False
+    return before != now
