@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal
 
 from uploader.artifact import Artifact, Kind, LocalFile, WebFile
 from uploader.errors import (
@@ -23,10 +24,11 @@ _NAMED = 4
 
 
 class Route(StrEnum):
-    """How the bytes travel: from this disk, or through this machine's memory alone."""
+    """How the bytes travel: from this disk, through this machine's memory alone, or not by way of it at all."""
 
     LOCAL = "local"
     RELAY = "relay"
+    SERVER = "server"
 
 
 class Action(StrEnum):
@@ -42,7 +44,8 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class Item:
     """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
-    below the root too; `structure`: the artifact's own header covers exactly its bytes."""
+    below the root too; `structure`: the artifact's own header covers exactly its bytes; `way` says why it travels
+    by that route, where there was a choice."""
 
     artifact: Artifact
     kind: Kind
@@ -51,6 +54,18 @@ class Item:
     path: str
     folder: str
     structure: bool = False
+    way: str = ""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a server can do by itself: download with `downloader`, or not, for that `reason`. `there` and `here` are
+    rates in bytes per second, of its own downloads and of what went through this machine; None if never measured."""
+
+    downloader: str | None
+    reason: str = ""
+    there: float | None = None
+    here: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +73,15 @@ class Listing:
     """What the server holds of the things that matter to one item. Sizes in bytes, None where nothing is.
 
     `claimed` is what the journal says of the part file. `missing` are the folders that are not there, outermost
-    first, the root as ``""``. `error` is what the server said instead of all that."""
+    first, the root as ``""``. `job` is what a download of the server's own is doing to the part: it is `running`, or
+    was `left`. `error` is what the server said instead of all that."""
 
     final: int | None = None
     final_is_folder: bool = False
     part: int | None = None
     claimed: int = 0
     missing: tuple[str, ...] = ()
+    job: Literal["running", "left"] | None = None
     error: UploaderError | None = None
 
 
@@ -91,30 +108,69 @@ class PlannedStep:
 
 
 def choose_route(artifact: Artifact, wanted: str) -> Route:
-    """Decides how an artifact travels. `wanted` is `auto`, `local`, `relay` or `server`. Raises RouteUnavailable."""
-    if wanted == "server":
-        raise RouteUnavailable(
-            "the server cannot be asked to download by itself yet",
-            remedy="Leave --via out, or use --via relay: the bytes then pass through this machine's memory.",
-        )
+    """Decides how an artifact travels, as far as the server need not be asked. `wanted` is `auto`, `local`, `relay` or
+    `server`. Raises RouteUnavailable."""
     match artifact.origin:
         case LocalFile():
-            if wanted == "relay":
+            if wanted in ("relay", "server"):
+                what = "nothing to relay" if wanted == "relay" else "nothing that a server could download"
                 raise RouteUnavailable(
-                    f"{artifact.source} is a file of this machine: there is nothing to relay",
-                    remedy="Leave --via out.",
+                    f"{artifact.source} is a file of this machine: there is {what}", remedy="Leave --via out."
                 )
             return Route.LOCAL
         case WebFile(ranges=ranges):
-            if wanted == "relay" and artifact.size is None:
+            if wanted in ("relay", "server") and artifact.size is None:
+                what = "relayed safely" if wanted == "relay" else "downloaded by a server that nobody watches"
                 raise RouteUnavailable(
-                    f"{artifact.source} does not tell its size, so it cannot be relayed safely",
+                    f"{artifact.source} does not tell its size, so it cannot be {what}",
                     remedy="Use --via local: it is then downloaded to this disk first.",
                 )
             if wanted == "auto":
                 # Without ranges a cut relay begins anew on both sides; a download to disk is at least whole once.
                 return Route.RELAY if ranges and artifact.size is not None else Route.LOCAL
             return Route(wanted)
+
+
+def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, alone: bool = False) -> Item:
+    """Decides between the server's own download and this machine, once it is known what the server can do.
+
+    `whole`: all bytes must be proven, not only some. `alone`: it shall go on when nobody waits. Raises
+    RouteUnavailable for what was asked for and cannot be."""
+    size = item.artifact.size
+    if isinstance(item.artifact.origin, LocalFile) or wanted in ("local", "relay") or size is None:
+        if alone:
+            raise RouteUnavailable(
+                f"{item.artifact.source} travels by way of this machine, which has to stay for that",
+                remedy="Leave --detach out.",
+            )
+        return item
+    reason = reach.reason if reach.downloader is None else ""
+    if not reason and whole and item.artifact.digest is None:
+        reason = "no sha256 of it is known, and --verify full wants all of it proven"
+    if not reason:
+        times = _times(size, reach)
+        return replace(
+            item, route=Route.SERVER, way=f"the server downloads it by itself with {reach.downloader}{times}"
+        )
+    if wanted == "server" or alone:
+        remedy = "Leave --detach out." if alone else "Leave --via out: it then travels by way of this machine."
+        raise RouteUnavailable(f"the server cannot download {item.name} by itself: {reason}", remedy=remedy)
+    taking = f", about {_time(size / reach.here)}" if reach.here else ""
+    return replace(item, way=f"by way of this machine{taking}, as the server cannot download it by itself: {reason}")
+
+
+def _times(size: int, reach: Reach) -> str:
+    """What either way would take, as far as that was ever measured."""
+    there = f"about {_time(size / reach.there)}" if reach.there else ""
+    here = f"by way of this machine it would take about {_time(size / reach.here)}" if reach.here else ""
+    told = "; ".join(part for part in (there, here) if part)
+    return f" ({told})" if told else ""
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def clashes(items: Iterable[Item]) -> list[tuple[Item, UploaderError]]:
@@ -161,11 +217,29 @@ def _decide(item: Item, listing: Listing, wishes: Wishes, root: str) -> PlannedS
         return _beside(item, listing, listing.final, wishes)
     size = item.artifact.size or 0
     space = _space(item, listing)
+    if item.route is Route.SERVER:
+        return _fetched(item, listing, space)
     if listing.part is not None and listing.claimed:
         reason = f"goes on after {listing.claimed:,} bytes of an earlier run, once they are proven"
         return PlannedStep(item, Action.RESUME, reason, bytes=max(0, size - listing.claimed), space=space)
+    return PlannedStep(item, Action.SEND, _not_there(item, listing), make=listing.missing, bytes=size, space=space)
+
+
+def _fetched(item: Item, listing: Listing, space: int) -> PlannedStep:
+    """Decides about what the server downloads: no payload leaves this machine for it."""
+    if listing.job == "running":
+        return PlannedStep(item, Action.RESUME, "the server is downloading it already: this run joins in", space=0)
+    if listing.job == "left" and listing.part == item.artifact.size:
+        return PlannedStep(item, Action.RESUME, "the server has downloaded it: it is proven and gets its name", space=0)
+    if listing.job == "left" and listing.part:
+        reason = f"the server goes on after {listing.part:,} bytes of a download that ended"
+        return PlannedStep(item, Action.RESUME, f"{reason}; {item.way}", space=space)
+    return PlannedStep(item, Action.SEND, _not_there(item, listing), make=listing.missing, space=space)
+
+
+def _not_there(item: Item, listing: Listing) -> str:
     made = f"; makes the folder {', '.join(listing.missing)}" if listing.missing else ""
-    return PlannedStep(item, Action.SEND, f"is not there yet{made}", make=listing.missing, bytes=size, space=space)
+    return f"is not there yet{made}" + (f"; {item.way}" if item.way else "")
 
 
 def _beside(item: Item, listing: Listing, final: int, wishes: Wishes) -> PlannedStep:
@@ -179,10 +253,12 @@ def _beside(item: Item, listing: Listing, final: int, wishes: Wishes) -> Planned
         reason = "a file of that name and size is there: their bytes are compared"
         if not wishes.replace:
             return PlannedStep(item, Action.COMPARE, reason)
-        return PlannedStep(item, Action.COMPARE, reason, bytes=size, space=space)
+        sent = 0 if item.route is Route.SERVER else size
+        return PlannedStep(item, Action.COMPARE, reason, bytes=sent, space=space)
     if wishes.replace:
-        reason = f"takes the place of a file of {final:,} bytes"
-        return PlannedStep(item, Action.REPLACE, reason, bytes=size, space=space)
+        reason = f"takes the place of a file of {final:,} bytes" + (f"; {item.way}" if item.way else "")
+        sent = 0 if item.route is Route.SERVER else size
+        return PlannedStep(item, Action.REPLACE, reason, bytes=sent, space=space)
     return _refused(
         item,
         Exists(

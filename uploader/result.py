@@ -46,13 +46,14 @@ class Notice:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item. Sizes are in bytes; `bytes_sent` is what left this machine for the server in
-    this run, `resumed_from` what an earlier run had left there and was proven; `path` is below the target's root
-    as the server resolves it; `webui` is None where nobody was asked to tell one."""
+    """What became of one item; `started`: the server downloads it, and nobody waits. Sizes are in bytes; `bytes_sent`
+    is what left this machine for the server in this run, `resumed_from` what an earlier run had left there and was
+    proven; `path` is below the target's root as the server resolves it; `webui` is None where nobody was asked to
+    tell one."""
 
     target: str
     source: str
-    status: Literal["placed", "kept", "removed", "failed"]
+    status: Literal["placed", "kept", "started", "removed", "failed"]
     name: str | None = None
     kind: Kind | None = None
     route: str | None = None

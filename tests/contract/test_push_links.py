@@ -37,7 +37,7 @@ def looks(here: World, origin: Origin, via: str) -> list[int]:
 def test_a_link_is_relayed_and_never_touches_this_disk(every: tuple[str, World], origin: Origin) -> None:
     _, here = every
     origin.serve(LINK, MODEL, etag='"v1"')
-    outcome = here.placed(origin.url(LINK + "?token=secret"))
+    outcome = here.placed(origin.url(LINK + "?token=secret"), via="relay")
     assert (outcome.route, outcome.bytes_sent) == ("relay", len(MODEL))
     assert (here.root / LINKED).read_bytes() == MODEL
     assert not (here.state / "cache").exists()

@@ -16,6 +16,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Resource:
     headers        sent besides (they replace those of the same name)
     gate, gate_at  after `gate_at` bytes of body: `reached` is set, and the rest waits for `gate`
     range_shift    a liar: a range begins this many bytes later than it was asked for, and says so
+    pace           bytes of body a second, at most; None for as fast as it goes
     """
 
     content: bytes | Path = b""
@@ -75,6 +77,7 @@ class Resource:
     gate: threading.Event | None = None
     gate_at: int = 0
     range_shift: int = 0
+    pace: float | None = None
     reached: threading.Event = field(default_factory=threading.Event)
 
     def size(self) -> int:
@@ -97,6 +100,7 @@ class Origin:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._lock = threading.Lock()
         self._resources: dict[str, Resource] = {}
+        self._others: dict[str, tuple[str, Resource]] = {}
         self._requests: list[Request] = []
         self._server = _Server(self, tls)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="http origin")
@@ -136,6 +140,11 @@ class Origin:
         """Lets `path` send its visitors to `to`, a path or a URL."""
         return self.serve(path, b"moved", status=status, location=to)
 
+    def unless(self, path: str, agent: str, other: Resource) -> None:
+        """Lets `path` answer with `other` to all whose User-Agent does not hold `agent`."""
+        with self._lock:
+            self._others[path] = (agent, other)
+
     def fail(self, path: str, status: int, body: bytes = b"no", **headers: str) -> Resource:
         """Lets `path` answer with `status`; `headers` as keywords, with _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -155,7 +164,11 @@ class Origin:
     def _arrived(self, request: Request) -> Resource | None:
         with self._lock:
             self._requests.append(request)
-            return self._resources.get(request.path.partition("?")[0])
+            path = request.path.partition("?")[0]
+            agent, other = self._others.get(path, ("", None))
+            if other is not None and agent not in request.headers.get("user-agent", ""):
+                return other
+            return self._resources.get(path)
 
 
 class _Server(ThreadingHTTPServer):
@@ -278,6 +291,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
             else:
                 self.wfile.write(piece)
+            if resource.pace is not None:
+                time.sleep(len(piece) / resource.pace)
 
 
 def _range(text: str | None, size: int) -> tuple[int, int] | None:

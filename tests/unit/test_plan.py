@@ -5,9 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from uploader.artifact import Artifact, Kind, LocalFile, WebFile
+from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
 from uploader.errors import Exists, NoPermission, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
-from uploader.plan import Action, Item, Listing, PlannedStep, Route, Wishes, choose_route, clashes, plan
+from uploader.plan import (
+    Action,
+    Item,
+    Listing,
+    PlannedStep,
+    Reach,
+    Route,
+    Wishes,
+    choose_route,
+    clashes,
+    plan,
+    settle_route,
+)
 
 FOLDER = "models/Stable-diffusion"
 LORAS = "models/Lora"
@@ -15,6 +27,9 @@ LOCAL = Artifact("dream.safetensors", "dream.safetensors", 1000, LocalFile(Path(
 WEB = replace(LOCAL, source="https://x/dream", origin=WebFile("https://x/dream", '"v1"', ranges=True))
 ITEM = Item(LOCAL, Kind.CHECKPOINT, LOCAL.name, Route.LOCAL, f"webui/{FOLDER}/{LOCAL.name}", FOLDER)
 
+LINKED = replace(ITEM, artifact=WEB, route=Route.RELAY)
+ABLE = Reach("curl")
+UNABLE = Reach(None, "it has no curl")
 NONE = Wishes()
 
 
@@ -207,12 +222,85 @@ def test_a_file_of_this_disk_is_not_relayed() -> None:
         choose_route(LOCAL, "relay")
 
 
-@pytest.mark.parametrize("artifact", [LOCAL, WEB])
-def test_the_server_is_not_asked_to_download(artifact: Artifact) -> None:
+@pytest.mark.parametrize("artifact", [LOCAL, replace(WEB, size=None)])
+def test_no_server_downloads_a_file_of_this_disk_or_one_of_unknown_size(artifact: Artifact) -> None:
     with pytest.raises(RouteUnavailable) as caught:
         choose_route(artifact, "server")
     assert caught.value.exit_code == 2
     assert caught.value.remedy
+
+
+def settled(wanted: str, reach: Reach, item: Item = LINKED, **wishes: bool) -> tuple[Route, str]:
+    chosen = settle_route(item, wanted, reach, **wishes)
+    return chosen.route, chosen.way
+
+
+def test_a_server_that_can_downloads_a_link_by_itself_and_the_reason_says_with_what() -> None:
+    assert settled("auto", ABLE) == (Route.SERVER, "the server downloads it by itself with curl")
+    assert settled("server", ABLE)[0] is Route.SERVER
+
+
+def test_what_either_way_takes_is_told_where_it_was_measured() -> None:
+    large = replace(LINKED, artifact=replace(WEB, size=6_000_000_000))
+    way = settled("auto", replace(ABLE, there=100e6, here=2e6), large)[1]
+    assert way.endswith("with curl (about 60 s; by way of this machine it would take about 50 min)")
+    way = settled("auto", replace(UNABLE, here=0.5e6), large)[1]
+    assert way.startswith("by way of this machine, about 3.3 h, as the server cannot download it by itself: it has no")
+
+
+def test_a_server_that_cannot_leaves_it_to_this_machine_and_says_why() -> None:
+    route, way = settled("auto", UNABLE)
+    assert route is Route.RELAY
+    assert "it has no curl" in way
+    with pytest.raises(RouteUnavailable, match="it has no curl") as caught:
+        settled("server", UNABLE)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("wanted", ["local", "relay"])
+def test_the_route_that_was_asked_for_is_kept_whatever_the_server_can(wanted: str) -> None:
+    assert settled(wanted, ABLE) == (Route.RELAY, "")
+
+
+def test_all_of_a_link_without_a_hash_is_proven_by_way_of_this_machine_alone() -> None:
+    assert settled("auto", ABLE, whole=True)[0] is Route.RELAY
+    with pytest.raises(RouteUnavailable, match="--verify full"):
+        settled("server", ABLE, whole=True)
+    hashed = replace(LINKED, artifact=replace(WEB, digest=Digest("0" * 64)))
+    assert settled("auto", ABLE, hashed, whole=True)[0] is Route.SERVER
+
+
+@pytest.mark.parametrize(("item", "wanted"), [(None, "auto"), (ITEM, "auto"), (None, "relay")])
+def test_what_travels_by_way_of_this_machine_cannot_be_left_alone(item: Item | None, wanted: str) -> None:
+    with pytest.raises(RouteUnavailable, match=r"cannot download|has to stay"):
+        settle_route(item or LINKED, wanted, UNABLE, alone=True)
+
+
+def test_a_download_of_the_server_s_own_sends_nothing_and_needs_its_space() -> None:
+    fetched = replace(LINKED, route=Route.SERVER, way="with curl")
+    step = decide(Listing(), item=fetched, free=1000)
+    assert (step.action, step.bytes, step.reason) == (Action.SEND, 0, "is not there yet; with curl")
+    assert decide(Listing(), item=fetched, free=999).error is not None
+    assert decide(Listing(final=9), Wishes(replace=True), item=fetched).bytes == 0
+    assert decide(Listing(final=1000), Wishes(replace=True), item=fetched).bytes == 0
+
+
+def test_a_download_that_runs_is_joined_and_one_that_ended_is_gone_on_with() -> None:
+    fetched = replace(LINKED, route=Route.SERVER, way="with curl")
+    step = decide(Listing(part=600, job="running"), item=fetched)
+    assert (step.action, step.error) == (Action.RESUME, None)
+    assert "joins in" in step.reason
+    step = decide(Listing(part=600, job="left"), item=fetched)
+    assert (step.action, step.reason) == (
+        Action.RESUME,
+        "the server goes on after 600 bytes of a download that ended; with curl",
+    )
+    whole = decide(Listing(part=1000, job="left"), item=fetched, free=0)
+    assert (whole.action, whole.reason) == (
+        Action.RESUME,
+        "the server has downloaded it: it is proven and gets its name",
+    )
+    assert decide(Listing(part=600), item=fetched).action is Action.SEND
 
 
 def test_a_link_with_ranges_is_relayed_by_itself() -> None:

@@ -579,3 +579,21 @@ def test_what_cannot_be_of_it_is_a_fault_of_the_file(targets: Targets, line: str
     with pytest.raises(ConfigurationError, match=fault) as caught:
         targets.all()
     assert "secret" not in caught.value.message
+
+
+# groups -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("groups", "fault"),
+    [
+        ('groups = "all"', "groups: it holds lists of names"),
+        ('[groups]\nall = "box"', r"\[groups\] all: must be a list of names"),
+        ("[groups]\nall = [1]", r"\[groups\] all: must be a list of names"),
+        ('[groups]\n"@all" = ["box"]', "cannot be a group's name"),
+    ],
+)
+def test_groups_that_make_no_sense_are_refused_with_their_place(tmp_path: Path, groups: str, fault: str) -> None:
+    (tmp_path / "targets.toml").write_text(groups)
+    with pytest.raises(ConfigurationError, match=fault):
+        Targets(tmp_path).all()

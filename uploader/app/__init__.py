@@ -7,15 +7,16 @@ from pathlib import Path
 
 from uploader.app.browsing import DiskUse, Listed, df, ls
 from uploader.app.entering import login, logout
+from uploader.app.errands import cancel_job, list_jobs, wait_for_job
 from uploader.app.examining import Check, Diagnosis, doctor
+from uploader.app.fanning import push
 from uploader.app.folder_requests import PullPlan, PullRequest, SyncPlan, SyncRequest
 from uploader.app.inspecting import FolderDifference, WebUIFacts, webui_facts
 from uploader.app.introducing import WebUISeen
 from uploader.app.masking import masked
 from uploader.app.pulling import pull, watch_pull
-from uploader.app.pushing import push
 from uploader.app.removing import Removal, rm
-from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
+from uploader.app.requests import Cancelled, DryRun, JobView, LoginRequest, LoginResult, PushRequest
 from uploader.app.setting import Setting
 from uploader.app.syncing import begun, sync
 from uploader.app.troubles import Trouble
@@ -33,11 +34,13 @@ from uploader.targets import state_folder
 
 __all__ = [
     "App",
+    "Cancelled",
     "Check",
     "Diagnosis",
     "DiskUse",
     "DryRun",
     "FolderDifference",
+    "JobView",
     "Listed",
     "LoginRequest",
     "LoginResult",
@@ -87,6 +90,15 @@ class App:
 
     def push(self, request: PushRequest) -> Report | DryRun:
         return push(request, self._setting)
+
+    def jobs(self) -> list[JobView]:
+        return list_jobs(self._setting)
+
+    def wait_for_job(self, id: str) -> Report:
+        return wait_for_job(id, self._setting)
+
+    def cancel_job(self, id: str) -> Cancelled:
+        return cancel_job(id, self._setting)
 
     def login(self, request: LoginRequest) -> LoginResult:
         return login(request, self._setting)

@@ -27,10 +27,19 @@ _CHECKPOINTS = (Kind.CHECKPOINT, Kind.DIFFUSION_MODEL)
 _WHY = "`uploader webui` tells more."
 
 
-def check_wishes(target: Target, *, notify: bool, select: bool) -> None:
-    """Raises UsageError for what cannot be asked of a push to this target."""
+def check_wishes(*, notify: bool, select: bool, detach: bool) -> None:
+    """Raises UsageError for wishes of one push that do not go together."""
     if select and not notify:
         raise UsageError("--select and --no-notify do not go together", remedy="Leave one of them out.")
+    if select and detach:
+        raise UsageError(
+            "--select and --detach do not go together: nothing is there yet that could be switched to",
+            remedy="Leave one of them out.",
+        )
+
+
+def check_switch(target: Target, *, select: bool) -> None:
+    """Raises UsageError where a target's WebUI cannot be switched."""
     if select and address_of(target) is None:
         raise UsageError(f"the WebUI of {target.name} cannot be switched: its address is not known", remedy=NO_ADDRESS)
 
@@ -38,7 +47,7 @@ def check_wishes(target: Target, *, notify: bool, select: bool) -> None:
 def notify(outcomes: Sequence[Outcome], target: Target, setting: Setting, pool: Pool, *, select: bool) -> list[Outcome]:
     """Returns the outcomes with what the WebUI said of each that is on the server. Raises nothing of its own: a
     WebUI that is off, refuses or hangs is told of in the notices, 10 seconds after it stopped answering at most."""
-    there = [outcome for outcome in outcomes if outcome.status != "failed" and outcome.kind and outcome.path]
+    there = [outcome for outcome in outcomes if _is_there(outcome) and outcome.kind and outcome.path]
     if not there:
         return list(outcomes)
     if address_of(target) is None:
@@ -64,7 +73,11 @@ def _unaided(outcomes: Sequence[Outcome], api: Api | None) -> list[Outcome]:
     if api is not Api.INVOKEAI:
         return list(outcomes)
     notice = Notice(False, None, f"InvokeAI lists only what it was told of, and its address is not known. {NO_ADDRESS}")
-    return [outcome if outcome.status == "failed" else replace(outcome, webui=notice) for outcome in outcomes]
+    return [replace(outcome, webui=notice) if _is_there(outcome) else outcome for outcome in outcomes]
+
+
+def _is_there(outcome: Outcome) -> bool:
+    return outcome.status in ("placed", "kept")
 
 
 @dataclass

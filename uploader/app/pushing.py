@@ -1,20 +1,22 @@
-"""The verb push: everything decided before anything moves, then one outcome for each item."""
+"""A push to one target: everything decided before anything moves, then one outcome for each item."""
 
 from __future__ import annotations
 
 import posixpath
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
-from uploader.app.notifying import check_wishes, notify
+from uploader.app.notifying import check_switch, notify
 from uploader.app.noting import mtime_of, note
 from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
-from uploader.app.resolving import Place, Resolving, read_identity
+from uploader.app.resolving import Place, Resolving, Seen, read_identity
+from uploader.app.serving import Serving
 from uploader.app.setting import Setting
 from uploader.artifact import LocalFile
 from uploader.errors import ConfigurationError, RouteUnavailable, UploaderError, UsageError
@@ -22,15 +24,15 @@ from uploader.events import Planned, Said
 from uploader.http import Http
 from uploader.identify import refuse
 from uploader.placement import root_fault
-from uploader.plan import Action, Item, PlannedStep, Route, Wishes, plan
+from uploader.plan import Action, Item, Listing, PlannedStep, Route, Wishes, choose_route, plan
 from uploader.profile import MOST_CONNECTIONS, Target
-from uploader.remote.interface import Connection, Connector
+from uploader.remote.interface import Connection
 from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
 from uploader.runner import Runner, Task, Together
 from uploader.sources import open_stream
 from uploader.streams import Pacer
-from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.transfer import Bundle, Errand, Fetch, Job, Means, Result, Step, bundles, is_small
 from uploader.transfer.climb import first
 from uploader.transfer.feed import PIECE_BYTES
 
@@ -44,31 +46,6 @@ _LARGE = 64 << 20
 
 _ATTEMPTS_TO_RESOLVE = 3
 """Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
-
-
-def push(request: PushRequest, setting: Setting) -> Report | DryRun:
-    """Puts models into a target's folders. Raises what stops it before it knows what to push: a target or profile
-    that is not there, options that do not go together. What is wrong with single references is in the report, and so
-    is a server that cannot be reached or refuses who we are: every item then failed for that."""
-    target = setting.choose_target(request.to)
-    check_wishes(target, notify=request.notify, select=request.select)
-    place = _place(setting, target)
-    with Http(allow_http=request.allow_http) as http:
-        patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
-        resolving = Resolving(request, place, http, patience)
-        items = resolving.run()
-        if resolving.faults:
-            return Report(
-                tuple(
-                    Outcome(target.name, fault.source, "failed", error=Failure.of(fault.error))
-                    for fault in resolving.faults
-                )
-            )
-        try:
-            connector, _ = setting.connector(target)
-            return _Push(request, setting, target, connector, http).run(items)
-        except UploaderError as error:
-            return Report(tuple(replace(_known(target, item), error=Failure.of(error)) for item in items))
 
 
 def _known(target: Target, item: Item) -> Outcome:
@@ -94,19 +71,21 @@ def _place(setting: Setting, target: Target) -> Place:
     return Place(target, webui, setting.folders_of(target))
 
 
-class _Push:
-    """One push to one target, from the connection on."""
+class Push:
+    """One push to one target. `seen` is shared with the pushes of the same references to other targets."""
 
-    def __init__(
-        self, request: PushRequest, setting: Setting, target: Target, connector: Connector, http: Http
-    ) -> None:
+    def __init__(self, request: PushRequest, setting: Setting, target: Target, http: Http, seen: Seen) -> None:
         self._request = request
         self._setting = setting
         self._target = target
         self._http = http
+        self._seen = seen
+        self._place = _place(setting, target)
+        check_switch(target, select=request.select)
+        self._connector, _ = setting.connector(target)
         provider = setting.catalog.provider(target.provider)
         most = provider.quirks.max_connections or MOST_CONNECTIONS
-        self._pool = Pool(connector, min(request.connections or MOST_CONNECTIONS, most))
+        self._pool = Pool(self._connector, min(request.connections or MOST_CONNECTIONS, most))
         self._cancelled = threading.Event()
         self._made: set[str] = set()
         self._resolve: Callable[[str], str] = str
@@ -123,8 +102,41 @@ class _Push:
             down=Pacer(request.limit, self._cancelled),
             connections=self._pool.most if request.connections else None,
         )
+        self._serving = Serving(request, setting, self._means, http)
 
-    def run(self, items: list[Item]) -> Report | DryRun:
+    @property
+    def target(self) -> str:
+        return self._target.name
+
+    def run(self) -> Report | DryRun:
+        """Resolves, plans, carries out. Raises UsageError for options that do not go together."""
+        items, faults = self.resolve()
+        if faults:
+            return faults
+        try:
+            return self.carry_out(items)
+        except UploaderError as error:
+            return self.failed(items, error)
+
+    def resolve(self) -> tuple[list[Item], Report | None]:
+        """Returns what is to be pushed, or the report of all references that came to nothing."""
+        patience = Patience(self._cancelled, self._setting.observer, self._setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
+        resolving = Resolving(self._request, self._place, self._http, patience, self._seen)
+        items = resolving.run()
+        name = self._target.name
+        failed = [Outcome(name, fault.source, "failed", error=Failure.of(fault.error)) for fault in resolving.faults]
+        return items, Report(tuple(failed)) if failed else None
+
+    def failed(self, items: list[Item], error: UploaderError) -> Report:
+        return Report(tuple(replace(_known(self._target, item), error=Failure.of(error)) for item in items))
+
+    def stop(self) -> None:
+        """Ends it at once, from another thread: what arrived stays."""
+        self._cancelled.set()
+        self._interrupt()
+
+    def carry_out(self, items: list[Item]) -> Report | DryRun:
+        """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
         try:
             if not self._request.dry_run:
                 self._pool.ahead(partial(self._worth_by_size, items))
@@ -150,8 +162,15 @@ class _Push:
         def look(connection: Connection) -> list[PlannedStep]:
             self._resolve = connection.files.resolve
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
-            steps = plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes(items))
+            settled = self._serving.settle(connection, items)
+            routed = [item for item, _ in settled]
+            listings = [
+                self._serving.listing(connection, item, listing) if error is None else Listing(error=error)
+                for (item, error), listing in zip(settled, seen.at(routed), strict=True)
+            ]
+            steps = plan(routed, listings, wishes, root=self._target.root, free=seen.free_bytes(routed))
             facts = connection.facts  # by now they are there
+            self._serving.host_key = facts.host_key
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
             return steps
@@ -230,17 +249,35 @@ class _Push:
         item = step.item
         if step.make:
             self._using(partial(self._make, item=item))
+        if item.route is Route.SERVER:
+            errand = self._serving.errand(item, self._job(item))
+            try:
+                return self._fetched_there(errand, item, known)
+            except UploaderError as error:
+                if not self._serving.may_take_over(errand, error):
+                    raise
+            item = replace(item, route=choose_route(item.artifact, "auto"))
+            known = replace(known, route=item.route.value)
+        self._serving.make_room(item)
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
         stream = open_stream(item.artifact, self._http)
-        with Fetch(item.path, item.artifact, stream, self._setting.cache, self._means).alone() as fetch:
+        fetching = Fetch(item.path, item.artifact, stream, self._setting.cache, self._means)
+        with self._seen.turn(item.artifact), fetching.alone() as fetch:
             outcome = self._sent(self._fetched(item, fetch), known)
             self._clear(fetch)
             return outcome
 
+    def _fetched_there(self, errand: Errand, item: Item, known: Outcome) -> Outcome:
+        result = errand.run()
+        return replace(known, status="started") if result is None else self._placed(item, known, result)
+
     def _sent(self, item: Item, known: Outcome) -> Outcome:
         step = self._steps[item.path] = Step(self._job(item), self._means)
-        return self._placed(item, known, step.run())
+        began = time.monotonic()
+        result = step.run()
+        self._serving.measured(result.bytes_sent, time.monotonic() - began)
+        return self._placed(item, known, result)
 
     def _placed(self, item: Item, known: Outcome, result: Result) -> Outcome:
         note(self._manifest, self._resolve(item.path), item, result)
@@ -263,7 +300,7 @@ class _Push:
         return Job(
             item.path,
             item.artifact,
-            partial(open_stream, item.artifact, self._http),
+            partial(self._seen.open, item.artifact, self._http),
             self._resolve(item.path),
             self._target.name,
             item.artifact.size,
@@ -310,6 +347,7 @@ class _Push:
         return self._retrying(attempt, lambda: 0)
 
     def _interrupt(self) -> None:
+        self._serving.stop()
         self._pool.interrupt()
         self._http.close()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uploader.app.introducing import WebUISeen
 from uploader.artifact import Digest, Kind
 from uploader.errors import UploaderError
+from uploader.jobs import Record
 from uploader.plan import PlannedStep
 from uploader.profile import Target
 from uploader.remote.interface import ServerFacts
@@ -16,12 +17,13 @@ from uploader.transfer import Verify
 
 @dataclass(frozen=True)
 class PushRequest:
-    """`sources` are references as typed, those of `--from-file` included. `limit` is in bytes per second. `connections`
-    None: as many as pay. `notify`: the WebUI is told, where its address is known; `select`: it is switched to the new
-    checkpoint."""
+    """`sources` are references as typed, those of `--from-file` included; `to` are targets, addresses and groups
+    (`@name`). `limit` is in bytes per second. `connections` None: as many as pay. `detach`: nobody waits for what a
+    server downloads; `token_on_server`: a source's token may go there. `notify`: the WebUI is told, where its address
+    is known; `select`: it is switched to the new checkpoint."""
 
     sources: tuple[str, ...]
-    to: str | None = None
+    to: tuple[str, ...] = ()
     kind: Kind | None = None
     name: str | None = None
     via: str = "auto"
@@ -36,14 +38,41 @@ class PushRequest:
     allow_http: bool = False
     notify: bool = True
     select: bool = False
+    detach: bool = False
+    token_on_server: bool = False
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a push would do."""
+    """What a push would do. `target` names all of them; `places` the one of each step where there are several."""
 
     target: str
     steps: tuple[PlannedStep, ...] = ()
+    places: tuple[str, ...] = ()
+
+    def by_target(self) -> list[tuple[str, PlannedStep]]:
+        """Each step with the name of its target."""
+        return list(zip(self.places or (self.target,) * len(self.steps), self.steps, strict=True))
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A download that a server does for us, as it is now. `done` is in bytes, None if not known; `state` is `running`,
+    `finished` (not yet proven and placed), `failed`, `stopped`, `gone` (the server knows nothing of it), or `unknown`
+    for that `reason`."""
+
+    record: Record
+    state: str
+    done: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have."""
+
+    record: Record
+    there: bool
 
 
 @dataclass(frozen=True)

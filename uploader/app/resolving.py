@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from uploader import placement
 from uploader.app.requests import PushRequest
@@ -18,7 +19,7 @@ from uploader.identify import Identity, identify, refuse
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, parse
-from uploader.sources import open_stream, resolve
+from uploader.sources import Shared, Stream, open_stream, resolve
 from uploader.transfer import Retrying
 
 T = TypeVar("T")
@@ -44,10 +45,54 @@ class Place:
     folders: dict[Kind, str]
 
 
-class Resolving:
-    """Looks at all references of one push."""
+class Seen:
+    """What was found out about references, and what is read of them, for whoever asks the same: several targets of one
+    push. `several`: files of this disk are read for all of them at once."""
 
-    def __init__(self, request: PushRequest, place: Place, http: Http, retrying: Retrying) -> None:
+    def __init__(self, *, several: bool = False) -> None:
+        self._several = several
+        self._found: dict[tuple[str, str], object] = {}
+        self._shared: dict[str, Shared] = {}
+        self._turns: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def share(self, artifacts: Iterable[Artifact], http: Http) -> None:
+        """Says what will be read; before anybody reads."""
+        for artifact in artifacts if self._several else ():
+            if isinstance(artifact.origin, LocalFile) and artifact.size is not None:
+                opening = partial(open_stream, artifact, http)
+                self._shared.setdefault(_key(artifact), Shared(opening, artifact.size))
+
+    def open(self, artifact: Artifact, http: Http) -> Stream:
+        """Opens an artifact: a view of what others read too, where there are others."""
+        shared = self._shared.get(_key(artifact))
+        return open_stream(artifact, http) if shared is None else shared.open()
+
+    def turn(self, artifact: Artifact) -> threading.Lock:
+        """Held by whoever downloads an artifact to this disk: there is one file for all of them."""
+        with self._lock:
+            return self._turns.setdefault(_key(artifact), threading.Lock())
+
+    def once(self, what: str, key: str, call: Callable[[], T]) -> T:
+        """Returns what `call` returned the first time, or raises what it raised then."""
+        if (what, key) not in self._found:
+            try:
+                self._found[what, key] = call()
+            except UploaderError as error:
+                self._found[what, key] = error
+        found = self._found[what, key]
+        if isinstance(found, UploaderError):
+            raise found
+        return cast(T, found)
+
+
+class Resolving:
+    """Looks at all references of one push to one target. `seen` is shared between those of several targets."""
+
+    def __init__(
+        self, request: PushRequest, place: Place, http: Http, retrying: Retrying, seen: Seen | None = None
+    ) -> None:
+        self._seen = seen or Seen()
         self._request = request
         self._retrying = retrying
         self._place = place
@@ -72,13 +117,15 @@ class Resolving:
     def _artifacts(self) -> list[Artifact]:
         found: dict[str, Artifact] = {}
         for text in dict.fromkeys(self._request.sources):
-            for artifact in self._caught(_shown(text), partial(self._resolved, text)):
+            for artifact in self._caught(shown_source(text), partial(self._resolved, text)):
                 found.setdefault(_key(artifact), artifact)
         return list(found.values())
 
     def _resolved(self, text: str) -> list[Artifact]:
         reference = parse(text)
-        return self._retrying(lambda: resolve(reference, self._http), lambda: 0)
+        return self._seen.once(
+            "reference", text, lambda: self._retrying(lambda: resolve(reference, self._http), lambda: 0)
+        )
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -86,7 +133,7 @@ class Resolving:
     def _item(self, artifact: Artifact) -> Item:
         request = self._request
         route = choose_route(artifact, request.via)
-        identity = self._identity(artifact)
+        identity = self._seen.once("identity", _key(artifact), lambda: self._identity(artifact))
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
         kind = request.kind or identity.kind or artifact.kind
@@ -141,7 +188,7 @@ def _key(artifact: Artifact) -> str:
     return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url
 
 
-def _shown(text: str) -> str:
+def shown_source(text: str) -> str:
     """A reference as it may be shown. One that cannot be parsed may be a link all the same, with a secret in it."""
     bare = text.strip()
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from uploader.credentials import Asker, TargetSecrets, Vault
 from uploader.errors import UsageError
 from uploader.events import Observer
 from uploader.http.service import SECONDS
+from uploader.jobs import Records, Surveys
 from uploader.journal import Journals
 from uploader.manifest import Manifests
 from uploader.profile import Provider, Target, WebUI
@@ -63,6 +65,8 @@ class Setting:
         self.journals = Journals(state / "journal")
         self.manifests = Manifests(state / "manifest")
         self.cache = state / "cache"
+        self.records = Records(state / "jobs")
+        self.surveys = Surveys(state / "servers")
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -72,11 +76,36 @@ class Setting:
     def known_hosts(self) -> KnownHosts:
         return KnownHosts(self.state / "known_hosts", ssh_folder=self.ssh_folder)
 
+    def choose_targets(self, to: Sequence[str]) -> list[Target]:
+        """The targets that were named, those of groups (`@name`) included, each once; or the only one there is.
+
+        Raises UsageError."""
+        named = to or [name for name in [self.environ.get("UPLOADER_TARGET", "")] if name]
+        if not named:
+            return [self._only_target()]
+        found = [target for name in named for target in self._named(name)]
+        return list({target.name: target for target in found}.values())
+
     def choose_target(self, to: str | None) -> Target:
-        """The target that was named, or the only one there is. Raises UsageError."""
-        named = to or self.environ.get("UPLOADER_TARGET")
-        if named:
-            return parse_address(named, self.environ) if is_address(named) else self.targets.get(named)
+        """As `choose_targets`, for what is about one. Raises UsageError."""
+        found = self.choose_targets([to] if to else [])
+        if len(found) > 1:
+            raise UsageError(f"{to} names {len(found)} targets, and this is about one", remedy="Name one of them.")
+        return found[0]
+
+    def observed_by(self, observer: Observer) -> Setting:
+        """The same, talking to another observer."""
+        _ = self.catalog, self.known_hosts  # shared from here on
+        other = copy(self)
+        other.observer = observer
+        return other
+
+    def _named(self, name: str) -> list[Target]:
+        if name.startswith("@"):
+            return self.targets.group(name.removeprefix("@"))
+        return [parse_address(name, self.environ) if is_address(name) else self.targets.get(name)]
+
+    def _only_target(self) -> Target:
         saved = self.targets.all()
         if len(saved) == 1:
             return saved[0]

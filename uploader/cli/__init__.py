@@ -14,7 +14,7 @@ from uploader.cli.output.stream import make_safe
 from uploader.cli.session import Session
 
 _VERBS = (
-    *("push", "sync", "pull", "ls", "df", "rm", "webui"),
+    *("push", "jobs", "sync", "pull", "ls", "df", "rm", "webui"),
     *("login", "logout", "targets", "providers", "doctor", "demo"),
 )
 """In the order in which somebody meets them; each is the command of that name in the module of that name."""

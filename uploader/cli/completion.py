@@ -31,6 +31,16 @@ def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplet
     )
 
 
+def job_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the name of a job; no server is asked."""
+    from uploader.jobs import Records
+    from uploader.targets import state_folder
+
+    return _matching(
+        incomplete, lambda: ((one.id, one.name) for one in Records(state_folder(os.environ) / "jobs").all())
+    )
+
+
 def webui_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the id of a WebUI."""
     from uploader.catalog import load

@@ -13,7 +13,7 @@ from uploader.cli.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ROUTES = ("auto", "local", "relay")
+ROUTES = ("auto", "local", "relay", "server")
 
 with_session = click.make_pass_decorator(Session, ensure=True)
 
@@ -72,12 +72,3 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return number
-
-
-def route(text: str) -> str:
-    """Returns a route's name. `server` is understood, and answered by the app, which says what to use instead for now.
-
-    Raises click.BadParameter."""
-    if text not in (*ROUTES, "server"):
-        raise click.BadParameter(f"{text!r} is not a route. Choose one of {', '.join(ROUTES)}.")
-    return text

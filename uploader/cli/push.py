@@ -10,7 +10,7 @@ import click
 
 from uploader.artifact import Digest, Kind
 from uploader.cli.completion import target_names
-from uploader.cli.options import ROUTES, as_json, quiet, rate, route, verbose, whole, with_session
+from uploader.cli.options import ROUTES, as_json, quiet, rate, verbose, whole, with_session
 from uploader.cli.session import Session
 from uploader.errors import UsageError
 from uploader.profile import MOST_CONNECTIONS
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     metavar="TARGET",
     multiple=True,
     shell_complete=target_names,
-    help="Where to: a saved target's name, or sftp://user@host:port/root?webui=ID. May be left out when one is saved, "
-    "or $UPLOADER_TARGET is set.",
+    help="Where to: a saved target's name, @group, or sftp://user@host:port/root?webui=ID; several times for several. "
+    "May be left out when one is saved, or $UPLOADER_TARGET is set.",
 )
 @click.option(
     "--kind",
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="FILENAME", help="The file's name on the server; for one source.")
 @click.option(
     "--via",
-    type=route,
+    type=click.Choice(ROUTES),
     default="auto",
     show_default=True,
-    metavar=f"[{'|'.join(ROUTES)}]",
-    shell_complete=lambda _context, _option, begun: [name for name in ROUTES if name.startswith(begun)],
-    help="How the bytes travel: over this disk, or through this machine's memory alone.",
+    metavar="ROUTE",
+    help="How the bytes travel: local (over this disk), relay (through this machine's memory alone), server (it "
+    "downloads by itself, where the account has a shell), or auto.",
 )
 @click.option("--sha256", metavar="HEX", help="The sha256 that the file must have; for one source.")
 @click.option(
@@ -75,6 +75,14 @@ if TYPE_CHECKING:
     help="How the bytes are proven: auto (hashed on the server, else read back up to 128 MB, else samples), full "
     "(hashed, else all read back), samples.",
 )
+@click.option(
+    "--detach", is_flag=True, help="Return as soon as the server downloads by itself; `uploader jobs` sees to the rest."
+)
+@click.option(
+    "--token-on-server",
+    is_flag=True,
+    help="Let a source's token go to the server, where the source gives no signed link.",
+)
 @click.option("--no-notify", "notify", flag_value=False, default=True, help="Do not tell the WebUI of the new models.")
 @click.option("--select", is_flag=True, help="Switch the WebUI to the new checkpoint.")
 @as_json
@@ -93,14 +101,12 @@ def push(
     given = (*sources, *(source for name in lists for source in references(name)))
     if not given:
         raise click.UsageError("Nothing to push: name a file or a link, or give --from-file LIST.")
-    if len(to) > 1:
-        raise click.UsageError("One --to at a time: run the command once for each target.")
     from uploader.app import DryRun, PushRequest
 
     kind, sha256 = options.pop("kind"), options.pop("sha256")
     request = PushRequest(
         given,
-        to=to[0] if to else None,
+        to=to,
         kind=Kind(kind) if kind else None,
         sha256=Digest.parse(sha256) if sha256 else None,
         **options,

@@ -100,13 +100,13 @@ def _login(app: App, server: EmbeddedServer, show: Show) -> None:
 
 def _push(app: App, show: Show, where: str, source: str, shown: str, via: str) -> Report:
     show(f"\n# {where}\n$ uploader push {shown} --to {_NAME} --via {via}")
-    request = PushRequest((source,), to=_NAME, via=via, dry_run=True)
+    request = PushRequest((source,), to=(_NAME,), via=via, dry_run=True)
     planned = app.push(request)
     if isinstance(planned, DryRun):
         for step in planned.steps:
             show(f"  plan      {step.action} as {step.item.kind}: {step.reason}")
             show(f"            → {step.item.path}")
-    report = app.push(PushRequest((source,), to=_NAME, via=via))
+    report = app.push(PushRequest((source,), to=(_NAME,), via=via))
     if not isinstance(report, Report):
         raise TypeError("a push that is no dry run reports")
     for outcome in report.outcomes:

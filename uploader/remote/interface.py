@@ -198,6 +198,17 @@ class Line(Protocol):
     def close(self) -> object: ...
 
 
+class Shell(Protocol):
+    """Runs programs of ours on the server, each in a process of its own."""
+
+    def run(self, program: str, feed: bytes = b"", *, patience: float = 30.0) -> str:
+        """Runs one line of POSIX sh and returns what it wrote on its standard output.
+
+        The program travels over standard input, and so does `feed`, which it may read after it: neither ever meets
+        a command line, whatever shell the account has, and what a login script prints is left out. `patience` is the
+        longest silence, in seconds. Raises RemoteRefused when it cannot be run or ends with another status than 0."""
+
+
 class Connection(Protocol):
     """One login on a server."""
 
@@ -206,6 +217,10 @@ class Connection(Protocol):
 
     @property
     def facts(self) -> ServerFacts: ...
+
+    @property
+    def shell(self) -> Shell | None:
+        """What runs commands there; None for an account that may not."""
 
     @property
     def round_trip(self) -> float:

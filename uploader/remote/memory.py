@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Copied, Entry, Line, Range, ServerFacts, Space, Whole
+from uploader.remote.interface import Copied, Entry, Line, Range, ServerFacts, Shell, Space, Whole
 
 T = TypeVar("T")
 _FACTS = ServerFacts("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
@@ -83,6 +83,11 @@ class MemoryConnection:
     @property
     def settled(self) -> bool:
         return not self.writers
+
+    @property
+    def shell(self) -> Shell | None:
+        """It hashes, and runs nothing else."""
+        return None
 
     @property
     def can_hash(self) -> bool:

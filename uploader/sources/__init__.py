@@ -6,9 +6,11 @@ from uploader.artifact import Artifact, LocalFile, WebFile
 from uploader.http import Http
 from uploader.reference import PathReference, Reference, UrlReference
 from uploader.sources import direct, local
+from uploader.sources.handover import Handover, hand_over
 from uploader.sources.interface import Stream
+from uploader.sources.shared import Shared
 
-__all__ = ["Stream", "open_stream", "resolve"]
+__all__ = ["Handover", "Shared", "Stream", "hand_over", "open_stream", "resolve"]
 
 
 def resolve(reference: Reference, http: Http) -> list[Artifact]:

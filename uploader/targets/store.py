@@ -41,7 +41,8 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 class Targets:
     """The saved targets, in the file's order.
 
-    Each target is a table `[targets.NAME]` with the fields of `Target`. A file that cannot be read, or says
+    Each target is a table `[targets.NAME]` with the fields of `Target`; `[groups]` has a list of names for each group.
+    A file that cannot be read, or says
     something unknown, is refused with every fault at once (ConfigurationError, or Several of them) and never
     written. `patience` is how long to wait for another process that is writing, in seconds.
     """
@@ -57,6 +58,21 @@ class Targets:
     def get(self, name: str) -> Target:
         """Raises UsageError when none has that name."""
         return _found(_parsed(self.path, self._text()), name)
+
+    def group(self, name: str) -> list[Target]:
+        """Returns the targets of a group, in its order. Raises UsageError when there is no such group or it names a
+        target that is not saved."""
+        text = self._text()
+        saved = _parsed(self.path, text)
+        groups = _groups(text)
+        if name not in groups:
+            known = f"; there are: {', '.join(f'@{one}' for one in groups)}" if groups else ""
+            raise UsageError(
+                f"there is no group @{name}{known}", remedy=f'Write it into {self.path}: [groups] {name} = ["a", "b"].'
+            )
+        if not groups[name]:
+            raise UsageError(f"the group @{name} is empty", remedy=f"Put names of targets into it, in {self.path}.")
+        return [_found(saved, member) for member in groups[name]]
 
     def save(self, target: Target) -> None:
         """Adds a target, or updates the one of that name. Raises UsageError for values no server is reached by."""
@@ -167,8 +183,9 @@ def _parsed(path: Path, text: str) -> dict[str, Target]:
         raise ConfigurationError(f"{path} is not TOML: {error}", remedy="Mend that line, or move it away.") from error
     faults: list[ConfigurationError] = []
     for key in document:
-        if key != "targets":
-            faults.append(_unknown(path, "", key, ["targets"]))
+        if key not in ("targets", "groups"):
+            faults.append(_unknown(path, "", key, ["targets", "groups"]))
+    faults += _group_faults(path, document.get("groups", {}))
     tables = document.get("targets", {})
     if not isinstance(tables, dict):
         faults.append(ConfigurationError(f"{path}: targets: it holds tables, [targets.NAME]"))
@@ -179,6 +196,24 @@ def _parsed(path: Path, text: str) -> dict[str, Target]:
     if faults:
         raise Several(faults)
     return {name: target for name, target in saved.items() if target is not None}
+
+
+def _groups(text: str) -> dict[str, list[str]]:
+    """The groups of a file that was found to be sound."""
+    groups: dict[str, list[str]] = tomlkit.parse(text).unwrap().get("groups", {})
+    return groups
+
+
+def _group_faults(path: Path, groups: object) -> Iterator[ConfigurationError]:
+    """Whether the members are saved is asked when a group is used: a target may be forgotten at any time."""
+    if not isinstance(groups, dict):
+        yield ConfigurationError(f'{path}: groups: it holds lists of names, NAME = ["a", "b"]')
+        return
+    for name, members in groups.items():
+        if fault := name_fault(name):
+            yield ConfigurationError(f"{path}: [groups] {name!r} cannot be a group's name: {fault}")
+        if not (isinstance(members, list) and all(isinstance(member, str) for member in members)):
+            yield ConfigurationError(f'{path}: [groups] {name}: must be a list of names, ["a", "b"]')
 
 
 def _target(path: Path, name: str, table: object, faults: list[ConfigurationError]) -> Target | None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from uploader.artifact import LocalFile, WebFile
 from uploader.aside import Aside
-from uploader.errors import Exists, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
+from uploader.errors import RemoteRefused, UploaderError, WrongBytes
 from uploader.events import Phase, Progress, Said
 from uploader.journal import Journal
 from uploader.remote.interface import Connection, Entry
@@ -19,6 +19,7 @@ from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, drain, read_pieces, steady
 from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.lanes import Lanes
+from uploader.transfer.placing import place, taken, wrong_source
 from uploader.transfer.proof import Proof, Prover, reads_all
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Step:
                 if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
                     return kept
                 if there.is_folder or not self._job.replace:
-                    raise _taken(self._job.path)
+                    raise taken(self._job.path)
             with self._means.journals.claim(self._job.target, self._job.path) as journal:
                 try:
                     return self._send(stream, journal)
@@ -262,42 +263,15 @@ class Step:
         return proof
 
     def _place(self) -> None:
-        """Gives the part its final name, in one step that cannot take another file's place unasked."""
         job = self._job
-        tried = False
-
-        def rename(connection: Connection) -> bool:
-            nonlocal tried
-            files = connection.files
-            if tried and files.stat(job.part) is None:
-                there = files.stat(job.path)
-                if there is not None and there.size == job.size:
-                    return True  # done before the line was lost; only the answer was missing
-                raise RemoteMissing(f"{job.part} is not there any more", remedy="Run the same command again.")
-            tried = True
-            if job.mtime is not None:
-                files.many.set_times([(job.part, job.mtime)])
-            if job.replace:
-                return files.replace(job.part, job.path)
-            files.rename(job.part, job.path)
-            return True
-
-        try:
-            if not self._using(rename):
-                self._say(f"the server cannot replace in one step: the old {job.path} was removed first")
-        except RemoteExists as error:
-            raise _taken(job.path) from error
+        place(job.part, job.path, job.size, replace=job.replace, mtime=job.mtime, using=self._using, say=self._say)
 
     # faults -------------------------------------------------------------------------------------------
 
     def _refuse_wrong_source(self, sha256: str | None) -> None:
         expected = self._artifact.digest
-        if expected is None or sha256 is None or sha256 == expected.hex:
-            return
-        raise WrongBytes(
-            f"{self._artifact.name} is not the file that was promised:\n  promised {expected}\n  found    {sha256}",
-            remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
-        )
+        if expected is not None and sha256 is not None and sha256 != expected.hex:
+            raise wrong_source(self._artifact.name, expected, sha256)
 
     def _discard(self, journal: Journal) -> None:
         with suppress(UploaderError):  # the fault that led here is the one to tell
@@ -358,10 +332,3 @@ def _contiguous(pieces: dict[int, str]) -> int:
     while count in pieces:
         count += 1
     return count
-
-
-def _taken(path: str) -> Exists:
-    return Exists(
-        f"{path} exists already, with other bytes",
-        remedy="Give the new one another name with --name, or put it in the old one's place with --replace.",
-    )

@@ -41,6 +41,7 @@ def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()] == [
         "push",
+        "jobs",
         "sync",
         "pull",
         "ls",

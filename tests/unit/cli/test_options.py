@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from uploader.cli.options import rate, route, whole
+from uploader.cli.options import rate, whole
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,3 @@ def test_a_whole_number_keeps_within_its_bounds() -> None:
     for text in ("0", "9", "-3", "2.5", "many", ""):
         with pytest.raises(click.BadParameter, match="from 1 to 8"):
             read(text)
-
-
-def test_routes_are_known_and_the_one_that_is_not_offered_is_left_to_the_app() -> None:
-    assert [route(name) for name in ("auto", "local", "relay", "server")] == ["auto", "local", "relay", "server"]
-    with pytest.raises(click.BadParameter, match="one of auto, local, relay"):
-        route("pigeon")

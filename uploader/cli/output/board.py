@@ -12,7 +12,9 @@ from uploader.events import Began, Ended, Event, Phase, Planned, Progress, Said
 
 Clock = Callable[[], float]
 
-SENDING = "sending"
+MOVING = frozenset({"sending", "fetching"})
+"""The phases that bring a file to the server, by whatever way."""
+
 _WINDOW_SECONDS = 8.0
 _STEP_SECONDS = 0.2
 
@@ -146,13 +148,13 @@ class Board:
     def _enter(self, item: _Item, phase: str) -> None:
         item.phase, item.done = phase, 0
         item.meter.restart()
-        if phase == SENDING:
+        if phase in MOVING:
             item.sent_before = 0
 
     def _move(self, item: _Item, done: int, resumed: int) -> None:
         item.done = done
         item.meter.at(done - resumed)
-        if item.phase == SENDING:
+        if item.phase in MOVING:
             self._total.fresh += max(0, done - resumed - item.sent_before)
             self._total.meter.at(self._total.fresh)
             item.sent, item.sent_before = done, done - resumed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, LoginResult, WebUIFacts, WebUISeen
+    from uploader.app import Cancelled, DryRun, JobView, LoginResult, WebUIFacts, WebUISeen
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
 
@@ -33,8 +34,10 @@ def of_report(report: Report) -> Document:
 
 
 def of_plan(plan: DryRun) -> Document:
+    several = len(set(plan.places)) > 1
     steps = [
         {
+            **({"target": place} if several else {}),
             "source": step.item.artifact.source,
             "name": step.item.name,
             "kind": step.item.kind,
@@ -44,7 +47,7 @@ def of_plan(plan: DryRun) -> Document:
             "size": step.item.artifact.size,
             "reason": step.reason,
         }
-        for step in plan.steps
+        for place, step in plan.by_target()
     ]
     return {"schema": SCHEMA, "plan": steps}
 
@@ -104,12 +107,38 @@ def of_logout(removed: Iterable[str]) -> Document:
     return {"schema": SCHEMA, "ok": True, "removed": list(removed)}
 
 
+def of_jobs(views: Iterable[JobView]) -> Document:
+    return {"schema": SCHEMA, "jobs": [_job(view) for view in views]}
+
+
+def of_cancelled(cancelled: Cancelled) -> Document:
+    return {"schema": SCHEMA, "ok": True, "cancelled": cancelled.record.id, "server_told": cancelled.there}
+
+
 def of_targets(targets: Iterable[Target]) -> Document:
     return {"schema": SCHEMA, "targets": [asdict(target) for target in targets]}
 
 
 def of_providers(providers: Iterable[Provider]) -> Document:
     return {"schema": SCHEMA, "providers": [_listed(asdict(provider)) for provider in providers]}
+
+
+def _job(view: JobView) -> Document:
+    record = view.record
+    began = datetime.datetime.fromtimestamp(record.began, datetime.UTC)
+    return {
+        "job": record.id,
+        "target": record.target,
+        "source": record.source,
+        "name": record.name,
+        "kind": record.kind,
+        "path": record.path,
+        "size": record.size,
+        "done": view.done,
+        "state": view.state,
+        "reason": view.reason,
+        "began": began.isoformat(timespec="seconds"),
+    }
 
 
 def of_outcome(outcome: Outcome) -> Document:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.output.stream import answer, encoding
-from uploader.cli.output.words import size
+from uploader.cli.output.words import part, size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import LoginResult, WebUIFacts
+    from uploader.app import JobView, LoginResult, WebUIFacts
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
 
@@ -47,6 +47,21 @@ def tell_table(header: Sequence[str], rows: Iterable[Sequence[str]], console: Co
 def tell_targets(targets: Sequence[Target]) -> None:
     rows = [(target.name, target.provider, target.webui, address(target), target.root) for target in targets]
     tell_table(("Name", "Provider", "WebUI", "Address", "Root"), rows)
+
+
+def tell_jobs(views: Sequence[JobView]) -> None:
+    """Prints the jobs, and what to do about those that wait for somebody."""
+    rows = [(view.record.id, view.record.target, view.record.name, _far(view), view.state) for view in views]
+    tell_table(("Job", "Target", "Name", "Arrived", "State"), rows)
+    for view in views:
+        if view.reason:
+            answer(f"{view.record.target}: {view.reason}")
+    if any(view.state == "finished" for view in views):
+        answer("A finished one is proven and placed by: uploader jobs wait JOB")
+
+
+def _far(view: JobView) -> str:
+    return "-" if view.done is None else part(min(view.done, view.record.size), view.record.size)
 
 
 def tell_providers(catalog: Catalog) -> None:

@@ -22,6 +22,10 @@ def tell_report(report: Report, *, notes: bool = True) -> None:
     several = len({outcome.target for outcome in report.outcomes}) > 1
     for outcome in report.outcomes:
         answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
+    if any(outcome.status == "started" for outcome in report.outcomes):
+        tell(
+            "The server downloads by itself now. `uploader jobs` shows how far it is, `uploader jobs wait JOB` ends it."
+        )
     if notes:
         _tell_remedies(report)
     tell_faults(report)
@@ -49,8 +53,9 @@ def tell_plan(plan: DryRun) -> None:
     """Prints what a push would do, step by step, then what stands in its way."""
     from uploader.result import Failure
 
-    for step in plan.steps:
-        answer(step_lines(step))
+    several = len(set(plan.places)) > 1
+    for place, step in plan.by_target():
+        answer(f"{place}: {step_lines(step)}" if several else step_lines(step))
     bytes_ = sum(step.bytes for step in plan.steps if step.error is None)
     tell(f"Nothing was sent. Without --dry-run up to {size(bytes_)} would go to {plan.target}.")
     tell_failures((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)

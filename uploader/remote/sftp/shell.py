@@ -18,9 +18,15 @@ from uploader.remote.sftp.faults import mapped
 
 _MARK = "uploader-shell"
 _PROBE = (
-    f"echo {_MARK}; for t in python3 openssl sha256sum shasum dd df; do "
+    f"echo; echo {_MARK}; for t in python3 openssl sha256sum shasum dd df; do "
     'command -v "$t" >/dev/null 2>&1 && echo "$t"; done; exit 0'
 )
+# A login script may have printed a text without an end of line. The last line says that nothing was lost on the way.
+_START = (
+    f"echo; echo {_MARK}; IFS= read -r program || exit 1; "
+    f'(eval "$program"); status=$?; echo; echo "{_MARK}-end $status"'
+)
+_ANSWER = re.compile(rf"(?:.*?\n)?{_MARK}\n(.*)\n{_MARK}-end (\d+)\s*", re.DOTALL)
 _HASHERS = ("python3", "openssl", "sha256sum", "shasum")  # fastest first, where the CPU has SHA instructions
 _SILENCE_SECONDS = 30.0
 _LONG_SILENCE_SECONDS = 600.0  # of tools that say nothing while they read a big file
@@ -79,6 +85,17 @@ class Shell:
         self._transport = transport
         self._where = where
         self.tools = tools
+
+    def run(self, program: str, feed: bytes = b"", *, patience: float = _SILENCE_SECONDS) -> str:
+        """Runs one line of sh; it and `feed` travel on standard input."""
+        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + feed, patience=patience)
+        answer = _ANSWER.fullmatch(out)
+        if answer is None and _MARK in out:
+            raise NetworkError(f"the line to {self._where} was cut", remedy="Run the same command again.")
+        if answer is None or answer[2] != "0":
+            status = answer[2] if answer else "none"
+            raise RemoteRefused(f"a command on {self._where} ended with status {status}")
+        return answer[1]
 
     @property
     def hashes_files(self) -> bool:

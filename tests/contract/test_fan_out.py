@@ -1,0 +1,170 @@
+"""One push to several targets at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.world import CHECKPOINTS, LORAS, World, serve, world
+from tests.servers.http_origin import Origin
+from tests.servers.models import safetensors
+from uploader.app import LoginRequest
+from uploader.app.setting import Setting
+from uploader.demo.server import EmbeddedServer
+from uploader.errors import UsageError
+from uploader.events import Began, Ended, Event, Planned, silence
+from uploader.result import Report
+
+LINK = "/style.safetensors?token=hush-hush"
+MODEL = safetensors("checkpoint", size_bytes=1 << 20)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[World]:
+    """Targets canvas, second and third, on one server, each with a root of its own."""
+    with serve(tmp_path / "server", "embedded") as server:
+        here = world(tmp_path, server)
+        for name in ("second", "third"):
+            add(here, server, name)
+        yield here
+
+
+def add(here: World, server: object, name: str, port: int | None = None) -> None:
+    assert isinstance(server, EmbeddedServer)
+    for folder in (CHECKPOINTS, LORAS):
+        (server.root / name / folder).mkdir(parents=True)
+    here.app.login(
+        LoginRequest(
+            "generic",
+            name=name,
+            host=server.host,
+            port=port or server.port,
+            user=server.user,
+            root=name,
+            webui="a1111",
+            host_key=None if port else server.fingerprint,
+            check=port is None,
+        )
+    )
+
+
+def statuses(report: Report) -> dict[str, str]:
+    return {outcome.target: outcome.error.code if outcome.error else outcome.status for outcome in report.outcomes}
+
+
+def test_a_file_of_this_disk_reaches_all_of_them_with_a_row_and_an_outcome_each(three: World) -> None:
+    model = three.model()
+    report = three.push(model, to=("canvas", "second", "third"))
+    assert statuses(report) == dict.fromkeys(("canvas", "second", "third"), "placed")
+    assert [outcome.target for outcome in report.outcomes] == ["canvas", "second", "third"]
+    for root in ("webui", "second", "third"):
+        placed = three.root.parent / root / CHECKPOINTS / model.name
+        assert placed.read_bytes() == model.read_bytes()
+    rows = {event.item: event.name for event in three.events if isinstance(event, Began)}
+    assert sorted(rows.values()) == [f"{name}: {model.name}" for name in ("canvas", "second", "third")]
+    assert {event.item for event in three.events if isinstance(event, Ended)} == set(rows)
+    assert [event for event in three.events if isinstance(event, Planned)] == [Planned(3, 3 * model.stat().st_size)]
+
+
+def test_a_link_is_resolved_once_for_all(three: World) -> None:
+    with Origin() as origin:
+        origin.serve("/style.safetensors", MODEL, etag='"v1"')
+        report = three.push(origin.url(LINK), to=("canvas", "second"))
+        resolved = [request for request in origin.requests if request.range == "bytes=0-1023"]
+    assert statuses(report) == {"canvas": "placed", "second": "placed"}
+    assert len(resolved) == 1
+    assert "hush-hush" not in str(three.events)
+
+
+def test_a_link_that_goes_by_this_disk_reaches_all_of_them(three: World) -> None:
+    with Origin() as origin:
+        origin.serve("/style.safetensors", MODEL, ranges=False)
+        report = three.push(origin.url(LINK), to=("canvas", "second", "third"))
+    assert statuses(report) == dict.fromkeys(("canvas", "second", "third"), "placed")
+    assert {outcome.route for outcome in report.outcomes} == {"local"}
+
+
+def test_one_that_cannot_be_reached_holds_up_no_other(three: World) -> None:
+    with serve(three.disk.parent / "gone", "embedded") as gone:
+        assert isinstance(gone, EmbeddedServer)
+        port = gone.port
+        add(three, gone, "gone", port)
+    report = three.push(three.model(), to=("gone", "canvas"))
+    assert statuses(report)["canvas"] == "placed"
+    assert statuses(report)["gone"] in ("network", "host-key-unknown", "credentials-missing")
+    assert report.exit_code != 0
+
+
+def test_what_one_of_them_refuses_is_its_own_outcome(three: World) -> None:
+    model = three.model()
+    (three.root.parent / "second" / CHECKPOINTS / model.name).write_bytes(b"other")
+    report = three.push(model, to=("canvas", "second"))
+    assert statuses(report) == {"canvas": "placed", "second": "exists"}
+
+
+def test_a_reference_that_comes_to_nothing_moves_nothing_anywhere(three: World) -> None:
+    report = three.push(three.disk / "none.safetensors", three.model(), to=("canvas", "second"))
+    assert statuses(report) == {"canvas": "source-missing", "second": "source-missing"}
+    assert three.there == {}
+
+
+def test_the_plan_of_a_dry_run_tells_the_targets_apart(three: World) -> None:
+    dry = three.dry(three.model(), to=("canvas", "second"))
+    assert dry.target == "canvas, second"
+    assert [name for name, _ in dry.by_target()] == ["canvas", "second"]
+    assert {step.action for step in dry.steps} == {"send"}
+    assert three.there == {}
+
+
+def test_a_target_named_twice_is_served_once(three: World) -> None:
+    assert len(three.push(three.model(), to=("canvas", "canvas")).outcomes) == 1
+
+
+def test_one_that_is_slow_does_not_keep_the_others_from_ending(three: World) -> None:
+    """What is told of the others comes while one of them is still waited for."""
+    ended = threading.Event()
+    seen: list[Event] = []
+
+    def watch(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, Ended) and event.item.startswith("second"):
+            ended.set()
+        if isinstance(event, Began) and event.item.startswith("canvas"):
+            assert ended.wait(30)
+
+    three.app._setting.observer = watch
+    assert statuses(three.push(three.model(), to=("canvas", "second"))) == {"canvas": "placed", "second": "placed"}
+
+
+# groups -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def setting(three: World) -> Setting:
+    return Setting(environ={}, asker=None, observer=silence, state=three.state)
+
+
+def test_a_group_stands_for_its_targets(three: World, setting: Setting) -> None:
+    with setting.targets.path.open("a") as file:
+        file.write('\n[groups]\nrented = ["third", "canvas"]\n')
+    assert [target.name for target in setting.choose_targets(["@rented"])] == ["third", "canvas"]
+    assert [target.name for target in setting.choose_targets(["canvas", "@rented"])] == ["canvas", "third"]
+    assert len(three.push(three.model(), to=("@rented",)).outcomes) == 2
+    with pytest.raises(UsageError, match="names 2 targets"):
+        setting.choose_target("@rented")
+    with pytest.raises(UsageError, match=r"no group @rent; there are: @rented"):
+        setting.choose_targets(["@rent"])
+
+
+def test_forgetting_a_target_leaves_the_group_and_says_so_when_it_is_used(three: World, setting: Setting) -> None:
+    with setting.targets.path.open("a") as file:
+        file.write('\n[groups]\nrented = ["third", "canvas"]\nnone = []\n')
+    three.app.logout("third")
+    assert [target.name for target in setting.targets.all()] == ["canvas", "second"]
+    with pytest.raises(UsageError, match="no target 'third'"):
+        setting.choose_targets(["@rented"])
+    with pytest.raises(UsageError, match="@none is empty"):
+        setting.choose_targets(["@none"])

@@ -1,0 +1,486 @@
+"""Route `server`: the account's own machine downloads, and nothing passes through here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.world import CHECKPOINTS, World, serve, world
+from tests.servers.http_origin import Origin, Resource
+from tests.servers.models import safetensors
+from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.servers.shells import login_shell, needs, tools
+from tests.servers.watcher import Watcher
+from uploader.app.patience import Patience
+from uploader.app.setting import Setting
+from uploader.artifact import Artifact, Digest, WebFile
+from uploader.errors import RouteUnavailable
+from uploader.events import Phase
+from uploader.http import Http
+from uploader.jobs import Record, Surveys
+from uploader.remote.pool import Pool
+from uploader.result import Evidence, Outcome
+from uploader.secret import Secret
+from uploader.sources import hand_over, open_stream
+from uploader.streams import Pacer
+from uploader.transfer import Errand, Job, Means, Terms
+
+MODEL = safetensors("checkpoint", size_bytes=2 << 20)
+SHA256 = hashlib.sha256(MODEL).hexdigest()
+NAME = "linked.safetensors"
+LINK = f"/{NAME}?token=hush-hush"
+SIGNED = "/store/4711?sig=squeamish-ossifrage"
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as origin:
+        yield origin
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OpenSSH]:
+    needs("curl")
+    needs_sshd()
+    with OpenSSH(tmp_path / "server") as server:
+        yield server
+        for told in server.home.glob(".uploader/*/pid"):
+            with _gone():
+                os.killpg(int(told.read_text().split()[0]), signal.SIGKILL)
+
+
+@pytest.fixture
+def here(tmp_path: Path, server: OpenSSH) -> World:
+    return world(tmp_path, server)
+
+
+def _gone() -> Any:
+    return suppress(ProcessLookupError, ValueError)
+
+
+def signed(origin: Origin, **behaviour: Any) -> Resource:
+    """A link that leads to a signed one, as the stores of models have it."""
+    resource = origin.serve(SIGNED.partition("?")[0], MODEL, etag='"v1"', **behaviour)
+    origin.redirect(f"/{NAME}", origin.url(SIGNED))
+    return resource
+
+
+def fetches(origin: Origin) -> list[str | None]:
+    """The ranges that the server itself asked for."""
+    return [
+        request.range
+        for request in origin.requests
+        if request.headers["user-agent"].endswith(("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"))
+    ]
+
+
+def phases(here: World) -> list[str]:
+    return [event.name for event in here.events if isinstance(event, Phase)]
+
+
+def nothing_left(server: OpenSSH, *kept: str) -> None:
+    assert sorted(path.name for path in server.home.iterdir()) == sorted(["webui", *kept])
+    assert not list(server.home.rglob("*.part"))
+    assert _downloads(server) == []
+
+
+def _downloads(server: OpenSSH) -> list[str]:
+    """Processes whose folder is a job's of this server."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str((folder / "cwd").readlink()).startswith(f"{server.home}/.uploader"):
+                found.append(folder.name)
+    return found
+
+
+class Held:
+    """A push in a thread of its own, whose source stops after `at` bytes until `release`."""
+
+    def __init__(self, origin: Origin, here: World, at: int = 1 << 20, **wishes: Any) -> None:
+        self.gate = threading.Event()
+        self.resource = signed(origin, gate=self.gate, gate_at=at)
+        self.outcomes: list[Outcome] = []
+        self.thread = threading.Thread(target=lambda: self.outcomes.append(here.one(origin.url(LINK), **wishes)))
+
+    def __enter__(self) -> Held:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gate.set()
+        self.thread.join(60)
+
+
+def until(there: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# what it delivers -------------------------------------------------------------------------------------
+
+
+def test_the_server_downloads_it_and_not_a_byte_leaves_this_machine(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    signed(origin)
+    outcome = here.placed(origin.url(LINK), sha256=Digest(SHA256))
+    assert (outcome.route, outcome.bytes_sent, outcome.evidence) == ("server", 0, Evidence.REMOTE_HASH)
+    assert outcome.sha256 == SHA256
+    assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
+    assert phases(here) == ["resolving", "fetching", "verifying"]
+    nothing_left(server)
+    assert not list((here.state / "jobs").iterdir())
+    again = here.one(origin.url(LINK), sha256=Digest(SHA256))
+    assert (again.status, again.evidence, again.bytes_sent) == ("kept", Evidence.REMOTE_HASH, 0)
+
+
+def test_neither_token_nor_signed_link_is_ever_seen_on_the_server(here: World, server: OpenSSH, origin: Origin) -> None:
+    with Watcher(server.home, ["hush-hush", "squeamish-ossifrage"]) as watcher, Held(origin, here) as held:
+        assert held.resource.reached.wait(20)
+        until(lambda: _downloads(server))
+        seen = watcher.rounds
+        until(lambda: watcher.rounds > seen + 5)
+    assert held.outcomes[0].status == "placed"
+    assert watcher.found == []
+    assert {"curl", "sh"} <= watcher.names
+    assert "hush-hush" not in here.said + str(here.events) + str(held.outcomes)
+    assert "squeamish" not in here.said + str(here.events) + str(held.outcomes)
+    assert not any(b"hush" in path.read_bytes() for path in here.state.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("consent", [False, True])
+def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
+    here: World, server: OpenSSH, origin: Origin, consent: bool
+) -> None:
+    """As a source has it that gives no signed link: what is handed over then is the link and the token's line."""
+    origin.serve(f"/{NAME}", MODEL, etag='"v1"')
+    setting = Setting(environ={}, asker=None, observer=here.events.append, state=here.state)
+    link, token = origin.url(f"/{NAME}"), Secret("Authorization: Bearer hush-hush")
+    artifact = Artifact(link, NAME, len(MODEL), WebFile(link, '"v1"', ranges=True), "0123abcd", Digest(SHA256))
+    path = str(here.root / CHECKPOINTS / NAME)
+    with Http() as http, Watcher(server.home, ["hush-hush"]) as watcher:
+        pool, cancelled = Pool(setting.connector(setting.choose_target(None))[0]), threading.Event()
+        patience, pacer = Patience(cancelled, here.events.append, here.wait), Pacer(None, cancelled)
+        means = Means(pool, setting.journals, here.events.append, patience, cancelled, up=pacer, down=pacer)
+        job = Job("item", artifact, partial(open_stream, artifact, http), path, "canvas", len(MODEL))
+        known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
+        terms = Terms(
+            Record("canvas", *known, replace=False, allow_pickle=False, began=0),
+            setting.records,
+            setting.surveys,
+            lambda: replace(hand_over(artifact, http), header=token),
+            token=consent,
+        )
+        errand = Errand(job, means, terms)
+        try:
+            if consent:
+                assert errand.run() is not None
+            else:
+                with pytest.raises(RouteUnavailable, match="token's owner alone"):
+                    errand.run()
+        finally:
+            pool.close()
+    told = [request.headers.get("authorization") for request in origin.requests]
+    assert told.count("Bearer hush-hush") == int(consent)
+    assert watcher.found == []
+    nothing_left(server)
+
+
+def test_the_plan_says_which_route_and_why(here: World, origin: Origin) -> None:
+    signed(origin)
+    (step,) = here.dry(origin.url(LINK)).steps
+    assert (step.item.route, step.bytes) == ("server", 0)
+    assert step.reason == "is not there yet; the server downloads it by itself with curl"
+    assert here.there == {}
+
+
+def test_without_a_published_hash_its_structure_is_all_that_is_known_unless_samples_are_asked_for(
+    here: World, origin: Origin
+) -> None:
+    signed(origin)
+    assert here.placed(origin.url(LINK)).evidence is Evidence.STRUCTURE
+    assert "no sha256 is published" in here.said
+    (here.root / CHECKPOINTS / NAME).unlink()
+    assert here.placed(origin.url(LINK), verify="samples").evidence is Evidence.SAMPLES
+
+
+def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin: Origin) -> None:
+    signed(origin, ranges=False)
+    assert here.placed(origin.url(LINK)).route == "server"
+    again = here.one(origin.url(LINK))
+    assert (again.status, again.evidence) == ("kept", Evidence.REMOTE_HASH)
+    (here.root / CHECKPOINTS / NAME).write_bytes(MODEL[::-1])
+    assert here.fails(origin.url(LINK)) == "exists"
+    assert here.fails(origin.url(LINK), verify="full", via="server") == "route"
+    assert here.placed(origin.url(LINK), replace=True).evidence is Evidence.STRUCTURE
+
+
+def test_what_is_measured_is_the_next_plan_s_estimate(here: World, server: OpenSSH, origin: Origin) -> None:
+    Surveys(here.state / "servers").measured(server.fingerprint, "server", 10 << 20, 10)
+    Surveys(here.state / "servers").measured(server.fingerprint, "here", 5 << 20, 100)
+    signed(origin)
+    (step,) = here.dry(origin.url(LINK)).steps
+    assert "about 2 s; by way of this machine it would take about 40 s" in step.reason
+
+
+def test_the_wanted_route_is_taken_all_the_same(here: World, origin: Origin) -> None:
+    signed(origin)
+    assert here.placed(origin.url(LINK), via="relay").route == "relay"
+
+
+# cut, killed, away ------------------------------------------------------------------------------------
+
+
+def test_a_detached_one_goes_on_by_itself_and_the_next_push_joins_it(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    gate = threading.Event()
+    resource = signed(origin, gate=gate, gate_at=1 << 20)
+    assert here.one(origin.url(LINK), detach=True).status == "started"
+    assert resource.reached.wait(20)
+    until(lambda: any(part.stat().st_size for part in here.parts))
+    assert "joins in" in here.dry(origin.url(LINK)).steps[0].reason
+
+    def go() -> None:
+        until(lambda: "already: this run joins in" in here.said)
+        gate.set()
+
+    watching = threading.Thread(target=go)
+    watching.start()
+    outcome = here.placed(origin.url(LINK), sha256=Digest(SHA256))
+    watching.join()
+    assert outcome.resumed_from > 0
+    assert fetches(origin) == [None]
+    nothing_left(server)
+
+
+def test_one_that_finished_meanwhile_is_proven_and_placed_without_a_request(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    signed(origin)
+    here.one(origin.url(LINK), detach=True)
+    until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)])
+    assert here.placed(origin.url(LINK), sha256=Digest(SHA256)).resumed_from == len(MODEL)
+    assert fetches(origin) == [None]
+    nothing_left(server)
+
+
+def test_one_that_was_killed_is_gone_on_with_by_range(here: World, server: OpenSSH, origin: Origin) -> None:
+    with Held(origin, here, sha256=Digest(SHA256)) as held:
+        assert held.resource.reached.wait(20)
+        until(lambda: any(part.stat().st_size for part in here.parts))
+        (process,) = {int(told.read_text().split()[0]) for told in server.home.glob(".uploader/*/pid")}
+        held.resource.gate = None
+        os.killpg(process, signal.SIGKILL)
+    assert held.outcomes[0].status == "placed"
+    first, second = fetches(origin)
+    assert first is None
+    assert second is not None
+    nothing_left(server)
+
+
+def test_a_link_that_ran_out_is_resolved_again_here_and_gone_on_with(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    gate = threading.Event()
+    resource = signed(origin, gate=gate, gate_at=1 << 20, cuts=[3 << 20, 3 << 20, 3 << 20, (1 << 20) + 5])
+
+    def expire() -> None:
+        assert resource.reached.wait(20)
+        origin.fail(SIGNED.partition("?")[0], 403)
+        origin.serve("/store/4712", MODEL, etag='"v1"')
+        origin.redirect(f"/{NAME}", origin.url("/store/4712?sig=fresh"))
+        gate.set()
+
+    watching = threading.Thread(target=expire)
+    watching.start()
+    outcome = here.placed(origin.url(LINK), sha256=Digest(SHA256))
+    watching.join()
+    assert outcome.route == "server"
+    assert [request.path for request in origin.requests if request.path.startswith("/store/4712")]
+    assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
+    nothing_left(server)
+
+
+def test_a_cut_line_to_the_server_is_mended_and_the_download_never_notices(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    with Held(origin, here) as held:
+        assert held.resource.reached.wait(20)
+        until(lambda: "fetching" in phases(here))
+        # The job left the session, so the cable's end does not touch it.
+        assert server.kill_sessions()
+    assert held.outcomes[0].status == "placed"
+    assert fetches(origin) == [None]
+    nothing_left(server)
+
+
+def test_a_relayed_push_keeps_off_what_the_server_is_downloading(here: World, server: OpenSSH, origin: Origin) -> None:
+    with Held(origin, here, detach=True) as held:
+        held.thread.join(30)
+        assert here.fails(origin.url(LINK), via="relay") == "busy"
+    here.placed(origin.url(LINK))
+    nothing_left(server)
+
+
+def test_another_s_part_is_no_beginning_of_ours(here: World, server: OpenSSH, origin: Origin) -> None:
+    signed(origin)
+    part = here.dry(origin.url(LINK)).steps[0].item
+    (here.root / CHECKPOINTS / f"{NAME}.{part.artifact.identity}.part").write_bytes(bytes(1000))
+    assert here.placed(origin.url(LINK), sha256=Digest(SHA256)).resumed_from == 0
+    assert fetches(origin) == [None]
+
+
+# shells -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shell", "banner"),
+    [("fish", ""), ("dash", ""), ("busybox sh", ""), ("bash", "Welcome to the pod"), ("fish", "Hi\n")],
+    ids=["fish", "dash", "busybox", "banner", "fish-banner"],
+)
+def test_any_login_shell_will_do(tmp_path: Path, origin: Origin, shell: str, banner: str) -> None:
+    needs(shell.split()[0], "curl")
+    needs_sshd()
+    path = tools(tmp_path, "curl", busybox=True) if shell.startswith("busybox") else None
+    line = login_shell(tmp_path / "server", shell.split(), path=path, banner=banner)
+    with OpenSSH(tmp_path / "server", extra=[line]) as server:
+        here = world(tmp_path, server)
+        signed(origin)
+        outcome = here.placed(origin.url(LINK), sha256=Digest(SHA256), name='it\'s $(x) "`y`".safetensors')
+        assert (outcome.route, outcome.bytes_sent) == ("server", 0)
+        assert outcome.evidence in (Evidence.REMOTE_HASH, Evidence.READ_BACK)
+        assert not (server.home / ".uploader").exists()
+        assert not here.parts
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("sftp_only", "its account runs no commands"), ("embedded", "its account runs no commands")]
+)
+def test_without_a_shell_auto_relays_and_server_is_refused(
+    tmp_path: Path, origin: Origin, kind: str, reason: str
+) -> None:
+    with serve(tmp_path / "server", kind) as server:
+        here = world(tmp_path, server)
+        signed(origin)
+        (step,) = here.dry(origin.url(LINK)).steps
+        assert step.item.route == "relay"
+        assert reason in step.reason
+        error = here.one(origin.url(LINK), via="server").error
+        assert error is not None
+        assert (error.code, error.exit_code) == ("route", 2)
+        assert reason in error.message
+        assert here.placed(origin.url(LINK)).route == "relay"
+
+
+def test_without_a_downloader_auto_relays_and_server_is_refused(tmp_path: Path, origin: Origin) -> None:
+    needs_sshd()
+    line = login_shell(tmp_path / "server", ["bash"], path=tools(tmp_path))
+    with OpenSSH(tmp_path / "server", extra=[line]) as server:
+        here = world(tmp_path, server)
+        signed(origin)
+        error = here.one(origin.url(LINK), via="server").error
+        assert error is not None
+        assert "it has none of curl, python3, wget, aria2c" in error.message
+        assert here.placed(origin.url(LINK)).route == "relay"
+
+
+# what goes wrong --------------------------------------------------------------------------------------
+
+
+def for_us_alone(origin: Origin, here: World, status: int = 403) -> str:
+    """A source that gives its file to this machine and refuses it to the server."""
+    path = SIGNED.partition("?")[0]
+    signed(origin)
+    origin.unless(path, "https://github.com", Resource(b"<html>no</html>", status=status, content_type="text/html"))
+    return origin.url(LINK)
+
+
+def test_what_the_source_refuses_to_the_server_goes_by_way_of_this_machine_and_says_so(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    link = for_us_alone(origin, here)
+    outcome = here.placed(link)
+    assert outcome.route == "relay"
+    assert "gives this file to us and not to the server (403); it goes by way of this machine instead" in here.said
+    (here.root / CHECKPOINTS / NAME).unlink()
+    error = here.one(link, via="server").error
+    assert error is not None
+    assert (error.code, error.exit_code) == ("source-refused", 4)
+    nothing_left(server)
+
+
+def test_a_page_in_the_place_of_a_model_is_known_by_its_bytes(here: World, server: OpenSSH, origin: Origin) -> None:
+    link = for_us_alone(origin, here, status=200)
+    error = here.one(link, via="server").error
+    assert error is not None
+    assert error.code == "not-a-model"
+    assert "is a web page" in error.message
+    assert here.there == {}
+    nothing_left(server)
+
+
+def test_bytes_that_are_not_the_promised_ones_get_no_name_and_leave_nothing(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    signed(origin)
+    error = here.one(origin.url(LINK), sha256=Digest("0" * 64)).error
+    assert error is not None
+    assert (error.code, error.exit_code) == ("hash", 7)
+    assert here.there == {}
+    nothing_left(server)
+    assert not list((here.state / "jobs").iterdir())
+
+
+def test_a_source_that_changes_half_way_gets_no_name(here: World, server: OpenSSH, origin: Origin) -> None:
+    resource = signed(origin, cuts=[1 << 20])
+    resource.gate = threading.Event()
+    resource.gate_at = 1 << 19
+    with Held(origin, here) as held:
+        assert held.resource.reached.wait(20)
+        held.resource.etag = '"v2"'
+        held.resource.content = MODEL[::-1]
+        held.resource.cuts = []
+        for told in server.home.glob(".uploader/*/pid"):
+            os.killpg(int(told.read_text().split()[0]), signal.SIGKILL)
+    error = held.outcomes[0].error
+    assert error is not None
+    assert error.code == "source-changed"
+    assert here.there == {} or set(here.there) == {str(part.relative_to(here.root)) for part in here.parts}
+
+
+def test_a_full_disk_is_named(tmp_path: Path, origin: Origin) -> None:
+    needs("curl")
+    needs_sshd(disk=True)
+    with OpenSSH(tmp_path / "server", disk_mib=8) as server:
+        here = world(tmp_path, server)
+        with Held(origin, here, via="server") as held:
+            assert held.resource.reached.wait(20)
+            until(lambda: any(part.stat().st_size for part in here.parts))
+            with (server.home / "other").open("wb", buffering=0) as other, suppress(OSError):
+                while other.write(bytes(1 << 16)):
+                    pass
+        error = held.outcomes[0].error
+        assert error is not None
+        assert (error.code, error.exit_code) == ("space", 6)
+        assert "disk is full" in error.message
+        assert [Path(name).suffix for name in here.there] == [".part"]
+
+
+def test_a_file_of_this_machine_is_nothing_for_a_server(here: World) -> None:
+    assert here.fails(here.model(), via="server") == "route"
+    assert here.fails(here.model(), detach=True) == "route"

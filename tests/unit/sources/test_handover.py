@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.http_origin import Origin
+from uploader.artifact import Artifact, LocalFile
+from uploader.errors import CredentialsRefused, RouteUnavailable, SourceChanged
+from uploader.http import Http
+from uploader.reference import UrlReference
+from uploader.sources import hand_over, resolve
+
+CONTENT = b"x" * 5000
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    with Http() as http:
+        yield http
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as origin:
+        origin.serve("/store", CONTENT, etag='"v1"')
+        origin.redirect("/m.safetensors", origin.url("/store?sig=squeamish"))
+        yield origin
+
+
+def artifact(origin: Origin, http: Http) -> Artifact:
+    (found,) = resolve(UrlReference(origin.url("/m.safetensors?token=hush")), http)
+    return found
+
+
+def test_the_link_that_is_handed_over_is_the_last_one_and_prints_nowhere(origin: Origin, http: Http) -> None:
+    handed = hand_over(artifact(origin, http), http)
+    assert handed.link.reveal() == origin.url("/store?sig=squeamish")
+    assert (handed.host, handed.plain, handed.header) == ("127.0.0.1", True, None)
+    assert "squeamish" not in repr(handed)
+    assert "hush" not in handed.link.reveal()
+
+
+def test_each_time_the_source_is_asked_anew(origin: Origin, http: Http) -> None:
+    found = artifact(origin, http)
+    hand_over(found, http)
+    origin.redirect("/m.safetensors", origin.url("/store?sig=fresh#part"))
+    assert hand_over(found, http).link.reveal() == origin.url("/store?sig=fresh")
+
+
+def test_a_file_that_changed_meanwhile_is_not_handed_over(origin: Origin, http: Http) -> None:
+    found = artifact(origin, http)
+    for content, etag in ((CONTENT + b"x", '"v1"'), (CONTENT, '"v2"')):
+        origin.serve("/store", content, etag=etag)
+        with pytest.raises(SourceChanged):
+            hand_over(found, http)
+    origin.serve("/store", CONTENT, last_modified="Tue, 24 Nov 2026 00:00:00 GMT")
+    hand_over(found, http)  # another kind of validator says nothing of the first
+
+
+def test_what_the_source_refuses_is_told_by_its_name(origin: Origin, http: Http) -> None:
+    found = artifact(origin, http)
+    origin.fail("/store", 403)
+    with pytest.raises(CredentialsRefused):
+        hand_over(found, http)
+
+
+def test_a_file_of_this_machine_is_handed_to_nobody(http: Http) -> None:
+    here = Artifact("a", "a", 1, LocalFile(Path("/a"), 1), "0123abcd")
+    with pytest.raises(RouteUnavailable):
+        hand_over(here, http)

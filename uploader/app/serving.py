@@ -1,0 +1,165 @@
+"""One push's dealings with a server that downloads by itself: whether it can, what it is doing, what it shall do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from uploader import jobs
+from uploader.app.requests import PushRequest
+from uploader.app.setting import Setting
+from uploader.artifact import WebFile
+from uploader.errors import Busy, RemoteRefused, RouteUnavailable, UploaderError
+from uploader.events import Said
+from uploader.http import Http
+from uploader.jobs import Record
+from uploader.placement import part_name
+from uploader.plan import Item, Listing, Reach, Route, settle_route
+from uploader.remote.downloaders import choose
+from uploader.remote.interface import Connection
+from uploader.sources import hand_over
+from uploader.transfer import Errand, Job, Means, Terms
+
+
+class Serving:
+    """Knows the server once it was looked at; keeps the errands that run."""
+
+    def __init__(self, request: PushRequest, setting: Setting, means: Means, http: Http) -> None:
+        self._request = request
+        self._setting = setting
+        self._means = means
+        self._http = http
+        self.host_key: str | None = None
+        """The server's, once it is known: what is measured is taken down under it."""
+        self._shell = False
+        self._errands: dict[str, Errand] = {}
+
+    # planning -----------------------------------------------------------------------------------------
+
+    def settle(self, connection: Connection, items: Sequence[Item]) -> list[tuple[Item, UploaderError | None]]:
+        """Gives every item its route, or the error that it has none; one question to the server at most."""
+        request = self._request
+        links = any(isinstance(item.artifact.origin, WebFile) for item in items)
+        self._shell = links and connection.shell is not None
+        reach = self._reach(connection) if links and request.via in ("auto", "server") else Reach(None)
+        settled: list[tuple[Item, UploaderError | None]] = []
+        for item in items:
+            try:
+                whole, alone = request.verify == "full", request.detach
+                settled.append((settle_route(item, request.via, reach, whole=whole, alone=alone), None))
+            except RouteUnavailable as error:
+                settled.append((item, error))
+        if request.limit and any(item.route is Route.SERVER for item, _ in settled):
+            self._say("--limit is about this machine's line: the server downloads at its own speed")
+        return settled
+
+    def listing(self, connection: Connection, item: Item, listing: Listing) -> Listing:
+        """Adds what a download of the server's own is doing to this item's part."""
+        if item.route is not Route.SERVER or listing.part is None or connection.shell is None:
+            return listing
+        with suppress(RemoteRefused):
+            match jobs.look(connection.shell, _key(connection, item)).state:
+                case "running":
+                    return replace(listing, job="running")
+                case "ended" | "dead" | "reset":
+                    return replace(listing, job="left")
+        return listing
+
+    def _reach(self, connection: Connection) -> Reach:
+        shell = connection.shell
+        if shell is None:
+            return Reach(None, "its account runs no commands")
+        surveys, key = self._setting.surveys, connection.facts.host_key
+        try:
+            able = surveys.able(key, lambda: jobs.survey(shell))
+        except RemoteRefused as error:
+            return Reach(None, error.message)
+        known = surveys.of(key)
+        here = (
+            known.here if self._request.limit is None else min(known.here or self._request.limit, self._request.limit)
+        )
+        if (reason := jobs.why_unable(able)) is not None:
+            return Reach(None, reason, here=here)
+        best = choose(able.downloaders)
+        return Reach(best.name if best else None, there=known.server, here=here)
+
+    # carrying out -------------------------------------------------------------------------------------
+
+    def errand(self, item: Item, job: Job) -> Errand:
+        """What carries out an item of route `server`."""
+        record = Record(
+            target=job.target,
+            source=item.artifact.source,
+            name=item.name,
+            kind=item.kind.value,
+            path=item.path,
+            final=job.path,
+            part=job.part,
+            size=job.size,
+            sha256=None if item.artifact.digest is None else item.artifact.digest.hex,
+            replace=job.replace,
+            allow_pickle=self._request.allow_pickle,
+            began=time.time(),
+        )
+        terms = Terms(
+            record,
+            self._setting.records,
+            self._setting.surveys,
+            partial(hand_over, item.artifact, self._http),
+            detach=self._request.detach,
+            token=self._request.token_on_server,
+        )
+        errand = self._errands[item.path] = Errand(job, self._means, terms)
+        return errand
+
+    def may_take_over(self, errand: Errand, error: UploaderError) -> bool:
+        """Whether this machine shall do what the server could not. Leaves nothing of its attempt there then."""
+        if self._request.via != "auto" or self._request.detach or not errand.unsuited:
+            return False
+        self._say(f"{error.message}; it goes by way of this machine instead")
+        errand.give_up()
+        return True
+
+    def make_room(self, item: Item) -> None:
+        """Sees that no download of the server's own writes to the part that this machine is about to send to.
+
+        Raises Busy while one does."""
+        if not self._shell or not isinstance(item.artifact.origin, WebFile):
+            return
+
+        def attempt() -> None:
+            with self._means.pool.lease() as connection:
+                if connection.shell is None:
+                    return
+                key = _key(connection, item)
+                state = jobs.look(connection.shell, key).state
+                if state == "running":
+                    raise Busy(
+                        f"the server is downloading {item.name} by itself",
+                        remedy="Leave --via out to join in, or end it with `uploader jobs cancel JOB`.",
+                    )
+                if state != "none":
+                    jobs.clear(connection.shell, key)
+
+        self._means.retrying(attempt, lambda: 0)
+
+    def measured(self, size: int, seconds: float) -> None:
+        """Takes down how fast bytes went by way of this machine."""
+        if self.host_key is not None and self._request.limit is None:
+            self._setting.surveys.measured(self.host_key, "here", size, seconds)
+
+    def stop(self) -> None:
+        """Ends what runs on the server for this push; called before its lines are ended."""
+        for errand in list(self._errands.values()):
+            errand.stop()
+
+    def _say(self, text: str) -> None:
+        self._setting.observer(Said(text, "note"))
+
+
+def _key(connection: Connection, item: Item) -> str:
+    folder, _, name = connection.files.resolve(item.path).rpartition("/")
+    return jobs.key_of(f"{folder}/{part_name(name, item.artifact.identity)}")

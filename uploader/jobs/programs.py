@@ -1,0 +1,92 @@
+"""What runs on the server around a download: lines of POSIX sh, each given by its standard input what it works on.
+
+A job's state lies in `$HOME/.uploader/KEY` (0700): `pid` (number, start time and boot of its leading
+process), `log` (0600; attempts, their exit codes, never a link), and once it has ended `result` (exit code, HTTP
+status, bytes and downloader).
+"""
+
+from __future__ import annotations
+
+_AT = "IFS= read -r key || exit 9; case $key in *[!0-9a-f]*|'') exit 9;; esac; d=${HOME:?}/.uploader/$key; "
+
+# A number alone may be another process's by now: its start time and the machine's boot make it unique.
+_ALIVE = (
+    "boot=; [ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id; boot=${boot:--}; "
+    "birth() { b=-; if [ -d /proc/self ]; then b=gone; if read -r l 2>/dev/null </proc/$1/stat; then l=${l##*) }; "
+    "set -f; set -- $l; case $1 in Z|X) ;; *) shift 19; b=$1;; esac; fi; fi; }; "
+    'alive() { [ -s "$d/pid" ] && read -r pid was then <"$d/pid" && kill -0 "$pid" 2>/dev/null && birth "$pid" && '
+    '[ "$b $boot" = "$was $then" ]; }; '
+)
+_NAP = "nap() { sleep 0.1 2>/dev/null || sleep 1; }; "
+_SIZE = 'size() { set -f; set -- $(ls -lnd "$1" 2>/dev/null); n=${5:-0}; }; '
+
+SURVEY = (
+    "for t in setsid python3; do command -v $t >/dev/null 2>&1 && echo $t; done; echo .; "
+    'while IFS= read -r c; do v=$(eval "$c" 2>/dev/null | { IFS= read -r l; echo "$l"; }); echo "$v"; done'
+)
+"""Reads commands that tell a version; prints what can start a detached process, a dot, and a line for each command."""
+
+LOOK = (
+    _AT + _ALIVE + '[ -d "$d" ] || { echo none; exit 0; }; '
+    'if [ -s "$d/result" ]; then read -r r <"$d/result"; echo "ended $r"; elif alive; then echo running; '
+    "else then=; "
+    '[ -s "$d/pid" ] && read -r pid was then <"$d/pid"; [ "$then" = "$boot" ] && echo dead || echo reset; fi'
+)
+"""Prints `none`, `running`, `ended CODE STATUS BYTES DOWNLOADER`, `dead`, or `reset` (dead, and the machine
+was started anew since)."""
+
+# Told by its standard input: part, downloader, size, whether the source gives ranges, validator, the exit codes worth
+# another attempt, the downloader's own line, and its order. The order stays in this shell's memory: `printf` is no
+# process of its own.
+RUN = (
+    'trap "" HUP; umask 077; cd "$d" || exit 1; ' + _ALIVE + _SIZE + "birth $$; "
+    'echo "$$ $b $boot" >pid.new && mv pid.new pid || exit 1; say() { echo "$*" >>log; }; '
+    "IFS= read -r part; IFS= read -r by; IFS= read -r whole; IFS= read -r ranges; IFS= read -r mark; "
+    "IFS= read -r again; IFS= read -r attempt; order=$(cat); exec </dev/null; tries=0; most=1; rc=0; st=000; "
+    "while :; do "
+    '[ "$ranges" = yes ] || : >"$part"; size "$part"; at=$n; [ "$at" -ge "$whole" ] && break; '
+    'eval "$attempt"; size "$part"; say "from $at to $n of $whole bytes: exit code $rc, status $st"; '
+    '[ "$n" -ge "$whole" ] && break; [ "$n" -gt "$at" ] && { tries=0; most=6; }; '
+    'case " $again " in *" $rc "*) ;; *) case $st in 408|429|5??) ;; *) break;; esac;; esac; '
+    '[ "$tries" -ge "$most" ] && break; sleep $((1 << tries)); tries=$((tries + 1)); done; '
+    'echo "$rc $st $n $by" >result.new && mv result.new result'
+)
+"""The line that a job's own shell runs, sent with START."""
+
+START = (
+    _AT + _ALIVE + _NAP + _SIZE + "IFS= read -r cut; IFS= read -r part; "
+    '[ -f "$part" ] || { echo elsewhere; exit 0; }; [ -w "$part" ] || { echo readonly; exit 0; }; '
+    "umask 077; mkdir -p ${HOME:?}/.uploader || exit 1; "
+    'if ! mkdir "$d" 2>/dev/null; then if alive; then echo taken; exit 0; fi; chmod 700 "$d" || exit 1; fi; '
+    'rm -f "$d/pid" "$d/result"; : >>"$d/log" || exit 1; '
+    'if [ "$cut" -gt 0 ]; then size "$part"; n=$((n > cut ? n - cut : 0)); '
+    'dd if=/dev/null of="$part" bs=1 seek="$n" count=0 2>/dev/null || : >"$part"; fi; '
+    "IFS= read -r starter; IFS= read -r run; rest=$(cat); "
+    "begin='IFS= read -r d; IFS= read -r run; eval \"$run\"'; "
+    "case $starter in setsid) set -- setsid;; *) set -- python3 -I -c "
+    '"import os,sys;os.setsid();os.execvp(sys.argv[1],sys.argv[1:])";; esac; '
+    '( printf "%s\\n" "$d" "$run" "$part" "$rest" | "$@" sh -c "$begin" >/dev/null 2>&1 ) >/dev/null 2>&1 & '
+    'i=0; while [ ! -s "$d/pid" ] && [ $i -lt 50 ]; do i=$((i + 1)); nap; done; '
+    '[ -s "$d/pid" ] && echo started || echo stillborn'
+)
+"""Prints `started`, `taken` (one is running), `elsewhere` (no such part there), `readonly`, or `stillborn`."""
+
+STOP = (
+    _AT + _ALIVE + _NAP + "if alive; then kill -s TERM -- -$pid 2>/dev/null; i=0; while alive && [ $i -lt 20 ]; do "
+    "i=$((i + 1)); nap; done; alive && kill -s KILL -- -$pid 2>/dev/null; fi; i=0; "
+    "while alive && [ $i -lt 20 ]; do i=$((i + 1)); nap; done; alive && echo running || echo stopped"
+)
+"""Ends all processes of a job. Prints `stopped`, or `running` when that did not work."""
+
+CLEAR = (
+    _AT + _ALIVE + 'alive && exit 3; rm -rf "$d" || exit 1; rmdir ${HOME:?}/.uploader 2>/dev/null; '
+    '[ -d "$d" ] && exit 1; exit 0'
+)
+"""Removes a job's state, and the folder of all states when it was the last."""
+
+DIAGNOSE = (
+    "date +%s; for f in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem "
+    '/etc/ssl/ca-bundle.pem /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem "${SSL_CERT_FILE:-}" '
+    '"${CURL_CA_BUNDLE:-}"; do [ -n "$f" ] && [ -s "$f" ] && { echo certificates; break; }; done; exit 0'
+)
+"""Prints the machine's clock, in seconds since 1970, and `certificates` where there are any to check others by."""

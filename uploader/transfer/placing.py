@@ -1,0 +1,65 @@
+"""The last step: a proven part file gets its final name; and why it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uploader.artifact import Digest
+from uploader.errors import Exists, RemoteExists, RemoteMissing, WrongBytes
+from uploader.remote.interface import Connection
+from uploader.transfer.proof import Using
+
+
+def place(
+    part: str,
+    path: str,
+    size: int,
+    *,
+    replace: bool,
+    using: Using,
+    say: Callable[[str], None],
+    mtime: int | None = None,
+) -> None:
+    """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
+    was lost with its line had been a yes. The file gets `mtime`, where one is given.
+
+    Raises Exists, RemoteMissing, and what the line raises."""
+    tried = False
+
+    def rename(connection: Connection) -> bool:
+        nonlocal tried
+        files = connection.files
+        if tried and files.stat(part) is None:
+            there = files.stat(path)
+            if there is not None and there.size == size:
+                return True  # done before the line was lost; only the answer was missing
+            raise RemoteMissing(f"{part} is not there any more", remedy="Run the same command again.")
+        tried = True
+        if mtime is not None:
+            files.many.set_times([(part, mtime)])
+        if replace:
+            return files.replace(part, path)
+        files.rename(part, path)
+        return True
+
+    try:
+        if not using(rename):
+            say(f"the server cannot replace in one step: the old {path} was removed first")
+    except RemoteExists as error:
+        raise taken(path) from error
+
+
+def taken(path: str) -> Exists:
+    """The final name stands for other bytes."""
+    return Exists(
+        f"{path} exists already, with other bytes",
+        remedy="Give the new one another name with --name, or put it in the old one's place with --replace.",
+    )
+
+
+def wrong_source(name: str, expected: Digest, found: str) -> WrongBytes:
+    """The source's bytes are not the ones that were promised."""
+    return WrongBytes(
+        f"{name} is not the file that was promised:\n  promised {expected}\n  found    {found}",
+        remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
+    )
