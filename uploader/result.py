@@ -70,9 +70,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """All outcomes of one command."""
+    """All outcomes of one command. `stopped`: the user ended it, even if all of them were done by then."""
 
     outcomes: tuple[Outcome, ...]
+    stopped: bool = False
 
     @property
     def ok(self) -> bool:
@@ -82,8 +83,8 @@ class Report:
     def exit_code(self) -> int:
         """0 when nothing failed; 130 when the user stopped it; the one reason's code when all share it; else 1."""
         codes = {outcome.error.exit_code for outcome in self.outcomes if outcome.error is not None}
+        if self.stopped or Interrupted.exit_code in codes:
+            return Interrupted.exit_code
         if not codes:
             return 0
-        if Interrupted.exit_code in codes:
-            return Interrupted.exit_code
         return codes.pop() if len(codes) == 1 else 1

@@ -179,7 +179,7 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
         job = Job("item", artifact, partial(open_stream, artifact, http), path, "canvas", len(MODEL))
         known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
         terms = Terms(
-            Record("canvas", *known, replace=False, allow_pickle=False, began=0),
+            Record("canvas", *known, replace=False, allow_pickle=False, notify=True, began=0),
             setting.records,
             setting.surveys,
             lambda: replace(hand_over(artifact, http), header=token),

@@ -11,6 +11,8 @@ from functools import partial
 from typing import TypeVar
 
 from uploader import jobs
+from uploader.app.notifying import notify
+from uploader.app.noting import note
 from uploader.app.patience import Patience
 from uploader.app.requests import Cancelled, JobView
 from uploader.app.setting import Setting
@@ -20,6 +22,7 @@ from uploader.events import Planned
 from uploader.jobs import Record, Sight
 from uploader.placement import part_name
 from uploader.plan import Route
+from uploader.profile import Target
 from uploader.remote.interface import Connection, Shell
 from uploader.remote.pool import Pool
 from uploader.result import Outcome, Report
@@ -62,12 +65,15 @@ def wait_for_job(id: str, setting: Setting) -> Report:
         size=record.size,
     )
     with _reached(record.target, setting) as (means, _):
-        errand = Errand(_job(record), means, Terms(record, setting.records, setting.surveys, None))
+        job, manifest = _job(record), setting.manifests.of(record.target)
+        errand = Errand(job, means, Terms(record, setting.records, setting.surveys, None))
 
         def run() -> Outcome:
             result = errand.run()
             if result is None:
                 raise TypeError("an errand that is waited for ends")
+            note(manifest, job.path, job.artifact, result)
+            manifest.flush()
             return replace(
                 known, status="kept" if result.kept else "placed", sha256=result.sha256, evidence=result.evidence
             )
@@ -75,7 +81,11 @@ def wait_for_job(id: str, setting: Setting) -> Report:
         setting.observer(Planned(1, record.size))
         # Ctrl-C ends the waiting, not the download: that was begun to go on by itself.
         runner = Runner(setting.observer, means.cancelled, means.pool.interrupt)
-        return Report(tuple(runner.run([Task(record.path, known, run)])))
+        outcomes = runner.run([Task(record.path, known, run)])
+        if record.notify and not means.cancelled.is_set():
+            target, cancelled = _target(record.target, setting), means.cancelled
+            outcomes = notify(outcomes, target, setting, means.pool, select=False, cancelled=cancelled)
+        return Report(tuple(outcomes), stopped=means.cancelled.is_set())
 
 
 def cancel_job(id: str, setting: Setting) -> Cancelled:
@@ -138,8 +148,7 @@ def _no_stream() -> Stream:
 
 @contextmanager
 def _reached(name: str, setting: Setting, attempts: int = ATTEMPTS) -> Iterator[tuple[Means, _Using]]:
-    target = parse_address(name, setting.environ) if is_address(name) else setting.targets.get(name)
-    connector, _ = setting.connector(target)
+    connector, _ = setting.connector(_target(name, setting))
     pool, cancelled = Pool(connector), threading.Event()
     patience = Patience(cancelled, setting.observer, setting.wait, attempts)
     pacer = Pacer(None, cancelled)
@@ -148,6 +157,10 @@ def _reached(name: str, setting: Setting, attempts: int = ATTEMPTS) -> Iterator[
         yield means, _Using(means)
     finally:
         pool.close()
+
+
+def _target(name: str, setting: Setting) -> Target:
+    return parse_address(name, setting.environ) if is_address(name) else setting.targets.get(name)
 
 
 class _Using:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
+from uploader.app.inspecting import facts_of
+from uploader.app.reaching import NO_ADDRESS, address_of, reached
 from uploader.app.setting import Setting
 from uploader.app.visiting import Visit
 from uploader.credentials import password_account
@@ -37,6 +40,9 @@ _DIAL_SECONDS = 10.0
 _WINDOW = 8 << 20
 _MOST_PROBE_BYTES = 512 << 20
 _CLOCK_SECONDS = 60
+
+_OTHER_WEBUI = "`uploader login` again with --webui ID saves which one it is."
+_OTHER_FOLDERS = "`uploader webui` shows them; `uploader login` again offers to use them."
 
 State = Literal["ok", "warning", "failed", "skipped"]
 
@@ -143,6 +149,7 @@ class Doctor:
         try:
             yield from self._facts(connection, self.meter() - began)
             yield from self._root(connection)
+            yield self._webui(connection)
         except UploaderError as error:
             yield _failed("connection", error)
         finally:
@@ -235,6 +242,24 @@ class Doctor:
         writer.close()
         return done / seconds
 
+    def _webui(self, connection: Connection) -> Check:
+        """A WebUI that does not answer keeps no model back: it is a warning."""
+        target, name = self.visit.target, "WebUI address"
+        if (address := address_of(target)) is None:
+            return Check(name, "skipped", "not known", NO_ADDRESS)
+        try:
+            with reached(target, self.setting, connection) as (_, member):
+                facts = facts_of(member, target, self.setting, connection, files=False)
+        except UploaderError as error:
+            return Check(name, "warning", error.message, error.remedy)
+        said = f"{' or '.join(facts.webuis)}{f' {facts.version}' if facts.version else ''} answers at {address}"
+        if not facts.fits:
+            return Check(name, "warning", f"{said}, and not {target.webui}", _OTHER_WEBUI)
+        if facts.differences:
+            kinds = ", ".join(difference.kind for difference in facts.differences)
+            return Check(name, "warning", f"{said}, and has other folders for: {kinds}", _OTHER_FOLDERS)
+        return Check(name, "ok", said)
+
     # this machine -------------------------------------------------------------------------------------
 
     def _keyring(self) -> Check:
@@ -252,6 +277,10 @@ class Doctor:
         yield target.root, "ROOT"
         if target.user:
             yield target.user, "USER"
+        if target.webui_url:
+            yield target.webui_url, "WEBUI"
+            yield target.webui_url.rstrip("/"), "WEBUI"
+            yield urlsplit(target.webui_url).hostname or "", "HOST"
         with suppress(UploaderError):
             address = connector.address()
             yield address.host, "HOST"

@@ -105,7 +105,8 @@ class _FanOut:
         stopped = Interrupted("stopped by you", remedy="Run the same command again: it goes on from what arrived.")
         for name, (push, items) in self._pushes.items():
             if name not in self._answers:
-                self._answers[name] = self._failed(push, items, stopped)
+                dry = self._request.dry_run
+                self._answers[name] = self._failed(push, items, stopped) if dry else push.left(items, stopped)
         answers = [self._answers[target.name] for target in self._targets]
         plans = [answer for answer in answers if isinstance(answer, DryRun)]
         if len(plans) == len(answers):
@@ -113,7 +114,11 @@ class _FanOut:
             steps = [pair for plan in plans for pair in plan.by_target()]
             return DryRun(names, tuple(step for _, step in steps), tuple(place for place, _ in steps))
         # A dry run in which a reference came to nothing has no plan, as with one target.
-        return Report(tuple(outcome for answer in answers if isinstance(answer, Report) for outcome in answer.outcomes))
+        reports = [answer for answer in answers if isinstance(answer, Report)]
+        return Report(
+            tuple(outcome for report in reports for outcome in report.outcomes),
+            stopped=any(report.stopped for report in reports),
+        )
 
 
 class _Thread(threading.Thread):

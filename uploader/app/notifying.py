@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import threading
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ _LOAD_TIMES = 6
 
 _CHECKPOINTS = (Kind.CHECKPOINT, Kind.DIFFUSION_MODEL)
 _WHY = "`uploader webui` tells more."
+_STOPPED = "You stopped it before the WebUI was told. Press the refresh button of its list."
 
 
 def check_wishes(*, notify: bool, select: bool, detach: bool) -> None:
@@ -44,10 +46,19 @@ def check_switch(target: Target, *, select: bool) -> None:
         raise UsageError(f"the WebUI of {target.name} cannot be switched: its address is not known", remedy=NO_ADDRESS)
 
 
-def notify(outcomes: Sequence[Outcome], target: Target, setting: Setting, pool: Pool, *, select: bool) -> list[Outcome]:
+def notify(
+    outcomes: Sequence[Outcome],
+    target: Target,
+    setting: Setting,
+    pool: Pool,
+    *,
+    select: bool,
+    cancelled: threading.Event,
+) -> list[Outcome]:
     """Returns the outcomes with what the WebUI said of each that is on the server. Raises nothing of its own: a
-    WebUI that is off, refuses or hangs is told of in the notices, 10 seconds after it stopped answering at most."""
-    there = [outcome for outcome in outcomes if _is_there(outcome) and outcome.kind and outcome.path]
+    WebUI that is off, refuses or hangs is told of in the notices, 10 seconds after it stopped answering at most, and
+    Ctrl-C sets `cancelled`."""
+    there = [outcome for outcome in outcomes if _is_there(outcome)]
     if not there:
         return list(outcomes)
     if address_of(target) is None:
@@ -64,7 +75,8 @@ def notify(outcomes: Sequence[Outcome], target: Target, setting: Setting, pool: 
         setting.observer(Said("".join(traceback.format_exception(error)).rstrip(), "debug"))
         telling.give_up(there, _sentence(Defect.of(error)))
     except KeyboardInterrupt:
-        telling.give_up(there, "You stopped it before the WebUI was told. Press the refresh button of its list.")
+        cancelled.set()
+        telling.give_up(there, _STOPPED)
     return [replace(outcome, webui=told.get(id(outcome), outcome.webui)) for outcome in outcomes]
 
 
@@ -76,8 +88,16 @@ def _unaided(outcomes: Sequence[Outcome], api: Api | None) -> list[Outcome]:
     return [replace(outcome, webui=notice) if _is_there(outcome) else outcome for outcome in outcomes]
 
 
+def untold(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes of a push that was stopped before its WebUI was told."""
+    return [
+        replace(outcome, webui=Notice(False, None, _STOPPED)) if _is_there(outcome) else outcome for outcome in outcomes
+    ]
+
+
 def _is_there(outcome: Outcome) -> bool:
-    return outcome.status in ("placed", "kept")
+    """Whether it is on the server, in the folder of its kind."""
+    return outcome.status in ("placed", "kept") and outcome.kind is not None and outcome.path is not None
 
 
 @dataclass

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from uploader.artifact import LocalFile
+from uploader.artifact import Artifact, LocalFile
 from uploader.manifest import Known, Manifest
 from uploader.plan import Item
 from uploader.transfer import Result
 
 
-def note(manifest: Manifest, path: str, item: Item, result: Result) -> None:
-    """Takes down that `path`, absolute on the server, stands for an item's bytes. One that was there already counts as
-    placed by this program only if it was known to be."""
-    artifact, before = item.artifact, manifest.get(path)
+def note(manifest: Manifest, path: str, artifact: Artifact, result: Result) -> None:
+    """Takes down that `path`, absolute on the server, stands for an artifact's bytes. One that was there already counts
+    as placed by this program only if it was known to be."""
+    before = manifest.get(path)
     size = artifact.size if artifact.size is not None else 0
     origin = artifact.origin if isinstance(artifact.origin, LocalFile) else None
     placed = not result.kept or (before is not None and before.placed and before.size == size)

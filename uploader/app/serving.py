@@ -102,6 +102,7 @@ class Serving:
             sha256=None if item.artifact.digest is None else item.artifact.digest.hex,
             replace=job.replace,
             allow_pickle=self._request.allow_pickle,
+            notify=self._request.notify,
             began=time.time(),
         )
         terms = Terms(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from uploader.app.folder_requests import SyncPlan, SyncRequest
 from uploader.app.mirroring import Place, look_and_decide, source_of
+from uploader.app.notifying import notify
 from uploader.app.patience import Patience
 from uploader.app.setting import Setting
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
@@ -159,7 +160,19 @@ class Syncing:
                 outcomes = self._phases(plan)
             finally:
                 self._manifest.flush()
-        return Report(tuple(outcomes))
+        if not self.interrupted:
+            outcomes = self._told(plan, outcomes)
+        return Report(tuple(outcomes), stopped=self.interrupted)
+
+    def _told(self, plan: SyncPlan, outcomes: list[Outcome]) -> list[Outcome]:
+        """Tells the WebUI of the models that came, where they were sorted by kind: else nobody knows what they are."""
+        came = [
+            replace(outcome, path=posixpath.join(plan.root, outcome.path or ""))
+            for outcome in outcomes
+            if _came(outcome)
+        ]
+        told = iter(notify(came, self._target, self._setting, self._pool, select=False, cancelled=self._cancelled))
+        return [replace(outcome, webui=next(told).webui) if _came(outcome) else outcome for outcome in outcomes]
 
     def _say(self, text: str) -> None:
         self._setting.observer(Said(text, "info"))
@@ -241,6 +254,10 @@ class Syncing:
             return carried_outcome(plan, step, carry())
 
         return Task(step.key, known_outcome(plan, step), run, partial(self._carrier.bytes_sent, step.key))
+
+
+def _came(outcome: Outcome) -> bool:
+    return outcome.status == "placed" and outcome.kind is not None
 
 
 def carried_outcome(plan: SyncPlan, step: SyncStep, done: Carried) -> Outcome:

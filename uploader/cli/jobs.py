@@ -51,7 +51,7 @@ def wait(session: Session, /, job: str) -> int:
         document.write(document.of_report(answer))
         report.tell_faults(answer)
     else:
-        report.tell_report(answer)
+        report.tell_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 

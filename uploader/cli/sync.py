@@ -71,7 +71,7 @@ def sync(session: Session, /, **options: Any) -> int:
         document.write(document.of_report(answer))
         tell_faults(answer)
     else:
-        folders.tell_report(answer)
+        folders.tell_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 
@@ -80,7 +80,7 @@ def _watch(session: Session, app: App, request: SyncRequest) -> int:
     from uploader.cli.output import folders
 
     def tell(report: Report) -> None:
-        folders.tell_changes(report, as_json=session.json)
+        folders.tell_changes(report, as_json=session.json, notes=not session.quiet)
 
     app.watch(request, tell)
     return 0

@@ -20,7 +20,8 @@ _VERSION = 1
 @dataclass(frozen=True)
 class Record:
     """One download that a server does for us. `source` is the reference as it may be shown; `path` is below the
-    target's root, `final` absolute; `size` is in bytes, `began` in seconds since 1970."""
+    target's root, `final` absolute; `size` is in bytes, `began` in seconds since 1970. `notify`: the WebUI is to be
+    told once it is placed."""
 
     target: str
     source: str
@@ -33,6 +34,7 @@ class Record:
     sha256: str | None
     replace: bool
     allow_pickle: bool
+    notify: bool
     began: float
 
     @property

@@ -23,6 +23,7 @@ RECORD = Record(
     sha256="0" * 64,
     replace=False,
     allow_pickle=False,
+    notify=True,
     began=1.0,
 )
 

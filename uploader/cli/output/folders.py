@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.output.document import SCHEMA, Document, of_outcome
-from uploader.cli.output.report import tell_failures, tell_faults
+from uploader.cli.output.report import tell_failures, tell_faults, tell_remedies
 from uploader.cli.output.stream import answer, tell
 from uploader.cli.output.words import plural, size
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from uploader.sync.decide import SyncStep
 
 
-def tell_report(report: Report) -> None:
-    """Prints what was touched, a summary, and each fault once."""
+def tell_report(report: Report, *, notes: bool = True) -> None:
+    """Prints what was touched, a summary, and each fault once. With `notes` also what is left to do at the WebUI."""
     for outcome in report.outcomes:
         if outcome.status != "kept":
             answer(outcome_line(outcome))
@@ -31,16 +31,21 @@ def tell_report(report: Report) -> None:
     sent = sum(outcome.bytes_sent for outcome in report.outcomes)
     words = [f"{counts[status]} {status}" for status in ("placed", "kept", "removed", "failed") if counts[status]]
     answer(f"{', '.join(words) or 'nothing to do'}{f' ({size(sent)} sent)' if sent else ''}")
+    if notes:
+        tell_remedies(report)
     tell_faults(report)
 
 
-def tell_changes(report: Report, *, as_json: bool) -> None:
-    """Prints a line for each change, at once; with JSON each is a document on a line of its own."""
+def tell_changes(report: Report, *, as_json: bool, notes: bool = True) -> None:
+    """Prints a line for each change, at once; with JSON each is a document on a line of its own. With `notes` also what
+    is left to do at the WebUI, unless that is in the documents."""
     for outcome in report.outcomes:
         if as_json:
             click.echo(json.dumps({"schema": SCHEMA, **of_outcome(outcome)}))
         else:
             answer(outcome_line(outcome))
+    if notes and not as_json:
+        tell_remedies(report)
     tell_faults(report)
 
 

@@ -27,12 +27,12 @@ def tell_report(report: Report, *, notes: bool = True) -> None:
             "The server downloads by itself now. `uploader jobs` shows how far it is, `uploader jobs wait JOB` ends it."
         )
     if notes:
-        _tell_remedies(report)
+        tell_remedies(report)
     tell_faults(report)
 
 
-def _tell_remedies(report: Report) -> None:
-    """What is left to do at the WebUI, each thing once."""
+def tell_remedies(report: Report) -> None:
+    """Says on stderr what is left to do at the WebUI, each thing once."""
     left: dict[str, list[Outcome]] = {}
     for outcome in report.outcomes:
         if outcome.webui is not None and outcome.webui.remedy:
