@@ -12,8 +12,8 @@ from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.app import App, Check, Diagnosis, SyncRequest
 from uploader.app.examining import Doctor
+from uploader.app.housekeeping import Visit
 from uploader.app.masking import masked
-from uploader.app.visiting import Visit
 from uploader.artifact import Kind
 from uploader.errors import Interrupted, RemoteMissing, RemoteRefused, Several, Unsupported, UsageError
 from uploader.secret import Secret

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from uploader.app.housekeeping import Visit
 from uploader.app.setting import Setting
-from uploader.app.visiting import Visit
 from uploader.credentials import password_account
 from uploader.errors import (
     CredentialsMissing,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uploader.app.browsing import models
+from uploader.app.housekeeping import Visit
 from uploader.app.setting import Setting
-from uploader.app.visiting import Visit
 from uploader.errors import Interrupted, RemoteMissing, RemoteRefused, Several, UploaderError, UsageError
 from uploader.remote.interface import Connection, Entry
 
