@@ -181,6 +181,8 @@ def test_copies_that_this_program_made_are_named(here: World) -> None:
     here.app.sync(SyncRequest(str(here.disk), into="outputs"))
     (removed,) = here.app.rm("canvas", ["outputs/a"], yes=True)
     assert removed.shares == ("the same bytes are there as outputs/b, outputs/c",)
+    (here.root / "outputs/c").unlink()
+    assert here.app.rm("canvas", ["outputs/b"], yes=True)[0].shares == ()
 
 
 # doctor -----------------------------------------------------------------------------------------------
