@@ -163,11 +163,12 @@ def test_a_watch_sends_what_comes_and_ends_on_ctrl_c_within_two_seconds(
         finally:
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=30)
         assert time.monotonic() - began < 2
     assert process.returncode == 130, err
     assert b"Traceback" not in err
     assert b"stopped by you" in err
+    assert out == b""
 
 
 def test_plans_are_told_with_their_reasons_and_change_nothing(program: Program, box: OpenSSH, disk: Path) -> None:

@@ -12,8 +12,8 @@ from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.app import App, Check, Diagnosis, SyncRequest
 from uploader.app.examining import Doctor
+from uploader.app.housekeeping import Visit
 from uploader.app.masking import masked
-from uploader.app.visiting import Visit
 from uploader.artifact import Kind
 from uploader.errors import Interrupted, RemoteMissing, RemoteRefused, Several, Unsupported, UsageError
 from uploader.secret import Secret
@@ -181,6 +181,8 @@ def test_copies_that_this_program_made_are_named(here: World) -> None:
     here.app.sync(SyncRequest(str(here.disk), into="outputs"))
     (removed,) = here.app.rm("canvas", ["outputs/a"], yes=True)
     assert removed.shares == ("the same bytes are there as outputs/b, outputs/c",)
+    (here.root / "outputs/c").unlink()
+    assert here.app.rm("canvas", ["outputs/b"], yes=True)[0].shares == ()
 
 
 # doctor -----------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from uploader.app.examining import Check, Diagnosis, doctor
 from uploader.app.fanning import push
 from uploader.app.folder_requests import PullPlan, PullRequest, SyncPlan, SyncRequest
 from uploader.app.inspecting import FolderDifference, WebUIFacts, webui_facts
-from uploader.app.introducing import WebUISeen
 from uploader.app.masking import masked
 from uploader.app.pulling import pull, watch_pull
 from uploader.app.removing import Removal, rm
@@ -20,6 +19,7 @@ from uploader.app.requests import Cancelled, DryRun, JobView, LoginRequest, Logi
 from uploader.app.setting import Setting
 from uploader.app.syncing import begun, sync
 from uploader.app.troubles import Trouble
+from uploader.app.visiting import WebUISeen
 from uploader.app.watching import watch
 from uploader.artifact import Kind
 from uploader.catalog import Catalog

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from uploader.app.housekeeping import Visit
 from uploader.app.setting import Setting
-from uploader.app.visiting import Visit
 from uploader.artifact import Kind
 from uploader.errors import RemoteRefused, Unsupported
 from uploader.identify import identify
@@ -20,6 +20,8 @@ from uploader.sync.listing import list_tree
 from uploader.sync.tree import There
 
 _HEAD_BYTES = 512 << 10
+_LENGTH_BYTES = 8
+_FIRST_BYTES = 9
 _AT_ONCE = 16
 
 
@@ -123,9 +125,16 @@ def _heads(visit: Visit, found: dict[str, There]) -> dict[str, Known]:
 
 
 def _read_heads(connection: Connection, paths: Sequence[str], found: dict[str, There]) -> dict[str, tuple[str, str]]:
-    asked = [(path, min(found[path].size, _HEAD_BYTES)) for path in paths]
+    """Kind and architecture by path. Of a file that cannot be read, nothing."""
+    many = connection.files.many
+    begun = many.read([(path, min(found[path].size, _FIRST_BYTES)) for path in paths])
+    sizes = {
+        path: _head_bytes(first, found[path].size)
+        for path, first in zip(paths, begun, strict=True)
+        if not isinstance(first, RemoteRefused)
+    }
     told: dict[str, tuple[str, str]] = {}
-    for (path, _), head in zip(asked, connection.files.many.read(asked), strict=True):
+    for path, head in zip(sizes, many.read(list(sizes.items())), strict=True):
         if isinstance(head, RemoteRefused):
             continue
         try:
@@ -136,9 +145,19 @@ def _read_heads(connection: Connection, paths: Sequence[str], found: dict[str, T
     return told
 
 
+def _head_bytes(first: bytes, size: int) -> int:
+    """How much of a file is to be read: a safetensors file says itself how long its header is."""
+    length = int.from_bytes(first[:_LENGTH_BYTES], "little")
+    if first[_LENGTH_BYTES:_FIRST_BYTES] == b"{" and _FIRST_BYTES + length <= size:
+        return min(_HEAD_BYTES, _LENGTH_BYTES + length)
+    return min(_HEAD_BYTES, size)
+
+
 def _reader(connection: Connection, path: str, head: bytes) -> Callable[[int, int], bytes]:
+    """Reads from what was read already; all that a header's own length promises is more than identify wants."""
+
     def read(offset: int, length: int) -> bytes:
-        if offset + length <= len(head) or len(head) < _HEAD_BYTES:
+        if offset == 0 or offset + length <= len(head):
             return head[offset : offset + length]
         return b"".join(connection.files.read(path, [(offset, length)]))
 

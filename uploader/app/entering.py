@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from uploader.app.introducing import WebUISeen, visit
 from uploader.app.reaching import address_of
 from uploader.app.requests import LoginRequest, LoginResult
 from uploader.app.setting import KeyRule, Setting
+from uploader.app.visiting import WebUISeen, visit
 from uploader.credentials import (
     Asker,
     TargetSecrets,

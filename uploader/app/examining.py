@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from uploader.app.housekeeping import Visit
 from uploader.app.inspecting import facts_of
 from uploader.app.reaching import NO_ADDRESS, address_of, reached
 from uploader.app.setting import Setting
-from uploader.app.visiting import Visit
 from uploader.credentials import password_account
 from uploader.errors import (
     CredentialsMissing,

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from uploader.app.folder_requests import PullPlan, PullRequest
+from uploader.app.housekeeping import Visit
 from uploader.app.setting import Setting
 from uploader.app.syncing import IN_FLIGHT
-from uploader.app.visiting import Visit
 from uploader.app.watching import ABSENCE_SECONDS, LASTING, PASSING, News, stopped
 from uploader.errors import ConfigurationError, RemoteMissing, UploaderError, UsageError
 from uploader.events import Planned, Said

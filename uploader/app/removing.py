@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uploader.app.browsing import models
+from uploader.app.housekeeping import Visit
 from uploader.app.setting import Setting
-from uploader.app.visiting import Visit
 from uploader.errors import Interrupted, RemoteMissing, RemoteRefused, Several, UploaderError, UsageError
 from uploader.remote.interface import Connection, Entry
 
@@ -120,13 +120,21 @@ def _shares(visit: Visit, connection: Connection, path: str, entry: Entry, besid
         leads = posixpath.join(folder, connection.files.read_link(f"{folder}/{other.name}"))
         if posixpath.normpath(leads) == path:
             said.append(f"the link {other.name} leads to it, and would lead nowhere")
-    known = visit.manifest.get(path)
-    if known is not None and known.sha256 is not None:
-        twins = [
-            visit.shown(twin)
-            for twin, other in visit.manifest.files.items()
-            if twin != path and other.sha256 == known.sha256
-        ]
-        if twins:
-            said.append(f"the same bytes are there as {', '.join(twins[:_NAMED])}")
+    if twins := _twins(visit, connection, path):
+        said.append(f"the same bytes are there as {', '.join(twins[:_NAMED])}")
     return said
+
+
+def _twins(visit: Visit, connection: Connection, path: str) -> list[str]:
+    """Other files, below the root, that this program knows to have the same bytes, and that are there still."""
+    known, root = visit.manifest.get(path), f"{visit.root.rstrip('/')}/"
+    if known is None or known.sha256 is None:
+        return []
+    files = visit.manifest.files
+    same = [twin for twin in files if twin != path and twin.startswith(root) and files[twin].sha256 == known.sha256]
+    there = connection.files.many.stat(same)
+    return [
+        visit.shown(twin)
+        for twin, entry in zip(same, there, strict=True)
+        if isinstance(entry, Entry) and files[twin].is_still(entry.size, entry.mtime)
+    ]

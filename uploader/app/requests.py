@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from uploader.app.introducing import WebUISeen
+from uploader.app.visiting import WebUISeen
 from uploader.artifact import Digest, Kind
 from uploader.errors import UploaderError
 from uploader.jobs import Record

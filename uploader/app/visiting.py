@@ -1,101 +1,131 @@
-"""A visit to one target by a verb that looks and tidies: its connection, its root, its folders of models."""
+"""Login's look at the WebUI: its certificate pinned, its sign-in asked for, its folders offered. It stops no login."""
 
 from __future__ import annotations
 
-import posixpath
-import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from uploader.app.patience import Patience
+from uploader.app.inspecting import FolderDifference, WebUIFacts, facts_of
+from uploader.app.reaching import address_of, reached
 from uploader.app.setting import Setting
-from uploader.artifact import Kind
-from uploader.errors import KindUnplaceable, NoSuchRoot, RouteUnavailable, UsageError
-from uploader.placement import folder_fault, folder_of, root_fault
-from uploader.profile import MOST_CONNECTIONS, Target
+from uploader.errors import CertificateUnknown, CredentialsRefused, UploaderError
+from uploader.http.lines import fetch_fingerprint
+from uploader.http.service import SECONDS
+from uploader.placement import folder_fault
+from uploader.profile import Target
 from uploader.remote.interface import Connection
-from uploader.remote.pool import Pool
+from uploader.secret import Secret
 
-T = TypeVar("T")
+_QUESTIONS = 3
 
 
-class Visit:
-    """Connections to one target as long as a `with` block lasts. Raises UsageError, RouteUnavailable."""
+@dataclass(frozen=True)
+class WebUISeen:
+    """What login saw of a WebUI: its facts, or why there are none. `typed` is a sign-in that a person gave and that
+    was taken."""
 
-    def __init__(self, setting: Setting, to: str | None) -> None:
-        self.setting = setting
-        self.target: Target = setting.choose_target(to)
-        provider, self.webui = setting.profiles_of(self.target)
-        if not provider.sftp:
-            raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
-        if (fault := root_fault(self.target.root)) is not None:
-            raise UsageError(f"the root {self.target.root!r} of {self.target.name} cannot be used: {fault}")
-        folders = setting.folders_of(self.target)
-        self.kinds: dict[str, Kind] = {}
-        """The folders of models below the root, each with the first kind that goes there."""
-        for kind in Kind:
+    facts: WebUIFacts | None
+    fault: UploaderError | None = None
+    typed: Secret | None = None
+
+
+def visit(target: Target, setting: Setting, connection: Connection) -> tuple[Target, WebUISeen | None]:
+    """Looks at a target's WebUI. Returns the target with what a person agreed to: a pinned certificate, the WebUI's
+    own folders. None where no address is known."""
+    if address_of(target) is None:
+        return target, None
+    visitor = _Visitor(target, setting, connection)
+    seen = visitor.look()
+    if seen.facts is not None and seen.facts.differences and setting.asker is not None:
+        visitor.offer_folders(seen.facts.differences)
+    return visitor.target, seen
+
+
+class _Visitor:
+    """One look, with the questions that it leads to."""
+
+    def __init__(self, target: Target, setting: Setting, connection: Connection) -> None:
+        self.target = target
+        self._setting = setting
+        self._connection = connection
+        self._typed: Secret | None = None
+
+    def look(self) -> WebUISeen:
+        fault: UploaderError | None = None
+        for _ in range(_QUESTIONS):
             try:
-                self.kinds.setdefault(folder_of(kind, self.webui, folders), kind)
-            except KindUnplaceable:
-                continue
-        self.manifest = setting.manifests.of(self.target.name)
-        self.cancelled = threading.Event()
-        self.retrying = Patience(self.cancelled, setting.observer, setting.wait)
-        self.pool = Pool(setting.connector(self.target)[0], provider.quirks.max_connections or MOST_CONNECTIONS)
-        self._root: str | None = None
+                with reached(self.target, self._setting, self._connection, secret=self._typed) as (_, member):
+                    facts = facts_of(member, self.target, self._setting, self._connection, files=False)
+                    return WebUISeen(facts, typed=self._typed)
+            except CredentialsRefused as error:
+                fault = error
+                if not self._ask_sign_in(error):
+                    break
+            except CertificateUnknown as error:
+                fault = error
+                if not self._offer_pin(error):
+                    break
+            except UploaderError as error:
+                fault = error
+                break
+        return WebUISeen(None, fault)
 
-    def __enter__(self) -> Visit:
-        return self
+    def _ask_sign_in(self, error: CredentialsRefused) -> bool:
+        asker = self._setting.asker
+        if asker is None:
+            return False
+        asker.show(f"{error.message}.")
+        self._typed = asker.ask_secret("Sign-in for the WebUI: user:password, or a token (Enter: none)") or None
+        return self._typed is not None
 
-    def __exit__(self, *_: object) -> None:
-        self.pool.close()
-        self.manifest.flush()
+    def _offer_pin(self, error: CertificateUnknown) -> bool:
+        """Shows the certificate's fingerprint and pins it when told to: nothing but that one is trusted then."""
+        asker, address = self._setting.asker, address_of(self.target) or ""
+        if asker is None:
+            return False
+        try:
+            fingerprint = fetch_fingerprint(address, SECONDS)
+        except UploaderError:
+            return False
+        asker.show(f"{error.message}.\nIts fingerprint is {fingerprint}\nCompare it with what its owner shows.")
+        if not asker.confirm(f"Trust this certificate for the WebUI of {self.target.name}?"):
+            return False
+        self.target = replace(self.target, webui_ca=fingerprint)
+        return True
 
-    def using(self, call: Callable[[Connection], T], /) -> T:
-        """Runs a call with a connection, again when the line fails."""
+    def offer_folders(self, differences: Sequence[FolderDifference]) -> None:
+        """Takes over the folders that the WebUI reads, where SFTP sees them, if a person says so."""
+        asker = self._setting.asker
+        corrected = corrected_target(self.target, differences, self._setting, self._connection)
+        if asker is None or corrected == self.target:
+            return
+        lines = [f"  {one.kind}: {', '.join(one.there or one.theirs)}" for one in differences]
+        asker.show("The WebUI reads models from other folders than its profile names:\n" + "\n".join(lines))
+        if asker.confirm(f"Use these folders for {self.target.name}?"):
+            self.target = corrected
 
-        def attempt() -> T:
-            with self.pool.lease() as connection:
-                return call(connection)
 
-        return self.retrying(attempt, lambda: 0)
-
-    @property
-    def root(self) -> str:
-        """The target's root as the server resolves it. Raises NoSuchRoot when it is not there."""
-        if self._root is None:
-            self._root = self.using(self._look_for_root)
-        return self._root
-
-    def below(self, path: str) -> str:
-        """The absolute path of one below the root. Raises UsageError for one that would lead out of it."""
-        bare = path.strip("/")
-        if path.startswith("/"):
-            if not posixpath.normpath(path).startswith(f"{self.root.rstrip('/')}/"):
-                raise UsageError(f"{path} is not below the root {self.root}", remedy="Give a path below the root.")
-            bare = posixpath.relpath(posixpath.normpath(path), self.root)
-        if (fault := folder_fault(bare)) is not None:
-            raise UsageError(f"{path!r} cannot be a path below the root: {fault}", remedy="`uploader ls` lists them.")
-        return posixpath.join(self.root, bare)
-
-    def shown(self, path: str) -> str:
-        """A path as it is below the root."""
-        return posixpath.relpath(path, self.root)
-
-    def kind_at(self, path: str) -> Kind | None:
-        """The kind of the folder, below the root, that a path below the root lies in: the innermost."""
-        folder = posixpath.dirname(path)
-        while folder:
-            if folder in self.kinds:
-                return self.kinds[folder]
-            folder = posixpath.dirname(folder)
-        return None
-
-    def _look_for_root(self, connection: Connection) -> str:
-        root = connection.files.resolve(self.target.root)
-        there = connection.files.stat(root)
-        if there is None or not there.is_folder:
-            raise NoSuchRoot(
-                f"the root {self.target.root} is not there", remedy="Is the instance started, and is its root right?"
-            )
-        return root
+def corrected_target(
+    target: Target, differences: Sequence[FolderDifference], setting: Setting, connection: Connection
+) -> Target:
+    """Returns the target as its WebUI would have it: with another root, where that puts all of them right, else with
+    folders of its own below its root. What lies elsewhere stays as it is."""
+    folders = setting.folders_of(target)
+    roots = {
+        path.removesuffix(f"/{folders[one.kind]}")
+        for one in differences
+        for path in one.there
+        if path.endswith(f"/{folders[one.kind]}")
+    }
+    if len(roots) == 1 and all(
+        any(path.endswith(f"/{folders[one.kind]}") for path in one.there) for one in differences
+    ):
+        return replace(target, root=roots.pop() or "/")
+    root = connection.files.resolve(target.root).rstrip("/")
+    below = {
+        one.kind: path.removeprefix(f"{root}/")
+        for one in differences
+        for path in reversed(one.there)
+        if path.startswith(f"{root}/") and folder_fault(path.removeprefix(f"{root}/")) is None
+    }
+    return replace(target, folders={**target.folders, **below}) if below else target

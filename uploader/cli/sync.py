@@ -79,8 +79,11 @@ def _watch(session: Session, app: App, request: SyncRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
     from uploader.cli.output import folders
 
+    as_json = session.json
+
     def tell(report: Report) -> None:
-        folders.tell_changes(report, as_json=session.json, notes=not session.quiet)
+        session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
+        folders.tell_changes(report, as_json=as_json, notes=not session.quiet)
 
     app.watch(request, tell)
     return 0

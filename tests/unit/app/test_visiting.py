@@ -13,7 +13,7 @@ from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.webuis import FakeA1111, FakeComfyUI
 from tests.unit.app.test_entering import Person, kept
 from uploader.app import App, LoginRequest, LoginResult
-from uploader.app.introducing import WebUISeen
+from uploader.app.visiting import WebUISeen
 from uploader.artifact import Kind
 from uploader.errors import CertificateUnknown, CredentialsRefused, NetworkError, UsageError
 from uploader.events import silence
