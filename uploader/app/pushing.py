@@ -84,6 +84,7 @@ class Push:
         most = provider.quirks.max_connections or MOST_CONNECTIONS
         self._pool = Pool(self._connector, min(request.connections or MOST_CONNECTIONS, most))
         self._cancelled = threading.Event()
+        self._ending = threading.Lock()
         self._made: set[str] = set()
         self._resolve: Callable[[str], str] = str
         self._steps: dict[str, Step] = {}
@@ -128,8 +129,9 @@ class Push:
 
     def stop(self) -> None:
         """Ends it at once, from another thread: what arrived stays."""
-        self._cancelled.set()
-        self._interrupt()
+        with self._ending:
+            self._cancelled.set()
+            self._interrupt()
 
     def carry_out(self, items: list[Item]) -> Report | DryRun:
         """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
@@ -146,7 +148,8 @@ class Push:
             self._pool.warm(self._worth(steps))
             return Report(tuple(self._run(steps)))
         finally:
-            self._pool.close()
+            with self._ending:  # the servers are told by these lines
+                self._pool.close()
 
     def _plan(self, items: list[Item]) -> list[PlannedStep]:
         wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uploader.app import DryRun
+from uploader.app import DryRun, JobView
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.errors import Exists, UploaderError
+from uploader.jobs import Record
 from uploader.plan import Action, Item, PlannedStep, Route
 from uploader.result import Evidence, Failure, Outcome
 
@@ -48,6 +49,29 @@ def step(name: str, error: UploaderError | None = None) -> PlannedStep:
 def plan_with_a_refusal() -> DryRun:
     taken = Exists("models/Lora/b.safetensors exists already", remedy="Use --replace.")
     return DryRun("my-canvas", (step("a.safetensors"), step("b.safetensors", taken)))
+
+
+def plan_for_two() -> DryRun:
+    return DryRun("a, b", (step("x.safetensors"), step("x.safetensors")), ("a", "b"))
+
+
+def job(state: str = "running", done: int | None = 50_000_000, reason: str | None = None) -> JobView:
+    path = "home/data/models/Lora/a.safetensors"
+    record = Record(
+        target="my-canvas",
+        source="https://x/a.safetensors?…",
+        name="a.safetensors",
+        kind="lora",
+        path=path,
+        final=f"/{path}",
+        part=f"/{path}.0123abcd.part",
+        size=144_000_000,
+        sha256=None,
+        replace=False,
+        allow_pickle=False,
+        began=1_795_525_200.0,
+    )
+    return JobView(record, state, done, reason)
 
 
 class Clock:

@@ -3,9 +3,18 @@ import io
 import pytest
 from rich.console import Console
 
+from tests.unit.cli.builders import job
 from uploader.app import LoginResult
 from uploader.catalog import TABLE_HEADER, load, table_rows
-from uploader.cli.output.pages import address, tell_login, tell_provider, tell_providers, tell_table, tell_targets
+from uploader.cli.output.pages import (
+    address,
+    tell_jobs,
+    tell_login,
+    tell_provider,
+    tell_providers,
+    tell_table,
+    tell_targets,
+)
 from uploader.profile import Target
 from uploader.remote.interface import ServerFacts
 
@@ -80,3 +89,13 @@ def test_a_login_shows_what_was_found(capsys: pytest.CaptureFixture[str]) -> Non
     out = capsys.readouterr().out
     assert "my-canvas is updated." in out
     assert "--no-check" in out
+
+
+def test_jobs_tell_how_far_they_are_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_jobs([job(), job("finished", 144_000_000), job("unknown", None, "nobody answers")])
+    out = capsys.readouterr().out
+    assert "50.0/144.0 MB" in out
+    assert "my-canvas: nobody answers" in out
+    assert "uploader jobs wait JOB" in out
+    tell_jobs([job()])
+    assert "wait" not in capsys.readouterr().out

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.builders import failed, placed, plan_with_a_refusal
+from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal
 from uploader.cli.output.report import outcome_line, tell_plan, tell_report
 from uploader.errors import Exists, Interrupted, SourceMissing
 from uploader.result import Evidence, Report
@@ -66,3 +66,17 @@ def test_a_plan_shows_each_step_with_its_reason(capsys: pytest.CaptureFixture[st
         "error: models/Lora/b.safetensors exists already",
         "  → Use --replace.",
     ]
+
+
+def test_a_plan_for_several_targets_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_plan(plan_for_two())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines if "→" in line] == ["a", "b"]
+
+
+def test_what_the_server_goes_on_with_alone_is_one_line_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    started = replace(placed(), status="started", evidence=None, sha256=None, resumed_from=0, bytes_sent=0)
+    tell_report(Report((started,)))
+    shown = capsys.readouterr()
+    assert shown.out.startswith("started")
+    assert "uploader jobs" in shown.err
