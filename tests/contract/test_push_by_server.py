@@ -237,6 +237,12 @@ def test_what_is_measured_is_the_next_plan_s_estimate(here: World, server: OpenS
     assert "about 2 s; by way of this machine it would take about 40 s" in step.reason
 
 
+def test_a_limit_is_about_this_machine_s_line_and_the_user_is_told(here: World, origin: Origin) -> None:
+    signed(origin)
+    assert here.placed(origin.url(LINK), limit=1e6).route == "server"
+    assert "--limit is about this machine's line" in here.said
+
+
 def test_the_wanted_route_is_taken_all_the_same(here: World, origin: Origin) -> None:
     signed(origin)
     assert here.placed(origin.url(LINK), via="relay").route == "relay"
@@ -287,6 +293,7 @@ def test_one_that_was_killed_is_gone_on_with_by_range(here: World, server: OpenS
         held.resource.gate = None
         os.killpg(process, signal.SIGKILL)
     assert held.outcomes[0].status == "placed"
+    assert held.outcomes[0].resumed_from == 0  # all of it came in this run
     first, second = fetches(origin)
     assert first is None
     assert second is not None
@@ -408,6 +415,42 @@ def for_us_alone(origin: Origin, here: World, status: int = 403) -> str:
     signed(origin)
     origin.unless(path, "https://github.com", Resource(b"<html>no</html>", status=status, content_type="text/html"))
     return origin.url(LINK)
+
+
+def test_a_page_that_a_detached_one_brought_is_no_beginning_of_the_file(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    link = for_us_alone(origin, here, status=200)
+    assert here.one(link, detach=True).status == "started"
+    until(lambda: any(part.stat().st_size for part in here.parts) and not _downloads(server))
+    origin.unless(SIGNED.partition("?")[0], "", Resource())
+    assert here.placed(link, sha256=Digest(SHA256)).resumed_from == 0
+    assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
+    nothing_left(server)
+
+
+def test_a_detached_one_that_failed_is_begun_anew_and_left_alone_again(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    link = for_us_alone(origin, here)
+    assert here.one(link, detach=True).status == "started"
+    until(lambda: not _downloads(server))
+    origin.unless(SIGNED.partition("?")[0], "", Resource())
+    assert here.one(link, detach=True).status == "started"
+    until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)])
+    assert here.placed(link).status == "placed"
+    nothing_left(server)
+
+
+def test_a_home_that_keeps_nothing_is_no_reason_to_fail(here: World, server: OpenSSH, origin: Origin) -> None:
+    signed(origin)
+    (server.home / ".uploader").write_text("a file of somebody's")
+    assert here.fails(origin.url(LINK), via="server") == "remote-refused"
+    assert here.there == {}
+    assert not list((here.state / "jobs").iterdir())
+    assert here.placed(origin.url(LINK)).route == "relay"
+    assert "by way of this machine instead" in here.said
+    assert (server.home / ".uploader").read_text() == "a file of somebody's"
 
 
 def test_what_the_source_refuses_to_the_server_goes_by_way_of_this_machine_and_says_so(

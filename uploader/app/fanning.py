@@ -19,7 +19,10 @@ from uploader.plan import Action, Item, PlannedStep
 from uploader.profile import Target
 from uploader.result import Failure, Outcome, Report
 
-_GRACE_SECONDS = 1.5
+_STOP_SECONDS = 4.0
+"""What telling the servers may take; it takes a moment."""
+
+_GRACE_SECONDS = 1.0
 
 
 def push(request: PushRequest, setting: Setting) -> Report | DryRun:
@@ -85,7 +88,8 @@ class _FanOut:
             stopping = [_Thread(push.stop, f"stop {name}") for name, (push, _) in self._pushes.items()]
             for thread in stopping:
                 thread.start()
-            _wait([*stopping, *threads], _GRACE_SECONDS)
+            _wait(stopping, _STOP_SECONDS)
+            _wait(threads, _GRACE_SECONDS)
 
     def _one(self, name: str, push: Push, items: list[Item]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -51,6 +52,7 @@ class Push:
         self._place = _place(setting, target)
         check_switch(target, select=request.select)
         self._carrying = Carrying(request, setting, target, http, seen)
+        self._ending = threading.Lock()
         self._outcomes: list[Outcome] | None = None
 
     @property
@@ -89,8 +91,9 @@ class Push:
 
     def stop(self) -> None:
         """Ends it at once, from another thread: what arrived stays."""
-        self._carrying.cancelled.set()
-        self._carrying.interrupt()
+        with self._ending:
+            self._carrying.cancelled.set()
+            self._carrying.interrupt()
 
     def carry_out(self, items: list[Item]) -> Report | DryRun:
         """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
@@ -113,7 +116,8 @@ class Push:
                 )
             return Report(tuple(outcomes), stopped=cancelled.is_set())
         finally:
-            self._carrying.close()
+            with self._ending:  # the servers are told by these lines
+                self._carrying.close()
 
     def _plan(self, items: list[Item]) -> list[PlannedStep]:
         wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)

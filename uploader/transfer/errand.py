@@ -90,6 +90,7 @@ class Errand:
                 raise
             except RemoteRefused as error:  # where nothing can be written, the state cannot be either
                 if (free := self._free()) is not None and free < jobs.FULL_BYTES:
+                    self.unsuited = False
                     raise jobs.disk_fault(free) from error
                 raise
 
@@ -117,16 +118,19 @@ class Errand:
     def _carry_out(self) -> Result | None:
         job = self._job
         sight, size = self._using(self._glance)
+        done = sight.state == "ended" and sight.code == 0 and size == job.size
         if sight.state == "running":
             self._ours = True
-            self._resumed = size
+            self._reached = size
             self._terms.records.save(self._terms.record)
             self._say(f"the server is downloading {self._terms.record.name} already: this run joins in")
-        elif not (sight.state == "ended" and sight.code == 0 and size == job.size):
-            self._begin(sight, size)
+        elif done:
+            self._reached = size
         else:
-            self._resumed = size
-        if self._terms.detach and sight.state != "ended":
+            self._begin(sight, size)
+        self._resumed = self._reached
+        if self._terms.detach and not done:
+            self._ours = False
             return None
         self._see_through()
         return self._finish()
@@ -141,27 +145,37 @@ class Errand:
             )
         self._phase("resolving")
         handed = self._means.retrying(hand, lambda: 0)
-        if handed.header is not None and not self._terms.token:
-            raise RouteUnavailable(
-                f"{handed.host} gives this file to its token's owner alone, and no signed link to it",
-                remedy="Use --via relay, or let the token go to the server with --token-on-server.",
-            )
-        origin = self._job.artifact.origin
-        if not isinstance(origin, WebFile):
-            raise TypeError("an errand is about a link")
+        order = self._order(handed)
+        goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size
+        self._reached = size if goes_on else 0
         self._host, self._fresh = handed.host, True
-        order = Order(
-            *(handed.link, self._job.part, self._job.size, origin.validator, origin.ranges, handed.plain),
-            header=handed.header,
-        )
-        goes_on = sight.state != "none" and origin.ranges and 0 < size <= self._job.size
-        self._reached = self._resumed = size if goes_on else 0
         self._terms.records.save(self._terms.record)
         with self._starting:
             if self._means.cancelled.is_set():
                 raise Interrupted("the transfer was stopped")
             self._ours = True
-            self._using(lambda connection: self._start(connection, order, sight, goes_on=goes_on))
+            try:
+                self._using(lambda connection: self._start(connection, order, sight, goes_on=goes_on))
+            except (RouteUnavailable, RemoteRefused):
+                self.unsuited = True
+                if not goes_on:
+                    self._discard()
+                raise
+
+    def _order(self, handed: Handover) -> Order:
+        origin = self._job.artifact.origin
+        if not isinstance(origin, WebFile):
+            raise TypeError("an errand is about a link")
+        if handed.header is not None and not self._terms.token:
+            self.unsuited = True
+            raise RouteUnavailable(
+                f"{handed.host} gives this file to its token's owner alone, and no signed link to it",
+                remedy="Use --via relay, or let the token go to the server with --token-on-server.",
+            )
+        return Order(
+            *(handed.link, self._job.part, self._job.size, origin.validator, origin.ranges, handed.plain),
+            header=handed.header,
+        )
 
     def _start(self, connection: Connection, order: Order, sight: Sight, *, goes_on: bool) -> None:
         shell = _shell(connection)
@@ -326,6 +340,14 @@ class Errand:
 
     def _say(self, text: str) -> None:
         self._means.observer(Said(text, "note"))
+
+
+def _sound(sight: Sight) -> bool:
+    """Whether what a job that ended left is the beginning of the file, as far as it can tell: not a page that came in
+    the file's place, nor the rest of another one."""
+    if sight.state == "ended":
+        return jobs.trouble_of(sight) not in (None, Trouble.CHANGED)
+    return sight.state in ("dead", "reset")
 
 
 def _shell(connection: Connection) -> Shell:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uploader.app import DryRun, FolderDifference, Trouble, WebUIFacts
+from uploader.app import DryRun, FolderDifference, JobView, Trouble, WebUIFacts
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.errors import Exists, UploaderError
+from uploader.jobs import Record
 from uploader.plan import Action, Item, PlannedStep, Route
 from uploader.result import Evidence, Failure, Outcome
 
@@ -64,6 +65,30 @@ def webui_facts() -> WebUIFacts:
         differences=(lora,),
         troubles=(Trouble("models/Lora/x.zip", "x.zip", Kind.LORA, 1200, False, "wrong extension"),),
     )
+
+
+def plan_for_two() -> DryRun:
+    return DryRun("a, b", (step("x.safetensors"), step("x.safetensors")), ("a", "b"))
+
+
+def job(state: str = "running", done: int | None = 50_000_000, reason: str | None = None) -> JobView:
+    path = "home/data/models/Lora/a.safetensors"
+    record = Record(
+        target="my-canvas",
+        source="https://x/a.safetensors?…",
+        name="a.safetensors",
+        kind="lora",
+        path=path,
+        final=f"/{path}",
+        part=f"/{path}.0123abcd.part",
+        size=144_000_000,
+        sha256=None,
+        replace=False,
+        allow_pickle=False,
+        notify=True,
+        began=1_795_525_200.0,
+    )
+    return JobView(record, state, done, reason)
 
 
 class Clock:

@@ -2,11 +2,12 @@ import io
 import json
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.unit.cli.builders import SHA256, failed, placed, plan_with_a_refusal, webui_facts
-from uploader.app import LoginResult, WebUISeen
+from tests.unit.cli.builders import SHA256, failed, job, placed, plan_for_two, plan_with_a_refusal, webui_facts
+from uploader.app import Cancelled, LoginResult, WebUISeen
 from uploader.catalog import load
 from uploader.cli.output import document
 from uploader.errors import Exists, KeyringUnavailable, WebUIRefused
@@ -17,7 +18,7 @@ from uploader.result import Notice, Report
 TARGET = Target("my-canvas", "conoha-ai-canvas", "a1111", "h.example", "home/data", 22, "me")
 
 
-def round_trip(value: document.Document) -> object:
+def round_trip(value: document.Document) -> Any:
     return json.loads(json.dumps(value))
 
 
@@ -88,6 +89,43 @@ def test_a_plan_has_the_shape_of_the_contract() -> None:
                 "reason": "models/Lora/b.safetensors exists already",
             },
         ],
+    }
+
+
+def test_a_plan_for_several_targets_names_them() -> None:
+    found = round_trip(document.of_plan(plan_for_two()))
+    assert [(step["target"], step["name"]) for step in found["plan"]] == [
+        ("a", "x.safetensors"),
+        ("b", "x.safetensors"),
+    ]
+    assert "target" not in round_trip(document.of_plan(plan_with_a_refusal()))["plan"][0]
+
+
+def test_jobs_have_the_shape_of_the_contract() -> None:
+    view = job("unknown", None, "nobody answers")
+    assert round_trip(document.of_jobs([view])) == {
+        "schema": 1,
+        "jobs": [
+            {
+                "job": view.record.id,
+                "target": "my-canvas",
+                "source": "https://x/a.safetensors?…",
+                "name": "a.safetensors",
+                "kind": "lora",
+                "path": "home/data/models/Lora/a.safetensors",
+                "size": 144_000_000,
+                "done": None,
+                "state": "unknown",
+                "reason": "nobody answers",
+                "began": "2026-11-24T13:00:00+00:00",
+            }
+        ],
+    }
+    assert round_trip(document.of_cancelled(Cancelled(view.record, there=False))) == {
+        "schema": 1,
+        "ok": True,
+        "cancelled": view.record.id,
+        "server_told": False,
     }
 
 

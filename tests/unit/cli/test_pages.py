@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.unit.cli.builders import webui_facts
+from tests.unit.cli.builders import job, webui_facts
 from uploader.app import LoginResult, WebUISeen
 from uploader.catalog import TABLE_HEADER, load, table_rows
 from uploader.cli.output.pages import (
     address,
+    tell_jobs,
     tell_login,
     tell_provider,
     tell_providers,
@@ -134,3 +135,13 @@ def test_login_tells_where_the_webui_is_and_how_it_went(
     tell_login(LoginResult(replace(TARGET, **place), updated=False, webui=seen))
     out = capsys.readouterr().out
     assert all(text in out for text in texts)
+
+
+def test_jobs_tell_how_far_they_are_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_jobs([job(), job("finished", 144_000_000), job("unknown", None, "nobody answers")])
+    out = capsys.readouterr().out
+    assert "50.0/144.0 MB" in out
+    assert "my-canvas: nobody answers" in out
+    assert "uploader jobs wait JOB" in out
+    tell_jobs([job()])
+    assert "wait" not in capsys.readouterr().out

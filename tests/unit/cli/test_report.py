@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.builders import failed, placed, plan_with_a_refusal
+from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal
 from uploader.cli.output.report import outcome_line, tell_plan, tell_report
 from uploader.errors import Exists, Interrupted, SourceMissing
 from uploader.result import Evidence, Notice, Report
@@ -76,3 +76,17 @@ def test_what_is_left_to_do_at_the_webui_is_told_once(capsys: pytest.CaptureFixt
     assert ["the WebUI lists it" in line for line in out.splitlines()] == [True, True, False, False]
     assert ["the WebUI does not list it" in line for line in out.splitlines()] == [False, False, True, False]
     assert err == "note: 2 files: Press R.\nnote: c.safetensors: Restart it.\n"
+
+
+def test_a_plan_for_several_targets_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_plan(plan_for_two())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines if "→" in line] == ["a", "b"]
+
+
+def test_what_the_server_goes_on_with_alone_is_one_line_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    started = replace(placed(), status="started", evidence=None, sha256=None, resumed_from=0, bytes_sent=0)
+    tell_report(Report((started,)))
+    shown = capsys.readouterr()
+    assert shown.out.startswith("started")
+    assert "uploader jobs" in shown.err
