@@ -183,7 +183,7 @@ def test_it_stays_json_in_every_encoding(encoding: str, monkeypatch: pytest.Monk
 
 def test_an_outcome_says_what_the_webui_said() -> None:
     told = replace(placed(), webui=Notice(True, False, "Press refresh."))
-    (outcome,) = round_trip(document.of_report(Report((told,))))["outcomes"]  # type: ignore[index]
+    (outcome,) = round_trip(document.of_report(Report((told,))))["outcomes"]
     assert outcome["webui"] == {"refreshed": True, "listed": False, "remedy": "Press refresh."}
 
 
@@ -222,7 +222,7 @@ def test_login_tells_what_it_saw_of_the_webui() -> None:
         (WebUISeen(webui_facts()), "my-canvas", None),
         (WebUISeen(None, WebUIRefused("no", remedy="do")), None, {"code": "webui", "message": "no", "remedy": "do"}),
     ):
-        told = round_trip(document.of_login(LoginResult(TARGET, updated=False, webui=seen)))["webui"]  # type: ignore[index]
+        told = round_trip(document.of_login(LoginResult(TARGET, updated=False, webui=seen)))["webui"]
         assert told["error"] == error
         assert (told["found"] and told["found"]["target"]) == found
     assert document.of_login(LoginResult(TARGET, updated=False))["webui"] is None
