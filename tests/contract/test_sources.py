@@ -16,7 +16,7 @@ from uploader.artifact import Artifact
 from uploader.errors import SourceChanged, SourceMissing, UploaderError
 from uploader.http import Http
 from uploader.reference import parse
-from uploader.sources import Stream, open_stream, resolve
+from uploader.sources import Sources, Stream, open_stream, resolve
 
 CONTENT = safetensors("checkpoint", size_bytes=(2 << 20) + 4321)
 OTHER = safetensors("checkpoint", size_bytes=(2 << 20) + 9999, seed=1)
@@ -44,11 +44,11 @@ class Place:
     tells_size: bool = True
 
     def artifact(self) -> Artifact:
-        (artifact,) = resolve(parse(self.reference), self.http)
+        (artifact,) = resolve(parse(self.reference), Sources(self.http))
         return artifact
 
     def stream(self) -> Stream:
-        return open_stream(self.artifact(), self.http)
+        return open_stream(self.artifact(), Sources(self.http))
 
 
 @pytest.fixture(params=["local", *SERVERS])
@@ -142,7 +142,7 @@ def test_a_file_that_is_gone_is_told(place: Place) -> None:
     artifact = place.artifact()
     place.remove()
     with pytest.raises(SourceMissing):
-        list(open_stream(artifact, place.http).read())
+        list(open_stream(artifact, Sources(place.http)).read())
     with pytest.raises(UploaderError):
         place.artifact()
 
@@ -152,9 +152,9 @@ def test_a_file_that_is_gone_is_told(place: Place) -> None:
 def test_a_line_cut_anywhere_can_be_gone_on_from(server: str, cut: int) -> None:
     with Http() as http, Origin() as origin:
         model = origin.serve("/model.safetensors", CONTENT, **SERVERS[server])
-        (artifact,) = resolve(parse(origin.url("/model.safetensors")), http)
+        (artifact,) = resolve(parse(origin.url("/model.safetensors")), Sources(http))
         model.cuts[:] = [cut, cut]
-        stream = open_stream(artifact, http)
+        stream = open_stream(artifact, Sources(http))
         got, cuts = bytearray(), 0
         while len(got) < len(CONTENT) and cuts < 5:
             try:

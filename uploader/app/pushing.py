@@ -26,7 +26,7 @@ from uploader.remote.interface import Connection, Connector
 from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
 from uploader.runner import Runner, Task
-from uploader.sources import open_stream
+from uploader.sources import Sources, open_stream
 from uploader.streams import Pacer
 from uploader.transfer import Fetch, Job, Means, Step
 
@@ -44,7 +44,8 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     place = _place(setting, target)
     with Http(allow_http=request.allow_http) as http:
         patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
-        resolving = Resolving(request, place, http, patience)
+        sources = setting.sources(http)
+        resolving = Resolving(request, place, sources, patience)
         items = resolving.run()
         if resolving.faults:
             return Report(
@@ -55,7 +56,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
             )
         try:
             connector, _ = setting.connector(target)
-            return _Push(request, setting, target, connector, http).run(items)
+            return _Push(request, setting, target, connector, sources).run(items)
         except UploaderError as error:
             return Report(tuple(replace(_known(target, item), error=Failure.of(error)) for item in items))
 
@@ -87,12 +88,12 @@ class _Push:
     """One push to one target, from the connection on."""
 
     def __init__(
-        self, request: PushRequest, setting: Setting, target: Target, connector: Connector, http: Http
+        self, request: PushRequest, setting: Setting, target: Target, connector: Connector, sources: Sources
     ) -> None:
         self._request = request
         self._setting = setting
         self._target = target
-        self._http = http
+        self._sources = sources
         self._pool = Pool(connector)
         self._cancelled = threading.Event()
         self._made: set[str] = set()
@@ -151,7 +152,7 @@ class _Push:
             self._using(lambda connection: self._make(connection, item))
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
-        stream = open_stream(item.artifact, self._http)
+        stream = open_stream(item.artifact, self._sources)
         with Fetch(item.path, item.artifact, stream, self._setting.cache, self._means).alone() as fetch:
             outcome = self._sent(self._fetched(item, fetch), known)
             self._clear(fetch)
@@ -179,7 +180,7 @@ class _Push:
         return Job(
             item.path,
             item.artifact,
-            partial(open_stream, item.artifact, self._http),
+            partial(open_stream, item.artifact, self._sources),
             self._using(lambda connection: connection.files.resolve(item.path)),
             self._target.name,
             item.artifact.size,
@@ -226,7 +227,7 @@ class _Push:
 
     def _interrupt(self) -> None:
         self._pool.interrupt()
-        self._http.close()
+        self._sources.http.close()
 
 
 def _is_local(item: Item) -> bool:

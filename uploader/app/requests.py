@@ -15,13 +15,16 @@ from uploader.transfer import Verify
 
 @dataclass(frozen=True)
 class PushRequest:
-    """`sources` are references as typed, those of `--from-file` included. `limit` is in bytes per second."""
+    """`sources` are references as typed, those of `--from-file` included. `prefer` and `file` say which file is meant
+    where a source has several; `limit` is in bytes per second."""
 
     sources: tuple[str, ...]
     to: str | None = None
     kind: Kind | None = None
     name: str | None = None
     via: str = "auto"
+    prefer: tuple[str, ...] = ()
+    file: str | None = None
     sha256: Digest | None = None
     verify: Verify = "auto"
     limit: float | None = None

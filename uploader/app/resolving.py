@@ -13,12 +13,12 @@ from uploader import placement
 from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
-from uploader.http import Http, shown
+from uploader.http import shown
 from uploader.identify import Identity, identify, refuse
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
-from uploader.reference import PathReference, parse
-from uploader.sources import open_stream, resolve
+from uploader.reference import PathReference, UrlReference, parse
+from uploader.sources import FIRST_CHOICE, Choice, Sources, open_stream, resolve
 from uploader.transfer import Retrying
 
 T = TypeVar("T")
@@ -47,11 +47,12 @@ class Place:
 class Resolving:
     """Looks at all references of one push."""
 
-    def __init__(self, request: PushRequest, place: Place, http: Http, retrying: Retrying) -> None:
+    def __init__(self, request: PushRequest, place: Place, sources: Sources, retrying: Retrying) -> None:
         self._request = request
         self._retrying = retrying
         self._place = place
-        self._http = http
+        self._sources = sources
+        self._choice = Choice(request.prefer or FIRST_CHOICE.prefer, request.file)
         self.faults: list[Fault] = []
 
     def run(self) -> list[Item]:
@@ -78,7 +79,7 @@ class Resolving:
 
     def _resolved(self, text: str) -> list[Artifact]:
         reference = parse(text)
-        return self._retrying(lambda: resolve(reference, self._http), lambda: 0)
+        return self._retrying(lambda: resolve(reference, self._sources, self._choice), lambda: 0)
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -108,7 +109,7 @@ class Resolving:
         )
 
     def _identity(self, artifact: Artifact) -> Identity:
-        stream = open_stream(artifact, self._http)
+        stream = open_stream(artifact, self._sources)
         try:
             return self._retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
         finally:
@@ -151,4 +152,10 @@ def _shown(text: str) -> str:
             return shown(bare)
         plain = "".join(_PLAIN.findall(bare)[:1])
         return plain if plain == bare else f"{plain}…"
-    return text if isinstance(reference, PathReference) else shown(reference.url)
+    match reference:
+        case PathReference():
+            return text
+        case UrlReference():
+            return shown(reference.url)
+        case _:
+            return str(reference)

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from uploader.artifact import Artifact, LocalFile, WebFile
-from uploader.http import Http
-from uploader.reference import PathReference, Reference, UrlReference
+from collections.abc import Callable, Mapping
+
+from uploader.artifact import Artifact, LocalFile, Service, WebFile
+from uploader.errors import UsageError
+from uploader.http import Door
+from uploader.reference import (
+    CivitaiReference,
+    GitHubReference,
+    HuggingFaceReference,
+    ModelScopeReference,
+    PathReference,
+    Reference,
+    UrlReference,
+)
 from uploader.sources import direct, local
-from uploader.sources.interface import Stream
+from uploader.sources.interface import FIRST_CHOICE, Choice, Stream
+from uploader.sources.sites import Sources
+from uploader.sources.web import WebStream
 
-__all__ = ["Stream", "open_stream", "resolve"]
+__all__ = ["FIRST_CHOICE", "Choice", "Sources", "Stream", "open_stream", "resolve"]
 
 
-def resolve(reference: Reference, http: Http) -> list[Artifact]:
+_DOORS: Mapping[Service, Callable[[Sources], Door]] = {}
+
+
+def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
     """Returns the artifacts that a reference names, at least one.
 
-    Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsRefused, RateLimited,
-    NetworkError, and Several where a pattern names more than one file that will not do.
+    Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsMissing, CredentialsRefused,
+    RateLimited, NetworkError, and Several where a pattern names more than one file that will not do.
     """
     match reference:
         case PathReference():
             return local.resolve(reference)
         case UrlReference():
-            return [direct.resolve(reference, http)]
+            return [direct.resolve(reference, sources.http)]
+        case CivitaiReference() | HuggingFaceReference() | GitHubReference() | ModelScopeReference():
+            if reference.link is None:
+                raise UsageError(f"{reference} names no single file", remedy="Push the link of one of its files.")
+            return [direct.resolve(UrlReference(reference.link), sources.http)]
 
 
-def open_stream(artifact: Artifact, http: Http) -> Stream:
+def open_stream(artifact: Artifact, sources: Sources) -> Stream:
     """Opens an artifact that `resolve` returned. Raises SourceChanged when it is not what it was then."""
     match artifact.origin:
         case LocalFile():
             return local.open(artifact)
         case WebFile():
-            return direct.open(artifact, http)
+            return WebStream(artifact, sources.http, _door(artifact.origin, sources))
+
+
+def _door(file: WebFile, sources: Sources) -> Door | None:
+    """The door that a link is opened with: its service's, with what that service means by its refusals."""
+    return None if file.service is None else _DOORS[file.service](sources)

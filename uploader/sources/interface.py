@@ -8,7 +8,21 @@ SourceRefused, NotAModel, CredentialsRefused, RateLimited, NetworkError, SourceC
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which file is meant where a reference leaves it open. `prefer` are words for its precision, its size and its
+    format, the most important first; `file` is its name, and wins."""
+
+    prefer: tuple[str, ...] = ("pruned", "fp16", "safetensors")
+    file: str | None = None
+
+
+FIRST_CHOICE = Choice()
+"""What is taken when the user says nothing: the smallest file that gives the same pictures and runs no code."""
 
 
 class Stream(Protocol):

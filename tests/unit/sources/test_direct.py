@@ -15,6 +15,7 @@ from uploader.http import Http
 from uploader.identify import identify, refuse
 from uploader.reference import UrlReference
 from uploader.sources import direct
+from uploader.sources.naming import safe_name
 
 MODEL = safetensors("lora", size_bytes=300_000)
 
@@ -84,7 +85,7 @@ def test_the_name_is_the_best_that_the_server_gives(
     ],
 )
 def test_a_name_from_a_server_is_made_safe(sent: str, safe: str | None) -> None:
-    made = direct.safe_name(sent)
+    made = safe_name(sent)
     assert safe is None or made == safe
     assert len(made.encode()) <= 200
 
@@ -92,7 +93,7 @@ def test_a_name_from_a_server_is_made_safe(sent: str, safe: str | None) -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_no_name_from_a_server_leaves_the_folder(sent: str) -> None:
-    made = direct.safe_name(sent)
+    made = safe_name(sent)
     assert not set(made) & set('/\\\0<>:"|?*')
     assert not made.startswith(".")
     assert len(made.encode()) <= 200
