@@ -10,6 +10,7 @@ from uploader.artifact import MODEL_EXTENSIONS, Artifact, WebFile
 from uploader.errors import NotAModel
 from uploader.http import Answer, Http, shown
 from uploader.reference import UrlReference
+from uploader.sources import elsewhere
 from uploader.sources.interface import Stream
 from uploader.sources.naming import safe_name
 from uploader.sources.web import WebStream
@@ -18,10 +19,12 @@ from uploader.sources.web import WebStream
 def resolve(reference: UrlReference, http: Http) -> Artifact:
     """Asks the link what it leads to. Whether that is a model is for its bytes to say (see `identify`).
 
-    Raises UsageError (plain http), NotAModel (nothing in it), CredentialsRefused, SourceMissing, SourceRefused,
-    RateLimited, NetworkError.
+    Raises UsageError (plain http), NotAModel (nothing in it), CredentialsRefused, SourceMissing, SourceRefused (also
+    the pages of services that have no downloads for programs), RateLimited, NetworkError.
     """
-    answer = http.probe(reference.url)
+    elsewhere.refuse(reference.url)
+    url = elsewhere.direct(reference.url)
+    answer = http.probe(url)
     source = shown(reference.url)
     if answer.size == 0 or (answer.size is None and not answer.head):
         raise NotAModel(f"{source} leads to an empty file (0 bytes)", remedy="Open the link in a browser to see why.")
@@ -29,8 +32,8 @@ def resolve(reference: UrlReference, http: Http) -> Artifact:
         source=source,
         name=_name(answer, reference.url),
         size=answer.size,
-        origin=WebFile(reference.url, answer.validator, answer.ranges),
-        identity=_identity(answer, reference.url),
+        origin=WebFile(url, answer.validator, answer.ranges),
+        identity=_identity(answer, url),
     )
 
 

@@ -90,7 +90,9 @@ def direct(url: str) -> str:
     if _host(url) not in _DROPBOX:
         return url
     parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in ("dl", "raw")]
+    query = [
+        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in ("dl", "raw")
+    ]
     return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
 
 

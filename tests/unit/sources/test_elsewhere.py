@@ -13,7 +13,7 @@ from uploader.sources import direct, elsewhere
     [
         ("https://drive.google.com/file/d/1AbC/view?usp=sharing", "Google Drive"),
         ("https://drive.google.com/uc?id=1AbC&export=download", "Google Drive"),
-        ("https://mega.nz/file/abc#key", "MEGA"),
+        ("https://mega.nz/file/abc#hush", "MEGA"),
         ("https://tensor.art/models/757279507095956705", "Tensor.Art"),
         ("https://tensorhub.art/models/1", "Tensor.Art"),
         ("https://www.liblib.art/modelinfo/abc", "LiblibAI"),
@@ -29,7 +29,7 @@ def test_a_page_of_a_service_without_downloads_is_refused_in_one_line_with_the_w
     assert "\n" not in caught.value.message
     assert caught.value.remedy
     assert caught.value.exit_code == 4
-    assert "key" not in caught.value.message
+    assert "hush" not in caught.value.message
 
 
 @pytest.mark.parametrize(
