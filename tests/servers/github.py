@@ -36,7 +36,8 @@ class Release:
 
 
 class GitHub(Origin):
-    """`calls_left` is the API's quota, None for any number. `refusal` is the status of a used up quota, 403 or 429."""
+    """`calls_left` is the API's quota, None for any number. `refusal` is the status of a used up quota, 403 or
+    429. `outage`: the API answers 502 with a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,6 +45,7 @@ class GitHub(Origin):
         self.releases: dict[str, list[Release]] = {}
         self.calls_left: int | None = None
         self.refusal = 403
+        self.outage = False
 
     def __enter__(self) -> Self:
         self.storage.__enter__()
@@ -82,6 +84,8 @@ class GitHub(Origin):
         return next((release for release in known if release.tag == tag), None)
 
     def _api(self, repo: str, which: list[str]) -> Resource:
+        if self.outage:
+            return _page(502)
         if self.calls_left is not None:
             if self.calls_left == 0:
                 quota = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(RESET)}

@@ -21,7 +21,8 @@ from tests.servers.storage import Storage
 
 
 class ModelScope(Origin):
-    """`hashes` False: the list tells no Sha256. `models` are files by model and revision. `private` ones want a login."""
+    """`hashes` False: the list tells no Sha256. `models` are files by model and revision; `private` ones want a
+    login."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,6 +30,7 @@ class ModelScope(Origin):
         self.models: dict[tuple[str, str], dict[str, bytes]] = {}
         self.private: set[str] = set()
         self.hashes = True
+        self._said: object = None
 
     def __enter__(self) -> Self:
         self.storage.__enter__()
@@ -43,6 +45,10 @@ class ModelScope(Origin):
     def model(self, name: str, files: Mapping[str, bytes], revision: str = "master") -> None:
         self.models[name, revision] = dict(files)
 
+    def serve_list(self, said: object) -> None:
+        """Lets every list of files be this document, with status 200."""
+        self._said = said
+
     def choose(self, request: Request) -> Resource | None:
         parts = urlsplit(request.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -55,6 +61,8 @@ class ModelScope(Origin):
 
     def _files(self, name: str, query: Mapping[str, str]) -> Resource:
         files = self.models.get((name, query.get("Revision", "master")))
+        if self._said is not None:
+            return _json(self._said)
         if name in self.private:
             return _failed(403, 10010205003, "you have no permission to access this model")
         if files is None:

@@ -1,8 +1,8 @@
 """A store behind signed links, as the services' files lie in: it takes no Authorization, and its links run out.
 
-    with Storage() as storage:
-        link = storage.link(content)        # good until `storage.expire()`
-        storage.life = 1                    # links made from now on serve one request
+with Storage() as storage:
+    link = storage.link(content)        # good until `storage.expire()`
+    storage.life = 1                    # links made from now on serve one request
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 from tests.servers.http_origin import Origin, Request, Resource
 
 DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-MALFORMED = b"<?xml version='1.0'?><Error><Code>InvalidArgument</Code><Message>Only one auth mechanism</Message></Error>"
+MALFORMED = (
+    b"<?xml version='1.0'?><Error><Code>InvalidArgument</Code><Message>Only one auth mechanism</Message></Error>"
+)
 
 
 class Storage(Origin):
     """`life` is how many requests a link made from now on is good for, None for any number. `resources` are the
-    stored files by their path, to let one of them misbehave."""
+    stored files by their path, to let one of them misbehave; `etags` and `ranges` hold for those stored from now on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,6 +29,7 @@ class Storage(Origin):
         self._left: dict[str, int | None] = {}
         self.life: int | None = None
         self.etags = True
+        self.ranges = True
         self.resources: dict[str, Resource] = {}
 
     def link(self, content: bytes, disposition: str | None = None) -> str:
@@ -35,7 +38,7 @@ class Storage(Origin):
         with self._guard:
             if path not in self.resources:
                 etag = f'"{hashlib.md5(content).hexdigest()}"' if self.etags else None
-                self.resources[path] = Resource(content, etag=etag)
+                self.resources[path] = Resource(content, etag=etag, ranges=self.ranges)
             self.resources[path].disposition = disposition
             signature = f"signature-{len(self._left)}"
             self._left[signature] = self.life

@@ -137,9 +137,20 @@ class Http:
 
         Raises NetworkError for what is no JSON (a page of whatever stands before the service), and what `probe`
         raises."""
+        return self.page(url, params=params, door=door, headers=headers)[0]
+
+    def page(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str | Sequence[str]] | None = None,
+        door: Door | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Json, str | None]:
+        """As `json`, for a list that comes in pages: also returns the address of the next one (RFC 8288), as sent."""
         asked = {"Accept": "application/json", **(headers or {})}
         with self._get(with_query(url, params or {}), asked, door) as response:
-            return json_of(response)
+            return json_of(response), response.links.get("next", {}).get("url")
 
     def ask(
         self,

@@ -16,7 +16,7 @@ from uploader.reference import (
     Reference,
     UrlReference,
 )
-from uploader.sources import direct, local
+from uploader.sources import direct, github, huggingface, local, modelscope
 from uploader.sources.interface import FIRST_CHOICE, Choice, Stream
 from uploader.sources.sites import Sources
 from uploader.sources.web import WebStream
@@ -24,7 +24,12 @@ from uploader.sources.web import WebStream
 __all__ = ["FIRST_CHOICE", "Choice", "Sources", "Stream", "open_stream", "resolve"]
 
 
-_DOORS: Mapping[Service, Callable[[Sources], Door]] = {}
+_DOORS: Mapping[Service, Callable[[Sources, str], Door]] = {
+    Service.HUGGINGFACE: huggingface.door,
+    Service.GITHUB: github.door,
+    Service.MODELSCOPE: modelscope.door,
+}
+"""How each service's links are opened: a door for whoever reads that link."""
 
 
 def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
@@ -38,7 +43,13 @@ def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOIC
             return local.resolve(reference)
         case UrlReference():
             return [direct.resolve(reference, sources.http)]
-        case CivitaiReference() | HuggingFaceReference() | GitHubReference() | ModelScopeReference():
+        case HuggingFaceReference():
+            return [huggingface.resolve(reference, sources, choice)]
+        case GitHubReference():
+            return [github.resolve(reference, sources, choice)]
+        case ModelScopeReference():
+            return [modelscope.resolve(reference, sources, choice)]
+        case CivitaiReference():
             if reference.link is None:
                 raise UsageError(f"{reference} names no single file", remedy="Push the link of one of its files.")
             return [direct.resolve(UrlReference(reference.link), sources.http)]
@@ -55,4 +66,4 @@ def open_stream(artifact: Artifact, sources: Sources) -> Stream:
 
 def _door(file: WebFile, sources: Sources) -> Door | None:
     """The door that a link is opened with: its service's, with what that service means by its refusals."""
-    return None if file.service is None else _DOORS[file.service](sources)
+    return None if file.service is None else _DOORS[file.service](sources, file.url)

@@ -34,7 +34,8 @@ def resolve(reference: GitHubReference, sources: Sources, choice: Choice) -> Art
     Raises UsageError, which lists the models of a release; SourceMissing, NotAModel (empty), RateLimited, NetworkError.
     """
     site = sources.site(Service.GITHUB)
-    repo = _Repo(reference, site, sources.http)
+    name = f"{reference.owner}/{reference.repo}"
+    repo = _Repo(reference, name, site, door(sources, name), sources.http)
     try:
         release = repo.release()
     except NetworkError as error:
@@ -42,19 +43,23 @@ def resolve(reference: GitHubReference, sources: Sources, choice: Choice) -> Art
             raise
         return repo.linked(reference.asset, error)
     tag = release.text("tag_name") or reference.tag or ""
-    assets = {name: asset for asset in release.each("assets") if (name := asset.text("name")) is not None}
+    assets = {
+        title: asset
+        for asset in release.each("assets")
+        if (title := asset.text("name")) is not None and asset.text("state") in (None, "uploaded")
+    }
     listed = [
-        Listed(name, str(replace(reference, tag=tag, asset=name)), asset.whole("size"))
-        for name, asset in assets.items()
-        if asset.text("state") in (None, "uploaded")
+        Listed(title, str(replace(reference, tag=tag, asset=title)), asset.whole("size"))
+        for title, asset in assets.items()
     ]
-    name = chosen(f"the release {tag} of {repo.name}", listed, reference.asset or choice.file).name
-    return repo.told(tag, name, assets[name])
+    asset = chosen(f"the release {tag} of {name}", listed, reference.asset or choice.file).name
+    return repo.told(tag, asset, assets[asset])
 
 
-def door(site: Site, at: str) -> Door:
+def door(sources: Sources, at: str) -> Door:
     """GitHub's door for whoever reads `at`, a repository's name or a link that `resolve` made. Its site and its API
     are two hosts, and neither gets a token."""
+    site = sources.site(Service.GITHUB)
     name = at.removeprefix(f"{site.address}/").partition("/releases/")[0]
     return Door(open_hosts(site), explain=partial(_explain, name, f"{site.address}/{name}/releases"))
 
@@ -64,16 +69,10 @@ class _Repo:
     """A repository, and which of its releases is meant."""
 
     reference: GitHubReference
+    name: str
     site: Site
+    door: Door
     http: Http
-
-    @property
-    def name(self) -> str:
-        return f"{self.reference.owner}/{self.reference.repo}"
-
-    @property
-    def door(self) -> Door:
-        return door(self.site, self.name)
 
     def release(self) -> Fields:
         tag = self.reference.tag

@@ -25,7 +25,7 @@ from uploader.reference import HuggingFaceReference
 from uploader.sources.interface import Choice
 from uploader.sources.listing import MOST_ENTRIES, Listed, chosen
 from uploader.sources.published import Published, artifact, run_out
-from uploader.sources.sites import Site, Sources
+from uploader.sources.sites import Sources
 
 _MOST_HOPS = 5
 _PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
@@ -44,7 +44,7 @@ def resolve(reference: HuggingFaceReference, sources: Sources, choice: Choice) -
     (gated, private), SourceMissing, SourceRefused (disabled), NotAModel (empty), RateLimited, NetworkError.
     """
     site = sources.site(Service.HUGGINGFACE)
-    repo = _Repo(reference, site.address, door(site, _repo(reference)), sources.http)
+    repo = _Repo(reference, site.address, door(sources, _repo(reference)), sources.http)
     path = reference.path
     if path is None or path.endswith("/"):
         files, whole = repo.files(path or "")
@@ -53,9 +53,10 @@ def resolve(reference: HuggingFaceReference, sources: Sources, choice: Choice) -
     return artifact(repo.file(path), sources.http, repo.door, ask=site.replaced)
 
 
-def door(site: Site, at: str) -> Door:
+def door(sources: Sources, at: str) -> Door:
     """The Hub's door for whoever reads `at`, a repository's name or a link that `resolve` made: its refusals name that
-    repository's page."""
+    repository's page. Raises what `Sources.site` raises."""
+    site = sources.site(Service.HUGGINGFACE)
     name = at.removeprefix(f"{site.address}/").partition("/resolve/")[0]
     explain = partial(_explain, name, f"{site.address}/{name}", bool(site.door.token))
     return replace(site.door, explain=explain)
@@ -94,16 +95,16 @@ class _Repo:
         )
 
     def _told(self, link: str) -> Mapping[str, str]:
-        """The headers of the first answers, followed within the Hub alone (a repository that was renamed, a small file's
-        cache) until they say which file it is."""
+        """The headers of the first answers, followed within the Hub alone (from a repository's old name to its new one)
+        until they say which file it is."""
         told: dict[str, str] = {}
-        at: str | None = link
+        at = link
         for _ in range(_MOST_HOPS):
             reply = self.http.ask(at, method="HEAD", door=self.door)
             told = {**reply.headers, **told}
-            at = reply.location
-            if at is None or "x-linked-etag" in told or not at.startswith(f"{self.address}/"):
+            if "x-linked-etag" in told or not (reply.location or "").startswith(f"{self.address}/"):
                 break
+            at = reply.location or at
         return told
 
     def files(self, folder: str) -> tuple[list[Listed], bool]:
@@ -206,8 +207,8 @@ def _hidden(name: str, page: str, *, signed_in: bool) -> UploaderError:
 def _unknown(name: str, page: str) -> UploaderError:
     return CredentialsRefused(
         "Hugging Face does not know this token (any more)",
-        remedy=f"Make a new one at {_tokens(name, page)} and sign in with {_SIGN_IN}, or take the old one out of "
-        "$HF_TOKEN.",
+        remedy=f"Make a new one at {_tokens(name, page)} and sign in with {_SIGN_IN}; or take the old one out of "
+        "$HF_TOKEN, or of the file where Hugging Face's own tools keep it (~/.cache/huggingface/token).",
     )
 
 

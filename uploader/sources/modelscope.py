@@ -12,12 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 from uploader.artifact import Artifact, Digest, Service
 from uploader.errors import CredentialsRefused, SourceMissing, UploaderError
-from uploader.http import Door, Fields, Http, Refusal
+from uploader.http import Door, Fields, Refusal
 from uploader.reference import ModelScopeReference
 from uploader.sources.interface import Choice
 from uploader.sources.listing import MOST_ENTRIES, Listed, chosen
 from uploader.sources.published import Published, artifact, open_hosts, run_out
-from uploader.sources.sites import Site, Sources
+from uploader.sources.sites import Sources
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _API = "/api/v1/models/"
@@ -29,7 +29,7 @@ def resolve(reference: ModelScopeReference, sources: Sources, choice: Choice) ->
     Raises UsageError, which lists the models of a repository or a folder; CredentialsRefused (private), SourceMissing,
     NotAModel (empty), RateLimited, NetworkError.
     """
-    repo = _Repo(reference, sources.site(Service.MODELSCOPE), sources.http)
+    repo = _Repo(reference, sources)
     entries = repo.entries()
     path = reference.path
     if path is None or path.endswith("/"):
@@ -47,8 +47,9 @@ def resolve(reference: ModelScopeReference, sources: Sources, choice: Choice) ->
     return repo.artifact(path, entries[path])
 
 
-def door(site: Site, at: str) -> Door:
+def door(sources: Sources, at: str) -> Door:
     """ModelScope's door for whoever reads `at`, a page or a link that `resolve` made. Nobody gets a token there."""
+    site = sources.site(Service.MODELSCOPE)
     name = urlsplit(at).path.removeprefix(_API).removeprefix("/models/").removesuffix("/repo")
     address = next((address for address in site.addresses if at.startswith(f"{address}/")), site.address)
     return Door(open_hosts(site), explain=partial(_explain, name, f"{address}/models/{name}"))
@@ -59,13 +60,12 @@ class _Repo:
     """A repository at one of its revisions, on the site that has it."""
 
     reference: ModelScopeReference
-    site: Site
-    http: Http
+    sources: Sources
 
     @property
     def address(self) -> str:
-        international = self.reference.site == "ai" and not self.site.replaced
-        return self.site.addresses[-1] if international else self.site.address
+        site = self.sources.site(Service.MODELSCOPE)
+        return site.addresses[-1 if self.reference.site == "ai" else 0]
 
     @property
     def page(self) -> str:
@@ -79,7 +79,7 @@ class _Repo:
         """The files by their paths."""
         url = f"{self.address}{_API}{self.reference.repo}/repo/files"
         asked = {"Revision": self.revision, "Recursive": "true"}
-        said = Fields(self.http.json(url, params=asked, door=door(self.site, self.page)))
+        said = Fields(self.sources.http.json(url, params=asked, door=door(self.sources, self.page)))
         if said.flag("Success") is False:
             raise SourceMissing(
                 f"ModelScope does not show {self.reference.repo}: {said.text('Message') or 'it says no more'}",
@@ -101,7 +101,7 @@ class _Repo:
         sha256 = entry.text("Sha256") or ""
         digest = Digest(sha256.lower()) if _SHA256.fullmatch(sha256) else None
         file = Published(str(self.reference), path, link, Service.MODELSCOPE, entry.whole("Size"), digest)
-        return artifact(file, self.http, door(self.site, link))
+        return artifact(file, self.sources.http, door(self.sources, link))
 
 
 def _explain(name: str, page: str, refusal: Refusal) -> UploaderError | None:

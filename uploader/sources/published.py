@@ -29,8 +29,9 @@ class Published:
 
 
 def artifact(file: Published, http: Http, door: Door, *, ask: bool = False) -> Artifact:
-    """Returns the artifact of a file. Where its size or its sha256 is not told the link itself is asked for what there
-    is; with `ask` it is asked anyhow, whether it can do ranges. Raises NotAModel (empty) and what `Http.probe` raises."""
+    """Returns the artifact of a file. Where its size or its sha256 is not told, the link itself is asked for what there
+    is; with `ask` it is asked anyhow, for whether it can do ranges. Raises NotAModel (empty) and what `Http.probe`
+    raises."""
     size, validator, ranges = file.size, None, True
     if ask or size is None or file.digest is None:
         answer = http.probe(file.link, door=door)
@@ -59,8 +60,8 @@ def open_hosts(site: Site) -> frozenset[str]:
 
 
 def run_out(refusal: Refusal) -> UploaderError | None:
-    """What a store behind the publisher means: a link that it signed is good for a while, and whoever asks the publisher
-    again gets a new one."""
+    """What a store behind a publisher means: a signed link is good for a while, and whoever asks the publisher again
+    gets a new one."""
     if refusal.status not in (401, 403):
         return None
     return NetworkError(
