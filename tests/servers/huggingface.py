@@ -27,7 +27,8 @@ from tests.servers.storage import Storage
 class Repo:
     """One repository. `commits` are its trees, newest last. `gate`: its terms must be accepted first.
 
-    `large` decides which files lie in the store (with a sha256); the others are git's own."""
+    `large` is the size in bytes from which files lie in the store (with a sha256); the others are git's own. `claimed`
+    are sha256 that it wrongly tells, by path."""
 
     name: str
     kind: str = "models"
@@ -37,6 +38,7 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     large: int = 1000
+    claimed: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: Mapping[str, bytes], ref: str = "main") -> str:
         """Moves a branch to these files; returns the commit."""
@@ -122,7 +124,7 @@ class HuggingFace(Origin):
             return _failed(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
         content = files[inside]
         if len(content) >= repo.large:
-            return self._linked(content, commit, inside)
+            return self._linked(repo, content, commit, inside)
         etag = f'"{_git_digest(content)}"'
         if self.small_by_cache:
             told = {"X-Repo-Commit": commit, "X-Linked-Size": str(len(content)), "X-Linked-Etag": etag}
@@ -130,12 +132,12 @@ class HuggingFace(Origin):
             return Resource(b"Temporary Redirect", status=307, location=where, headers=told)
         return Resource(content, etag=etag, content_type="text/plain", headers={"X-Repo-Commit": commit})
 
-    def _linked(self, content: bytes, commit: str, inside: str) -> Resource:
+    def _linked(self, repo: Repo, content: bytes, commit: str, inside: str) -> Resource:
         disposition = f'inline; filename="{inside.rpartition("/")[2]}"'
         told = {
             "X-Repo-Commit": commit,
             "X-Linked-Size": str(len(content)),
-            "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "X-Linked-Etag": f'"{repo.claimed.get(inside) or hashlib.sha256(content).hexdigest()}"',
             "X-Xet-Hash": hashlib.sha256(b"xet" + content).hexdigest(),
             "Link": '<https://huggingface.co/api/models/x/xet-read-token/y>; rel="xet-auth"',
         }

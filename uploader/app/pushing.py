@@ -54,6 +54,9 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
                     for fault in resolving.faults
                 )
             )
+        for item in items:
+            for note in item.artifact.notes:
+                setting.observer(Said(f"{item.name}: {note}", "note"))
         try:
             connector, _ = setting.connector(target)
             return _Push(request, setting, target, connector, sources).run(items)

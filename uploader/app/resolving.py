@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from uploader import placement
 from uploader.app.requests import PushRequest
-from uploader.artifact import Artifact, Kind, LocalFile
+from uploader.artifact import Artifact, Digest, Kind, LocalFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
 from uploader.http import shown
 from uploader.identify import Identity, identify, refuse
@@ -97,9 +97,8 @@ class Resolving:
                 remedy="Say it with --kind: " + ", ".join(kind.value for kind in Kind) + ".",
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
-        expected = request.sha256 or artifact.digest
         return Item(
-            replace(artifact, digest=expected, kind=kind),
+            replace(_as_promised(artifact, request.sha256), kind=kind),
             kind,
             place.name,
             route,
@@ -122,6 +121,20 @@ class Resolving:
             self.faults += [Fault(source, error) for error in several.faults]
         except UploaderError as error:
             self.faults.append(Fault(source, error))
+
+
+def _as_promised(artifact: Artifact, own: Digest | None) -> Artifact:
+    """The artifact with the sha256 that it must have: the user's own word before the publisher's, which may be wrong,
+    and never without saying that the two differ."""
+    if own is None or own == artifact.digest:
+        return artifact
+    if artifact.digest is None:
+        return replace(artifact, digest=own)
+    differs = (
+        "its publisher says another sha256 than --sha256, which is what counts:\n"
+        f"  published {artifact.digest}\n  --sha256  {own}"
+    )
+    return replace(artifact, digest=own, notes=(*artifact.notes, differs))
 
 
 def read_identity(path: Path, name: str) -> Identity:
