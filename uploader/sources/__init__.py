@@ -16,7 +16,7 @@ from uploader.reference import (
     Reference,
     UrlReference,
 )
-from uploader.sources import direct, local
+from uploader.sources import civitai, direct, local
 from uploader.sources.interface import FIRST_CHOICE, Choice, Stream
 from uploader.sources.sites import Sources
 from uploader.sources.web import WebStream
@@ -24,7 +24,7 @@ from uploader.sources.web import WebStream
 __all__ = ["FIRST_CHOICE", "Choice", "Sources", "Stream", "open_stream", "resolve"]
 
 
-_DOORS: Mapping[Service, Callable[[Sources], Door]] = {}
+_DOORS: Mapping[Service, Callable[[Sources], Door]] = {Service.CIVITAI: civitai.download_door}
 
 
 def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
@@ -38,7 +38,9 @@ def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOIC
             return local.resolve(reference)
         case UrlReference():
             return [direct.resolve(reference, sources.http)]
-        case CivitaiReference() | HuggingFaceReference() | GitHubReference() | ModelScopeReference():
+        case CivitaiReference():
+            return [civitai.resolve(reference, sources, choice)]
+        case HuggingFaceReference() | GitHubReference() | ModelScopeReference():
             if reference.link is None:
                 raise UsageError(f"{reference} names no single file", remedy="Push the link of one of its files.")
             return [direct.resolve(UrlReference(reference.link), sources.http)]
