@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -90,6 +91,18 @@ Origin: TypeAlias = LocalFile | WebFile
 
 
 @dataclass(frozen=True)
+class Card:
+    """What a source tells of a model, for the files that a WebUI reads beside it. `preview` is a picture's address;
+    `service` the source's own description, as JSON."""
+
+    base: str | None
+    words: tuple[str, ...]
+    page: str
+    preview: str | None
+    service: Mapping[str, object] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Artifact:
     """One file to be placed.
 
@@ -107,3 +120,4 @@ class Artifact:
     digest: Digest | None = None
     kind: Kind | None = None
     notes: tuple[str, ...] = ()
+    card: Card | None = None

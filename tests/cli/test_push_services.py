@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def hub() -> Iterator[HuggingFace]:
 @pytest.mark.parametrize("via", ["relay", "local"])
 def test_a_file_of_hugging_face_is_placed(program: Program, box: OpenSSH, hub: HuggingFace, via: str) -> None:
     link = "https://huggingface.co/org/gated/blob/main/style.safetensors"
-    told = {"HF_ENDPOINT": hub.url(""), "HF_TOKEN": TOKEN}
+    told: dict[str, Any] = {"HF_ENDPOINT": hub.url(""), "HF_TOKEN": TOKEN}
     done = program.run("push", link, "--via", via, "--json", "-v", **told)
     assert done.code == 0, done.err
     (outcome,) = done.document["outcomes"]
@@ -61,7 +62,7 @@ def test_a_gated_file_without_a_token_says_where_to_go(program: Program, box: Op
 def test_a_repository_is_answered_with_lines_that_can_be_pushed(
     program: Program, box: OpenSSH, hub: HuggingFace
 ) -> None:
-    told = {"HF_ENDPOINT": hub.url(""), "HF_TOKEN": TOKEN}
+    told: dict[str, Any] = {"HF_ENDPOINT": hub.url(""), "HF_TOKEN": TOKEN}
     done = program.run("push", "hf://org/gated", **told)
     assert done.code == 2
     lines = [line.split()[-1] for line in done.err.splitlines() if " MB " in line]

@@ -17,14 +17,15 @@ _PORTS = {"http": 80, "https": 443}
 @dataclass(frozen=True)
 class Refusal:
     """An answer that is not the file. `host` gave it; `at_door`: it is one of the door's own, and no hop before it
-    was another. `headers` have lower-case names; `body` is empty unless the answer was a JSON object of at most 64 KiB.
-    A redirect is one too, before it is followed: its `location` is where it leads to."""
+    was another. `headers` have lower-case names; `text` is the body where it is one, of at most 64 KiB, and `body` the
+    object of a JSON one. A redirect is one too, before it is followed: its `location` is where it leads to."""
 
     host: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: Fields = field(repr=False)
     at_door: bool
+    text: str = field(default="", repr=False)
     location: str | None = field(default=None, repr=False)
 
 

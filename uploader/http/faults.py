@@ -18,7 +18,7 @@ from uploader.errors import (
 )
 from uploader.http import headers
 from uploader.http.door import Door, Refusal
-from uploader.http.fields import Fields, Json, read_json
+from uploader.http.fields import Fields, read_json
 
 if TYPE_CHECKING:
     import httpx
@@ -101,13 +101,16 @@ def refused(response: httpx.Response, door: Door | None, at_door: bool) -> NoRet
 
 
 def refusal(response: httpx.Response, at_door: bool, location: str | None = None) -> Refusal:
-    """What a service's explainer is told of an answer. Reads a JSON body; one that does not come is none."""
+    """What a service's explainer is told of an answer. Reads a body that is text; one that does not come is none."""
     names = {name.lower(): value for name, value in response.headers.items()}
-    body: Json = None
-    if "json" in names.get("content-type", "").lower():
-        with contextlib.suppress(ValueError, NetworkError, *_lost()):
-            body = read_json(read_at_most(response, _EXPLANATION_BYTES))
-    return Refusal(response.url.host, response.status_code, names, Fields(body), at_door, location)
+    kind = names.get("content-type", "").lower()
+    text, body = "", Fields()
+    if location is None and ("json" in kind or kind.startswith("text/")):
+        with contextlib.suppress(ValueError, *_lost()):
+            content = read_at_most(response, _EXPLANATION_BYTES)
+            text = content.decode("utf-8", "replace")
+            body = Fields(read_json(content))
+    return Refusal(response.url.host, response.status_code, names, body, at_door, text, location)
 
 
 def read_at_most(response: httpx.Response, most: int) -> bytes:

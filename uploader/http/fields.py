@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TypeAlias
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
@@ -18,6 +19,10 @@ class Fields:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+    def as_json(self) -> Mapping[str, Json]:
+        """The object itself."""
+        return self._value
 
     def text(self, name: str) -> str | None:
         """A text that is not empty."""

@@ -39,10 +39,6 @@ class CivitaiReference:
         filters = f"?{urlencode(self.filters)}" if self.filters else ""
         return f"civitai:{'' if self.model is None else self.model}{version}{file}{filters}"
 
-    @property
-    def link(self) -> str | None:
-        return None if self.version is None else f"https://civitai.com/api/download/models/{self.version}"
-
 
 def from_short(text: str) -> CivitaiReference:
     """Parses `civitai:MODEL@VERSION+FILE`. Raises ReferenceInvalid."""

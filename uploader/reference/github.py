@@ -30,11 +30,6 @@ class GitHubReference:
             return f"{releases}/latest/download/{asset}"
         return f"{releases}/download/{encoded(self.tag)}/{asset}"
 
-    @property
-    def link(self) -> str | None:
-        """The plain link to its asset, None where it names none."""
-        return None if self.asset is None else str(self)
-
 
 def from_link(link: Link) -> GitHubReference | None:
     """Parses a link to a release or its asset; None for GitHub's other pages. Raises ReferenceInvalid."""

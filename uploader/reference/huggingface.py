@@ -48,15 +48,6 @@ class HuggingFaceReference:
         path = "" if self.path is None else f"/{encoded(self.path)}"
         return f"hf://{prefix}{self.repo}{revision}{path}"
 
-    @property
-    def link(self) -> str | None:
-        """The plain link to its file, None where it names none."""
-        if self.path is None or self.path.endswith("/"):
-            return None
-        prefix = f"{_PLURALS[self.type]}/" if self.type in _PLURALS else ""
-        revision = _revision(self.revision or "main")
-        return f"https://huggingface.co/{prefix}{self.repo}/resolve/{revision}/{encoded(self.path)}"
-
 
 def from_short(text: str) -> HuggingFaceReference:
     """Parses `hf://[datasets/|spaces/]org/repo[@revision][/path]`. Raises ReferenceInvalid."""

@@ -33,11 +33,6 @@ class ModelScopeReference:
         path = "" if self.path is None else f"/{encoded(self.path)}"
         return f"{page}/{route}/{encoded(self.revision or 'master', also='/')}{path}"
 
-    @property
-    def link(self) -> str | None:
-        """The plain link to its file, None where it names none."""
-        return str(self) if self.path is not None and not self.path.endswith("/") else None
-
 
 def from_link(link: Link) -> ModelScopeReference:
     """Parses a link to one of its hosts. Raises ReferenceInvalid for pages that are no model's."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from uploader.artifact import Artifact, LocalFile, Service, WebFile
-from uploader.errors import UsageError
 from uploader.http import Door
 from uploader.reference import (
     CivitaiReference,
@@ -16,7 +15,7 @@ from uploader.reference import (
     Reference,
     UrlReference,
 )
-from uploader.sources import direct, github, huggingface, local, modelscope
+from uploader.sources import civitai, direct, github, huggingface, local, modelscope
 from uploader.sources.interface import FIRST_CHOICE, Choice, Stream
 from uploader.sources.sites import Sources
 from uploader.sources.web import WebStream
@@ -25,11 +24,12 @@ __all__ = ["FIRST_CHOICE", "Choice", "Sources", "Stream", "open_stream", "resolv
 
 
 _DOORS: Mapping[Service, Callable[[Sources, str], Door]] = {
+    Service.CIVITAI: lambda sources, _: civitai.download_door(sources),
     Service.HUGGINGFACE: huggingface.door,
     Service.GITHUB: github.door,
     Service.MODELSCOPE: modelscope.door,
 }
-"""How each service's links are opened: a door for whoever reads that link."""
+"""How each service's links are opened: the door for whoever reads that link."""
 
 
 def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
@@ -43,16 +43,14 @@ def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOIC
             return local.resolve(reference)
         case UrlReference():
             return [direct.resolve(reference, sources.http)]
+        case CivitaiReference():
+            return [civitai.resolve(reference, sources, choice)]
         case HuggingFaceReference():
             return [huggingface.resolve(reference, sources, choice)]
         case GitHubReference():
             return [github.resolve(reference, sources, choice)]
         case ModelScopeReference():
             return [modelscope.resolve(reference, sources, choice)]
-        case CivitaiReference():
-            if reference.link is None:
-                raise UsageError(f"{reference} names no single file", remedy="Push the link of one of its files.")
-            return [direct.resolve(UrlReference(reference.link), sources.http)]
 
 
 def open_stream(artifact: Artifact, sources: Sources) -> Stream:

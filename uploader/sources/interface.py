@@ -21,6 +21,14 @@ class Choice:
     file: str | None = None
 
 
+PRECISIONS = frozenset(
+    ["fp32", "fp16", "bf16", "mxfp8", "fp8_mixed", "fp8_scaled", "fp8", "int8", "nf4", "nvfp4", "int4"]
+)
+"""How exact a file's numbers are."""
+
+PREFERENCES = PRECISIONS | {"pruned", "full", "safetensors", "gguf", "pickle"}
+"""The words that `Choice.prefer` may hold."""
+
 FIRST_CHOICE = Choice()
 """What is taken when the user says nothing: the smallest file that gives the same pictures and runs no code."""
 

@@ -82,7 +82,7 @@ HUGGING_FACE = {
     "air:sdxl:vae:huggingface:org/repo@main+x.safetensors": H("org/repo", "main", "x.safetensors"),
 }
 
-OTHERS = {
+OTHERS: dict[str, Reference] = {
     "https://github.com/o/r/releases/download/v1.0/a.pth": G("o", "r", "v1.0", "a.pth"),
     "https://github.com/o/r/releases/download/v1%2E0/a%20b.pth": G("o", "r", "v1.0", "a b.pth"),
     "https://github.com/o/r/releases/download/x/y/a.pth": G("o", "r", "x/y", "a.pth"),
