@@ -45,7 +45,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     with Http(allow_http=request.allow_http) as http:
         patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
         sources = setting.sources(http)
-        resolving = Resolving(request, place, sources, patience)
+        resolving = Resolving(request, place, sources, patience, setting.observer)
         items = resolving.run()
         if resolving.faults:
             return Report(
@@ -54,9 +54,6 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
                     for fault in resolving.faults
                 )
             )
-        for item in items:
-            for note in item.artifact.notes:
-                setting.observer(Said(f"{item.name}: {note}", "note"))
         try:
             connector, _ = setting.connector(target)
             return _Push(request, setting, target, connector, sources).run(items)

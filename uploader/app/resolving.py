@@ -13,6 +13,7 @@ from uploader import placement
 from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Digest, Kind, LocalFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
+from uploader.events import Observer, Said, silence
 from uploader.http import shown
 from uploader.identify import Identity, identify, refuse
 from uploader.plan import Item, choose_route, clashes
@@ -47,8 +48,16 @@ class Place:
 class Resolving:
     """Looks at all references of one push."""
 
-    def __init__(self, request: PushRequest, place: Place, sources: Sources, retrying: Retrying) -> None:
+    def __init__(
+        self,
+        request: PushRequest,
+        place: Place,
+        sources: Sources,
+        retrying: Retrying,
+        observer: Observer = silence,
+    ) -> None:
         self._request = request
+        self._observer = observer
         self._retrying = retrying
         self._place = place
         self._sources = sources
@@ -98,7 +107,7 @@ class Resolving:
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
         return Item(
-            replace(_as_promised(artifact, request.sha256), kind=kind),
+            replace(artifact, digest=self._promised(artifact), kind=kind),
             kind,
             place.name,
             route,
@@ -106,6 +115,17 @@ class Resolving:
             place.folder,
             structure=identity.complete is True,
         )
+
+    def _promised(self, artifact: Artifact) -> Digest | None:
+        """The sha256 that the file must have: the user's own word before the publisher's, which may be wrong, and never
+        without saying that the two differ."""
+        own, published = self._request.sha256, artifact.digest
+        if own is not None and published is not None and own != published:
+            differs = (
+                f"{artifact.name}: its publisher tells another sha256 than --sha256, which is the one that counts:"
+            )
+            self._observer(Said(f"{differs}\n  published {published}\n  --sha256  {own}", "note"))
+        return own or published
 
     def _identity(self, artifact: Artifact) -> Identity:
         stream = open_stream(artifact, self._sources)
@@ -121,20 +141,6 @@ class Resolving:
             self.faults += [Fault(source, error) for error in several.faults]
         except UploaderError as error:
             self.faults.append(Fault(source, error))
-
-
-def _as_promised(artifact: Artifact, own: Digest | None) -> Artifact:
-    """The artifact with the sha256 that it must have: the user's own word before the publisher's, which may be wrong,
-    and never without saying that the two differ."""
-    if own is None or own == artifact.digest:
-        return artifact
-    if artifact.digest is None:
-        return replace(artifact, digest=own)
-    differs = (
-        "its publisher says another sha256 than --sha256, which is what counts:\n"
-        f"  published {artifact.digest}\n  --sha256  {own}"
-    )
-    return replace(artifact, digest=own, notes=(*artifact.notes, differs))
 
 
 def read_identity(path: Path, name: str) -> Identity:

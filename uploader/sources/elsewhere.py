@@ -72,6 +72,7 @@ SERVICES = (
     ),
 )
 
+_GITHUB = frozenset({"github.com", "www.github.com"})
 _DROPBOX = frozenset({"dropbox.com", "www.dropbox.com"})
 
 
@@ -86,14 +87,17 @@ def refuse(url: str) -> None:
 
 
 def direct(url: str) -> str:
-    """The link that leads to the file where the one that was pasted leads to a page about it: Dropbox's `dl=1`."""
-    if _host(url) not in _DROPBOX:
-        return url
-    parts = urlsplit(url)
-    query = [
-        (name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in ("dl", "raw")
-    ]
-    return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
+    """The link that leads to the file, where the one that was pasted leads to a page about it: Dropbox's `dl=1`, and
+    `raw` of a file in a GitHub repository."""
+    host, parts = _host(url), urlsplit(url)
+    if host in _GITHUB:
+        repo, blob, path = parts.path.partition("/blob/")
+        return urlunsplit(parts._replace(path=f"{repo}/raw/{path}")) if blob and repo.count("/") == 2 else url
+    if host in _DROPBOX:
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        query = [(name, value) for name, value in pairs if name not in ("dl", "raw")]
+        return urlunsplit(parts._replace(query=urlencode([*query, ("dl", "1")])))
+    return url
 
 
 def _host(url: str) -> str:

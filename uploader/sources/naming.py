@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 _NAME_BYTES = 200
 """A file system's 255, less what a part file's name adds."""
 
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
 def safe_name(text: str) -> str:
@@ -19,7 +19,7 @@ def safe_name(text: str) -> str:
     shown_only = "".join(
         letter for letter in last if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
     )
-    name = re.sub(r'[<>:"|?*]', "_", shown_only).strip().lstrip(".").rstrip(". ").lstrip()
+    name = re.sub(r"^[\s.]+|[\s.]+$", "", re.sub(r'[<>:"|?*]', "_", shown_only))
     if _DEVICES.fullmatch(name.partition(".")[0].rstrip()):
         name = "_" + name
     ending = PurePosixPath(name).suffix

@@ -57,8 +57,10 @@ def test_a_link_into_a_store_is_a_link_like_any_other(url: str) -> None:
             "https://www.dropbox.com/scl/fi/abc/m%20x.ckpt?rlkey=a%2Bb&st=&dl=1",
         ),
         ("https://dropbox.com/s/abc/m.pt?raw=1", "https://dropbox.com/s/abc/m.pt?dl=1"),
+        ("https://github.com/o/r/blob/main/m/x.pth", "https://github.com/o/r/raw/main/m/x.pth"),
+        ("https://github.com/o/r/raw/main/blob/x.pth", "https://github.com/o/r/raw/main/blob/x.pth"),
         ("https://dl.dropboxusercontent.com/s/abc/m.pt?dl=0", "https://dl.dropboxusercontent.com/s/abc/m.pt?dl=0"),
     ],
 )
-def test_a_dropbox_link_leads_to_the_file_instead_of_the_page_about_it(pasted: str, leads: str) -> None:
+def test_a_page_about_a_file_is_left_for_the_file_itself(pasted: str, leads: str) -> None:
     assert elsewhere.direct(pasted) == leads
