@@ -151,7 +151,8 @@ def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> Uploade
     if code in ("RevisionNotFound", "EntryNotFound"):
         missing = "no such revision" if code == "RevisionNotFound" else "no such file"
         return SourceMissing(
-            f"{name} on Hugging Face has {missing}", remedy=f"See what it holds at {page}/tree/main, or push {page}."
+            f"{name} on Hugging Face has {missing}",
+            remedy=f"`uploader push hf://{name}` lists its models; see also {page}/tree/main.",
         )
     if "access to this resource is disabled" in refusal.headers.get("x-error-message", "").lower():
         return SourceRefused(f"Hugging Face has disabled {name}: nobody can download it", remedy=f"See {page}.")

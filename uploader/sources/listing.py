@@ -13,7 +13,7 @@ MOST_ENTRIES = 10_000
 """How much of a listing is looked at."""
 
 _MOST_TOLD = 40
-_CHOOSE = "Push the one you want: copy its line from the list."
+_CHOOSE = "Push the one you want: copy its reference from the list."
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 

@@ -42,7 +42,7 @@ def resolve(reference: ModelScopeReference, sources: Sources, choice: Choice) ->
     if path not in entries:
         raise SourceMissing(
             f"{reference.repo} on ModelScope has no file {path}",
-            remedy=f"See what it holds at {repo.page}/files, or push {repo.page}.",
+            remedy=f"See what it holds at {repo.page}/files; `uploader push` of its page lists its models.",
         )
     return repo.artifact(path, entries[path])
 
