@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import tenacity
@@ -35,7 +36,8 @@ def retrying(
 ) -> _Result:
     """Returns what `call` returns, tried again while it raises an error whose `retryable` is true.
 
-    Gives up after `attempts` failures in a row, and raises the last; the count starts anew when `progress` (any
+    Gives up after `attempts` failures in a row (at least six while the other side asks for patience), and raises the
+    last; the count starts anew when `progress` (any
     number that grows, such as bytes acknowledged) is higher than after the failure before. Between tries it waits
     half a second to 30 s, longer each time and never exactly as long as another client, or what a RateLimited asks
     for, at most 120 s. `on_retry` hears the error and the seconds before each wait. Raises Interrupted as soon as
@@ -45,7 +47,7 @@ def retrying(
     course = _Course(cancelled, progress, on_retry, wait or cancelled.wait)
     policy = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_it),
-        stop=tenacity.stop_after_attempt(attempts),
+        stop=partial(_given_up, attempts),
         wait=_pause,
         before=course.before,
         after=course.after,
@@ -94,6 +96,11 @@ class _Course:
 
 def _worth_it(error: BaseException) -> bool:
     return isinstance(error, UploaderError) and error.retryable
+
+
+def _given_up(attempts: int, state: tenacity.RetryCallState) -> bool:
+    patient = isinstance(_fault(state), RateLimited)
+    return state.attempt_number >= (max(attempts, ATTEMPTS) if patient else attempts)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,13 +62,13 @@ def services(tmp_path: Path) -> Iterator[Services]:
         hub.tokens[TOKEN] = {"org/gated"}
         github.release("owner/repo", "v1", {"dream.safetensors": MODEL})
         scope.model("org/name", {"dream.safetensors": MODEL})
-        environ = {
+        environ: dict[str, Any] = {
             "HF_ENDPOINT": hub.url(""),
             "HF_TOKEN": TOKEN,
             "GITHUB_ENDPOINT": github.url(""),
             "MODELSCOPE_ENDPOINT": scope.url(""),
         }
-        yield Services(hub, github, scope, world(tmp_path, box, environ=environ))
+        yield Services(hub, github, scope, world(tmp_path, box, **environ))
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])

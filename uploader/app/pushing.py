@@ -5,8 +5,11 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
@@ -14,6 +17,7 @@ from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
+from uploader.app.sidecars import sidecars
 from uploader.artifact import LocalFile
 from uploader.errors import ConfigurationError, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
@@ -42,7 +46,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     is a server that cannot be reached or refuses who we are: every item then failed for that."""
     target = setting.choose_target(request.to)
     place = _place(setting, target)
-    with Http(allow_http=request.allow_http) as http:
+    with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
         patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
         sources = setting.sources(http)
         resolving = Resolving(request, place, sources, patience, setting.observer)
@@ -54,6 +58,9 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
                     for fault in resolving.faults
                 )
             )
+        if request.sidecars:
+            folder = Path(kept.enter_context(TemporaryDirectory(prefix="uploader-")))
+            items += sidecars(items, place.webui, target.root, http, folder, setting.observer)
         try:
             connector, _ = setting.connector(target)
             return _Push(request, setting, target, connector, sources).run(items)
@@ -72,6 +79,7 @@ def _known(target: Target, item: Item) -> Outcome:
         route=item.route.value,
         path=item.path,
         size=item.artifact.size,
+        notes=item.artifact.notes,
     )
 
 
@@ -98,6 +106,7 @@ class _Push:
         self._cancelled = threading.Event()
         self._made: set[str] = set()
         self._steps: dict[str, Step] = {}
+        self._failed: dict[str, UploaderError] = {}
         self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
         provider = setting.catalog.provider(target.provider)
         self._means = Means(
@@ -145,8 +154,17 @@ class _Push:
         return Task(item.path, known, partial(self._carry_out, step, known), partial(self._bytes_sent, item.path))
 
     def _carry_out(self, step: PlannedStep, known: Outcome) -> Outcome:
-        if step.error is not None:
-            raise step.error
+        """Nothing is put beside a model that is not there: its sidecars fail as it did."""
+        fault = step.error or self._failed.get(step.item.beside or "")
+        if fault is not None:
+            raise fault
+        try:
+            return self._placed(step, known)
+        except UploaderError as error:
+            self._failed[step.item.path] = error
+            raise
+
+    def _placed(self, step: PlannedStep, known: Outcome) -> Outcome:
         item = step.item
         if step.make:
             self._using(lambda connection: self._make(connection, item))

@@ -16,11 +16,23 @@ from uploader.reference import (
     UrlReference,
 )
 from uploader.sources import civitai, direct, github, huggingface, local, modelscope
-from uploader.sources.interface import FIRST_CHOICE, Choice, Stream
+from uploader.sources.civitai import Hit
+from uploader.sources.civitai import search as search_civitai
+from uploader.sources.interface import FIRST_CHOICE, PREFERENCES, Choice, Stream
 from uploader.sources.sites import Sources
 from uploader.sources.web import WebStream
 
-__all__ = ["FIRST_CHOICE", "Choice", "Sources", "Stream", "open_stream", "resolve"]
+__all__ = [
+    "FIRST_CHOICE",
+    "PREFERENCES",
+    "Choice",
+    "Hit",
+    "Sources",
+    "Stream",
+    "open_stream",
+    "resolve",
+    "search_civitai",
+]
 
 
 _DOORS: Mapping[Service, Callable[[Sources, str], Door]] = {
