@@ -100,6 +100,23 @@ def test_a_signed_link_that_runs_out_on_the_way_is_asked_for_anew(services: Serv
     assert len(set(links)) == len(links)
 
 
+def test_a_quota_that_is_used_up_on_the_way_is_waited_for_as_long_as_the_hub_says(services: Services) -> None:
+    services.here.dry(HF, via="relay")
+    (resource,) = services.hub.storage.resources.values()
+    resource.cuts = [10**9] * len(services.hub.storage.requests) + [3 * MIB]
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        if len(waited) == 1:
+            services.hub.throttle = [37]
+        return False
+
+    services.here.wait = wait
+    services.here.placed(HF, via="relay")
+    assert waited[1:] == [37.0]
+
+
 def test_a_branch_that_moves_on_the_way_changes_nothing(services: Services) -> None:
     services.here.dry(HF, via="relay")
     (resource,) = services.hub.storage.resources.values()

@@ -56,7 +56,8 @@ class HuggingFace(Origin):
     """`tokens` maps a token to the repositories that it opens. `renamed` maps an old name to the new one.
     `throttle` holds the seconds that each of the next answers asks for, with 429. `page_size` is how many entries a
     page of a listing has. `small_by_cache`: small files are answered by a redirect within the host, as since 2025.
-    `next_at`: the address that a listing names its next page at, as a mirror may name the Hub's own."""
+    `next_at`: the address that a listing names its next page at, as a mirror may name the Hub's own. `codes`
+    False: refusals have a status and nothing else."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +69,7 @@ class HuggingFace(Origin):
         self.page_size = 1000
         self.small_by_cache = False
         self.next_at: str | None = None
+        self.codes = True
 
     def __enter__(self) -> Self:
         self.storage.__enter__()
@@ -85,6 +87,12 @@ class HuggingFace(Origin):
         return made
 
     def choose(self, request: Request) -> Resource | None:
+        answer = self._answer(request)
+        if answer is not None and not self.codes:
+            answer.headers = {name: value for name, value in answer.headers.items() if "Error" not in name}
+        return answer
+
+    def _answer(self, request: Request) -> Resource | None:
         if self.throttle:
             seconds = self.throttle.pop(0)
             limits = {"RateLimit": f'"resolvers";r=0;t={seconds}', "RateLimit-Policy": '"fixed window";"resolvers"'}
@@ -100,6 +108,11 @@ class HuggingFace(Origin):
             case ["api", kind, owner, name, "tree", revision, *below]:
                 query = parse_qs(parts.query)
                 return self._tree(kind, f"{owner}/{name}", revision, "/".join(below), query, token)
+            case ["api", kind, name, "tree", revision, *below]:
+                query = parse_qs(parts.query)
+                return self._tree(kind, name, revision, "/".join(below), query, token)
+            case [name, "resolve", revision, *inside]:
+                return self._resolve("models", name, revision, "/".join(inside), token)
             case [("datasets" | "spaces") as kind, owner, name, "resolve", revision, *inside]:
                 return self._resolve(kind, f"{owner}/{name}", revision, "/".join(inside), token)
             case [owner, name, "resolve", revision, *inside]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uploader.errors import NetworkError, SourceChanged, SourceRefused
 from uploader.http.faults import AGAIN, OTHER_LINK, read_at_most
 from uploader.http.fields import Json, read_json
-from uploader.http.headers import content_length, content_range, etag, filename, modified, same_file
+from uploader.http.headers import content_length, content_range, etag, filename, same_file, settled
 
 if TYPE_CHECKING:
     import httpx
@@ -78,7 +78,7 @@ def answer(url: str, response: httpx.Response, size: int | None, *, ranges: bool
         final_url=str(response.url),
         status=response.status_code,
         size=size,
-        validator=etag(response.headers) or modified(response.headers),
+        validator=etag(response.headers) or settled(response.headers),
         ranges=ranges,
         content_type=response.headers.get("Content-Type"),
         filename=filename(response.headers.get("Content-Disposition", "")),

@@ -60,7 +60,9 @@ def decoded(text: str) -> str:
     shown."""
     plain = unquote(text)
     parts = plain.removesuffix("/").split("/")
-    if any(part in ("", ".", "..") for part in parts) or any(unicodedata.category(char) == "Cc" for char in plain):
+    if any(part in ("", ".", "..") for part in parts) or any(
+        unicodedata.category(char) in ("Cc", "Cs") for char in plain
+    ):
         raise ReferenceInvalid("this reference's path has a part that names nothing", remedy=COPY)
     return plain
 

@@ -28,6 +28,7 @@ from uploader.sources.published import Published, artifact, run_out
 from uploader.sources.sites import Sources
 
 _MOST_HOPS = 5
+_MOST_PAGES = 50
 _PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _SIGN_IN = "`uploader login huggingface`"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -114,13 +115,15 @@ class _Repo:
         url = f"{self.address}/api/{kinds}/{self.reference.repo}/tree/{revision}/{quote(folder)}".rstrip("/")
         entries: list[Fields] = []
         asked = {"recursive": "true"}
-        while len(entries) < MOST_ENTRIES:
+        for _ in range(_MOST_PAGES):
             page, following = self.http.page(url, params=asked, door=self.door)
             entries += [Fields(entry) for entry in page] if isinstance(page, list) else []
             # Of the next page's address nothing is used but where it begins: a mirror names the Hub itself there.
             cursor = parse_qs(urlsplit(following or "").query).get("cursor")
             if not cursor:
                 return self._listed(entries), True
+            if len(entries) >= MOST_ENTRIES:
+                break
             asked["cursor"] = cursor[0]
         return self._listed(entries), False
 
@@ -148,7 +151,9 @@ def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> Uploade
         return _throttled(refusal, signed_in=signed_in)
     if code == "GatedRepo":
         return _gated(name, page, refusal.status)
-    if code in ("RevisionNotFound", "EntryNotFound"):
+    if code == "RepoNotFound" or (refusal.status == 401 and not signed_in):
+        return _hidden(name, page, signed_in=signed_in)
+    if refusal.status == 404:
         missing = "no such revision" if code == "RevisionNotFound" else "no such file"
         return SourceMissing(
             f"{name} on Hugging Face has {missing}",
@@ -156,10 +161,8 @@ def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> Uploade
         )
     if "access to this resource is disabled" in refusal.headers.get("x-error-message", "").lower():
         return SourceRefused(f"Hugging Face has disabled {name}: nobody can download it", remedy=f"See {page}.")
-    if code == "RepoNotFound" or refusal.status == 404:
-        return _hidden(name, page, signed_in=signed_in)
     if refusal.status == 401:
-        return _unknown(name, page) if signed_in else _hidden(name, page, signed_in=False)
+        return _unknown(name, page)
     if refusal.status == 403:
         return CredentialsRefused(
             f"Hugging Face does not give {name} to this token",

@@ -16,6 +16,7 @@ from uploader.errors import (
     NetworkError,
     NotAModel,
     RateLimited,
+    ReferenceInvalid,
     SourceMissing,
     SourceRefused,
     UploaderError,
@@ -140,6 +141,18 @@ def test_datasets_and_spaces_hold_models_too(hub: HuggingFace, http: Http, kind:
         found(hub, http, f"https://huggingface.co/{kind}/org/model")
 
 
+def test_a_repository_of_the_early_days_has_no_organization(hub: HuggingFace, http: Http) -> None:
+    hub.repo("gpt2", {"a.safetensors": MODEL})
+    assert read(hub, http, found(hub, http, "https://huggingface.co/gpt2/blob/main/a.safetensors")) == MODEL
+    with pytest.raises(UsageError, match=r"huggingface\.co/gpt2/resolve/main/a\.safetensors"):
+        found(hub, http, "https://huggingface.co/gpt2/tree/main")
+
+
+def test_a_path_that_is_no_text_is_no_reference() -> None:
+    with pytest.raises(ReferenceInvalid):
+        parse("hf://org/model/\udcff.safetensors")
+
+
 def test_a_repository_s_old_name_leads_to_the_new_one_with_the_token(hub: HuggingFace, http: Http) -> None:
     hub.repo("org/new", {"a.safetensors": MODEL}, private=True)
     hub.renamed["org/old"] = "org/new"
@@ -239,6 +252,16 @@ def test_each_refusal_says_what_it_is_and_where_to_go(
     told = refused(hub, http, text, token)
     assert (type(told), told.exit_code, told.retryable) == (error, exit_code, False)
     assert says in told.message + " " + str(told.remedy)
+
+
+@pytest.mark.parametrize("token", [None, "hf_stranger"])
+def test_a_mirror_that_tells_no_code_is_understood_by_its_status(
+    hub: HuggingFace, http: Http, token: str | None
+) -> None:
+    hub.tokens["hf_stranger"] = set()
+    hub.repo(REPO, {"a.safetensors": MODEL})
+    hub.codes = False
+    assert type(refused(hub, http, "hf://org/model/b.safetensors", token)) is SourceMissing
 
 
 def test_a_gate_opens_to_those_on_its_list(hub: HuggingFace, http: Http) -> None:
@@ -362,6 +385,14 @@ def test_a_repository_without_end_is_listed_as_far_as_is_of_use(hub: HuggingFace
     assert len(told.message.splitlines()) == 43
     assert "beyond the first 10,000" in told.message
     assert len(hub.requests) == 10
+
+
+def test_a_listing_that_leads_on_for_ever_ends(hub: HuggingFace, http: Http) -> None:
+    hub.repo(REPO, {"a.safetensors": MODEL})
+    hub.page_size = 0
+    with pytest.raises(SourceMissing):
+        found(hub, http, "hf://org/model")
+    assert len(hub.requests) <= 50
 
 
 def test_a_next_page_elsewhere_is_never_visited(hub: HuggingFace, http: Http) -> None:
