@@ -12,7 +12,7 @@ _FRESH = "Or start the download in a browser, copy the address of the download i
 
 
 @dataclass(frozen=True)
-class Service:
+class Place:
     """One of them. `hosts` are those of its pages, not of its stores: a link into a store is a link like any other."""
 
     name: str
@@ -21,54 +21,36 @@ class Service:
     remedy: str
 
 
-SERVICES = (
-    Service(
+_WITHOUT_DOWNLOADS = {
+    "Tensor.Art": frozenset({"tensor.art", "tensorhub.art"}),
+    "LiblibAI": frozenset({"liblib.art", "liblib.ai", "liblibai.com"}),
+    "Shakker": frozenset({"shakker.ai"}),
+    "SeaArt": frozenset({"seaart.ai", "seaart.me"}),
+    "PixAI": frozenset({"pixai.art"}),
+}
+
+PLACES = (
+    Place(
         "Google Drive",
         frozenset({"drive.google.com", "docs.google.com"}),
         "it answers programs with a page to confirm or a quota page instead of the file",
         _BROWSER,
     ),
-    Service(
+    Place(
         "MEGA",
         frozenset({"mega.nz", "mega.io", "mega.co.nz"}),
         "its files are encrypted, and only its own programs have the key to them",
         "Download the file with MEGA's own program or in your browser, and push the file.",
     ),
-    Service(
-        "Tensor.Art",
-        frozenset({"tensor.art", "tensorhub.art"}),
-        "it has no address from which a program may download a model",
-        f"{_BROWSER} {_FRESH}",
-    ),
-    Service(
-        "LiblibAI",
-        frozenset({"liblib.art", "liblib.ai", "liblibai.com"}),
-        "it has no address from which a program may download a model",
-        f"{_BROWSER} {_FRESH}",
-    ),
-    Service(
-        "Shakker",
-        frozenset({"shakker.ai"}),
-        "it has no address from which a program may download a model",
-        f"{_BROWSER} {_FRESH}",
-    ),
-    Service(
-        "SeaArt",
-        frozenset({"seaart.ai", "seaart.me"}),
-        "it has no address from which a program may download a model",
-        f"{_BROWSER} {_FRESH}",
-    ),
-    Service(
-        "PixAI",
-        frozenset({"pixai.art"}),
-        "it has no address from which a program may download a model",
-        f"{_BROWSER} {_FRESH}",
-    ),
-    Service(
+    Place(
         "CivArchive",
         frozenset({"civarchive.com", "civitaiarchive.com"}),
         "it is an index: it keeps no files, and names the places that do",
         "Open the page, and push the link of one of the mirrors that it lists, with its SHA256 as --sha256.",
+    ),
+    *(
+        Place(name, hosts, "it has no address from which a program may download a model", f"{_BROWSER} {_FRESH}")
+        for name, hosts in _WITHOUT_DOWNLOADS.items()
     ),
 )
 
@@ -79,11 +61,9 @@ _DROPBOX = frozenset({"dropbox.com", "www.dropbox.com"})
 def refuse(url: str) -> None:
     """Raises SourceRefused for a page of a service that would give a program a web page, never a model."""
     host = _host(url)
-    for service in SERVICES:
-        if host.removeprefix("www.") in service.hosts:
-            raise SourceRefused(
-                f"{service.name} ({host}) cannot be downloaded from: {service.reason}", remedy=service.remedy
-            )
+    for place in PLACES:
+        if host.removeprefix("www.") in place.hosts:
+            raise SourceRefused(f"{place.name} ({host}) cannot be downloaded from: {place.reason}", remedy=place.remedy)
 
 
 def direct(url: str) -> str:
