@@ -98,8 +98,11 @@ class Resolving:
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
         expected = request.sha256 or artifact.digest
+        notes = artifact.notes
+        if identity.kind is not None and artifact.kind not in (None, identity.kind):
+            notes = (*notes, f"its source calls it {artifact.kind}, its own header {identity.kind}: that one decides")
         return Item(
-            replace(artifact, digest=expected, kind=kind),
+            replace(artifact, digest=expected, kind=kind, notes=notes),
             kind,
             place.name,
             route,
