@@ -139,7 +139,6 @@ class Civitai:
 
     def assert_no_token_strayed(self) -> None:
         """No host but the front doors ever saw the token, and no address ever held it."""
-        assert self.seen
         for seen in self.seen:
             told = " ".join((seen.path, *(f"{name}: {value}" for name, value in seen.headers.items())))
             if seen.host in ("site", "red"):

@@ -106,8 +106,11 @@ class Resolving:
                 remedy="Say it with --kind: " + ", ".join(kind.value for kind in Kind) + ".",
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
+        notes = artifact.notes
+        if identity.kind is not None and artifact.kind not in (None, identity.kind):
+            notes = (*notes, f"its source calls it {artifact.kind}, its own header {identity.kind}: that one decides")
         return Item(
-            replace(artifact, digest=self._promised(artifact), kind=kind),
+            replace(artifact, digest=self._promised(artifact), kind=kind, notes=notes),
             kind,
             place.name,
             route,

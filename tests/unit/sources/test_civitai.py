@@ -277,9 +277,10 @@ def test_each_refusal_of_a_download_is_told_by_its_name(
 @pytest.mark.parametrize("status", [451, 403, 503, 404, 400])
 def test_each_refusal_of_the_api_is_told_by_its_name(civitai: Civitai, sources: Sources, status: int) -> None:
     civitai.failures["site"] = [Refusal(status, {"code": "REGION_BLOCKED"})]
-    expected = {451: SourceRefused, 403: CredentialsRefused, 503: NetworkError}.get(status, SourceMissing)
+    expected = {404: SourceMissing, 403: CredentialsRefused, 503: NetworkError}.get(status, SourceRefused)
     with pytest.raises(expected) as caught:
         one("civitai:4384@128713", sources)
+    assert type(caught.value) is expected
     assert caught.value.retryable is (status == 503)
 
 

@@ -26,7 +26,12 @@ _ELSEWHERE = "Download it where you may, and push the file."
 
 def of_catalogue(refusal: Refusal, has_token: bool) -> UploaderError | None:
     """What an answer of its API means. A 404 there says that the thing is not, or not for everybody."""
-    if refusal.at_door and refusal.status in (400, 404):
+    if refusal.at_door and refusal.status == 400:
+        return SourceRefused(
+            f"Civitai does not understand what it was asked: {_said(refusal) or 'no reason given'}",
+            remedy="Check the numbers of the reference, or the words of the search.",
+        )
+    if refusal.at_door and refusal.status == 404:
         return SourceMissing(
             f"Civitai has no such thing: {_said(refusal) or 'not found'}",
             remedy="Open the model's page. Is it published, and is the number its model's (civitai:N) or its version's "
