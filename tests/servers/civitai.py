@@ -148,6 +148,11 @@ class Civitai:
                 assert "authorization" not in seen.headers, seen
                 assert self.token not in told
 
+    def forget_signatures(self) -> None:
+        """Lets every link to the storage run out."""
+        with self._lock:
+            self._valid.clear()
+
     def asked(self, host: str, begin: str = "/") -> list[Seen]:
         return [seen for seen in self.seen if seen.host == host and seen.path.startswith(begin)]
 
@@ -273,7 +278,7 @@ class Civitai:
         with self._lock:
             cut = self.cuts.pop(0) if self.cuts else None
             if cut is not None:
-                del self._valid[signature]
+                self._valid.pop(signature, None)
         line.send(status, content[begin:end], said, cut)
 
 

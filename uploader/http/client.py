@@ -19,6 +19,7 @@ from uploader.http.door import Door
 from uploader.http.faults import AGAIN, OTHER_LINK, named_faults, not_encoded, refusal, refused
 from uploader.http.fields import Json
 from uploader.http.headers import content_length, content_range
+from uploader.http.memory import Memory
 
 if TYPE_CHECKING:
     import httpx
@@ -46,6 +47,7 @@ class Http:
         self._closed = False
         self._lock = threading.Lock()
         self._live: set[httpx.Response] = set()
+        self._behind = Memory()
 
     def __enter__(self) -> Self:
         return self
@@ -176,19 +178,30 @@ class Http:
         self, url: str, headers: Mapping[str, str], door: Door | None, passes: tuple[int, ...] = ()
     ) -> Iterator[httpx.Response]:
         """Follows redirects to an answer of 200, 206 or one of `passes`; anything else is raised by its name."""
-        at, inside = url, True
-        for _ in range(_MAX_REDIRECTS + 1):
-            self._permit(at, origin=url)
-            with self._send("GET", at, headers, door, inside=inside) as (response, inside):
-                if response.status_code not in REDIRECTS:
-                    if response.status_code not in (200, 206, *passes):
+        known = self._behind.get(url) if door is not None and door.remembers else None
+        at, inside = (url, True) if known is None else (known, False)
+        try:
+            for _ in range(_MAX_REDIRECTS + 1):
+                self._permit(at, origin=url)
+                with self._send("GET", at, headers, door, inside=inside) as (response, inside):
+                    if response.status_code in REDIRECTS:
+                        at = following(response)
+                        if door is not None and (error := door.explain(refusal(response, inside, at))) is not None:
+                            raise error
+                    elif response.status_code in (200, 206, *passes):
+                        not_encoded(response)
+                        if door is not None and door.remembers and not inside:
+                            self._behind.keep(url, at)
+                        yield response
+                        return
+                    elif at == known:  # it may have run out; the link itself makes a new one
+                        self._behind.forget(url)
+                        at, inside, known = url, True, None
+                    else:
                         refused(response, door, inside)
-                    not_encoded(response)
-                    yield response
-                    return
-                at = following(response)
-                if door is not None and (error := door.explain(refusal(response, inside, at))) is not None:
-                    raise error
+        except NetworkError:
+            self._behind.forget(url)
+            raise
         raise SourceRefused(
             f"{host_of(url)} redirects more than {_MAX_REDIRECTS} times", remedy="Copy the download link once more."
         )

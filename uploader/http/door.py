@@ -43,11 +43,15 @@ def unexplained(_: Refusal) -> UploaderError | None:
 class Door:
     """How a service is visited. `hosts` are exact names, with their port where it is not the scheme's own; sub-domains
     are other hosts. The token goes to these alone, over https or within this machine, and to none of them any more
-    once a redirect came from elsewhere."""
+    once a redirect came from elsewhere.
+
+    `remembers`: the address behind a link, outside of the door, is gone to directly for a few minutes, until it refuses
+    or its line is lost. Services count how often their links are asked for."""
 
     hosts: frozenset[str]
     token: Secret | None = None
     explain: Explainer = field(default=unexplained, repr=False, compare=False)
+    remembers: bool = False
 
     def admits(self, scheme: str, host: str, port: int | None) -> bool:
         """Whether an address is one of the door's. `host` is without brackets."""

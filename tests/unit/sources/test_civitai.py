@@ -345,12 +345,22 @@ def test_a_link_that_runs_out_in_the_middle_is_asked_for_anew(civitai: Civitai, 
             cuts += 1
     assert (bytes(got), cuts) == (CONTENT, 2)
     signatures = [seen.path.partition("sig=")[2] for seen in civitai.asked("storage")]
-    assert len(set(signatures)) == len(signatures)
+    assert len(set(signatures)) == 3
+
+
+def test_a_link_is_not_asked_for_again_while_it_works(civitai: Civitai, sources: Sources) -> None:
+    stream = open_stream(one("civitai:4384@128713", sources), sources)
+    for at in range(0, len(CONTENT), 100_000):
+        assert stream.slice(at, 100_000) == CONTENT[at : at + 100_000]
+    assert len(civitai.asked("site", "/api/download/")) == 1
+    civitai.forget_signatures()
+    assert content(one("civitai:4384@128713", sources), sources) == CONTENT
+    assert len(civitai.asked("site", "/api/download/")) == 2
 
 
 def test_a_link_that_the_storage_refuses_is_worth_another_try(civitai: Civitai, sources: Sources) -> None:
     artifact = one("civitai:4384@128713", sources)
-    civitai.failures["storage"] = [Refusal(403, "<Error>expired</Error>")]
+    civitai.failures["storage"] = [Refusal(403, "<Error>expired</Error>")] * 2
     with pytest.raises(NetworkError, match="storage"):
         content(artifact, sources)
     assert content(artifact, sources) == CONTENT
@@ -362,6 +372,13 @@ def test_a_file_that_was_replaced_in_the_meantime_is_noticed(civitai: Civitai, s
     stream = open_stream(artifact, sources)
     with pytest.raises(SourceChanged):
         list(stream.read(1000))
+
+
+def test_early_access_that_is_over_is_no_news(civitai: Civitai, sources: Sources) -> None:
+    held = civitai.models[4384]["modelVersions"][0]
+    for ends, told in (("2023-01-01T00:00:00.000Z", False), ("2999-01-01T00:00:00.000Z", True)):
+        held["earlyAccessEndsAt"] = ends
+        assert any("early access" in note for note in one("civitai:4384@128713", sources).notes) is told
 
 
 def test_the_identity_changes_with_the_file_and_with_nothing_else(civitai: Civitai, sources: Sources) -> None:

@@ -26,7 +26,7 @@ def download_door(sources: Sources) -> Door:
     """How its files are opened."""
     door = sources.site(Service.CIVITAI).door
     has_token = door.token is not None
-    return replace(door, explain=lambda refusal: of_download(refusal, has_token))
+    return replace(door, explain=lambda refusal: of_download(refusal, has_token), remembers=True)
 
 
 def find(reference: CivitaiReference, sources: Sources) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -68,7 +69,7 @@ def _notes(version: Version, file: File) -> Iterator[str]:
     if version.words:
         more = f" and {len(version.words) - _WORDS} more" if len(version.words) > _WORDS else ""
         yield f"trigger words: {', '.join(version.words[:_WORDS])}{more}"
-    if day := date_of(version.early):
+    if (day := date_of(version.early)) and day >= datetime.datetime.now(datetime.UTC).date().isoformat():
         yield f"in early access until {day}"
     if file.scan == "Danger":
         yield "Civitai's own scan calls this file dangerous"
