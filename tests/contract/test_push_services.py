@@ -96,8 +96,7 @@ def test_a_signed_link_that_runs_out_on_the_way_is_asked_for_anew(services: Serv
     services.here.placed(REFERENCES[service], via=via)
     assert (services.here.root / PLACED).read_bytes() == MODEL
     assert resource.cuts == []
-    links = [request.path for request in store.requests]
-    assert len(set(links)) == len(links)
+    assert len({request.path for request in store.requests}) > 2
 
 
 def test_a_quota_that_is_used_up_on_the_way_is_waited_for_as_long_as_the_hub_says(services: Services) -> None:

@@ -65,20 +65,29 @@ def hugging_face(http: Http, large: int = 1000) -> Iterator[Place]:
         def replace(content: bytes) -> None:
             repo.commit({"model.safetensors": content})
 
+        def remove() -> None:
+            repo.commits.clear()
+            hub.storage.expire()
+
         sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")})
-        yield Place("hf://org/repo/model.safetensors", sources, replace, repo.commits.clear)
+        yield Place("hf://org/repo/model.safetensors", sources, replace, remove)
 
 
 @contextmanager
 def github(http: Http, *, digests: bool) -> Iterator[Place]:
     with GitHub() as site:
         release = site.release("owner/repo", "v1", {"model.safetensors": CONTENT}, digests=digests)
-        yield Place(
-            "https://github.com/owner/repo/releases/download/v1/model.safetensors",
-            Sources(http, environ={"GITHUB_ENDPOINT": site.url("")}),
-            lambda content: release.files.update({"model.safetensors": content}),
-            release.files.clear,
-        )
+
+        def replace(content: bytes) -> None:
+            release.files["model.safetensors"] = content
+            site.storage.expire()
+
+        def remove() -> None:
+            release.files.clear()
+            site.storage.expire()
+
+        link = "https://github.com/owner/repo/releases/download/v1/model.safetensors"
+        yield Place(link, Sources(http, environ={"GITHUB_ENDPOINT": site.url("")}), replace, remove)
 
 
 @contextmanager
@@ -86,12 +95,17 @@ def modelscope(http: Http, *, hashes: bool) -> Iterator[Place]:
     with ModelScope() as scope:
         scope.hashes = hashes
         scope.model("org/repo", {"model.safetensors": CONTENT})
-        yield Place(
-            "https://modelscope.cn/models/org/repo/resolve/master/model.safetensors",
-            Sources(http, environ={"MODELSCOPE_ENDPOINT": scope.url("")}),
-            lambda content: scope.model("org/repo", {"model.safetensors": content}),
-            scope.models.clear,
-        )
+
+        def replace(content: bytes) -> None:
+            scope.model("org/repo", {"model.safetensors": content})
+            scope.storage.expire()
+
+        def remove() -> None:
+            scope.models.clear()
+            scope.storage.expire()
+
+        link = "https://modelscope.cn/models/org/repo/resolve/master/model.safetensors"
+        yield Place(link, Sources(http, environ={"MODELSCOPE_ENDPOINT": scope.url("")}), replace, remove)
 
 
 SERVICES: dict[str, Callable[[Http], AbstractContextManager[Place]]] = {

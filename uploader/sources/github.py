@@ -61,7 +61,7 @@ def door(sources: Sources, at: str) -> Door:
     are two hosts, and neither gets a token."""
     site = sources.site(Service.GITHUB)
     name = at.removeprefix(f"{site.address}/").partition("/releases/")[0]
-    return Door(open_hosts(site), explain=partial(_explain, name, f"{site.address}/{name}/releases"))
+    return Door(open_hosts(site), explain=partial(_explain, name, f"{site.address}/{name}/releases"), remembers=True)
 
 
 @dataclass(frozen=True)

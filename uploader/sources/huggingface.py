@@ -60,7 +60,7 @@ def door(sources: Sources, at: str) -> Door:
     site = sources.site(Service.HUGGINGFACE)
     name = at.removeprefix(f"{site.address}/").partition("/resolve/")[0]
     explain = partial(_explain, name, f"{site.address}/{name}", bool(site.door.token))
-    return replace(site.door, explain=explain)
+    return replace(site.door, explain=explain, remembers=True)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def door(sources: Sources, at: str) -> Door:
     site = sources.site(Service.MODELSCOPE)
     name = urlsplit(at).path.removeprefix(_API).removeprefix("/models/").removesuffix("/repo")
     address = next((address for address in site.addresses if at.startswith(f"{address}/")), site.address)
-    return Door(open_hosts(site), explain=partial(_explain, name, f"{address}/models/{name}"))
+    return Door(open_hosts(site), explain=partial(_explain, name, f"{address}/models/{name}"), remembers=True)
 
 
 @dataclass(frozen=True)

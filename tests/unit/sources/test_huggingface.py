@@ -195,9 +195,20 @@ def test_a_signed_link_that_ran_out_is_made_anew_by_the_next_read(hub: HuggingFa
     assert b"".join(stream.read(20)) == MODEL[20:]
 
 
+def test_the_hub_is_asked_for_a_signed_link_once_and_not_for_every_piece(hub: HuggingFace, http: Http) -> None:
+    hub.repo(REPO, {"a.safetensors": MODEL})
+    sources = at(hub, http)
+    (artifact,) = resolve(parse("hf://org/model/a.safetensors"), sources)
+    hub.forget()
+    stream = open_stream(artifact, sources)
+    assert b"".join(stream.slice(offset, 30_000) for offset in range(0, len(MODEL), 30_000)) == MODEL
+    assert len(hub.requests) <= 1
+
+
 def test_a_signed_link_that_runs_out_on_the_way_is_worth_another_try(hub: HuggingFace, http: Http) -> None:
     hub.repo(REPO, {"a.safetensors": MODEL})
     stream = open_stream(found(hub, http, "hf://org/model/a.safetensors"), at(hub, http))
+    hub.storage.expire()
     hub.storage.life = 0
     with pytest.raises(NetworkError, match="run out") as caught:
         stream.slice(0, 10)
@@ -281,6 +292,7 @@ def test_a_right_that_is_lost_on_the_way_is_told_with_the_page_to_visit(hub: Hug
     hub.tokens[TOKEN] = {"org/gated"}
     artifact = found(hub, http, "hf://org/gated/a.safetensors", TOKEN)
     hub.tokens[TOKEN] = set()
+    hub.storage.expire()
     with pytest.raises(CredentialsRefused) as caught:
         read(hub, http, artifact, TOKEN)
     assert hub.url("/org/gated") in str(caught.value.remedy)
