@@ -77,6 +77,18 @@ class Provider:
 
 
 @dataclass(frozen=True)
+class Sidecars:
+    """What a WebUI reads beside a model: what follows the model's stem in the name of each, None where it reads none.
+
+    `preview` is a picture, whose own ending follows; `metadata` AUTOMATIC1111's own card of a model; `source` the
+    description of the model's source, as its API gave it."""
+
+    preview: str | None = None
+    metadata: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
 class WebUI:
     """A WebUI: the folder of each kind it has, below its root, with forward slashes."""
 
@@ -87,6 +99,7 @@ class WebUI:
     facts: Facts
     missing: Mapping[Kind, str] = field(default_factory=dict)
     """Kinds without a folder, with the reason that a user is told."""
+    sidecars: Sidecars = Sidecars()
 
 
 @dataclass(frozen=True)

@@ -134,3 +134,32 @@ def test_a_truncated_model_behind_a_link_without_a_length_is_found_once_it_is_do
 def test_a_missing_link_is_told(here: World, origin: Origin) -> None:
     report = here.push(origin.url("/nothing.safetensors"))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "source-missing")
+
+
+VALIDATORS = {
+    "an etag": ({"etag": '"v1"'}, {"etag": '"v2"'}),
+    "a date": (
+        {"last_modified": "Tue, 15 Nov 2022 12:45:26 GMT"},
+        {"last_modified": "Wed, 16 Nov 2022 12:45:26 GMT"},
+    ),
+    "a weak etag": ({"etag": 'W/"v1"'}, {"etag": 'W/"v1"'}),
+    "nothing": ({}, {}),
+}
+"""What a server says of a file before and after it is replaced by another one of the same size."""
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+@pytest.mark.parametrize("says", VALIDATORS)
+def test_a_link_whose_file_is_replaced_between_two_runs_is_begun_anew(
+    here: World, origin: Origin, says: str, via: str
+) -> None:
+    before, after = VALIDATORS[says]
+    resource = origin.serve(LINK, MODEL, **before)
+    resource.cuts = [*looks(here, origin, via), 5 * MIB, *[0] * 30]
+    assert here.push(origin.url(LINK), via=via).exit_code == 5
+    other = safetensors("checkpoint", size_bytes=9 * MIB, seed=6)
+    replaced = origin.serve(LINK, other, **after)
+    outcome = here.placed(origin.url(LINK), via=via)
+    assert (here.root / LINKED).read_bytes() == other
+    assert (outcome.bytes_sent, outcome.resumed_from) == (len(other), 0)
+    assert replaced.cuts == []

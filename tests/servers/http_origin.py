@@ -152,10 +152,15 @@ class Origin:
         with self._lock:
             self._requests.clear()
 
+    def choose(self, request: Request) -> Resource | None:
+        """What a request is answered with; None is a 404. A service of its own overrides this."""
+        with self._lock:
+            return self._resources.get(request.path.partition("?")[0])
+
     def _arrived(self, request: Request) -> Resource | None:
         with self._lock:
             self._requests.append(request)
-            return self._resources.get(request.path.partition("?")[0])
+        return self.choose(request)
 
 
 class _Server(ThreadingHTTPServer):

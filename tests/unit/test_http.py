@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,17 @@ def test_a_server_that_does_not_tell_the_size_leaves_it_open(origin: Origin, htt
 def test_a_weak_etag_is_no_validator_and_the_date_takes_its_place(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, etag='W/"v1"', last_modified=MODIFIED)
     assert http.probe(origin.url("/m")).validator == MODIFIED
+
+
+def test_the_date_of_this_very_moment_tells_no_file_from_another(origin: Origin, http: Http) -> None:
+    origin.serve("/m", CONTENT, last_modified=email.utils.formatdate(time.time() + 60, usegmt=True))
+    assert http.probe(origin.url("/m")).validator is None
+
+
+@pytest.mark.parametrize("date", ["yesterday", "Tue, 15 Nov 2022 12:45:26 -0000"])
+def test_a_date_that_is_none_is_compared_as_it_is(origin: Origin, http: Http, date: str) -> None:
+    origin.serve("/m", CONTENT, last_modified=date)
+    assert http.probe(origin.url("/m")).validator == date
 
 
 def test_an_empty_file_has_size_zero(origin: Origin, http: Http) -> None:

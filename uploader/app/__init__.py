@@ -5,18 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from uploader.app.accounts import login_source
 from uploader.app.entering import login, logout
 from uploader.app.pushing import push
-from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
+from uploader.app.requests import (
+    DryRun,
+    LoginRequest,
+    LoginResult,
+    PushRequest,
+    SearchRequest,
+    TokenRequest,
+    TokenResult,
+)
+from uploader.app.searching import search
 from uploader.app.setting import Setting
 from uploader.catalog import Catalog
 from uploader.credentials import Asker
 from uploader.events import Observer, silence
 from uploader.profile import Target
 from uploader.result import Report
+from uploader.sources import Hit
 from uploader.targets import state_folder
 
-__all__ = ["App", "DryRun", "LoginRequest", "LoginResult", "PushRequest"]
+__all__ = [
+    "App",
+    "DryRun",
+    "LoginRequest",
+    "LoginResult",
+    "PushRequest",
+    "SearchRequest",
+    "TokenRequest",
+    "TokenResult",
+]
 
 
 class App:
@@ -53,6 +73,12 @@ class App:
 
     def login(self, request: LoginRequest) -> LoginResult:
         return login(request, self._setting)
+
+    def login_source(self, request: TokenRequest) -> TokenResult:
+        return login_source(request, self._setting)
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        return search(request, self._setting)
 
     def logout(self, name: str) -> list[str]:
         return logout(name, self._setting)

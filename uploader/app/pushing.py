@@ -5,8 +5,11 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
@@ -14,6 +17,7 @@ from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
+from uploader.app.sidecars import sidecars
 from uploader.artifact import LocalFile
 from uploader.errors import ConfigurationError, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
@@ -26,7 +30,7 @@ from uploader.remote.interface import Connection, Connector
 from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
 from uploader.runner import Runner, Task, Together
-from uploader.sources import open_stream
+from uploader.sources import Sources, open_stream
 from uploader.streams import Pacer
 from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
 from uploader.transfer.climb import first
@@ -50,9 +54,10 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     is a server that cannot be reached or refuses who we are: every item then failed for that."""
     target = setting.choose_target(request.to)
     place = _place(setting, target)
-    with Http(allow_http=request.allow_http) as http:
+    with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
         patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
-        resolving = Resolving(request, place, http, patience)
+        sources = setting.sources(http)
+        resolving = Resolving(request, place, sources, patience, setting.observer)
         items = resolving.run()
         if resolving.faults:
             return Report(
@@ -61,9 +66,12 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
                     for fault in resolving.faults
                 )
             )
+        if request.sidecars:
+            folder = Path(kept.enter_context(TemporaryDirectory(prefix="uploader-")))
+            items += sidecars(items, place.webui, target.root, http, folder, setting.observer)
         try:
             connector, _ = setting.connector(target)
-            return _Push(request, setting, target, connector, http).run(items)
+            return _Push(request, setting, target, connector, sources).run(items)
         except UploaderError as error:
             return Report(tuple(replace(_known(target, item), error=Failure.of(error)) for item in items))
 
@@ -79,6 +87,7 @@ def _known(target: Target, item: Item) -> Outcome:
         route=item.route.value,
         path=item.path,
         size=item.artifact.size,
+        notes=item.artifact.notes,
     )
 
 
@@ -95,12 +104,12 @@ class _Push:
     """One push to one target, from the connection on."""
 
     def __init__(
-        self, request: PushRequest, setting: Setting, target: Target, connector: Connector, http: Http
+        self, request: PushRequest, setting: Setting, target: Target, connector: Connector, sources: Sources
     ) -> None:
         self._request = request
         self._setting = setting
         self._target = target
-        self._http = http
+        self._sources = sources
         provider = setting.catalog.provider(target.provider)
         most = provider.quirks.max_connections or MOST_CONNECTIONS
         self._pool = Pool(connector, min(request.connections or MOST_CONNECTIONS, most))
@@ -108,6 +117,7 @@ class _Push:
         self._made: set[str] = set()
         self._resolve: Callable[[str], str] = str
         self._steps: dict[str, Step] = {}
+        self._failed: dict[str, UploaderError] = {}
         self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
         self._means = Means(
             self._pool,
@@ -217,14 +227,23 @@ class _Push:
         return Task(item.path, known, partial(self._carry_out, step, known), partial(self._bytes_sent, item.path))
 
     def _carry_out(self, step: PlannedStep, known: Outcome) -> Outcome:
-        if step.error is not None:
-            raise step.error
+        """Nothing is put beside a model that is not there: its sidecars fail as it did."""
+        fault = step.error or self._failed.get(step.item.beside or "")
+        if fault is not None:
+            raise fault
+        try:
+            return self._done(step, known)
+        except UploaderError as error:
+            self._failed[step.item.path] = error
+            raise
+
+    def _done(self, step: PlannedStep, known: Outcome) -> Outcome:
         item = step.item
         if step.make:
             self._using(partial(self._make, item=item))
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
-        stream = open_stream(item.artifact, self._http)
+        stream = open_stream(item.artifact, self._sources)
         with Fetch(item.path, item.artifact, stream, self._setting.cache, self._means).alone() as fetch:
             outcome = self._sent(self._fetched(item, fetch), known)
             self._clear(fetch)
@@ -254,7 +273,7 @@ class _Push:
         return Job(
             item.path,
             item.artifact,
-            partial(open_stream, item.artifact, self._http),
+            partial(open_stream, item.artifact, self._sources),
             self._resolve(item.path),
             self._target.name,
             item.artifact.size,
@@ -301,7 +320,7 @@ class _Push:
 
     def _interrupt(self) -> None:
         self._pool.interrupt()
-        self._http.close()
+        self._sources.http.close()
 
 
 def _is_local(item: Item) -> bool:

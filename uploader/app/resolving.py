@@ -11,14 +11,15 @@ from typing import TypeVar
 
 from uploader import placement
 from uploader.app.requests import PushRequest
-from uploader.artifact import Artifact, Kind, LocalFile
+from uploader.artifact import Artifact, Digest, Kind, LocalFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
-from uploader.http import Http, shown
+from uploader.events import Observer, Said, silence
+from uploader.http import shown
 from uploader.identify import Identity, identify, refuse
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
-from uploader.reference import PathReference, parse
-from uploader.sources import open_stream, resolve
+from uploader.reference import PathReference, UrlReference, parse
+from uploader.sources import FIRST_CHOICE, Choice, Sources, open_stream, resolve
 from uploader.transfer import Retrying
 
 T = TypeVar("T")
@@ -47,11 +48,20 @@ class Place:
 class Resolving:
     """Looks at all references of one push."""
 
-    def __init__(self, request: PushRequest, place: Place, http: Http, retrying: Retrying) -> None:
+    def __init__(
+        self,
+        request: PushRequest,
+        place: Place,
+        sources: Sources,
+        retrying: Retrying,
+        observer: Observer = silence,
+    ) -> None:
         self._request = request
+        self._observer = observer
         self._retrying = retrying
         self._place = place
-        self._http = http
+        self._sources = sources
+        self._choice = Choice(request.prefer or FIRST_CHOICE.prefer, request.file)
         self.faults: list[Fault] = []
 
     def run(self) -> list[Item]:
@@ -78,7 +88,7 @@ class Resolving:
 
     def _resolved(self, text: str) -> list[Artifact]:
         reference = parse(text)
-        return self._retrying(lambda: resolve(reference, self._http), lambda: 0)
+        return self._retrying(lambda: resolve(reference, self._sources, self._choice), lambda: 0)
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -96,9 +106,11 @@ class Resolving:
                 remedy="Say it with --kind: " + ", ".join(kind.value for kind in Kind) + ".",
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
-        expected = request.sha256 or artifact.digest
+        notes = artifact.notes
+        if identity.kind is not None and artifact.kind not in (None, identity.kind):
+            notes = (*notes, f"its source calls it {artifact.kind}, its own header {identity.kind}: that one decides")
         return Item(
-            replace(artifact, digest=expected, kind=kind),
+            replace(artifact, digest=self._promised(artifact), kind=kind, notes=notes),
             kind,
             place.name,
             route,
@@ -107,8 +119,19 @@ class Resolving:
             structure=identity.complete is True,
         )
 
+    def _promised(self, artifact: Artifact) -> Digest | None:
+        """The sha256 that the file must have: the user's own word before the publisher's, which may be wrong, and never
+        without saying that the two differ."""
+        own, published = self._request.sha256, artifact.digest
+        if own is not None and published is not None and own != published:
+            differs = (
+                f"{artifact.name}: its publisher tells another sha256 than --sha256, which is the one that counts:"
+            )
+            self._observer(Said(f"{differs}\n  published {published}\n  --sha256  {own}", "note"))
+        return own or published
+
     def _identity(self, artifact: Artifact) -> Identity:
-        stream = open_stream(artifact, self._http)
+        stream = open_stream(artifact, self._sources)
         try:
             return self._retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
         finally:
@@ -151,4 +174,10 @@ def _shown(text: str) -> str:
             return shown(bare)
         plain = "".join(_PLAIN.findall(bare)[:1])
         return plain if plain == bare else f"{plain}…"
-    return text if isinstance(reference, PathReference) else shown(reference.url)
+    match reference:
+        case PathReference():
+            return text
+        case UrlReference():
+            return shown(reference.url)
+        case _:
+            return str(reference)

@@ -9,12 +9,12 @@ from enum import StrEnum
 from uploader.artifact import Kind
 from uploader.catalog.table import Table, did_you_mean
 from uploader.placement import folder_fault, root_fault
-from uploader.profile import Facts, Provider, Quirks, Refusal, Sureness, WebUI
+from uploader.profile import Facts, Provider, Quirks, Refusal, Sidecars, Sureness, WebUI
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EXTENSION = re.compile(r"(\.[a-z0-9]+)+")
 _PROVIDER_FIELDS = ("name", "sftp", "webui", "root", "host", "port", "user", "auth", "quirks", "refuses", "notes")
-_WEBUI_FIELDS = ("name", "extensions")
+_WEBUI_FIELDS = ("name", "extensions", "sidecars")
 
 
 class SignIn(StrEnum):
@@ -64,6 +64,7 @@ def read_webui(table: Table) -> WebUI:
         folders=_folders(table.table("folders")),
         extensions=_extensions(table),
         missing=_kinds(table.table("missing")),
+        sidecars=_sidecars(table.table("sidecars")),
         facts=_facts(table.table("facts"), _WEBUI_FIELDS),
     )
     for kind in webui.missing:
@@ -130,6 +131,15 @@ def _quirks(table: Table) -> Quirks:
     )
     table.close()
     return quirks
+
+
+def _sidecars(table: Table) -> Sidecars:
+    names = {key: table.optional_text(key) for key in ("preview", "metadata", "source")}
+    for key, ending in names.items():
+        if ending is not None and not _EXTENSION.fullmatch(ending):
+            table.fault(key, f"{ending!r} is not like .json (a dot, small letters, digits)")
+    table.close()
+    return Sidecars(**names)
 
 
 def _refusal(table: Table) -> Refusal:

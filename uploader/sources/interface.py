@@ -8,7 +8,29 @@ SourceRefused, NotAModel, CredentialsRefused, RateLimited, NetworkError, SourceC
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which file is meant where a reference leaves it open. `prefer` are words for its precision, its size and its
+    format, the most important first; `file` is its name, and wins."""
+
+    prefer: tuple[str, ...] = ("pruned", "fp16", "safetensors")
+    file: str | None = None
+
+
+PRECISIONS = frozenset(
+    ["fp32", "fp16", "bf16", "mxfp8", "fp8_mixed", "fp8_scaled", "fp8", "int8", "nf4", "nvfp4", "int4"]
+)
+"""How exact a file's numbers are."""
+
+PREFERENCES = PRECISIONS | {"pruned", "full", "safetensors", "gguf", "pickle"}
+"""The words that `Choice.prefer` may hold."""
+
+FIRST_CHOICE = Choice()
+"""What is taken when the user says nothing: the smallest file that gives the same pictures and runs no code."""
 
 
 class Stream(Protocol):

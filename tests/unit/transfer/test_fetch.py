@@ -25,6 +25,7 @@ from uploader.events import Progress
 from uploader.http import Http
 from uploader.reference import UrlReference
 from uploader.sources import direct
+from uploader.sources.web import WebStream
 from uploader.transfer import Fetch
 
 DATA = content(0.75)
@@ -229,7 +230,7 @@ def test_a_download_that_cannot_be_removed_is_told_as_a_fault_of_the_disk(start:
     assert caught.value.remedy
 
 
-class Closing(direct.DirectStream):
+class Closing(WebStream):
     """Notes that it was closed."""
 
     closed = False

@@ -12,9 +12,10 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, LoginResult
+    from uploader.app import DryRun, LoginResult, TokenResult
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
+    from uploader.sources import Hit
 
 Document: TypeAlias = dict[str, object]
 
@@ -71,6 +72,21 @@ def of_login(result: LoginResult) -> Document:
         "secrets": list(result.secrets),
         "keyring_error": _error(result.keyring_fault) if result.keyring_fault else None,
     }
+
+
+def of_token(result: TokenResult) -> Document:
+    return {
+        "schema": SCHEMA,
+        "ok": True,
+        "source": result.service,
+        "user": result.user,
+        "checked": result.checked,
+        "secrets": ["token"],
+    }
+
+
+def of_search(hits: Iterable[Hit]) -> Document:
+    return {"schema": SCHEMA, "search": [asdict(hit) for hit in hits]}
 
 
 def of_logout(removed: Iterable[str]) -> Document:

@@ -14,9 +14,10 @@ from uploader.cli.output.words import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import LoginResult
+    from uploader.app import LoginResult, TokenResult
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
+    from uploader.sources import Hit
 
 Fact = tuple[str, str]
 
@@ -68,6 +69,29 @@ def tell_login(result: LoginResult) -> None:
     answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
     _tell_facts(login_facts(result), indent="  ")
     answer(f"Push to it with: uploader push FILE --to {result.target.name}")
+
+
+def tell_token(result: TokenResult) -> None:
+    """Prints whose token was kept."""
+    whose = f" of {result.user}" if result.user else ""
+    checked = "" if result.checked else ", unchecked"
+    answer(f"The token{whose} for {result.title} is in the keyring{checked}.")
+
+
+def tell_hits(hits: Sequence[Hit]) -> None:
+    """Prints models that could be pushed, a row each."""
+    rows = [
+        (
+            hit.reference,
+            f"{hit.name} {hit.version}".strip(),
+            str(hit.kind or hit.type),
+            hit.base or "-",
+            "several files" if hit.file is None else "-" if hit.size is None else size(hit.size),
+            "-" if hit.downloads is None else f"{hit.downloads:,}",
+        )
+        for hit in hits
+    ]
+    tell_table(("Push", "Name", "Kind", "Base", "Size", "Downloads"), rows)
 
 
 def address(target: Target) -> str:
