@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,17 @@ def test_a_plan_shows_the_sidecars_and_the_notes(here: World) -> None:
     assert len(plan.steps) == 4
     assert plan.steps[0].item.artifact.notes
     assert here.there == {}
+
+
+def test_a_file_is_not_named_where_there_is_but_one(here: World) -> None:
+    assert here.fails(here.model(), file="x.safetensors") == "usage"
+
+
+def test_two_models_of_one_stem_share_what_is_beside_them(here: World, civitai: Civitai) -> None:
+    twin = file(90, pickle.dumps({"epoch": 1}, protocol=2), "dreamshaper_8.ckpt", metadata={"format": "PickleTensor"})
+    civitai.models[4384]["modelVersions"][0]["files"].append(twin)
+    report = here.push(REFERENCE, f"{REFERENCE}+90", sidecars=True, allow_pickle=True)
+    assert (report.exit_code, len(report.outcomes)) == (0, 5)
 
 
 def test_a_local_file_has_nothing_to_be_put_beside_it(here: World) -> None:
