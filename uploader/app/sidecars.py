@@ -7,13 +7,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from uploader import placement
 from uploader.artifact import Artifact, Card, Digest, LocalFile, WebFile
 from uploader.errors import ConfigurationError, NotAModel, SourceRefused, UploaderError
 from uploader.events import Observer, Said
-from uploader.http import Http, is_loopback
+from uploader.http import Http, host_of, is_loopback
 from uploader.plan import Item, Route
 from uploader.profile import WebUI
 from uploader.transfer import Retrying
@@ -82,8 +81,8 @@ def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, byt
 def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
     """Its ending, by its first bytes, and the picture itself."""
     # An address that a stranger wrote into a catalogue may not name this machine, unless the catalogue is here too.
-    home = urlsplit(artifact.origin.url).hostname if isinstance(artifact.origin, WebFile) else None
-    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(home or ""):
+    home = host_of(artifact.origin.url) if isinstance(artifact.origin, WebFile) else ""
+    if is_loopback(host_of(url)) and not is_loopback(home):
         raise SourceRefused("its address is one of this very machine")
     content = bytearray()
     for piece in http.stream(url):
