@@ -32,12 +32,18 @@ def civitai() -> Iterator[Civitai]:
         service.assert_no_token_strayed()
 
 
-@pytest.fixture(params=["embedded", "full"])
+@pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path, civitai: Civitai) -> Iterator[World]:
-    with serve(tmp_path / "server", request.param) as server:
+    """The embedded server, or the kind of server that the test names."""
+    with serve(tmp_path / "server", getattr(request, "param", "embedded")) as server:
         yield world(tmp_path, server, CIVITAI_ENDPOINT=civitai.endpoint, CIVITAI_TOKEN=civitai.token)
 
 
+on_both = pytest.mark.parametrize("here", ["embedded", "full"], indirect=True)
+"""Without a shell, and with one."""
+
+
+@on_both
 @pytest.mark.parametrize("via", ["relay", "local"])
 def test_a_model_of_civitai_is_placed_where_it_belongs(here: World, via: str) -> None:
     checkpoint, lora = here.push(REFERENCE, "urn:air:sd1:lora:civitai:5@50", via=via).outcomes
@@ -70,6 +76,7 @@ def test_a_link_that_runs_out_in_the_middle_costs_nothing_but_a_new_one(
     assert civitai.asked("storage")[-1].headers["range"] == "bytes=1500000-"
 
 
+@on_both
 @pytest.mark.parametrize("via", ["relay", "local"])
 def test_a_file_that_is_not_the_promised_one_is_never_placed(here: World, civitai: Civitai, via: str) -> None:
     civitai.models[4384]["modelVersions"][0]["files"][0]["content"] = OTHER
@@ -124,6 +131,7 @@ def test_each_refusal_has_its_exit_code(civitai: Civitai, tmp_path: Path, refusa
 STEM = PLACE.removesuffix(".safetensors")
 
 
+@on_both
 def test_sidecars_are_put_beside_the_model_under_the_names_that_the_webui_reads(here: World) -> None:
     outcomes = here.push(REFERENCE, sidecars=True).outcomes
     assert {outcome.status for outcome in outcomes} == {"placed"}
