@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,18 @@ def civitai() -> Iterator[Civitai]:
         service.assert_no_token_strayed()
 
 
-@pytest.fixture(params=["embedded", "full"])
+@pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path, civitai: Civitai) -> Iterator[World]:
-    with serve(tmp_path / "server", request.param) as server:
+    """The embedded server, or the kind of server that the test names."""
+    with serve(tmp_path / "server", getattr(request, "param", "embedded")) as server:
         yield world(tmp_path, server, CIVITAI_ENDPOINT=civitai.endpoint, CIVITAI_TOKEN=civitai.token)
 
 
+on_both = pytest.mark.parametrize("here", ["embedded", "full"], indirect=True)
+"""Without a shell, and with one."""
+
+
+@on_both
 @pytest.mark.parametrize("via", ["relay", "local"])
 def test_a_model_of_civitai_is_placed_where_it_belongs(here: World, via: str) -> None:
     checkpoint, lora = here.push(REFERENCE, "urn:air:sd1:lora:civitai:5@50", via=via).outcomes
@@ -69,6 +76,7 @@ def test_a_link_that_runs_out_in_the_middle_costs_nothing_but_a_new_one(
     assert civitai.asked("storage")[-1].headers["range"] == "bytes=1500000-"
 
 
+@on_both
 @pytest.mark.parametrize("via", ["relay", "local"])
 def test_a_file_that_is_not_the_promised_one_is_never_placed(here: World, civitai: Civitai, via: str) -> None:
     civitai.models[4384]["modelVersions"][0]["files"][0]["content"] = OTHER
@@ -123,6 +131,7 @@ def test_each_refusal_has_its_exit_code(civitai: Civitai, tmp_path: Path, refusa
 STEM = PLACE.removesuffix(".safetensors")
 
 
+@on_both
 def test_sidecars_are_put_beside_the_model_under_the_names_that_the_webui_reads(here: World) -> None:
     outcomes = here.push(REFERENCE, sidecars=True).outcomes
     assert {outcome.status for outcome in outcomes} == {"placed"}
@@ -188,6 +197,17 @@ def test_a_plan_shows_the_sidecars_and_the_notes(here: World) -> None:
     assert len(plan.steps) == 4
     assert plan.steps[0].item.artifact.notes
     assert here.there == {}
+
+
+def test_a_file_is_not_named_where_there_is_but_one(here: World) -> None:
+    assert here.fails(here.model(), file="x.safetensors") == "usage"
+
+
+def test_two_models_of_one_stem_share_what_is_beside_them(here: World, civitai: Civitai) -> None:
+    twin = file(90, pickle.dumps({"epoch": 1}, protocol=2), "dreamshaper_8.ckpt", metadata={"format": "PickleTensor"})
+    civitai.models[4384]["modelVersions"][0]["files"].append(twin)
+    report = here.push(REFERENCE, f"{REFERENCE}+90", sidecars=True, allow_pickle=True)
+    assert (report.exit_code, len(report.outcomes)) == (0, 5)
 
 
 def test_a_local_file_has_nothing_to_be_put_beside_it(here: World) -> None:

@@ -17,7 +17,7 @@ from uploader.app.patience import Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
-from uploader.app.sidecars import sidecars
+from uploader.app.sidecars import Making, sidecars
 from uploader.artifact import LocalFile
 from uploader.errors import ConfigurationError, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
@@ -68,7 +68,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
             )
         if request.sidecars:
             folder = Path(kept.enter_context(TemporaryDirectory(prefix="uploader-")))
-            items += sidecars(items, place.webui, target.root, http, folder, setting.observer)
+            items += sidecars(items, Making(place.webui, target.root, folder, http, patience, setting.observer))
         try:
             connector, _ = setting.connector(target)
             return _Push(request, setting, target, connector, sources).run(items)

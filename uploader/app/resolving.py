@@ -88,6 +88,11 @@ class Resolving:
 
     def _resolved(self, text: str) -> list[Artifact]:
         reference = parse(text)
+        if self._choice.file is not None and isinstance(reference, PathReference | UrlReference):
+            raise UsageError(
+                "--file names one of several files that a source has, and this reference is one file",
+                remedy="Leave it out; what the file is called on the server is said by --name.",
+            )
         return self._retrying(lambda: resolve(reference, self._sources, self._choice), lambda: 0)
 
     def _items(self, artifact: Artifact) -> list[Item]:

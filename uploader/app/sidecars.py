@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from uploader import placement
 from uploader.artifact import Artifact, Card, Digest, LocalFile, WebFile
 from uploader.errors import ConfigurationError, NotAModel, SourceRefused, UploaderError
 from uploader.events import Observer, Said
-from uploader.http import Http, is_loopback
+from uploader.http import Http, host_of, is_loopback
 from uploader.plan import Item, Route
 from uploader.profile import WebUI
+from uploader.transfer import Retrying
 
 _PICTURE_BYTES = 32 * 1024 * 1024
 _PICTURES = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"))
@@ -22,40 +23,53 @@ _VERSIONS = (("SD 1", "SD1"), ("SD 2", "SD2"), ("SDXL", "SDXL"), ("Pony", "SDXL"
 """Base models as Civitai calls them, and what AUTOMATIC1111 writes into its own card of a model."""
 
 
-def sidecars(
-    items: Sequence[Item], webui: WebUI, root: str, http: Http, folder: Path, observer: Observer
-) -> list[Item]:
-    """Returns the files to be put beside the items, written into `folder` on this disk.
+@dataclass(frozen=True)
+class Making:
+    """What sidecars are made with: the WebUI that reads them, the target's root, and a folder of this disk."""
+
+    webui: WebUI
+    root: str
+    folder: Path
+    http: Http
+    retrying: Retrying
+    observer: Observer
+
+
+def sidecars(items: Sequence[Item], making: Making) -> list[Item]:
+    """Returns the files to be put beside the items, written into the folder of this disk. Of two models with one stem
+    the first one gets them.
 
     What cannot be had (a picture that is a film, a source that tells nothing) is said to the observer, and stops no
     model. Raises ConfigurationError when this disk does not take them."""
-    found: list[Item] = []
+    found: dict[str, Item] = {}
+    webui = making.webui
     for item in items:
         card = item.artifact.card
         if card is None or not any((webui.sidecars.preview, webui.sidecars.metadata, webui.sidecars.source)):
             why = "its source tells nothing" if card is None else f"it is not known what {webui.name} would read"
-            observer(Said(f"{item.name}: nothing is put beside it, {why}", "note"))
+            making.observer(Said(f"{item.name}: nothing is put beside it, {why}", "note"))
             continue
         stem = item.name.removesuffix(PurePosixPath(item.name).suffix)
         try:
-            for ending, content in _contents(item, card, webui, http, observer):
-                found.append(_item(item, f"{stem}{ending}", content, root, folder))
+            for ending, content in _contents(item, card, making):
+                made = _item(item, f"{stem}{ending}", content, making)
+                found.setdefault(made.path, made)
         except OSError as error:
             raise ConfigurationError(
-                f"the files to put beside {item.name} cannot be kept in {folder}: {error.strerror}",
+                f"the files to put beside {item.name} cannot be kept in {making.folder}: {error.strerror}",
                 remedy="Make room there, or leave out --sidecars.",
             ) from error
-    return found
+    return list(found.values())
 
 
-def _contents(item: Item, card: Card, webui: WebUI, http: Http, observer: Observer) -> Iterator[tuple[str, bytes]]:
+def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, bytes]]:
     """Yields what follows the model's stem in each sidecar's name, and its content."""
-    names = webui.sidecars
-    if names.preview is not None and card.preview is not None:
+    names, url = making.webui.sidecars, card.preview
+    if names.preview is not None and url is not None:
         try:
-            picture = _picture(card.preview, item.artifact, http)
+            picture = making.retrying(lambda: _picture(url, item.artifact, making.http), lambda: 0)
         except UploaderError as error:
-            observer(Said(f"{item.name} goes without its preview: {error.message}", "note"))
+            making.observer(Said(f"{item.name} goes without its preview: {error.message}", "note"))
         else:
             yield names.preview + picture[0], picture[1]
     if names.metadata is not None:
@@ -67,8 +81,8 @@ def _contents(item: Item, card: Card, webui: WebUI, http: Http, observer: Observ
 def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
     """Its ending, by its first bytes, and the picture itself."""
     # An address that a stranger wrote into a catalogue may not name this machine, unless the catalogue is here too.
-    home = urlsplit(artifact.origin.url).hostname if isinstance(artifact.origin, WebFile) else None
-    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(home or ""):
+    home = host_of(artifact.origin.url) if isinstance(artifact.origin, WebFile) else ""
+    if is_loopback(host_of(url)) and not is_loopback(home):
         raise SourceRefused("its address is one of this very machine")
     content = bytearray()
     for piece in http.stream(url):
@@ -98,10 +112,11 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def _item(model: Item, name: str, content: bytes, root: str, folder: Path) -> Item:
+def _item(model: Item, name: str, content: bytes, making: Making) -> Item:
     sha256 = hashlib.sha256(content).hexdigest()
-    path = folder / f"{sha256[:16]}-{len(content)}"
-    path.write_bytes(content)
+    path = making.folder / f"{sha256[:16]}-{len(content)}"
+    if not path.exists():  # written anew it would pass for a file that changed
+        path.write_bytes(content)
     artifact = Artifact(
         source=model.artifact.source,
         name=name,
@@ -111,5 +126,5 @@ def _item(model: Item, name: str, content: bytes, root: str, folder: Path) -> It
         digest=Digest(sha256),
         kind=model.kind,
     )
-    place = placement.join(root, model.folder, name)
+    place = placement.join(making.root, model.folder, name)
     return Item(artifact, model.kind, name, Route.LOCAL, place, model.folder, beside=model.path)

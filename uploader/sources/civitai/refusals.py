@@ -95,7 +95,10 @@ def _of_storage(refusal: Refusal) -> UploaderError | None:
 
 
 def _of_redirect(location: str, has_token: bool) -> UploaderError | None:
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return None  # following it says what is wrong with it
     if parts.path.rstrip("/") == "/login" or parse_qs(parts.query).get("reason") == ["download-auth"]:
         return _login(has_token)
     if parts.path.startswith("/model-versions/"):
