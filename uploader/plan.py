@@ -42,7 +42,8 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class Item:
     """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
-    below the root too; `structure`: the artifact's own header covers exactly its bytes."""
+    below the root too; `structure`: the artifact's own header covers exactly its bytes; `warnings` are sentences on
+    what the WebUI will make of it."""
 
     artifact: Artifact
     kind: Kind
@@ -51,6 +52,7 @@ class Item:
     path: str
     folder: str
     structure: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,8 @@ class _Push:
                 return DryRun(self._target.name, tuple(steps))
             for step in steps:
                 self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+                for warning in step.item.warnings:
+                    self._setting.observer(Said(f"{step.item.name}: {warning}", "note"))
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
             runner = Runner(self._setting.observer, self._cancelled, self._interrupt)

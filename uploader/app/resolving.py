@@ -14,7 +14,7 @@ from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
 from uploader.http import Http, shown
-from uploader.identify import Identity, identify, refuse
+from uploader.identify import Identity, identify, refuse, warnings
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, parse
@@ -105,6 +105,7 @@ class Resolving:
             place.path,
             place.folder,
             structure=identity.complete is True,
+            warnings=warnings(identity, place.name, kind, self._place.webui, told=artifact.kind, wanted=request.kind),
         )
 
     def _identity(self, artifact: Artifact) -> Identity:

@@ -33,6 +33,10 @@ class Keys:
         """Whether any of these is part of any name."""
         return any(part in self._text for part in parts)
 
+    def matches(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the pattern is found; `^` in one with MULTILINE is a name's beginning."""
+        return pattern.search(self._text) is not None
+
     def bare(self, *starts: str) -> bool:
         """Whether any name starts with any of these once the prefix of the diffusion model is off."""
         return any(f"\n{start}" in self._bare for start in starts)

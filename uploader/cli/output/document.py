@@ -42,7 +42,7 @@ def of_plan(plan: DryRun) -> Document:
             "route": step.item.route,
             "path": step.item.path,
             "size": step.item.artifact.size,
-            "reason": step.reason,
+            "reason": "; ".join((step.reason, *step.item.warnings)),
         }
         for step in plan.steps
     ]

@@ -51,13 +51,14 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def step_lines(step: PlannedStep) -> str:
-    """Returns the two lines of a planned step: what, and why."""
+    """Returns the lines of a planned step: what, why, and what is worth saying of the file."""
     item = step.item
     bytes_ = item.artifact.size
     facts = (str(item.kind), "size not known" if bytes_ is None else size(bytes_), f"route {item.route}")
     what = f"{step.action:<7}  {item.name} → {_folder(item.path)} ({', '.join(facts)})"
     # A refusal's reason is its error, told below with what to do.
-    return what if step.error is not None else f"{what}\n         {step.reason}"
+    why = () if step.error is not None else (step.reason,)
+    return "\n         ".join((what, *why, *(f"note: {warning}" for warning in item.warnings)))
 
 
 def _facts(outcome: Outcome) -> Iterable[str]:
