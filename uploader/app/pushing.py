@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
-from uploader.app.patience import Patience
+from uploader.app.patience import ATTEMPTS_TO_RESOLVE, Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
@@ -32,9 +32,6 @@ from uploader.transfer import Fetch, Job, Means, Step
 
 T = TypeVar("T")
 
-_ATTEMPTS_TO_RESOLVE = 3
-"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
-
 
 def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     """Puts models into a target's folders. Raises what stops it before it knows what to push: a target or profile
@@ -43,7 +40,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     target = setting.choose_target(request.to)
     place = _place(setting, target)
     with Http(allow_http=request.allow_http) as http:
-        patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
+        patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
         resolving = Resolving(request, place, http, patience)
         items = resolving.run()
         if resolving.faults:

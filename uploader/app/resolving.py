@@ -72,7 +72,7 @@ class Resolving:
     def _artifacts(self) -> list[Artifact]:
         found: dict[str, Artifact] = {}
         for text in dict.fromkeys(self._request.sources):
-            for artifact in self._caught(_shown(text), partial(self._resolved, text)):
+            for artifact in self._caught(shown_reference(text), partial(self._resolved, text)):
                 found.setdefault(_key(artifact), artifact)
         return list(found.values())
 
@@ -86,7 +86,7 @@ class Resolving:
     def _item(self, artifact: Artifact) -> Item:
         request = self._request
         route = choose_route(artifact, request.via)
-        identity = self._identity(artifact)
+        identity = look(artifact, self._http, self._retrying)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
         kind = request.kind or identity.kind or artifact.kind
@@ -108,13 +108,6 @@ class Resolving:
             warnings=warnings(identity, place.name, kind, self._place.webui, told=artifact.kind, wanted=request.kind),
         )
 
-    def _identity(self, artifact: Artifact) -> Identity:
-        stream = open_stream(artifact, self._http)
-        try:
-            return self._retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
-        finally:
-            stream.close()
-
     def _caught(self, source: str, call: Callable[[], list[T]]) -> Iterator[T]:
         try:
             yield from call()
@@ -122,6 +115,15 @@ class Resolving:
             self.faults += [Fault(source, error) for error in several.faults]
         except UploaderError as error:
             self.faults.append(Fault(source, error))
+
+
+def look(artifact: Artifact, http: Http, retrying: Retrying) -> Identity:
+    """Identifies an artifact by a few ranges of its bytes, before anything else of it moves."""
+    stream = open_stream(artifact, http)
+    try:
+        return retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
+    finally:
+        stream.close()
 
 
 def read_identity(path: Path, name: str) -> Identity:
@@ -142,7 +144,7 @@ def _key(artifact: Artifact) -> str:
     return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url
 
 
-def _shown(text: str) -> str:
+def shown_reference(text: str) -> str:
     """A reference as it may be shown. One that cannot be parsed may be a link all the same, with a secret in it."""
     bare = text.strip()
     try:

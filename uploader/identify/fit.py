@@ -38,6 +38,23 @@ def warnings(
     )
 
 
+def remarks(identity: Identity) -> tuple[str, ...]:
+    """Returns what is worth saying of a file wherever it goes."""
+    found = list(identity.warnings)
+    if identity.blank_start:
+        found.append("its header begins with a blank: AUTOMATIC1111 and Forge would not read its metadata")
+    if identity.pickle is not None and identity.pickle.strict:
+        found.append(f"AUTOMATIC1111's own loader refuses it, for it holds {_some(identity.pickle.strict)}")
+    return tuple(found)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """A few of the names, fit to be shown."""
+    more = len(names) - _NAMED
+    named = ", ".join(ascii(name)[1:-1] for name in names[:_NAMED])
+    return f"{named} and {more} more" if more > 0 else named
+
+
 def _disagreement(identity: Identity, told: Kind | None, wanted: Kind | None) -> Iterator[str]:
     if identity.kind is None:
         return
@@ -70,9 +87,7 @@ def _loading(identity: Identity, name: str, webui: WebUI) -> Iterator[str]:
     if identity.blank_start and loads.strict_metadata:
         yield f"its header begins with a blank: {webui.name} would not read its metadata"
     if identity.pickle is not None and identity.pickle.strict and loads.strict_pickles:
-        named = ", ".join(ascii(what)[1:-1] for what in identity.pickle.strict[:_NAMED])
-        more = len(identity.pickle.strict) - _NAMED
         yield (
-            f"{webui.name}'s own loader refuses it, for it holds {named}{f' and {more} more' if more > 0 else ''} "
+            f"{webui.name}'s own loader refuses it, for it holds {_some(identity.pickle.strict)} "
             "(--disable-safe-unpickle turns that off there)"
         )

@@ -52,12 +52,18 @@ class Identity:
     pickle: PickleScan | None = None
     blank_start: bool = False
 
+    @property
+    def described(self) -> str | None:
+        """The architecture with its variant, as a person may read it: `flux1-dev`."""
+        return f"{self.architecture}-{self.variant}" if self.variant else self.architecture
+
 
 def identify(read: Read, size: int | None, name: str) -> Identity:
     """Looks at a file through `read(offset, length)`, which returns fewer bytes only at the end.
 
     `size` is in bytes, None if not known. `name` is used where bytes alone do not tell (never to overrule them).
-    Whatever the bytes are, this returns an Identity; only what `read` raises is raised. At most 100 MB are read.
+    Whatever the bytes are, this returns an Identity; only what `read` raises is raised. At most 64 MiB are read, and of
+    a sound model a few at most.
     """
     head = read(0, _HEAD_BYTES)
     container = container_of(head)

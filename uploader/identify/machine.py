@@ -232,7 +232,7 @@ class Machine:
                 self._push(OPAQUE)
 
     def persistent_text(self, argument: object) -> None:
-        self.found("an object that only the program that loads it can tell")
+        self.found(f"an object {str(argument)[:80]!a} that only the program that loads it can tell")
         self._push(OPAQUE)
 
     def buffer(self) -> None:

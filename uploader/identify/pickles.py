@@ -45,7 +45,7 @@ class PickleScan:
 @dataclass(frozen=True)
 class Looked:
     """`value` is what the main pickle would leave. `expected_size`, in bytes, is what the pickles account for, None
-    where they do not tell. `torch`: it is laid out as torch does; `pickles`: how many could be followed to their end."""
+    where they do not tell. `torch`: it is laid out as torch does; `pickles`: how many were followed to their end."""
 
     scan: PickleScan
     value: Value = OPAQUE

@@ -1,7 +1,7 @@
 """A zip's directory and members, read by range, and strictly: what two programs could read in two ways is refused.
 
-Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3). The directory stands at the file's end; torch's
-reader and Python's find it and the members in ways of their own, so nothing is taken that they could differ about.
+Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3). The directory stands at the file's end;
+torch's reader and Python's find it and the members in ways of their own, so nothing is taken that they differ about.
 """
 
 from __future__ import annotations

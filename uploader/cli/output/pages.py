@@ -14,7 +14,7 @@ from uploader.cli.output.words import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import LoginResult
+    from uploader.app import Identified, LoginResult
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
 
@@ -68,6 +68,28 @@ def tell_login(result: LoginResult) -> None:
     answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
     _tell_facts(login_facts(result), indent="  ")
     answer(f"Push to it with: uploader push FILE --to {result.target.name}")
+
+
+def tell_identified(found: Iterable[Identified]) -> None:
+    """Prints what each file is; those that could not be looked at are left to the conversation."""
+    for one in found:
+        if one.identity is not None:
+            answer(one.source)
+            _tell_facts(identity_facts(one), indent="  ")
+
+
+def identity_facts(one: Identified) -> Iterator[Fact]:
+    """Yields what is known of a file, by name."""
+    identity = one.identity
+    if identity is None:
+        return
+    yield "container", identity.container
+    yield "kind", str(identity.kind or "not known")
+    yield "architecture", identity.described or "not known"
+    yield "size", "not known" if one.size is None else f"{size(one.size)} ({one.size:,} bytes)"
+    yield "complete", {True: "yes", False: "no", None: "cannot be said"}[identity.complete]
+    for problem in one.problems:
+        yield "problem", problem
 
 
 def address(target: Target) -> str:
