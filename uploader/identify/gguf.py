@@ -90,6 +90,8 @@ class _Reading:
         if self._number(4) not in _VERSIONS:
             raise Malformed("its version is not known")
         tensors, pairs = self._number(8), self._number(8)
+        if self._size is not None and (tensors * 24 > self._size or pairs * 12 > self._size):
+            raise Cut
         if tensors > _MOST_TENSORS or pairs > _MOST_PAIRS:
             raise TooMuch
         try:
@@ -126,6 +128,8 @@ class _Reading:
         if kind != _ARRAY:
             raise Malformed("a value is of no known type")
         inner, count = self._number(4), self._number(8)
+        if self._size is not None and count * _WIDTHS.get(inner, 8) > self._size:
+            raise Cut
         if inner in _WIDTHS:
             self._skip(count * _WIDTHS[inner])
         elif inner == _STRING:

@@ -200,10 +200,13 @@ class _Reader:
         if match.end() - match.start() > _LONG_TEXT:
             # A longer one is no name, and of the metadata's nothing is told: it is not made into a text.
             return "?" * (_TOLD_TEXT + 1)
-        value = _json(match[0])
-        if not isinstance(value, str):
-            raise _no_json()
-        return value
+        text = match[0]
+        if b"\\" in text:
+            return str(_json(text))
+        try:
+            return text[1:-1].decode("utf-8")
+        except UnicodeDecodeError:
+            raise _no_json() from None
 
     def _skip(self) -> None:
         match = _BLANKS.match(self._text, self._at)
@@ -226,7 +229,7 @@ class _Reader:
 
 def _json(text: bytes) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_pairs, parse_constant=_refuse_constant)
+        return _DECODER.raw_decode(text.decode("utf-8"))[0]
     except (ValueError, RecursionError):
         raise _no_json() from None
 
@@ -244,6 +247,9 @@ def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_refuse_constant)
 
 
 def _tensor(name: str, entry: object) -> _Tensor:

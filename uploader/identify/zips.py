@@ -67,12 +67,14 @@ def read_directory(ranges: Ranges) -> list[Member]:
         record = tail[:_END_64_BYTES]
         if _number(locator, 8, 8) != where or not record.startswith(_END_64) or _number(record, 4, 8) != 44:
             raise Doubtful("its two directories differ")
+        if _number(record, 16, 8) or _number(record, 24, 8) != _number(record, 32, 8):
+            raise Doubtful("its directory is in several parts")
         told = (_number(record, 32, 8), _number(record, 40, 8), _number(record, 48, 8))
         for small, large, most in zip((count, length, begin), told, (_MOST_16, _MOST_32, _MOST_32), strict=True):
             if small not in (most, large):
                 raise Doubtful("its two directories differ")
         count, length, begin = told
-    if begin + length != where or _number(end, 4, 4):
+    if begin + length != where or _number(end, 4, 4) or _number(end, 8, 2) != _number(end, 10, 2):
         raise Doubtful("its directory is not where it says")
     if count > MOST_MEMBERS or length > _LARGEST_DIRECTORY:
         raise TooMuch

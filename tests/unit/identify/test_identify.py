@@ -165,7 +165,7 @@ def test_a_hostile_header_ends_in_a_refusal(content: bytes) -> None:
     error = refusal(content)
     assert isinstance(error, (NotAModel, Truncated))
     assert len(error.message.encode()) < 500
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 20  # of a busy machine; test_bounds measures
 
 
 def test_a_header_that_claims_much_takes_little() -> None:
@@ -248,21 +248,29 @@ def test_what_is_no_model_is_refused_whatever_its_name_and_flags(content: bytes,
 
 
 PICKLES = [
-    pickle.dumps({"a": 1}, protocol=2),
+    b"\x80\x02cos\nsystem\n.",
     zipped("archive/data.pkl"),
-    pickle.dumps({"a": 1}, protocol=0),  # has no mark of its own: only the ending tells
+    b"cos\nsystem\n.",  # has no mark of its own
 ]
 
 
 @pytest.mark.parametrize("content", PICKLES)
 @pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.PTH", "a.bin"])
-def test_a_pickle_is_refused_unless_it_is_allowed(content: bytes, name: str) -> None:
+def test_a_pickle_that_could_run_code_is_refused_unless_it_is_allowed(content: bytes, name: str) -> None:
     error = refusal(content, name)
     assert isinstance(error, NotAModel)
     assert "run code" in error.message
     assert "safetensors" in str(error.remedy)
     assert "--allow-pickle" in str(error.remedy)
     assert refusal(content, name, allow_pickle=True) is None
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin"])
+def test_what_would_be_read_as_a_pickle_and_cannot_be_followed_is_refused_unless_it_is_allowed(name: str) -> None:
+    error = refusal(b"words and more words", name)
+    assert isinstance(error, NotAModel)
+    assert "run code" in error.message
+    assert refusal(b"words and more words", name, allow_pickle=True) is None
 
 
 @pytest.mark.parametrize("content", [*PICKLES, b"words", b"GGUF\x03\0\0\0" + b"\0" * 16])
