@@ -105,6 +105,7 @@ def world(
     root: str = "webui",
     folders: tuple[str, ...] = (CHECKPOINTS, LORAS),
     silence_seconds: float = 30.0,
+    webui: str = "a1111",
 ) -> World:
     """Makes the WebUI's folders on the server and logs in, through `line` where one is given."""
     if isinstance(server, OpenSSH):
@@ -138,7 +139,7 @@ def world(
             port=at.port,
             user=server.user,
             root=root,
-            webui="a1111",
+            webui=webui,
             identity_file=str(server.identity_file) if isinstance(server, OpenSSH) and password is None else None,
             host_key=server.fingerprint,
         )

@@ -187,7 +187,8 @@ def gguf(
     given = [*pairs, gguf_pair("general.architecture", architecture)]
     if alignment != 32:
         given.append(_text("general.alignment") + (4).to_bytes(4, "little") + alignment.to_bytes(4, "little"))
-    infos, sizes = b"", []
+    infos = b""
+    sizes: list[int] = []
     for name, shape in (tensors or {}).items():
         offset = sum(-(-size // alignment) * alignment for size in sizes)
         sizes.append(2 * math.prod(shape))

@@ -151,7 +151,7 @@ class _Forwards(io.RawIOBase):
         return True
 
     def write(self, data: object) -> int:
-        return self._out.write(bytes(data))  # type: ignore[call-overload, no-any-return]
+        return self._out.write(bytes(data))  # type: ignore[call-overload]
 
 
 def with_two_directories(content: bytes) -> bytes:

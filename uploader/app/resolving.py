@@ -14,7 +14,7 @@ from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
 from uploader.http import Http, shown
-from uploader.identify import Identity, identify, refuse, warnings
+from uploader.identify import Identity, choose_kind, identify, refuse, warnings
 from uploader.plan import Item, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, parse
@@ -89,7 +89,7 @@ class Resolving:
         identity = look(artifact, self._http, self._retrying)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
-        kind = request.kind or identity.kind or artifact.kind
+        kind = choose_kind(identity, told=artifact.kind, wanted=request.kind)
         if kind is None:
             raise KindUnplaceable(
                 f"{artifact.name} does not show what kind of model it is",

@@ -23,6 +23,17 @@ _WITH_FAMILY = frozenset(
 _NAMED = 4
 
 
+def choose_kind(identity: Identity, *, told: Kind | None, wanted: Kind | None) -> Kind | None:
+    """Decides what a file is placed as: by the user's word, its own header, its source; None where none of them says.
+
+    Services call a transformer alone a checkpoint too; a GGUF file is never a whole one."""
+    if wanted or identity.kind:
+        return wanted or identity.kind
+    if identity.container == "gguf" and told is Kind.CHECKPOINT:
+        return Kind.DIFFUSION_MODEL
+    return told
+
+
 def warnings(
     identity: Identity, name: str, kind: Kind, webui: WebUI, *, told: Kind | None = None, wanted: Kind | None = None
 ) -> tuple[str, ...]:

@@ -49,9 +49,16 @@ class Member:
 
 def read_directory(ranges: Ranges) -> list[Member]:
     """Returns all members. The file's size must be known. Raises NoDirectory, Doubtful, TooMuch."""
-    size = ranges.size or 0
-    if size < _END_BYTES:
-        raise NoDirectory
+    count, length, begin = _place(ranges, ranges.size or 0)
+    if count > MOST_MEMBERS or length > _LARGEST_DIRECTORY:
+        raise TooMuch
+    members = _members(ranges.read(begin, length), count)
+    _refuse_doubtful(members, begin)
+    return members
+
+
+def _place(ranges: Ranges, size: int) -> tuple[int, int, int]:
+    """How many members the directory lists, how long it is and where it begins, in bytes, as the file's end tells."""
     tail_at = max(0, size - _END_BYTES - _LOCATOR_BYTES - _END_64_BYTES)
     tail = ranges.read(tail_at, size - tail_at)
     end = tail[-_END_BYTES:]
@@ -59,28 +66,32 @@ def read_directory(ranges: Ranges) -> list[Member]:
         raise NoDirectory
     if _number(end, 20, 2):
         raise Doubtful("its directory is not at its end")
-    count, length, begin = _number(end, 10, 2), _number(end, 12, 4), _number(end, 16, 4)
+    if _number(end, 4, 4) or _number(end, 8, 2) != _number(end, 10, 2):
+        raise Doubtful("its directory is in several parts")
+    place = (_number(end, 10, 2), _number(end, 12, 4), _number(end, 16, 4))
     where = size - _END_BYTES
     locator = tail[:-_END_BYTES][-_LOCATOR_BYTES:]
     if locator.startswith(_LOCATOR_64):
         where -= _LOCATOR_BYTES + _END_64_BYTES
-        record = tail[:_END_64_BYTES]
-        if _number(locator, 8, 8) != where or not record.startswith(_END_64) or _number(record, 4, 8) != 44:
+        if _number(locator, 8, 8) != where:
             raise Doubtful("its two directories differ")
-        if _number(record, 16, 8) or _number(record, 24, 8) != _number(record, 32, 8):
-            raise Doubtful("its directory is in several parts")
-        told = (_number(record, 32, 8), _number(record, 40, 8), _number(record, 48, 8))
-        for small, large, most in zip((count, length, begin), told, (_MOST_16, _MOST_32, _MOST_32), strict=True):
-            if small not in (most, large):
-                raise Doubtful("its two directories differ")
-        count, length, begin = told
-    if begin + length != where or _number(end, 4, 4) or _number(end, 8, 2) != _number(end, 10, 2):
+        place = _large_place(tail[:_END_64_BYTES], place)
+    if place[1] + place[2] != where:
         raise Doubtful("its directory is not where it says")
-    if count > MOST_MEMBERS or length > _LARGEST_DIRECTORY:
-        raise TooMuch
-    members = _members(ranges.read(begin, length), count)
-    _refuse_doubtful(members, begin)
-    return members
+    return place
+
+
+def _large_place(record: bytes, small: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The 64-bit numbers of the larger record, which must be those of the smaller one where they fit it."""
+    if not record.startswith(_END_64) or _number(record, 4, 8) != _END_64_BYTES - 12:
+        raise Doubtful("its two directories differ")
+    if _number(record, 16, 8) or _number(record, 24, 8) != _number(record, 32, 8):
+        raise Doubtful("its directory is in several parts")
+    large = (_number(record, 32, 8), _number(record, 40, 8), _number(record, 48, 8))
+    for one, other, most in zip(small, large, (_MOST_16, _MOST_32, _MOST_32), strict=True):
+        if one not in (most, other):
+            raise Doubtful("its two directories differ")
+    return large
 
 
 def _members(directory: bytes, count: int) -> list[Member]:

@@ -168,6 +168,49 @@ def test_a_hostile_header_ends_in_a_refusal(content: bytes) -> None:
     assert time.monotonic() - began < 20  # of a busy machine; test_bounds measures
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6), st.integers(0, 40))
+def test_a_file_is_whole_when_its_tensors_cover_its_bytes_exactly_and_never_else(
+    places: list[tuple[int, int]], size: int
+) -> None:
+    places = [(min(place), max(place)) for place in places]
+    found = look(raw({str(number): tensor(*place) for number, place in enumerate(places)}, bytes(size)))
+    covered = [0] * size
+    for begin, end in places:
+        for at in range(begin, min(end, size)):
+            covered[at] += 1
+    exact = set(covered) <= {1} and max(end for _, end in places) == size
+    if found.complete:
+        assert exact
+    elif not any(begin == end for begin, end in places):  # an empty tensor within another one is an overlap too
+        assert not exact
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**64 - 1), st.binary(max_size=40))
+def test_whatever_length_a_header_claims_it_is_refused_unless_it_is_there(length: int, rest: bytes) -> None:
+    content = length.to_bytes(8, "little") + b"{" + rest
+    assert isinstance(refusal(content), NotAModel | Truncated)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 60_000), st.sampled_from([b"[", b'{"a":', b'[{"":']))
+def test_however_deep_a_header_is_nested_it_is_refused(depth: int, opening: bytes) -> None:
+    assert isinstance(refusal(raw(b'{"a":' + opening * depth)), NotAModel)
+    assert isinstance(refusal(raw(b'{"__metadata__":' + opening * depth)), NotAModel)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=8, unique=True), st.data())
+def test_a_name_that_comes_twice_is_refused_wherever_it_stands(names: list[str], data: st.DataObject) -> None:
+    twice = [*names, data.draw(st.sampled_from(names))]
+    entries = ",".join(f"{json.dumps(name)}:{json.dumps(tensor(0, 0))}" for name in twice)
+    assert isinstance(refusal(raw(f"{{{entries}}}".encode())), NotAModel)
+    told = ",".join(f'{json.dumps(name)}:""' for name in twice)
+    header = f'{{"__metadata__":{{{told}}},"a":{json.dumps(tensor(0, 1))}}}'
+    assert isinstance(refusal(raw(header.encode(), b"1")), NotAModel)
+
+
 def test_a_header_that_claims_much_takes_little() -> None:
     tracemalloc.start()
     try:
