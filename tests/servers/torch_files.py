@@ -25,11 +25,12 @@ class Name:
 
 @dataclass(frozen=True)
 class Call:
-    """What REDUCE makes of a callable and its arguments; `state` is set on it by BUILD."""
+    """What REDUCE makes of a callable and its arguments, or NEWOBJ of a class; `state` is set on it by BUILD."""
 
     maker: object
     arguments: tuple[object, ...] = ()
     state: object = None
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class _Writing:
                 return opcodes
             case Name(module, name):
                 return f"c{module}\n{name}\n".encode()
-            case Call(maker, arguments, state):
-                made = self.value(maker) + self.value(arguments) + b"R"
+            case Call(maker, arguments, state, new):
+                made = self.value(maker) + self.value(arguments) + (b"\x81" if new else b"R")
                 return made if state is None else made + self.value(state) + b"b"
             case Tensor():
                 return self._tensor(value)
@@ -190,6 +191,14 @@ def embedding(width: int = 768) -> dict[object, object]:
         "step": 500,
         "sd_checkpoint": None,
     }
+
+
+def first_embedding(width: int = 768) -> dict[object, object]:
+    """Returns a textual inversion as its first trainer left it: the vectors in a module of torch's."""
+    parameter = Call(Name("torch._utils", "_rebuild_parameter"), (Tensor((1, width), "FloatStorage"), True, None))
+    state = {"training": True, "_parameters": {"*": parameter}, "_buffers": {}, "_non_persistent_buffers_set": None}
+    module = Call(Name("torch.nn.modules.container", "ParameterDict"), (), state, new=True)
+    return {"string_to_token": {"*": 265}, "string_to_param": module}
 
 
 def hypernetwork() -> dict[object, object]:

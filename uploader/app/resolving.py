@@ -12,10 +12,10 @@ from typing import TypeVar
 from uploader import placement
 from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Kind, LocalFile
-from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
+from uploader.errors import KindUnplaceable, ReferenceInvalid, RouteUnavailable, Several, UploaderError, UsageError
 from uploader.http import Http, shown
 from uploader.identify import Identity, choose_kind, identify, refuse, warnings
-from uploader.plan import Item, choose_route, clashes
+from uploader.plan import Item, Route, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, parse
 from uploader.sources import open_stream, resolve
@@ -89,6 +89,8 @@ class Resolving:
         identity = look(artifact, self._http, self._retrying)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
+        if route is Route.RELAY and identity.pickle is not None and not request.allow_pickle:
+            route = self._route_of_pickle(artifact)
         kind = choose_kind(identity, told=artifact.kind, wanted=request.kind)
         if kind is None:
             raise KindUnplaceable(
@@ -106,6 +108,19 @@ class Resolving:
             place.folder,
             structure=identity.complete is True,
             warnings=warnings(identity, place.name, kind, self._place.webui, told=artifact.kind, wanted=request.kind),
+        )
+
+    def _route_of_pickle(self, artifact: Artifact) -> Route:
+        """The ranges that were looked through may be other bytes than those that a server sends later. Where nothing
+        else vouches for these, the whole is looked through on this disk before any of it is placed."""
+        if artifact.digest is not None or self._request.sha256 is not None:
+            return Route.RELAY
+        if self._request.via == "auto":
+            return Route.LOCAL
+        raise RouteUnavailable(
+            f"{artifact.source} is a pickle without a published sha256: it is looked through as a whole before it is "
+            "placed, and one that is relayed is never here as a whole",
+            remedy="Leave --via out, give its --sha256, or say --allow-pickle if you trust its maker.",
         )
 
     def _caught(self, source: str, call: Callable[[], list[T]]) -> Iterator[T]:

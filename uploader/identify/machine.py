@@ -179,7 +179,7 @@ class Machine:
             case ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor"):
                 return _tensor(arguments)
             case ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state"):
-                return arguments[0] if arguments else OPAQUE
+                return next((part for part in arguments[:1] if isinstance(part, Tensor)), OPAQUE)
             case ("collections" | "typing", "OrderedDict"):
                 return _ordered(arguments)
             case _:

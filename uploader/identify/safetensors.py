@@ -19,7 +19,7 @@ MAX_HEADER = 100_000_000
 LARGEST_READ = 16 << 20
 """Bytes of a header that is read at all: far above any model's, and what a hostile one can take of memory and time."""
 
-MAX_TENSORS = 100_000
+MAX_TENSORS = 65_536
 """Far above any model, too."""
 
 MAX_AXES = 64

@@ -48,14 +48,14 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "of metadata": lambda: raw(
         b'{"__metadata__":{' + b",".join(b'"%07d":"%01000d"' % (n, n) for n in range(15_000)) + b"}}"
     ),
-    "of tensors": lambda: raw(("{" + ",".join(f'"{n:080}":{_TENSOR}' for n in range(110_000)) + "}").encode()),
+    "of tensors": lambda: raw(("{" + ",".join(f'"{n:0160}":{_TENSOR}' for n in range(66_000)) + "}").encode()),
     "of a name twice": lambda: raw(
-        ("{" + ",".join(f'"{n:080}":{_TENSOR}' for n in (*range(99_000), 0)) + "}").encode()
+        ("{" + ",".join(f'"{n:0160}":{_TENSOR}' for n in (*range(65_000), 0)) + "}").encode()
     ),
     "of tensors that overlap": lambda: raw(
         (
             "{"
-            + ",".join(f'"{n}":{{"dtype":"U8","shape":[9],"data_offsets":[{n},{n + 9}]}}' for n in range(99_000))
+            + ",".join(f'"{n}":{{"dtype":"U8","shape":[9],"data_offsets":[{n},{n + 9}]}}' for n in range(65_000))
             + "}"
         )
         .encode()
