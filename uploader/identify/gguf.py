@@ -54,6 +54,10 @@ class Malformed(Exception):
     """The header breaks the format's rules."""
 
 
+class OtherVersion(Exception):
+    """The format has a version that is not known here; the file may well be sound."""
+
+
 @dataclass(frozen=True)
 class Header:
     """`expected_size` is where the last tensor ends, in bytes, None if its type is not known; the writer may fill up
@@ -74,7 +78,7 @@ def kind_and_family(header: Header) -> tuple[Kind | None, str | None]:
 
 
 def read_header(read: Read, size: int | None) -> Header:
-    """Reads the header. Raises Cut, Malformed, TooMuch for one that is larger than any, and what `read` raises."""
+    """Reads the header. Raises Cut, Malformed, OtherVersion, TooMuch (it is larger than any), what `read` raises."""
     return _Reading(Window(read, 0, size, LARGEST_HEADER), size).run()
 
 
@@ -88,7 +92,7 @@ class _Reading:
     def run(self) -> Header:
         self._take(4)
         if self._number(4) not in _VERSIONS:
-            raise Malformed("its version is not known")
+            raise OtherVersion
         tensors, pairs = self._number(8), self._number(8)
         if self._size is not None and (tensors * 24 > self._size or pairs * 12 > self._size):
             raise Cut

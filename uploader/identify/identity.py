@@ -115,6 +115,8 @@ def _gguf(ranges: Ranges) -> Identity:
         return replace(whole, complete=False, problems=("it is cut short: it ends before its header does",))
     except gguf.Malformed as malformed:
         return replace(whole, problems=(f"its header is wrong: {malformed}",))
+    except gguf.OtherVersion:
+        return replace(whole, warnings=("it has a version of GGUF that is not known here",))
     except TooMuch:
         return replace(whole, warnings=("its header is larger than can be looked through",))
     keys = Keys(header.shapes)

@@ -14,7 +14,7 @@ from uploader.identify.allowed import ALLOWED, STRICT, is_storage, storage_bytes
 from uploader.identify.ranges import TooMuch, Window
 from uploader.identify.values import OPAQUE, Global, Instance, Sequence, Storage, Table, Tensor, Tuple, Value
 
-MOST_OPCODES = 600_000
+MOST_OPCODES = 400_000
 """Of all pickles of one file; the largest checkpoints have some 100 000."""
 
 MOST_FINDINGS = 20

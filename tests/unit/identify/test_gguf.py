@@ -82,3 +82,9 @@ def test_an_endless_dictionary_of_words_leaves_what_was_told_before_it() -> None
 def test_a_header_that_lies_about_its_counts_says_nothing(rest: bytes) -> None:
     found = look(b"GGUF\x03\0\0\0" + rest)
     assert (found.kind, found.architecture) == (None, None)
+
+
+def test_a_version_of_the_future_is_no_reason_to_refuse_it() -> None:
+    found = look(b"GGUF\x09\0\0\0" + bytes(16))
+    assert (found.problems, len(found.warnings)) == ((), 1)
+    refuse(found, "a.gguf", allow_pickle=False)
