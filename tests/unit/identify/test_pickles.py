@@ -225,6 +225,7 @@ STREAMS: dict[str, tuple[bytes, str]] = {
     "a line without end": (b"\x80\x02c" + b"a" * 200_000, "more than can be looked"),
     "a second pickle behind the first": (b"\x80\x02N." + b"\x80\x02" + SYSTEM + RUN + b".", "os.system"),
     "bytes behind a pickle": (b"\x80\x02N.\xff\xff\xff", "no pickle, behind one"),
+    "a text with an unknown escape": (b"\x80\x02S'\\q'\ncos\nsystem\n.", ""),
     "an empty stack": (b"\x80\x02.", "a broken pickle"),
     "a mark for a value": (b"\x80\x02(\x85.", "a broken pickle"),
 }
