@@ -45,7 +45,7 @@ def warnings(
         *_disagreement(identity, told, wanted),
         *_unknown_architecture(identity, kind),
         *_family(identity, kind, webui),
-        *_loading(identity, name, webui),
+        *_loading(identity, name, kind, webui),
     )
 
 
@@ -90,15 +90,18 @@ def _family(identity: Identity, kind: Kind, webui: WebUI) -> Iterator[str]:
         yield f"it is made for {identity.architecture}, and {webui.name} runs {known}"
 
 
-def _loading(identity: Identity, name: str, webui: WebUI) -> Iterator[str]:
+def _loading(identity: Identity, name: str, kind: Kind, webui: WebUI) -> Iterator[str]:
     loads = webui.loads
     for ending, need in loads.needs.items():
         if name.lower().endswith(ending):
             yield f"{webui.name} lists {ending} files only with {need}"
     if identity.blank_start and loads.strict_metadata:
         yield f"its header begins with a blank: {webui.name} would not read its metadata"
-    if identity.pickle is not None and identity.pickle.strict and loads.strict_pickles:
+    # Detectors are loaded by an extension, in a way of its own.
+    if identity.pickle is None or not loads.strict_pickles or kind is Kind.DETECTOR:
+        return
+    if refused := (*identity.pickle.findings, *identity.pickle.strict):
         yield (
-            f"{webui.name}'s own loader refuses it, for it holds {_some(identity.pickle.strict)} "
+            f"{webui.name}'s own loader refuses it, for it holds {_some(refused)} "
             "(--disable-safe-unpickle turns that off there)"
         )

@@ -38,7 +38,7 @@ def _refuse_pickle(identity: Identity, name: str, ending: str) -> None:
         return
     if scan.findings:
         raise NotAModel(
-            f"{name} is a pickle that could run code on the machine that loads it: it holds {_listed(scan.findings)}",
+            f"{name} is a pickle that could run code on the machine that loads it: {_listed(scan.findings)}",
             remedy=_PICKLE,
         )
 

@@ -48,6 +48,12 @@ def test_what_automatic1111s_loader_refuses_is_said_there_alone() -> None:
     assert "torch.int64" in remarks(identity)[0]
 
 
+def test_what_was_allowed_here_is_refused_there_all_the_same_and_said() -> None:
+    identity = Identity("zip", Kind.UPSCALER, pickle=PickleScan(findings=("basicsr.x",)))
+    assert "basicsr.x" in said(identity, A1111, Kind.UPSCALER)[0]
+    assert said(identity, A1111, Kind.DETECTOR) == ()
+
+
 def test_a_header_that_begins_with_a_blank_is_said_where_it_matters() -> None:
     identity = Identity("safetensors", Kind.LORA, blank_start=True)
     assert "metadata" in said(identity, A1111)[0]

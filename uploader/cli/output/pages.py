@@ -86,7 +86,7 @@ def identity_facts(one: Identified) -> Iterator[Fact]:
     yield "container", identity.container
     yield "kind", str(identity.kind or "not known")
     yield "architecture", identity.described or "not known"
-    yield "size", "not known" if one.size is None else f"{size(one.size)} ({one.size:,} bytes)"
+    yield "size", "not known" if one.size is None else _size(one.size)
     yield "complete", {True: "yes", False: "no", None: "cannot be said"}[identity.complete]
     for problem in one.problems:
         yield "problem", problem
@@ -148,6 +148,10 @@ def _reaching(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
         yield "host", provider.host_hint or "as the provider's page shows it"
     if provider.auth:
         yield "sign-in", ", ".join(provider.auth)
+
+
+def _size(count: int) -> str:
+    return size(count) if count < 1000 else f"{size(count)} ({count:,} bytes)"
 
 
 def _shell(tools: Sequence[str]) -> str:
