@@ -46,6 +46,7 @@ _TEXT = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\.)*+"')
 _ENTRY = re.compile(rb"\{[^{}]{0,2000}+\}")
 """A tensor's entry: no braces within, and short."""
 
+_MOST_BLANKS = 64
 _LONG_TEXT = 1 << 20
 _TOLD_TEXT = 1 << 12
 _MOST_TOLD = 10_000
@@ -77,13 +78,19 @@ class _Tensor:
 
 
 def plausible(head: bytes) -> bool:
-    """Whether these first bytes begin a safetensors file of a size that programs read."""
-    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER
+    """Whether these first bytes begin a safetensors file of a size that programs read.
+
+    The format's own library takes blanks before the brace, though the format does not know them."""
+    return _opens(head) and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER
 
 
 def huge(head: bytes) -> bool:
     """Whether they would, but for a header that is longer than the format allows."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER
+
+
+def _opens(head: bytes) -> bool:
+    return head[8 : 8 + _MOST_BLANKS].lstrip(b" \t\r\n").startswith(b"{")
 
 
 def read_header(head: bytes, read: Callable[[int, int], bytes], size: int | None) -> Header:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.servers.models import PRESETS, safetensors
 from uploader.artifact import Kind
 from uploader.errors import NotAModel, Truncated, UploaderError
-from uploader.identify import Identity, identify, refuse
+from uploader.identify import Identity, identify, refuse, remarks
 
 MODEL = safetensors("checkpoint", size_bytes=100_000)
 
@@ -105,6 +105,17 @@ def test_a_header_longer_than_the_first_look_is_read_to_its_end() -> None:
     metadata = {"ss_tag_frequency": "x" * 2_000_000}
     assert look(safetensors("lora", metadata=metadata)).complete is True
     assert look(safetensors("lora", metadata=metadata)[:1_000_000], size=None).complete is False
+
+
+@pytest.mark.parametrize("blanks", [b"", b" ", b"\n\t  "])
+@pytest.mark.parametrize("opening", [b'{"', b'{ "'])
+def test_a_header_behind_blanks_is_read_and_what_automatic1111_makes_of_it_said(blanks: bytes, opening: bytes) -> None:
+    text = json.dumps({"emb_params": tensor(0, 3072, "F16", [2, 768])}).encode()
+    content = raw(blanks + text.replace(b'{"', opening, 1) + b"  ", bytes(3072))
+    found = look(content)
+    assert (found.container, found.kind, found.complete) == ("safetensors", Kind.EMBEDDING, True)
+    assert refusal(content) is None
+    assert bool(remarks(found)) is (blanks + opening != b'{"')
 
 
 @pytest.mark.parametrize(
