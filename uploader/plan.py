@@ -42,8 +42,8 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class Item:
     """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
-    below the root too; `structure`: the artifact's own header covers exactly its bytes. `beside`: the path of the model
-    that this is a sidecar of."""
+    below the root too; `structure`: the artifact's own header covers exactly its bytes; `warnings` are sentences on
+    what the WebUI will make of it. `beside`: the path of the model that this is a sidecar of."""
 
     artifact: Artifact
     kind: Kind
@@ -52,6 +52,7 @@ class Item:
     path: str
     folder: str
     structure: bool = False
+    warnings: tuple[str, ...] = ()
     beside: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 
@@ -9,8 +10,9 @@ import pytest
 
 from tests.contract.world import CHECKPOINTS, MIB, World
 from tests.servers.http_origin import Origin
-from tests.servers.models import safetensors
-from uploader.artifact import Digest
+from tests.servers.models import PRESETS, safetensors
+from tests.servers.torch_files import Call, Name, torch_zip, weights
+from uploader.artifact import Digest, Kind
 
 MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
 LINK = "/get/linked.safetensors"
@@ -163,3 +165,35 @@ def test_a_link_whose_file_is_replaced_between_two_runs_is_begun_anew(
     assert (here.root / LINKED).read_bytes() == other
     assert (outcome.bytes_sent, outcome.resumed_from) == (len(other), 0)
     assert replaced.cuts == []
+
+
+def test_a_pickle_that_nothing_vouches_for_is_looked_through_as_a_whole_before_it_is_placed(
+    here: World, origin: Origin
+) -> None:
+    content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
+    origin.serve("/old.ckpt", content, etag='"v1"')
+    link = origin.url("/old.ckpt")
+    assert here.fails(link, via="relay") == "route"
+    assert here.there == {}
+    assert here.placed(link).route == "local"
+    assert list(here.there) == [f"{CHECKPOINTS}/old.ckpt"]
+    assert here.one(link, via="relay", sha256=Digest(hashlib.sha256(content).hexdigest())).status == "kept"
+    assert here.one(link, via="relay", allow_pickle=True).status == "kept"
+
+
+def test_a_pickle_behind_a_link_that_could_run_code_is_refused_before_anything_moves(
+    here: World, origin: Origin
+) -> None:
+    origin.serve("/evil.pt", torch_zip({"hook": Call(Name("os", "system"), ("id",))}), etag='"v1"')
+    error = here.one(origin.url("/evil.pt")).error
+    assert error is not None
+    assert "os.system" in error.message
+    assert (here.there, cached(here)) == ({}, [])
+
+
+def test_of_a_link_without_a_size_the_pickles_are_looked_through_once_it_is_here(here: World, origin: Origin) -> None:
+    for name, value in (("clean", {"state_dict": weights(PRESETS["vae"])}), ("evil", Name("os", "system"))):
+        origin.serve(f"/{name}.pt", torch_zip(value), ranges=False, length="chunked")
+    here.placed(origin.url("/clean.pt"), kind=Kind.VAE)
+    assert here.fails(origin.url("/evil.pt"), kind=Kind.VAE) == "not-a-model"
+    assert (list(here.there), cached(here)) == (["models/VAE/clean.pt"], [])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from uploader.app.accounts import login_source
 from uploader.app.entering import login, logout
+from uploader.app.identifying import identify
 from uploader.app.pushing import push
 from uploader.app.requests import (
     DryRun,
+    Identified,
     LoginRequest,
     LoginResult,
     PushRequest,
@@ -30,6 +32,7 @@ from uploader.targets import state_folder
 __all__ = [
     "App",
     "DryRun",
+    "Identified",
     "LoginRequest",
     "LoginResult",
     "PushRequest",
@@ -70,6 +73,9 @@ class App:
 
     def push(self, request: PushRequest) -> Report | DryRun:
         return push(request, self._setting)
+
+    def identify(self, references: Sequence[str], *, allow_http: bool = False) -> list[Identified]:
+        return identify(references, self._setting, allow_http=allow_http)
 
     def login(self, request: LoginRequest) -> LoginResult:
         return login(request, self._setting)

@@ -15,6 +15,9 @@ from uploader.retry import ATTEMPTS, retrying
 T = TypeVar("T")
 _LOOK_SECONDS = 0.2
 
+ATTEMPTS_TO_RESOLVE = 3
+"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
+
 
 @dataclass(frozen=True)
 class Patience:

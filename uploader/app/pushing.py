@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from uploader.app.looking import Look, make_folders
-from uploader.app.patience import Patience
+from uploader.app.patience import ATTEMPTS_TO_RESOLVE, Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, read_identity
 from uploader.app.setting import Setting
@@ -44,9 +44,6 @@ _IN_FLIGHT = 3
 _LARGE = 64 << 20
 """Bytes that are worth further connections before it is known what of them is there."""
 
-_ATTEMPTS_TO_RESOLVE = 3
-"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
-
 
 def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     """Puts models into a target's folders. Raises what stops it before it knows what to push: a target or profile
@@ -55,7 +52,7 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     target = setting.choose_target(request.to)
     place = _place(setting, target)
     with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
-        patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS_TO_RESOLVE)
+        patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
         sources = setting.sources(http)
         resolving = Resolving(request, place, sources, patience, setting.observer)
         items = resolving.run()
@@ -139,6 +136,8 @@ class _Push:
                 return DryRun(self._target.name, tuple(steps))
             for step in steps:
                 self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+                for warning in step.item.warnings:
+                    self._setting.observer(Said(f"{step.item.name}: {warning}", "note"))
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
             self._pool.warm(self._worth(steps))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from uploader.artifact import Digest, Kind, Service
 from uploader.errors import UploaderError
+from uploader.identify import Identity
 from uploader.plan import PlannedStep
 from uploader.profile import Target
 from uploader.remote.interface import ServerFacts
@@ -108,3 +109,15 @@ class SearchRequest:
     base: str | None = None
     prefer: tuple[str, ...] = ()
     count: int = 20
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What one file is. `source` is fit to be shown; `size` in bytes, None if not known; `problems` are sentences.
+    `identity` is None where it could not be looked at, and `error` says why."""
+
+    source: str
+    identity: Identity | None = None
+    size: int | None = None
+    problems: tuple[str, ...] = ()
+    error: UploaderError | None = None

@@ -12,11 +12,11 @@ from typing import TypeVar
 from uploader import placement
 from uploader.app.requests import PushRequest
 from uploader.artifact import Artifact, Digest, Kind, LocalFile
-from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
+from uploader.errors import KindUnplaceable, ReferenceInvalid, RouteUnavailable, Several, UploaderError, UsageError
 from uploader.events import Observer, Said, silence
 from uploader.http import shown
-from uploader.identify import Identity, identify, refuse
-from uploader.plan import Item, choose_route, clashes
+from uploader.identify import Identity, choose_kind, identify, refuse, warnings
+from uploader.plan import Item, Route, choose_route, clashes
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, UrlReference, parse
 from uploader.sources import FIRST_CHOICE, Choice, Sources, open_stream, resolve
@@ -82,7 +82,7 @@ class Resolving:
     def _artifacts(self) -> list[Artifact]:
         found: dict[str, Artifact] = {}
         for text in dict.fromkeys(self._request.sources):
-            for artifact in self._caught(_shown(text), partial(self._resolved, text)):
+            for artifact in self._caught(shown_reference(text), partial(self._resolved, text)):
                 found.setdefault(_key(artifact), artifact)
         return list(found.values())
 
@@ -101,27 +101,27 @@ class Resolving:
     def _item(self, artifact: Artifact) -> Item:
         request = self._request
         route = choose_route(artifact, request.via)
-        identity = self._identity(artifact)
+        identity = look(artifact, self._sources, self._retrying)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
-        kind = request.kind or identity.kind or artifact.kind
+        if route is Route.RELAY and identity.pickle is not None and not request.allow_pickle:
+            route = self._route_of_pickle(artifact)
+        kind = choose_kind(identity, told=artifact.kind, wanted=request.kind)
         if kind is None:
             raise KindUnplaceable(
                 f"{artifact.name} does not show what kind of model it is",
                 remedy="Say it with --kind: " + ", ".join(kind.value for kind in Kind) + ".",
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
-        notes = artifact.notes
-        if identity.kind is not None and artifact.kind not in (None, identity.kind):
-            notes = (*notes, f"its source calls it {artifact.kind}, its own header {identity.kind}: that one decides")
         return Item(
-            replace(artifact, digest=self._promised(artifact), kind=kind, notes=notes),
+            replace(artifact, digest=self._promised(artifact), kind=kind),
             kind,
             place.name,
             route,
             place.path,
             place.folder,
             structure=identity.complete is True,
+            warnings=warnings(identity, place.name, kind, self._place.webui, told=artifact.kind, wanted=request.kind),
         )
 
     def _promised(self, artifact: Artifact) -> Digest | None:
@@ -135,12 +135,18 @@ class Resolving:
             self._observer(Said(f"{differs}\n  published {published}\n  --sha256  {own}", "note"))
         return own or published
 
-    def _identity(self, artifact: Artifact) -> Identity:
-        stream = open_stream(artifact, self._sources)
-        try:
-            return self._retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
-        finally:
-            stream.close()
+    def _route_of_pickle(self, artifact: Artifact) -> Route:
+        """The ranges that were looked through may be other bytes than those that a server sends later. Where nothing
+        else vouches for these, the whole is looked through on this disk before any of it is placed."""
+        if artifact.digest is not None or self._request.sha256 is not None:
+            return Route.RELAY
+        if self._request.via == "auto":
+            return Route.LOCAL
+        raise RouteUnavailable(
+            f"{artifact.source} is a pickle without a published sha256: it is looked through as a whole before it is "
+            "placed, and one that is relayed is never here as a whole",
+            remedy="Leave --via out, give its --sha256, or say --allow-pickle if you trust its maker.",
+        )
 
     def _caught(self, source: str, call: Callable[[], list[T]]) -> Iterator[T]:
         try:
@@ -149,6 +155,15 @@ class Resolving:
             self.faults += [Fault(source, error) for error in several.faults]
         except UploaderError as error:
             self.faults.append(Fault(source, error))
+
+
+def look(artifact: Artifact, sources: Sources, retrying: Retrying) -> Identity:
+    """Identifies an artifact by a few ranges of its bytes, before anything else of it moves."""
+    stream = open_stream(artifact, sources)
+    try:
+        return retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
+    finally:
+        stream.close()
 
 
 def read_identity(path: Path, name: str) -> Identity:
@@ -169,7 +184,7 @@ def _key(artifact: Artifact) -> str:
     return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url
 
 
-def _shown(text: str) -> str:
+def shown_reference(text: str) -> str:
     """A reference as it may be shown. One that cannot be parsed may be a link all the same, with a secret in it."""
     bare = text.strip()
     try:

@@ -71,7 +71,9 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--replace", is_flag=True, help="Put the new file in the place of another one of that name.")
 @click.option("--mkdir", is_flag=True, help="Make folders that are missing, even the root.")
-@click.option("--allow-pickle", is_flag=True, help="Accept .ckpt, .pt and .bin files that could run code.")
+@click.option(
+    "--allow-pickle", is_flag=True, help="Accept .ckpt, .pt and .bin files that could run code when they are loaded."
+)
 @click.option("--allow-http", is_flag=True, help="Accept links without encryption (http://).")
 @click.option("--limit", type=rate, metavar="RATE", help="Bytes per second at most: 500K, 2M, 1.5G (1024-based).")
 @click.option(

@@ -12,7 +12,7 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, LoginResult, TokenResult
+    from uploader.app import DryRun, Identified, LoginResult, TokenResult
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
     from uploader.sources import Hit
@@ -43,7 +43,7 @@ def of_plan(plan: DryRun) -> Document:
             "route": step.item.route,
             "path": step.item.path,
             "size": step.item.artifact.size,
-            "reason": step.reason,
+            "reason": "; ".join((step.reason, *step.item.warnings)),
         }
         for step in plan.steps
     ]
@@ -91,6 +91,23 @@ def of_search(hits: Iterable[Hit]) -> Document:
 
 def of_logout(removed: Iterable[str]) -> Document:
     return {"schema": SCHEMA, "ok": True, "removed": list(removed)}
+
+
+def of_identified(found: Iterable[Identified]) -> Document:
+    return {"schema": SCHEMA, "files": [_identified(one) for one in found]}
+
+
+def _identified(one: Identified) -> Document:
+    identity = one.identity
+    return {
+        "file": one.source,
+        "container": identity.container if identity else None,
+        "kind": identity.kind if identity else None,
+        "architecture": identity.described if identity else None,
+        "size": one.size,
+        "complete": identity.complete if identity else None,
+        "problems": list(one.problems) if one.error is None else [one.error.message],
+    }
 
 
 def of_targets(targets: Iterable[Target]) -> Document:

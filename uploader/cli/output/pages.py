@@ -14,7 +14,7 @@ from uploader.cli.output.words import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import LoginResult, TokenResult
+    from uploader.app import Identified, LoginResult, TokenResult
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
     from uploader.sources import Hit
@@ -94,6 +94,28 @@ def tell_hits(hits: Sequence[Hit]) -> None:
     tell_table(("Push", "Name", "Kind", "Base", "Size", "Downloads"), rows)
 
 
+def tell_identified(found: Iterable[Identified]) -> None:
+    """Prints what each file is; those that could not be looked at are left to the conversation."""
+    for one in found:
+        if one.identity is not None:
+            answer(one.source)
+            _tell_facts(identity_facts(one), indent="  ")
+
+
+def identity_facts(one: Identified) -> Iterator[Fact]:
+    """Yields what is known of a file, by name."""
+    identity = one.identity
+    if identity is None:
+        return
+    yield "container", identity.container
+    yield "kind", str(identity.kind or "not known")
+    yield "architecture", identity.described or "not known"
+    yield "size", "not known" if one.size is None else _size(one.size)
+    yield "complete", {True: "yes", False: "no", None: "cannot be said"}[identity.complete]
+    for problem in one.problems:
+        yield "problem", problem
+
+
 def address(target: Target) -> str:
     """Returns how a person writes it: `user@host:port`, without what was left to ssh's own settings."""
     host = f"[{target.host}]" if ":" in target.host and target.port else target.host
@@ -150,6 +172,10 @@ def _reaching(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
         yield "host", provider.host_hint or "as the provider's page shows it"
     if provider.auth:
         yield "sign-in", ", ".join(provider.auth)
+
+
+def _size(count: int) -> str:
+    return size(count) if count < 1000 else f"{size(count)} ({count:,} bytes)"
 
 
 def _shell(tools: Sequence[str]) -> str:

@@ -54,18 +54,20 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def step_lines(step: PlannedStep) -> str:
-    """Returns the lines of a planned step: what, why, and what its source says of the model."""
+    """Returns the lines of a planned step: what, why, what its source says of the model, and what to know of it."""
     item = step.item
     bytes_ = item.artifact.size
     facts = (str(item.kind), "size not known" if bytes_ is None else size(bytes_), f"route {item.route}")
     what = f"{step.action:<7}  {item.name} → {_folder(item.path)} ({', '.join(facts)})"
     # A refusal's reason is its error, told below with what to do.
-    return what if step.error is not None else "\n".join((what, *(_MARGIN + line for line in _reasons(step))))
+    return "\n".join((what, *(_MARGIN + line for line in _reasons(step))))
 
 
 def _reasons(step: PlannedStep) -> Iterable[str]:
-    yield step.reason
-    yield from step.item.artifact.notes
+    if step.error is None:
+        yield step.reason
+        yield from step.item.artifact.notes
+    yield from (f"note: {warning}" for warning in step.item.warnings)
 
 
 def _facts(outcome: Outcome) -> Iterable[str]:
