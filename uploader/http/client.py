@@ -12,7 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from uploader import __version__
-from uploader.errors import NetworkError, SourceChanged, SourceRefused, UsageError
+from uploader.errors import (
+    CredentialsRefused,
+    NetworkError,
+    NoRanges,
+    SourceChanged,
+    SourceMissing,
+    SourceRefused,
+    UsageError,
+)
 from uploader.http.address import host_of, is_loopback, shown, split
 from uploader.http.faults import AGAIN, OTHER_LINK, named_faults, not_encoded, refused
 from uploader.http.headers import content_length, content_range, etag, filename, modified, same_file
@@ -64,6 +72,7 @@ class Http:
         self._closed = False
         self._lock = threading.Lock()
         self._live: set[httpx.Response] = set()
+        self._led: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -109,13 +118,15 @@ class Http:
         validator: str | None = None,
         size: int | None = None,
         ranges: bool = True,
+        strict: bool = False,
     ) -> Iterator[bytes]:
         """Yields the bytes from `offset`, to the end or `length` of them, in pieces of any size.
 
         `validator`, `size` and `ranges` are what `probe` said. A server that cannot do ranges is read from the
-        start, and what lies before `offset` is let go. Raises SourceChanged when it can be seen that the file is
-        another one by now, NetworkError when the line is cut (also when less came than was announced), and what
-        `probe` raises.
+        start, and what lies before `offset` is let go; one that said it can and does not is read that way too, unless
+        `strict`, which raises NoRanges: it is for one range of many, and begins where the link led the one before.
+        Raises SourceChanged when it can be seen that the file is another one by now, NetworkError when the line is cut
+        (also when less came than was announced), and what `probe` raises.
         """
         end = size if length is None else offset + length if size is None else min(offset + length, size)
         if end is not None and offset >= end:
@@ -125,10 +136,13 @@ class Http:
             headers["Range"] = f"bytes={offset}-" + ("" if length is None or end is None else str(end - 1))
             if validator is not None:
                 headers["If-Range"] = validator
-        with self._get(url, headers, passes=(416,)) as response:
+        get = self._get_one_of_many if strict else self._get
+        with get(url, headers, passes=(416,)) as response:
             at = _begin(response, offset, validator, size, asked="Range" in headers)
             if at is None:
                 return
+            if strict and at < offset:
+                raise NoRanges(f"{host_of(url)} gives no parts of this file any more", remedy=AGAIN)
             for piece in response.iter_raw():
                 first, at = at, at + len(piece)
                 wanted = piece[max(offset - first, 0) : None if end is None else max(end - first, 0)]
@@ -140,6 +154,28 @@ class Http:
             missing = (offset if size is None or end is None else end) - at
             if missing > 0:
                 raise NetworkError(f"{host_of(url)} ended the download {missing} bytes early", remedy=AGAIN)
+
+    @contextlib.contextmanager
+    def _get_one_of_many(
+        self, url: str, headers: Mapping[str, str], passes: tuple[int, ...] = ()
+    ) -> Iterator[httpx.Response]:
+        """As `_get`, but begun at the other host that the link led to last: a service is not asked again for each of
+        a file's many ranges. A signed address that has run out there is asked for anew."""
+        with contextlib.ExitStack() as stack:
+            response = None
+            if (led := self._led.get(url)) is not None:
+                try:
+                    response = stack.enter_context(self._get(led, headers, passes))
+                except (CredentialsRefused, SourceMissing, SourceRefused):
+                    self._led.pop(url, None)
+                except NetworkError:  # another try may be led to another host
+                    self._led.pop(url, None)
+                    raise
+            if response is None:
+                response = stack.enter_context(self._get(url, headers, passes))
+                if response.url.host != host_of(url):
+                    self._led[url] = str(response.url)
+            yield response
 
     @contextlib.contextmanager
     def _get(self, url: str, headers: Mapping[str, str], passes: tuple[int, ...] = ()) -> Iterator[httpx.Response]:
