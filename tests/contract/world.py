@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,6 +105,7 @@ def world(
     root: str = "webui",
     folders: tuple[str, ...] = (CHECKPOINTS, LORAS),
     silence_seconds: float = 30.0,
+    environ: Mapping[str, str] | None = None,
 ) -> World:
     """Makes the WebUI's folders on the server and logs in, through `line` where one is given."""
     if isinstance(server, OpenSSH):
@@ -120,7 +121,7 @@ def world(
     disk, state = base / "disk", base / "state"
     disk.mkdir()
     app = App(
-        environ={"UPLOADER_PASSWORD": password.reveal()} if password else {},
+        environ={**(environ or {}), **({"UPLOADER_PASSWORD": password.reveal()} if password else {})},
         asker=None,
         observer=events.append,
         state=state,

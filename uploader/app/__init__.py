@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from uploader.app.caching import Cleared, Kept, cleared, listed
 from uploader.app.entering import login, logout
 from uploader.app.pushing import push
 from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
@@ -16,7 +17,7 @@ from uploader.profile import Target
 from uploader.result import Report
 from uploader.targets import state_folder
 
-__all__ = ["App", "DryRun", "LoginRequest", "LoginResult", "PushRequest"]
+__all__ = ["App", "Cleared", "DryRun", "Kept", "LoginRequest", "LoginResult", "PushRequest"]
 
 
 class App:
@@ -59,6 +60,12 @@ class App:
 
     def targets(self) -> list[Target]:
         return self._setting.targets.all()
+
+    def cache(self) -> Kept:
+        return listed(self._setting)
+
+    def clear_cache(self, names: Sequence[str] = ()) -> Cleared:
+        return cleared(self._setting, names)
 
     def catalog(self) -> Catalog:
         return self._setting.catalog

@@ -19,9 +19,11 @@ from uploader.remote.pool import Pool
 from uploader.result import Evidence
 from uploader.sources.interface import Stream
 from uploader.streams import Pacer
+from uploader.transfer.ahead import read_ahead
 from uploader.transfer.behind import Behind
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, Retrying, drain, read_pieces, steady
 from uploader.transfer.lanes import Lanes
+from uploader.transfer.lines import Supply
 from uploader.transfer.proof import Proof, Prover, Verify
 
 T = TypeVar("T")
@@ -44,7 +46,8 @@ class Means:
 @dataclass(frozen=True)
 class Job:
     """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
-    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal."""
+    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `proven`
+    that the source was found to have the artifact's digest just now."""
 
     item: str
     artifact: Artifact
@@ -55,6 +58,7 @@ class Job:
     replace: bool = False
     structure: bool = False
     verify: Verify = "auto"
+    proven: bool = False
 
     @property
     def part(self) -> str:
@@ -95,7 +99,8 @@ class Step:
         """Returns when the final name stands for proven bytes. Raises the errors of the families it works with."""
         stream = self._job.open_stream()
         try:
-            if self._artifact.digest is not None and isinstance(self._artifact.origin, LocalFile):
+            local = isinstance(self._artifact.origin, LocalFile)
+            if self._artifact.digest is not None and local and not self._job.proven:
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
             there = self._using(lambda connection: connection.files.stat(self._job.path))
@@ -329,10 +334,12 @@ class Step:
 
     def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
         """The source's bytes; those of a link come over the line, which the user may have limited."""
-        for data in steady(stream, offset, self._means.retrying):
-            if isinstance(self._artifact.origin, WebFile):
-                self._means.down.pass_through(len(data))
-            yield data
+        origin, means = self._artifact.origin, self._means
+        if not isinstance(origin, WebFile):
+            return steady(stream, offset, means.retrying)
+        supply = Supply(stream, means.retrying, means.cancelled, means.down)
+        # Ranges that nothing ties to one file could be of two.
+        return read_ahead(supply, offset, self._job.size if origin.ranges and self._is_pinned() else None)
 
     def _prover(self, phase: str) -> Prover:
         seen = 0
