@@ -39,12 +39,13 @@ def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([flag]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:6]] == [
+    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:7]] == [
         "push",
         "login",
         "logout",
         "targets",
         "providers",
+        "cache",
         "demo",
     ]
 
