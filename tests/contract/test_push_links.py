@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.contract.world import CHECKPOINTS, MIB, World
+from tests.contract.world import CHECKPOINTS, MIB, World, serve, world
 from tests.servers.http_origin import Origin
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import Call, Name, torch_zip, weights
 from uploader.artifact import Digest, Kind
+from uploader.transfer.feed import PIECE_BYTES
 
 MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
 LINK = "/get/linked.safetensors"
@@ -26,8 +29,8 @@ def origin() -> Iterator[Origin]:
 
 
 def cached(here: World) -> list[str]:
-    cache = here.state / "cache"
-    return [path.name for path in cache.iterdir()] if cache.exists() else []
+    """The downloads that are kept, without the eight digits of their identity."""
+    return [entry.name[9:] for entry in here.app.cache().entries]
 
 
 def looks(here: World, origin: Origin, via: str) -> list[int]:
@@ -47,12 +50,26 @@ def test_a_link_is_relayed_and_never_touches_this_disk(every: tuple[str, World],
     assert here.one(origin.url(LINK)).status == "kept"
 
 
-def test_a_link_without_ranges_goes_by_this_disk_and_leaves_nothing_there(here: World, origin: Origin) -> None:
+def test_a_link_without_ranges_goes_by_this_disk_and_stays_there(here: World, origin: Origin) -> None:
     origin.serve(LINK, MODEL, ranges=False)
     outcome = here.placed(origin.url(LINK))
     assert outcome.route == "local"
     assert (here.root / LINKED).read_bytes() == MODEL
-    assert cached(here) == []
+    assert cached(here) == ["linked.safetensors"]
+
+
+@pytest.mark.parametrize("sha256", [None, Digest(hashlib.sha256(MODEL).hexdigest())])
+def test_a_second_push_of_a_link_downloads_nothing(here: World, origin: Origin, sha256: Digest | None) -> None:
+    origin.serve(LINK, MODEL, etag='"v1"')
+    first = here.placed(origin.url(LINK), via="local", sha256=sha256)
+    origin.forget()
+    (here.root / LINKED).unlink()
+    second = here.placed(origin.url(LINK), via="local", sha256=sha256)
+    assert (second.sha256, second.size) == (first.sha256, len(MODEL))
+    assert (here.root / LINKED).read_bytes() == MODEL
+    # Its name and its header alone are looked at.
+    asked = [re.findall(r"\d+", request.range or "") for request in origin.requests]
+    assert all(len(pair) == 2 and int(pair[1]) < MIB for pair in asked)
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
@@ -63,8 +80,15 @@ def test_a_source_that_is_cut_is_read_on(here: World, origin: Origin, via: str, 
     here.placed(origin.url(LINK), via=via)
     assert (here.root / LINKED).read_bytes() == MODEL
     assert resource.cuts == []
-    ranges_asked = [request.range for request in origin.requests[-2:]]
-    assert ranges_asked == (["bytes=3000000-", "bytes=4000000-"] if ranges else [None, None])
+    begins = {request.range and request.range.partition("-")[0] for request in origin.requests}
+    if ranges:
+        assert begins & {
+            "bytes=3000000",
+            "bytes=1000000",
+        }  # of the first stretch, whose line met the one cut or the other
+        assert None not in begins
+    else:
+        assert [request.range for request in origin.requests[-2:]] == [None, None]
 
 
 def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, origin: Origin) -> None:
@@ -77,8 +101,8 @@ def test_a_source_that_changes_while_it_is_relayed_leaves_neither_final_name_nor
     here: World, origin: Origin
 ) -> None:
     gate = threading.Event()
-    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=gate, gate_at=5_000_000)
-    resource.cuts = [*looks(here, origin, "relay"), 6_000_000]
+    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=gate, gate_at=1_000_000)
+    resource.cuts = [*looks(here, origin, "relay"), 2_000_000, 2_000_000]
 
     def change() -> None:
         resource.reached.wait(20)
@@ -94,26 +118,41 @@ def test_a_source_that_changes_while_it_is_relayed_leaves_neither_final_name_nor
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_link_that_is_not_the_promised_file_leaves_nothing(here: World, origin: Origin, via: str) -> None:
+def test_a_link_that_is_not_the_promised_file_leaves_nothing_on_the_server(
+    here: World, origin: Origin, via: str
+) -> None:
     origin.serve(LINK, MODEL, etag='"v1"')
     report = here.push(origin.url(LINK), via=via, sha256=Digest("0" * 64))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "hash")
     assert here.there == {}
-    assert cached(here) == []
+    wrong = f"linked.safetensors.wrong-{hashlib.sha256(MODEL).hexdigest()[:8]}"
+    assert cached(here) == ([wrong] if via == "local" else [])
+
+
+@pytest.mark.parametrize(("limit", "code"), [("0", None), ("much", "configuration")])
+def test_the_cache_keeps_what_its_limit_says(tmp_path: Path, origin: Origin, limit: str, code: str | None) -> None:
+    with serve(tmp_path / "server", "embedded") as server:
+        here = world(tmp_path, server, UPLOADER_CACHE_LIMIT=limit)
+        origin.serve(LINK, MODEL, etag='"v1"')
+        error = here.one(origin.url(LINK), via="local").error
+        assert (error and error.code) == code
+        assert not list((here.state / "cache").glob("*"))
 
 
 def test_a_download_that_was_given_up_goes_on_in_the_next_run(here: World, origin: Origin) -> None:
     resource = origin.serve(LINK, MODEL, etag='"v1"')
-    resource.cuts = [*looks(here, origin, "local"), 3_000_000, *[0] * 30]
+    resource.cuts = [*looks(here, origin, "local"), PIECE_BYTES + 1, PIECE_BYTES - 1, *[0] * 60]
     report = here.push(origin.url(LINK), via="local")
     assert report.exit_code == 5
-    assert cached(here) != []
+    assert cached(here) == ["linked.safetensors.part"]
     resource.cuts = []
     origin.forget()
     here.placed(origin.url(LINK), via="local")
-    assert "bytes=3000000-" in [request.range for request in origin.requests]
+    asked = [re.findall(r"\d+", request.range or "") for request in origin.requests]
+    fetched = [int(last) + 1 - int(first) for first, last in asked]
+    assert sum(size for size in fetched if size > MIB // 2) < len(MODEL)  # the others look at its header
     assert (here.root / LINKED).read_bytes() == MODEL
-    assert cached(here) == []
+    assert cached(here) == ["linked.safetensors"]
 
 
 def test_a_web_page_under_a_model_s_name_is_refused(here: World, origin: Origin) -> None:

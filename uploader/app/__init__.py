@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from uploader.app.accounts import login_source
+from uploader.app.caching import Cleared, Kept, cleared, listed
 from uploader.app.entering import login, logout
 from uploader.app.identifying import identify
 from uploader.app.pushing import push
@@ -31,8 +32,10 @@ from uploader.targets import state_folder
 
 __all__ = [
     "App",
+    "Cleared",
     "DryRun",
     "Identified",
+    "Kept",
     "LoginRequest",
     "LoginResult",
     "PushRequest",
@@ -91,6 +94,12 @@ class App:
 
     def targets(self) -> list[Target]:
         return self._setting.targets.all()
+
+    def cache(self) -> Kept:
+        return listed(self._setting)
+
+    def clear_cache(self, names: Sequence[str] = ()) -> Cleared:
+        return cleared(self._setting, names)
 
     def catalog(self) -> Catalog:
         return self._setting.catalog

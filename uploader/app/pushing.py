@@ -242,14 +242,14 @@ class _Push:
             self._using(partial(self._make, item=item))
         if item.route is Route.RELAY or _is_local(item):
             return self._sent(item, known)
-        stream = open_stream(item.artifact, self._sources)
-        with Fetch(item.path, item.artifact, stream, self._setting.cache, self._means).alone() as fetch:
-            outcome = self._sent(self._fetched(item, fetch), known)
-            self._clear(fetch)
-            return outcome
+        stream, cache = open_stream(item.artifact, self._sources), self._setting.cache
+        with Fetch(item.path, item.artifact, stream, cache, self._means).alone() as fetch:
+            outcome = self._sent(self._fetched(item, fetch), known, proven=True)
+        self._tidy(cache.trim)
+        return outcome
 
-    def _sent(self, item: Item, known: Outcome) -> Outcome:
-        step = self._steps[item.path] = Step(self._job(item), self._means)
+    def _sent(self, item: Item, known: Outcome, *, proven: bool = False) -> Outcome:
+        step = self._steps[item.path] = Step(replace(self._job(item), proven=proven), self._means)
         return self._placed(item, known, step.run())
 
     def _placed(self, item: Item, known: Outcome, result: Result) -> Outcome:
@@ -291,16 +291,16 @@ class _Push:
         except ConfigurationError:  # of this disk; the download is as good as it was
             raise
         except UploaderError:
-            self._clear(fetch)
+            self._tidy(fetch.remove)
             raise
         return replace(item, artifact=artifact, structure=identity.complete is True)
 
-    def _clear(self, fetch: Fetch) -> None:
-        """Removes a download. One that stays takes room, and changes nothing about what became of the item."""
+    def _tidy(self, remove: Callable[[], None]) -> None:
+        """Removes downloads. One that stays takes room, and changes nothing about what became of the item."""
         try:
-            fetch.remove()
+            remove()
         except ConfigurationError as error:
-            self._setting.observer(Said(f"{fetch.path} could not be removed: {error.message}", "note"))
+            self._setting.observer(Said(f"a download could not be removed: {error.message}", "note"))
 
     def _make(self, connection: Connection, item: Item) -> None:
         path = connection.files.resolve(posixpath.dirname(item.path))

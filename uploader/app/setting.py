@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from uploader import catalog
+from uploader.cache import Cache, limit_of
 from uploader.catalog import Catalog
 from uploader.credentials import Asker, TargetSecrets, Tokens, Vault
 from uploader.errors import UsageError
@@ -58,7 +59,11 @@ class Setting:
         self.vault = Vault(observer=observer)
         self.tokens = Tokens(self.vault, environ)
         self.journals = Journals(state / "journal")
-        self.cache = state / "cache"
+
+    @cached_property
+    def cache(self) -> Cache:
+        folder = self.state / "cache"
+        return Cache(folder, self.journals, limit_of(self.environ, folder))
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from uploader import __version__
-from uploader.errors import NetworkError, SourceRefused, UsageError
+from uploader.errors import NetworkError, NoRanges, SourceRefused, UsageError
 from uploader.http.address import host_of, is_loopback, shown, split, with_query
 from uploader.http.answer import HEAD_BYTES, REDIRECTS, Answer, Reply, answer, begin, following, json_of
 from uploader.http.door import Door
@@ -94,14 +94,16 @@ class Http:
         validator: str | None = None,
         size: int | None = None,
         ranges: bool = True,
+        strict: bool = False,
         door: Door | None = None,
     ) -> Iterator[bytes]:
         """Yields the bytes from `offset`, to the end or `length` of them, in pieces of any size.
 
         `validator`, `size` and `ranges` are what `probe` said. A server that cannot do ranges is read from the
-        start, and what lies before `offset` is let go. Raises SourceChanged when it can be seen that the file is
-        another one by now, NetworkError when the line is cut (also when less came than was announced), and what
-        `probe` raises.
+        start, and what lies before `offset` is let go; one that said it can and does not is read that way too, unless
+        `strict`, which raises NoRanges: it is for one range of many, and begins where the link led the one before.
+        Raises SourceChanged when it can be seen that the file is another one by now, NetworkError when the line is cut
+        (also when less came than was announced), and what `probe` raises.
         """
         end = size if length is None else offset + length if size is None else min(offset + length, size)
         if end is not None and offset >= end:
@@ -111,10 +113,12 @@ class Http:
             headers["Range"] = f"bytes={offset}-" + ("" if length is None or end is None else str(end - 1))
             if validator is not None:
                 headers["If-Range"] = validator
-        with self._get(url, headers, door, passes=(416,)) as response:
+        with self._get(url, headers, door, passes=(416,), straight=strict) as response:
             at = begin(response, offset, validator, size, asked="Range" in headers)
             if at is None:
                 return
+            if strict and at < offset:
+                raise NoRanges(f"{host_of(url)} gives no parts of this file any more", remedy=AGAIN)
             for piece in response.iter_raw():
                 first, at = at, at + len(piece)
                 wanted = piece[max(offset - first, 0) : None if end is None else max(end - first, 0)]
@@ -175,10 +179,20 @@ class Http:
 
     @contextlib.contextmanager
     def _get(
-        self, url: str, headers: Mapping[str, str], door: Door | None, passes: tuple[int, ...] = ()
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        door: Door | None,
+        passes: tuple[int, ...] = (),
+        *,
+        straight: bool = False,
     ) -> Iterator[httpx.Response]:
-        """Follows redirects to an answer of 200, 206 or one of `passes`; anything else is raised by its name."""
-        known = self._behind.get(url) if door is not None and door.remembers else None
+        """Follows redirects to an answer of 200, 206 or one of `passes`; anything else is raised by its name.
+
+        `straight`, and behind a door that remembers: begins at the other host that the link led to last, so that
+        a service is not asked again for each of a file's many ranges."""
+        remembers = straight or (door is not None and door.remembers)
+        known = self._behind.get(url) if remembers else None
         at, inside = (url, True) if known is None else (known, False)
         try:
             for _ in range(_MAX_REDIRECTS + 1):
@@ -190,7 +204,7 @@ class Http:
                             raise error
                     elif response.status_code in (200, 206, *passes):
                         not_encoded(response)
-                        if door is not None and door.remembers and not inside:
+                        if remembers and not inside and split(at).netloc != split(url).netloc:
                             self._behind.keep(url, at)
                         yield response
                         return

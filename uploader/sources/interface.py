@@ -36,11 +36,13 @@ FIRST_CHOICE = Choice()
 class Stream(Protocol):
     """An artifact's bytes. Reads may be repeated and begin anywhere; a source that changed says so."""
 
-    def read(self, offset: int = 0) -> Iterator[bytes]:
-        """Yields the bytes from `offset` to the end, in order, in pieces of any size.
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yields the bytes from `offset` to the end, or `length` of them, in order, in pieces of any size.
 
-        Raises NetworkError when the line is lost (the caller reads on from where it was), SourceChanged when it
-        is not the same file any more, Truncated when it ends before its announced size."""
+        Reads with a `length` may run side by side in several threads. Raises NetworkError when the line is lost (the
+        caller reads on from where it was), SourceChanged when it is not the same file any more, Truncated when it ends
+        before its announced size, NoRanges when a source that promised ranges will not give `length` bytes from the
+        middle."""
 
     def slice(self, offset: int, length: int) -> bytes:
         """Returns at most `length` bytes from `offset`, shorter only at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
@@ -22,15 +23,17 @@ class WebStream:
         self._http = http
         self._door = door
         self._open: list[Generator[bytes]] = []
+        self._lock = threading.Lock()
         self._changed: SourceChanged | None = None
 
-    def read(self, offset: int = 0) -> Iterator[bytes]:
-        """Yields the bytes from `offset`. Raises NetworkError (cut), SourceChanged, and what `resolve` raises."""
-        return self._kept(offset, None)
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yields the bytes from `offset`, to the end or `length` of them. Raises NetworkError (cut), SourceChanged,
+        NoRanges, and what `resolve` raises."""
+        return self._kept(offset, length, strict=length is not None and self._file.ranges)
 
     def slice(self, offset: int, length: int) -> bytes:
         """Returns at most `length` bytes from `offset`. Of a server without ranges it reads all that lies before."""
-        return b"".join(self._kept(offset, length)) if length else b""
+        return b"".join(self._kept(offset, length, strict=False)) if length else b""
 
     def check(self) -> None:
         """Raises SourceChanged when a read met another file than the first one."""
@@ -39,17 +42,19 @@ class WebStream:
 
     def close(self) -> None:
         """Ends the reads that wait for their next piece. One that waits for the line ends with `Http.close`."""
-        for lines in self._open:
+        with self._lock:
+            lines, self._open = self._open, []
+        for line in lines:
             with suppress(ValueError):  # running in another thread
-                lines.close()
-        self._open.clear()
+                line.close()
 
-    def _kept(self, offset: int, length: int | None) -> Iterator[bytes]:
-        lines = self._pieces(offset, length)
-        self._open = [*(other for other in self._open if getgeneratorstate(other) != GEN_CLOSED), lines]
-        return lines
+    def _kept(self, offset: int, length: int | None, *, strict: bool) -> Iterator[bytes]:
+        line = self._pieces(offset, length, strict=strict)
+        with self._lock:
+            self._open = [*(other for other in self._open if getgeneratorstate(other) != GEN_CLOSED), line]
+        return line
 
-    def _pieces(self, offset: int, length: int | None) -> Generator[bytes]:
+    def _pieces(self, offset: int, length: int | None, *, strict: bool) -> Generator[bytes]:
         file = self._file
         try:
             yield from self._http.stream(
@@ -59,6 +64,7 @@ class WebStream:
                 validator=file.validator,
                 size=self._size,
                 ranges=file.ranges,
+                strict=strict,
                 door=self._door,
             )
         except SourceChanged as changed:

@@ -40,7 +40,7 @@ def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([flag]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:8]] == [
+    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:9]] == [
         "push",
         "search",
         "identify",
@@ -48,6 +48,7 @@ def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) ->
         "logout",
         "targets",
         "providers",
+        "cache",
         "demo",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, Identified, LoginResult, TokenResult
+    from uploader.app import Cleared, DryRun, Identified, Kept, LoginResult, TokenResult
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
     from uploader.sources import Hit
@@ -116,6 +117,28 @@ def of_targets(targets: Iterable[Target]) -> Document:
 
 def of_providers(providers: Iterable[Provider]) -> Document:
     return {"schema": SCHEMA, "providers": [_listed(asdict(provider)) for provider in providers]}
+
+
+def of_cache(kept: Kept) -> Document:
+    entries = [
+        {
+            "name": entry.name,
+            "size": entry.size,
+            "sha256": entry.sha256,
+            "used": _time(entry.used),
+            "state": entry.state,
+        }
+        for entry in kept.entries
+    ]
+    return {"schema": SCHEMA, "cache": entries, "limit": kept.limit, "total": kept.total}
+
+
+def of_cleared(cleared: Cleared) -> Document:
+    return {"schema": SCHEMA, "ok": not cleared.in_use, **_listed(asdict(cleared))}
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def _outcome(outcome: Outcome) -> Document:

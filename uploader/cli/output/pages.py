@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from uploader.cli.output.words import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import Identified, LoginResult, TokenResult
+    from uploader.app import Identified, Kept, LoginResult, TokenResult
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
     from uploader.sources import Hit
@@ -54,6 +55,20 @@ def tell_providers(catalog: Catalog) -> None:
     from uploader.catalog import TABLE_HEADER, table_rows
 
     tell_table(TABLE_HEADER, table_rows(catalog))
+
+
+def tell_cache(kept: Kept) -> None:
+    """Prints the downloads that are kept, and how much of their room they take."""
+    rows = [
+        (entry.name, size(entry.size), (entry.sha256 or "-")[:10], _moment(entry.used), entry.state.value)
+        for entry in kept.entries
+    ]
+    tell_table(("Name", "Size", "SHA256", "Used", "State"), rows)
+    answer(f"\n{size(kept.total)} of {size(kept.limit)}")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def tell_provider(provider: Provider, catalog: Catalog) -> None:
