@@ -60,8 +60,9 @@ class Resolving:
         self._observer = observer
         self._retrying = retrying
         self._place = place
-        self._sources = sources
+        self.sources = sources
         self._choice = Choice(request.prefer or FIRST_CHOICE.prefer, request.file)
+        self._texts: dict[str, str] = {}
         self.faults: list[Fault] = []
 
     def run(self) -> list[Item]:
@@ -79,11 +80,21 @@ class Resolving:
         self.faults += [Fault(item.artifact.source, error) for item, error in clashes(items)]
         return items
 
+    def again(self, item: Item) -> Item | None:
+        """Looks once more at what led to an item that `run` returned, whose file is another one by now. Returns None
+        where that would go another way or to another place. Raises what is wrong with it now."""
+        for artifact in self._resolved(self._texts[_key(item.artifact)]):
+            now = self._item(artifact)
+            if (now.path, now.route) == (item.path, item.route):
+                return now
+        return None
+
     def _artifacts(self) -> list[Artifact]:
         found: dict[str, Artifact] = {}
         for text in dict.fromkeys(self._request.sources):
             for artifact in self._caught(shown_reference(text), partial(self._resolved, text)):
                 found.setdefault(_key(artifact), artifact)
+                self._texts.setdefault(_key(artifact), text)
         return list(found.values())
 
     def _resolved(self, text: str) -> list[Artifact]:
@@ -93,7 +104,7 @@ class Resolving:
                 "--file names one of several files that a source has, and this reference is one file",
                 remedy="Leave it out; what the file is called on the server is said by --name.",
             )
-        return self._retrying(lambda: resolve(reference, self._sources, self._choice), lambda: 0)
+        return self._retrying(lambda: resolve(reference, self.sources, self._choice), lambda: 0)
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -101,7 +112,7 @@ class Resolving:
     def _item(self, artifact: Artifact) -> Item:
         request = self._request
         route = choose_route(artifact, request.via)
-        identity = look(artifact, self._sources, self._retrying)
+        identity = look(artifact, self.sources, self._retrying)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
         if route is Route.RELAY and identity.pickle is not None and not request.allow_pickle:
