@@ -6,12 +6,13 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.contract.world import CHECKPOINTS, MIB, World, serve, world
-from tests.servers.http_origin import Origin
+from tests.servers.http_origin import Origin, Resource
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import Call, Name, torch_zip, weights
 from uploader.artifact import Digest, Kind
@@ -97,23 +98,56 @@ def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, 
     assert (here.root / LINKED).read_bytes() == MODEL
 
 
-def test_a_source_that_changes_while_it_is_relayed_leaves_neither_final_name_nor_part(
-    here: World, origin: Origin
-) -> None:
-    gate = threading.Event()
-    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=gate, gate_at=1_000_000)
-    resource.cuts = [*looks(here, origin, "relay"), 2_000_000, 2_000_000]
+@contextmanager
+def replaced(resource: Resource, *later: bytes) -> Iterator[None]:
+    """Replaces what a link leads to each time that a transfer has come a part of the way."""
+    gate = resource.gate = threading.Event()
+    resource.gate_at = MIB
 
-    def change() -> None:
-        resource.reached.wait(20)
-        resource.content, resource.etag = safetensors("checkpoint", size_bytes=9 * MIB, seed=6), '"v2"'
+    def replace() -> None:
+        nonlocal gate
+        for number, content in enumerate(later, 2):
+            resource.reached.wait(20)
+            resource.reached.clear()
+            gate, before = threading.Event(), gate
+            resource.content, resource.etag, resource.gate = content, f'"v{number}"', gate
+            before.set()
         gate.set()
 
-    changing = threading.Thread(target=change)
-    changing.start()
-    report = here.push(origin.url(LINK), via="relay")
-    changing.join()
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    yield
+    replacing.join()
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+def test_a_file_that_is_replaced_on_its_way_is_begun_anew_and_not_spliced(
+    here: World, origin: Origin, via: str
+) -> None:
+    other = safetensors("checkpoint", size_bytes=10 * MIB, seed=6)
+    with replaced(origin.serve(LINK, MODEL, etag='"v1"'), other):
+        outcome = here.placed(origin.url(LINK), via=via, limit=200 * MIB)
+    assert (here.root / LINKED).read_bytes() == other
+    assert (outcome.size, outcome.sha256) == (len(other), hashlib.sha256(other).hexdigest())
+    assert here.there == {LINKED: len(other)}
+    assert "was replaced at its source" in here.said
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+def test_a_file_that_is_replaced_again_and_again_leaves_neither_final_name_nor_part(
+    here: World, origin: Origin, via: str
+) -> None:
+    later = [safetensors("checkpoint", size_bytes=9 * MIB, seed=seed) for seed in (6, 7)]
+    with replaced(origin.serve(LINK, MODEL, etag='"v1"'), *later):
+        report = here.push(origin.url(LINK), via=via, limit=200 * MIB)
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "source-changed")
+    assert (here.there, cached(here)) == ({}, [])
+
+
+def test_a_link_that_leads_to_another_kind_of_model_meanwhile_is_not_placed(here: World, origin: Origin) -> None:
+    lora = safetensors("lora", size_bytes=9 * MIB, seed=6)
+    with replaced(origin.serve(LINK, MODEL, etag='"v1"'), lora):
+        assert here.fails(origin.url(LINK), limit=200 * MIB) == "source-changed"
     assert here.there == {}
 
 

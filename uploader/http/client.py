@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _AGENT = f"webui-uploader/{__version__} (+https://github.com/webui-uploader/webui-uploader)"
 _MAX_REDIRECTS = 8
+_RUN_OUT = (400, 401, 403, 404, 410)
+"""What stores answer to an address whose signature is good no longer."""
 _LOOPBACK_NAMES = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")
 
 # These libraries log whole addresses, and an address may hold a signed secret.
@@ -208,7 +210,7 @@ class Http:
                             self._behind.keep(url, at)
                         yield response
                         return
-                    elif at == known:  # it may have run out; the link itself makes a new one
+                    elif at == known and response.status_code in _RUN_OUT:  # the link itself makes a new one
                         self._behind.forget(url)
                         at, inside, known = url, True, None
                     else:
