@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.world import CHECKPOINTS, MIB, World, serve, world
-from tests.servers.http_origin import Origin, Resource
+from tests.servers.http_origin import Origin
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import Call, Name, torch_zip, weights
 from uploader.artifact import Digest, Kind
@@ -99,25 +99,24 @@ def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, 
 
 
 @contextmanager
-def replaced(resource: Resource, *later: bytes) -> Iterator[None]:
-    """Replaces what a link leads to each time that a transfer has come a part of the way."""
-    gate = resource.gate = threading.Event()
-    resource.gate_at = MIB
+def replaced(origin: Origin, *later: bytes) -> Iterator[None]:
+    """Serves the model, and replaces it each time that its transfer has begun."""
+    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=threading.Event(), gate_at=MIB)
 
     def replace() -> None:
-        nonlocal gate
+        resource.reached.wait(20)
         for number, content in enumerate(later, 2):
-            resource.reached.wait(20)
-            resource.reached.clear()
-            gate, before = threading.Event(), gate
-            resource.content, resource.etag, resource.gate = content, f'"v{number}"', gate
-            before.set()
-        gate.set()
+            while not any(request.headers.get("if-range") == f'"v{number - 1}"' for request in origin.requests):
+                threading.Event().wait(0.005)
+            gate, resource.gate = resource.gate, threading.Event() if number <= len(later) else None
+            resource.content, resource.etag = content, f'"v{number}"'
+            if gate is not None:
+                gate.set()
 
-    replacing = threading.Thread(target=replace)
+    replacing = threading.Thread(target=replace, daemon=True)
     replacing.start()
     yield
-    replacing.join()
+    replacing.join(20)
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
@@ -125,7 +124,7 @@ def test_a_file_that_is_replaced_on_its_way_is_begun_anew_and_not_spliced(
     here: World, origin: Origin, via: str
 ) -> None:
     other = safetensors("checkpoint", size_bytes=10 * MIB, seed=6)
-    with replaced(origin.serve(LINK, MODEL, etag='"v1"'), other):
+    with replaced(origin, other):
         outcome = here.placed(origin.url(LINK), via=via, limit=200 * MIB)
     assert (here.root / LINKED).read_bytes() == other
     assert (outcome.size, outcome.sha256) == (len(other), hashlib.sha256(other).hexdigest())
@@ -138,7 +137,7 @@ def test_a_file_that_is_replaced_again_and_again_leaves_neither_final_name_nor_p
     here: World, origin: Origin, via: str
 ) -> None:
     later = [safetensors("checkpoint", size_bytes=9 * MIB, seed=seed) for seed in (6, 7)]
-    with replaced(origin.serve(LINK, MODEL, etag='"v1"'), *later):
+    with replaced(origin, *later):
         report = here.push(origin.url(LINK), via=via, limit=200 * MIB)
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "source-changed")
     assert (here.there, cached(here)) == ({}, [])
@@ -146,7 +145,7 @@ def test_a_file_that_is_replaced_again_and_again_leaves_neither_final_name_nor_p
 
 def test_a_link_that_leads_to_another_kind_of_model_meanwhile_is_not_placed(here: World, origin: Origin) -> None:
     lora = safetensors("lora", size_bytes=9 * MIB, seed=6)
-    with replaced(origin.serve(LINK, MODEL, etag='"v1"'), lora):
+    with replaced(origin, lora):
         assert here.fails(origin.url(LINK), limit=200 * MIB) == "source-changed"
     assert here.there == {}
 
@@ -269,4 +268,4 @@ def test_of_a_link_without_a_size_the_pickles_are_looked_through_once_it_is_here
         origin.serve(f"/{name}.pt", torch_zip(value), ranges=False, length="chunked")
     here.placed(origin.url("/clean.pt"), kind=Kind.VAE)
     assert here.fails(origin.url("/evil.pt"), kind=Kind.VAE) == "not-a-model"
-    assert (list(here.there), cached(here)) == (["models/VAE/clean.pt"], [])
+    assert (list(here.there), cached(here)) == (["models/VAE/clean.pt"], ["clean.pt"])

@@ -264,12 +264,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, resource: Resource, begin: int, end: int) -> None:
         cut = resource.cuts.pop(0) if resource.cuts else None
         stop = end if cut is None else min(end, begin + cut)
-        if resource.gate is None or begin + resource.gate_at >= stop:
+        gate = resource.gate
+        if gate is None or begin + resource.gate_at >= stop:
             self._send(resource, begin, stop)
         else:
             self._send(resource, begin, begin + resource.gate_at)
             resource.reached.set()
-            resource.gate.wait()
+            gate.wait()
             self._send(resource, begin + resource.gate_at, stop)
         if cut is not None:
             self.close_connection = True

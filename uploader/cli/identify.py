@@ -29,6 +29,6 @@ def identify(session: Session, /, references: tuple[str, ...], allow_http: bool)
 
     document.write(document.of_identified(found)) if session.json else pages.tell_identified(found)
     failed = [(one.source, one.error) for one in found if one.error is not None]
-    for _, error in failed:
-        tell_error(error.message, error.remedy)
+    for source, error in failed:
+        tell_error(error.message if source in error.message else f"{source}: {error.message}", error.remedy)
     return Report(tuple(Outcome("", source, "failed", error=Failure.of(error)) for source, error in failed)).exit_code
