@@ -44,8 +44,10 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class Item:
     """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
-    below the root too; `structure`: the artifact's own header covers exactly its bytes; `way` says why it travels
-    by that route, where there was a choice."""
+    below the root too; `structure`: the artifact's own header covers exactly its bytes; `warnings` are sentences on
+    what the WebUI will make of it. `beside`: the path of the model that this is a sidecar of. `here`: why it has to
+    pass through this disk whatever the server can, "" where it need not; `way` says why it travels by its route, where
+    there was a choice."""
 
     artifact: Artifact
     kind: Kind
@@ -54,6 +56,9 @@ class Item:
     path: str
     folder: str
     structure: bool = False
+    warnings: tuple[str, ...] = ()
+    beside: str | None = None
+    here: str = ""
     way: str = ""
 
 
@@ -137,13 +142,13 @@ def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, 
     `whole`: all bytes must be proven, not only some. `alone`: it shall go on when nobody waits. Raises
     RouteUnavailable for what was asked for and cannot be."""
     size = item.artifact.size
-    if isinstance(item.artifact.origin, LocalFile) or wanted in ("local", "relay") or size is None:
+    if isinstance(item.artifact.origin, LocalFile) or wanted in ("local", "relay") or size is None or item.here:
         if alone:
             raise RouteUnavailable(
                 f"{item.artifact.source} travels by way of this machine, which has to stay for that",
                 remedy="Leave --detach out.",
             )
-        return item
+        return replace(item, way=f"by way of this disk: {item.here}") if item.here else item
     reason = reach.reason if reach.downloader is None else ""
     if not reason and whole and item.artifact.digest is None:
         reason = "no sha256 of it is known, and --verify full wants all of it proven"
@@ -202,8 +207,15 @@ def plan(
 ) -> list[PlannedStep]:
     """Decides about every item. `root` is for the messages; `free` are the bytes left on the disk of each folder,
     which is not in it when the server does not tell."""
-    steps = [_decide(item, listing, wishes, root) for item, listing in zip(items, listings, strict=True)]
-    return _within(steps, free)
+    pairs = list(zip(items, listings, strict=True))
+    steps = [_decide(item, listing, wishes, root) for item, listing in pairs if not _stays(item, listing, wishes)]
+    refused = {step.item.path for step in steps if step.error is not None}
+    return _within([step for step in steps if step.item.beside not in refused], free)
+
+
+def _stays(item: Item, listing: Listing, wishes: Wishes) -> bool:
+    """What somebody has put beside a model is theirs, and no fault of the model."""
+    return item.beside is not None and listing.final is not None and not wishes.replace
 
 
 def _decide(item: Item, listing: Listing, wishes: Wishes, root: str) -> PlannedStep:

@@ -49,7 +49,7 @@ class Outcome:
     """What became of one item; `started`: the server downloads it, and nobody waits. Sizes are in bytes; `bytes_sent`
     is what left this machine for the server in this run, `resumed_from` what an earlier run had left there and was
     proven; `path` is below the target's root as the server resolves it; `webui` is None where nobody was asked to
-    tell one."""
+    tell one. `notes` are what its source says of the model and what the WebUI will make of it, a sentence each."""
 
     target: str
     source: str
@@ -66,6 +66,7 @@ class Outcome:
     seconds: float = 0.0
     error: Failure | None = None
     webui: Notice | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

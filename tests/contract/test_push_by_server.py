@@ -32,7 +32,7 @@ from uploader.jobs import Record, Surveys
 from uploader.remote.pool import Pool
 from uploader.result import Evidence, Outcome
 from uploader.secret import Secret
-from uploader.sources import hand_over, open_stream
+from uploader.sources import Sources, hand_over, open_stream
 from uploader.streams import Pacer
 from uploader.transfer import Errand, Job, Means, Terms
 
@@ -173,16 +173,17 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
     artifact = Artifact(link, NAME, len(MODEL), WebFile(link, '"v1"', ranges=True), "0123abcd", Digest(SHA256))
     path = str(here.root / CHECKPOINTS / NAME)
     with Http() as http, Watcher(server.home, ["hush-hush"]) as watcher:
+        sources = Sources(http)
         pool, cancelled = Pool(setting.connector(setting.choose_target(None))[0]), threading.Event()
         patience, pacer = Patience(cancelled, here.events.append, here.wait), Pacer(None, cancelled)
         means = Means(pool, setting.journals, here.events.append, patience, cancelled, up=pacer, down=pacer)
-        job = Job("item", artifact, partial(open_stream, artifact, http), path, "canvas", len(MODEL))
+        job = Job("item", artifact, partial(open_stream, artifact, sources), path, "canvas", len(MODEL))
         known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
         terms = Terms(
             Record("canvas", *known, replace=False, allow_pickle=False, notify=True, began=0),
             setting.records,
             setting.surveys,
-            lambda: replace(hand_over(artifact, http), header=token),
+            lambda: replace(hand_over(artifact, sources), header=token),
             token=consent,
         )
         errand = Errand(job, means, terms)

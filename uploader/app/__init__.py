@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from uploader.app.accounts import login_source
 from uploader.app.browsing import DiskUse, Listed, df, ls
+from uploader.app.caching import Cleared, Kept, cleared, listed
 from uploader.app.entering import login, logout
 from uploader.app.errands import cancel_job, list_jobs, wait_for_job
 from uploader.app.examining import Check, Diagnosis, doctor
 from uploader.app.fanning import push
 from uploader.app.folder_requests import PullPlan, PullRequest, SyncPlan, SyncRequest
+from uploader.app.identifying import identify
 from uploader.app.inspecting import FolderDifference, WebUIFacts, webui_facts
 from uploader.app.masking import masked
 from uploader.app.pulling import pull, watch_pull
 from uploader.app.removing import Removal, rm
-from uploader.app.requests import Cancelled, DryRun, JobView, LoginRequest, LoginResult, PushRequest
+from uploader.app.requests import (
+    Cancelled,
+    DryRun,
+    Identified,
+    JobView,
+    LoginRequest,
+    LoginResult,
+    PushRequest,
+    SearchRequest,
+    TokenRequest,
+    TokenResult,
+)
+from uploader.app.searching import search
 from uploader.app.setting import Setting
 from uploader.app.syncing import begun, sync
 from uploader.app.troubles import Trouble
@@ -28,6 +43,7 @@ from uploader.events import Observer, silence
 from uploader.http.service import SECONDS
 from uploader.profile import Target
 from uploader.result import Report
+from uploader.sources import Hit
 from uploader.sync.changes import Ear
 from uploader.sync.settling import Settling
 from uploader.targets import state_folder
@@ -36,11 +52,14 @@ __all__ = [
     "App",
     "Cancelled",
     "Check",
+    "Cleared",
     "Diagnosis",
     "DiskUse",
     "DryRun",
     "FolderDifference",
+    "Identified",
     "JobView",
+    "Kept",
     "Listed",
     "LoginRequest",
     "LoginResult",
@@ -48,8 +67,11 @@ __all__ = [
     "PullRequest",
     "PushRequest",
     "Removal",
+    "SearchRequest",
     "SyncPlan",
     "SyncRequest",
+    "TokenRequest",
+    "TokenResult",
     "Trouble",
     "WebUIFacts",
     "WebUISeen",
@@ -100,8 +122,17 @@ class App:
     def cancel_job(self, id: str) -> Cancelled:
         return cancel_job(id, self._setting)
 
+    def identify(self, references: Sequence[str], *, allow_http: bool = False) -> list[Identified]:
+        return identify(references, self._setting, allow_http=allow_http)
+
     def login(self, request: LoginRequest) -> LoginResult:
         return login(request, self._setting)
+
+    def login_source(self, request: TokenRequest) -> TokenResult:
+        return login_source(request, self._setting)
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        return search(request, self._setting)
 
     def logout(self, name: str) -> list[str]:
         return logout(name, self._setting)
@@ -141,6 +172,12 @@ class App:
 
     def targets(self) -> list[Target]:
         return self._setting.targets.all()
+
+    def cache(self) -> Kept:
+        return listed(self._setting)
+
+    def clear_cache(self, names: Sequence[str] = ()) -> Cleared:
+        return cleared(self._setting, names)
 
     def catalog(self) -> Catalog:
         return self._setting.catalog

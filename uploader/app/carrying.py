@@ -1,36 +1,32 @@
-"""What a push does once its plan is made: every step carried out, one outcome for each."""
+"""Carrying a push out: every planned step in its turn, and an outcome for each of them."""
 
 from __future__ import annotations
 
 import posixpath
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import make_folders
 from uploader.app.noting import mtime_of, note
-from uploader.app.patience import Patience
 from uploader.app.requests import PushRequest
 from uploader.app.resolving import Seen, read_identity
 from uploader.app.serving import Serving
 from uploader.app.setting import Setting
 from uploader.artifact import LocalFile
-from uploader.errors import ConfigurationError, UploaderError, UsageError
+from uploader.errors import ConfigurationError, SourceChanged, UploaderError, UsageError
 from uploader.events import Said
-from uploader.http import Http
 from uploader.identify import refuse
+from uploader.manifest import Manifest
 from uploader.plan import Action, Item, PlannedStep, Route, choose_route
-from uploader.profile import MOST_CONNECTIONS, Target
+from uploader.profile import Target
 from uploader.remote.interface import Connection
-from uploader.remote.pool import Pool
 from uploader.result import Outcome
 from uploader.runner import Runner, Task, Together
-from uploader.sources import open_stream
-from uploader.streams import Pacer
-from uploader.transfer import Bundle, Errand, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.sources import Sources, open_stream
+from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
 
 T = TypeVar("T")
 
@@ -38,7 +34,23 @@ _IN_FLIGHT = 3
 """Items at once: while one is proven and gets its name, the next one's bytes are on their way."""
 
 
-def known_outcome(target: Target, item: Item) -> Outcome:
+@dataclass(frozen=True)
+class Way:
+    """What the steps go by: the sources and what other targets' pushes read of them, the means of the transfer, the
+    server's own downloads, what is known of the target, the server's own form of a path. `again` looks once more at
+    what led to an item; it returns None where that belongs elsewhere now. `stop` ends all of it."""
+
+    sources: Sources
+    seen: Seen
+    means: Means
+    serving: Serving
+    manifest: Manifest
+    resolve: Callable[[str], str]
+    again: Callable[[Item], Item | None]
+    stop: Callable[[], None]
+
+
+def known(target: Target, item: Item) -> Outcome:
     """What can be told of an item beforehand."""
     return Outcome(
         target.name,
@@ -49,66 +61,56 @@ def known_outcome(target: Target, item: Item) -> Outcome:
         route=item.route.value,
         path=item.path,
         size=item.artifact.size,
+        notes=(*item.artifact.notes, *item.warnings),
     )
 
 
 class Carrying:
-    """The connections of one push to one target, and what goes over them. `resolve`, set by whoever looks at the server
-    first, makes a path absolute; `seen` is shared with the pushes of the same references to other targets."""
+    """Carries out the steps of one push to one target."""
 
-    def __init__(self, request: PushRequest, setting: Setting, target: Target, http: Http, seen: Seen) -> None:
+    def __init__(self, request: PushRequest, setting: Setting, target: Target, way: Way) -> None:
         self._request = request
         self._setting = setting
         self._target = target
-        self._http = http
-        self._seen = seen
-        connector, _ = setting.connector(target)
-        provider = setting.catalog.provider(target.provider)
-        most = provider.quirks.max_connections or MOST_CONNECTIONS
-        self.pool = Pool(connector, min(request.connections or MOST_CONNECTIONS, most))
-        self.cancelled = threading.Event()
-        self.resolve: Callable[[str], str] = str
+        self._way = way
+        self._means = way.means
+        self._pool = way.means.pool
         self._made: set[str] = set()
         self._steps: dict[str, Step] = {}
-        self._manifest = setting.manifests.of(target.name)
-        self._retrying = Patience(self.cancelled, setting.observer, setting.wait)
-        self._means = Means(
-            self.pool,
-            setting.journals,
-            setting.observer,
-            self._retrying,
-            self.cancelled,
-            up=Pacer(request.limit, self.cancelled),
-            down=Pacer(request.limit, self.cancelled),
-            connections=self.pool.most if request.connections else None,
-        )
-        self.serving = Serving(request, setting, self._means, http)
-
-    def close(self) -> None:
-        self.pool.close()
-        self._manifest.flush()
+        self._failed: dict[str, UploaderError] = {}
 
     def run(self, steps: list[PlannedStep]) -> list[Outcome]:
-        """Carries all steps out: the small files first, many at once, then the large ones."""
+        """Returns an outcome for each step, in their order: first the models, then what is put beside them."""
+        models = [step for step in steps if step.item.beside is None]
+        outcomes = self._run(models) + self._run([step for step in steps if step.item.beside is not None])
+        of = {step.item.path: number for number, step in enumerate(steps)}
+        return sorted(outcomes, key=lambda outcome: of[outcome.path or ""])
+
+    def _run(self, steps: list[PlannedStep]) -> list[Outcome]:
+        """The small files first, many at once, then the large ones."""
         together = self._together(steps)
         bundled = {task.item for bundle in together for task in bundle.tasks}
         tasks = [self._task(step) for step in steps if step.item.path not in bundled]
         outcomes: list[Outcome] = []
-        for work, workers in ((together, self.pool.most), (tasks, min(_IN_FLIGHT, self.pool.most))):
-            runner = Runner(self._setting.observer, self.cancelled, self.interrupt, workers)
+        for work, workers in ((together, self._pool.most), (tasks, min(_IN_FLIGHT, self._pool.most))):
+            runner = Runner(self._setting.observer, self._means.cancelled, self._way.stop, workers)
             outcomes += runner.run(work)
-        of = {step.item.path: number for number, step in enumerate(steps)}
-        return sorted(outcomes, key=lambda outcome: of[outcome.path or ""])
+        return outcomes
+
+    def _fault(self, step: PlannedStep) -> UploaderError | None:
+        """Nothing is put beside a model that is not there: its sidecars fail as it did."""
+        return step.error or self._failed.get(step.item.beside or "")
 
     # many small ones ----------------------------------------------------------------------------------
 
     def _together(self, steps: list[PlannedStep]) -> list[Together]:
-        known = {step.item.path: step for step in steps if step.action is Action.SEND and _is_local(step.item)}
-        jobs = [job for job in (self._job(step.item) for step in known.values()) if is_small(job, self._means)]
-        return [self._bundle(known, Bundle(cut, self._means)) for cut in bundles(jobs)] if len(jobs) > 1 else []
+        sent = [step for step in steps if step.action is Action.SEND and self._fault(step) is None]
+        named = {step.item.path: step for step in sent if _is_local(step.item)}
+        jobs = [job for job in (self._job(step.item) for step in named.values()) if is_small(job, self._means)]
+        return [self._bundle(named, Bundle(cut, self._means)) for cut in bundles(jobs)] if len(jobs) > 1 else []
 
-    def _bundle(self, known: dict[str, PlannedStep], bundle: Bundle) -> Together:
-        steps = [known[job.item] for job in bundle.jobs]
+    def _bundle(self, named: dict[str, PlannedStep], bundle: Bundle) -> Together:
+        steps = [named[job.item] for job in bundle.jobs]
         tasks = [self._task(step) for step in steps]
         return Together(
             tuple(replace(task, sent=partial(self._sent_of, bundle, task)) for task in tasks),
@@ -121,67 +123,86 @@ class Carrying:
     def _carry_out_together(self, steps: list[PlannedStep], bundle: Bundle) -> list[Outcome | UploaderError]:
         for step in steps:
             if step.make:
-                self.using(partial(self._make, item=step.item))
+                self._using(partial(self._make, item=step.item))
         results = bundle.run()
         return [self._alone(step, results.get(step.item.path)) for step in steps]
 
     def _alone(self, step: PlannedStep, result: Result | None) -> Outcome | UploaderError:
         """What became of one of a bundle. One that was not placed is tried by itself, which says what is wrong."""
-        known = known_outcome(self._target, step.item)
         try:
-            return self._carry_out(step, known) if result is None else self._placed(step.item, known, result)
+            return self._carry_out(step) if result is None else self._placed(step.item, result)
         except UploaderError as error:
             return error
 
     # one step -----------------------------------------------------------------------------------------
 
     def _task(self, step: PlannedStep) -> Task:
-        item = step.item
-        known = known_outcome(self._target, item)
-        return Task(item.path, known, partial(self._carry_out, step, known), partial(self._bytes_sent, item.path))
+        path = step.item.path
+        beforehand = known(self._target, step.item)
+        return Task(path, beforehand, partial(self._carry_out, step), partial(self._bytes_sent, path))
 
-    def _carry_out(self, step: PlannedStep, known: Outcome) -> Outcome:
-        if step.error is not None:
-            raise step.error
-        item = step.item
-        if step.make:
-            self.using(partial(self._make, item=item))
+    def _carry_out(self, step: PlannedStep) -> Outcome:
+        try:
+            if (fault := self._fault(step)) is not None:
+                raise fault
+            if step.make:
+                self._using(partial(self._make, item=step.item))
+            return self._begun_anew_once(step.item)
+        except UploaderError as error:
+            self._failed[step.item.path] = error
+            raise
+
+    def _begun_anew_once(self, item: Item) -> Outcome:
+        """A file that is replaced while it is on its way is begun anew as it is now; nothing of the old one is left."""
+        try:
+            return self._brought(item)
+        except SourceChanged:
+            now = None if _is_local(item) else self._way.again(item)
+            if now is None:
+                raise
+        self._setting.observer(Said(f"{item.name} was replaced at its source meanwhile, and is begun anew", "note"))
+        return self._brought(now)
+
+    def _brought(self, item: Item) -> Outcome:
+        serving = self._way.serving
         if item.route is Route.SERVER:
-            errand = self.serving.errand(item, self._job(item))
+            errand = serving.errand(item, self._job(item))
             try:
-                return self._fetched_there(errand, item, known)
+                result = errand.run()
+                return (
+                    replace(known(self._target, item), status="started")
+                    if result is None
+                    else self._placed(item, result)
+                )
             except UploaderError as error:
-                if not self.serving.may_take_over(errand, error):
+                if not serving.may_take_over(errand, error):
                     raise
             item = replace(item, route=choose_route(item.artifact, "auto"))
-            known = replace(known, route=item.route.value)
-        self.serving.make_room(item)
+        serving.make_room(item)
         if item.route is Route.RELAY or _is_local(item):
-            return self._sent(item, known)
-        stream = open_stream(item.artifact, self._http)
-        fetching = Fetch(item.path, item.artifact, stream, self._setting.cache, self._means)
-        with self._seen.turn(item.artifact), fetching.alone() as fetch:
-            outcome = self._sent(self._fetched(item, fetch), known)
-            self._clear(fetch)
-            return outcome
+            return self._sent(item)
+        return self._by_this_disk(item)
 
-    def _fetched_there(self, errand: Errand, item: Item, known: Outcome) -> Outcome:
-        result = errand.run()
-        return replace(known, status="started") if result is None else self._placed(item, known, result)
+    def _by_this_disk(self, item: Item) -> Outcome:
+        stream, cache = open_stream(item.artifact, self._way.sources), self._setting.cache
+        fetching = Fetch(item.path, item.artifact, stream, cache, self._means)
+        with self._way.seen.turn(item.artifact), fetching.alone() as fetch:
+            outcome = self._sent(self._fetched(item, fetch), proven=True)
+        self._tidy(cache.trim)
+        return outcome
 
-    def _sent(self, item: Item, known: Outcome) -> Outcome:
-        step = self._steps[item.path] = Step(self._job(item), self._means)
+    def _sent(self, item: Item, *, proven: bool = False) -> Outcome:
+        step = self._steps[item.path] = Step(replace(self._job(item), proven=proven), self._means)
         began = time.monotonic()
         result = step.run()
-        self.serving.measured(result.bytes_sent, time.monotonic() - began)
-        return self._placed(item, known, result)
+        self._way.serving.measured(result.bytes_sent, time.monotonic() - began)
+        return self._placed(item, result)
 
-    def _placed(self, item: Item, known: Outcome, result: Result) -> Outcome:
-        note(self._manifest, self.resolve(item.path), item.artifact, result)
+    def _placed(self, item: Item, result: Result) -> Outcome:
+        note(self._way.manifest, self._way.resolve(item.path), item.artifact, result)
         return replace(
-            known,
+            known(self._target, item),
             status="kept" if result.kept else "placed",
-            size=item.artifact.size,
             sha256=result.sha256,
             evidence=result.evidence,
             bytes_sent=result.bytes_sent,
@@ -197,8 +218,8 @@ class Carrying:
         return Job(
             item.path,
             item.artifact,
-            partial(self._seen.open, item.artifact, self._http),
-            self.resolve(item.path),
+            partial(self._way.seen.open, item.artifact, self._way.sources),
+            self._way.resolve(item.path),
             self._target.name,
             item.artifact.size,
             replace=self._request.replace,
@@ -217,16 +238,16 @@ class Carrying:
         except ConfigurationError:  # of this disk; the download is as good as it was
             raise
         except UploaderError:
-            self._clear(fetch)
+            self._tidy(fetch.remove)
             raise
         return replace(item, artifact=artifact, structure=identity.complete is True)
 
-    def _clear(self, fetch: Fetch) -> None:
-        """Removes a download. One that stays takes room, and changes nothing about what became of the item."""
+    def _tidy(self, remove: Callable[[], None]) -> None:
+        """Removes downloads. One that stays takes room, and changes nothing about what became of the item."""
         try:
-            fetch.remove()
+            remove()
         except ConfigurationError as error:
-            self._setting.observer(Said(f"{fetch.path} could not be removed: {error.message}", "note"))
+            self._setting.observer(Said(f"a download could not be removed: {error.message}", "note"))
 
     def _make(self, connection: Connection, item: Item) -> None:
         path = connection.files.resolve(posixpath.dirname(item.path))
@@ -234,19 +255,14 @@ class Carrying:
             make_folders(connection, path)
             self._made.add(path)
 
-    # the line -----------------------------------------------------------------------------------------
+    def _using(self, call: Callable[[Connection], T]) -> T:
+        """Runs a call with a connection, again when the line fails."""
 
-    def using(self, call: Callable[[Connection], T]) -> T:
         def attempt() -> T:
-            with self.pool.lease() as connection:
+            with self._pool.lease() as connection:
                 return call(connection)
 
-        return self._retrying(attempt, lambda: 0)
-
-    def interrupt(self) -> None:
-        self.serving.stop()
-        self.pool.interrupt()
-        self._http.close()
+        return self._means.retrying(attempt, lambda: 0)
 
 
 def _is_local(item: Item) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
 from uploader.app.notifying import check_wishes
 from uploader.app.pushing import Push
 from uploader.app.requests import DryRun, PushRequest
-from uploader.app.resolving import Seen, shown_source
+from uploader.app.resolving import Seen, shown_reference
 from uploader.app.setting import Setting
 from uploader.errors import Defect, Interrupted, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Began, Ended, Event, Observer, Phase, Planned, Progress, Said
@@ -18,6 +19,7 @@ from uploader.http import Http
 from uploader.plan import Action, Item, PlannedStep
 from uploader.profile import Target
 from uploader.result import Failure, Outcome, Report
+from uploader.sources import Sources
 
 _STOP_SECONDS = 4.0
 """What telling the servers may take; it takes a moment."""
@@ -31,20 +33,24 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
     the report, and so is a server that cannot be reached or refuses who we are: every item then failed for that."""
     check_wishes(notify=request.notify, select=request.select, detach=request.detach)
     targets = setting.choose_targets(request.to)
-    with Http(allow_http=request.allow_http) as http:
+    with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
+        sources = setting.sources(http)
         if len(targets) == 1:
-            return Push(request, setting, targets[0], http, Seen()).run()
-        return _FanOut(request, setting, targets, http).run()
+            return Push(request, setting, targets[0], sources, Seen(), kept).run()
+        return _FanOut(request, setting, targets, sources, kept).run()
 
 
 class _FanOut:
     """One push to several targets, each with connections and a thread of its own."""
 
-    def __init__(self, request: PushRequest, setting: Setting, targets: Sequence[Target], http: Http) -> None:
+    def __init__(
+        self, request: PushRequest, setting: Setting, targets: Sequence[Target], sources: Sources, kept: ExitStack
+    ) -> None:
         self._request = request
         self._setting = setting
         self._targets = targets
-        self._http = http
+        self._sources = sources
+        self._kept = kept
         self._answers: dict[str, Report | DryRun] = {}
         self._pushes: dict[str, tuple[Push, list[Item]]] = {}
 
@@ -53,7 +59,7 @@ class _FanOut:
         seen = Seen(several=True)
         for target in self._targets:
             self._resolve(target, seen)
-        seen.share([item.artifact for _, items in self._pushes.values() for item in items], self._http)
+        seen.share([item.artifact for _, items in self._pushes.values() for item in items], self._sources)
         sizes = [item.artifact.size or 0 for _, items in self._pushes.values() for item in items]
         if not self._request.dry_run:
             self._setting.observer(Planned(len(sizes), sum(sizes)))
@@ -63,9 +69,9 @@ class _FanOut:
     def _resolve(self, target: Target, seen: Seen) -> None:
         setting = self._setting.observed_by(_named(target.name, self._setting.observer))
         try:
-            push = Push(self._request, setting, target, self._http, seen)
+            push = Push(self._request, setting, target, self._sources, seen, self._kept)
         except (RouteUnavailable, UsageError) as error:  # of this target alone
-            sources = [shown_source(text) for text in self._request.sources]
+            sources = [shown_reference(text) for text in self._request.sources]
             failed = [Outcome(target.name, source, "failed", error=Failure.of(error)) for source in sources]
             self._answers[target.name] = Report(tuple(failed))
             return

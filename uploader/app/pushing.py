@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
-from uploader.app.carrying import Carrying, known_outcome
+from uploader.app.carrying import Carrying, Way, known
 from uploader.app.looking import Look
 from uploader.app.notifying import check_switch, notify, untold
-from uploader.app.patience import Patience
+from uploader.app.patience import ATTEMPTS_TO_RESOLVE, Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, Seen
+from uploader.app.serving import Serving
 from uploader.app.setting import Setting
+from uploader.app.sidecars import Making, sidecars
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
-from uploader.http import Http
 from uploader.placement import root_fault
 from uploader.plan import Action, Item, Listing, PlannedStep, Wishes, plan
 from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.remote.interface import Connection
+from uploader.remote.pool import Pool
 from uploader.result import Failure, Outcome, Report
+from uploader.sources import Sources
+from uploader.streams import Pacer
+from uploader.transfer import Means
 from uploader.transfer.climb import first
 from uploader.transfer.feed import PIECE_BYTES
 
+T = TypeVar("T")
+
 _LARGE = 64 << 20
 """Bytes that are worth further connections before it is known what of them is there."""
-
-_ATTEMPTS_TO_RESOLVE = 3
-"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
 
 
 def _place(setting: Setting, target: Target) -> Place:
@@ -41,19 +50,41 @@ def _place(setting: Setting, target: Target) -> Place:
 
 
 class Push:
-    """One push to one target. `seen` is shared with the pushes of the same references to other targets."""
+    """One push to one target. `seen` is shared with the pushes of the same references to other targets; what `kept`
+    holds outlives them all."""
 
-    def __init__(self, request: PushRequest, setting: Setting, target: Target, http: Http, seen: Seen) -> None:
+    def __init__(
+        self, request: PushRequest, setting: Setting, target: Target, sources: Sources, seen: Seen, kept: ExitStack
+    ) -> None:
         self._request = request
         self._setting = setting
         self._target = target
-        self._http = http
+        self._sources = sources
         self._seen = seen
+        self._kept = kept
         self._place = _place(setting, target)
         check_switch(target, select=request.select)
-        self._carrying = Carrying(request, setting, target, http, seen)
+        provider = setting.catalog.provider(target.provider)
+        most = provider.quirks.max_connections or MOST_CONNECTIONS
+        self._pool = Pool(setting.connector(target)[0], min(request.connections or MOST_CONNECTIONS, most))
+        self._resolve: Callable[[str], str] = str
+        self._cancelled = threading.Event()
         self._ending = threading.Lock()
         self._outcomes: list[Outcome] | None = None
+        self._beside: frozenset[str] = frozenset()
+        self._resolving = self._resolver()
+        self._manifest = setting.manifests.of(target.name)
+        self._means = Means(
+            self._pool,
+            setting.journals,
+            setting.observer,
+            Patience(self._cancelled, setting.observer, setting.wait),
+            self._cancelled,
+            up=Pacer(request.limit, self._cancelled),
+            down=Pacer(request.limit, self._cancelled),
+            connections=self._pool.most if request.connections else None,
+        )
+        self._serving = Serving(request, setting, self._means, sources)
 
     @property
     def target(self) -> str:
@@ -71,74 +102,113 @@ class Push:
 
     def resolve(self) -> tuple[list[Item], Report | None]:
         """Returns what is to be pushed, or the report of all references that came to nothing."""
-        patience = Patience(
-            self._carrying.cancelled, self._setting.observer, self._setting.wait, attempts=_ATTEMPTS_TO_RESOLVE
-        )
-        resolving = Resolving(self._request, self._place, self._http, patience, self._seen)
-        items = resolving.run()
-        name = self._target.name
-        failed = [Outcome(name, fault.source, "failed", error=Failure.of(fault.error)) for fault in resolving.faults]
-        return items, Report(tuple(failed)) if failed else None
+        items, faults, name = self._resolving.run(), self._resolving.faults, self._target.name
+        if faults:
+            failed = [Outcome(name, fault.source, "failed", error=Failure.of(fault.error)) for fault in faults]
+            return items, Report(tuple(failed))
+        if self._request.sidecars:
+            folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="uploader-")))
+            http, observer = self._sources.http, self._setting.observer
+            making = Making(self._place.webui, self._target.root, folder, http, self._patience(), observer)
+            items += sidecars(items, making)
+        return items, None
+
+    def _resolver(self) -> Resolving:
+        observer = self._setting.observer
+        return Resolving(self._request, self._place, self._sources, self._patience(), observer, self._seen)
+
+    def _patience(self) -> Patience:
+        setting = self._setting
+        return Patience(self._cancelled, setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
 
     def failed(self, items: list[Item], error: UploaderError) -> Report:
-        return Report(tuple(replace(known_outcome(self._target, item), error=Failure.of(error)) for item in items))
+        return Report(tuple(replace(known(self._target, item), error=Failure.of(error)) for item in items))
 
     def left(self, items: list[Item], error: UploaderError) -> Report:
         """What became of the items of a push that was ended before it told: done, if only the WebUI was waited for."""
         if self._outcomes is None:
             return self.failed(items, error)
-        return Report(tuple(untold(self._outcomes) if self._request.notify else self._outcomes), stopped=True)
+        return Report(tuple(self._by_models(self._outcomes, untold)), stopped=True)
 
     def stop(self) -> None:
         """Ends it at once, from another thread: what arrived stays."""
         with self._ending:
-            self._carrying.cancelled.set()
-            self._carrying.interrupt()
+            self._cancelled.set()
+            self._interrupt()
 
     def carry_out(self, items: list[Item]) -> Report | DryRun:
         """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
         try:
             if not self._request.dry_run:
-                self._carrying.pool.ahead(partial(self._worth_by_size, items))
+                self._pool.ahead(partial(self._worth_by_size, items))
             steps = self._plan(items)
             if self._request.dry_run:
                 return DryRun(self._target.name, tuple(steps))
             for step in steps:
                 self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+                for warning in step.item.warnings:
+                    self._setting.observer(Said(f"{step.item.name}: {warning}", "note"))
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
-            self._carrying.pool.warm(self._worth(steps))
-            outcomes = self._outcomes = self._carrying.run(steps)
-            cancelled, pool = self._carrying.cancelled, self._carrying.pool
-            if self._request.notify and not cancelled.is_set():
-                outcomes = notify(
-                    outcomes, self._target, self._setting, pool, select=self._request.select, cancelled=cancelled
-                )
-            return Report(tuple(outcomes), stopped=cancelled.is_set())
+            self._pool.warm(self._worth(steps))
+            self._beside = frozenset(step.item.path for step in steps if step.item.beside is not None)
+            self._outcomes = Carrying(self._request, self._setting, self._target, self._way()).run(steps)
+            return Report(tuple(self._told(self._outcomes)), stopped=self._cancelled.is_set())
         finally:
             with self._ending:  # the servers are told by these lines
-                self._carrying.close()
+                self._pool.close()
+            self._manifest.flush()
+
+    def _way(self) -> Way:
+        return Way(
+            self._sources,
+            self._seen,
+            self._means,
+            self._serving,
+            self._manifest,
+            self._resolve,
+            self._resolving.again,
+            self._interrupt,
+        )
+
+    def _told(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Tells the WebUI, unless nobody wants that or waits for it."""
+        if self._cancelled.is_set():
+            return outcomes
+
+        def tell(models: list[Outcome]) -> list[Outcome]:
+            select, cancelled = self._request.select, self._cancelled
+            return notify(models, self._target, self._setting, self._pool, select=select, cancelled=cancelled)
+
+        return self._by_models(outcomes, tell)
+
+    def _by_models(self, outcomes: list[Outcome], told: Callable[[list[Outcome]], list[Outcome]]) -> list[Outcome]:
+        """The outcomes with those of models as `told` returns them; what lies beside a model is in no WebUI's list."""
+        if not self._request.notify:
+            return outcomes
+        models = iter(told([outcome for outcome in outcomes if outcome.path not in self._beside]))
+        return [outcome if outcome.path in self._beside else next(models) for outcome in outcomes]
 
     def _plan(self, items: list[Item]) -> list[PlannedStep]:
         wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
 
         def look(connection: Connection) -> list[PlannedStep]:
-            self._carrying.resolve = connection.files.resolve
+            self._resolve = connection.files.resolve
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
-            settled = self._carrying.serving.settle(connection, items)
+            settled = self._serving.settle(connection, items)
             routed = [item for item, _ in settled]
             listings = [
-                self._carrying.serving.listing(connection, item, listing) if error is None else Listing(error=error)
+                self._serving.listing(connection, item, listing) if error is None else Listing(error=error)
                 for (item, error), listing in zip(settled, seen.at(routed), strict=True)
             ]
             steps = plan(routed, listings, wishes, root=self._target.root, free=seen.free_bytes(routed))
             facts = connection.facts  # by now they are there
-            self._carrying.serving.host_key = facts.host_key
+            self._serving.host_key = facts.host_key
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
             return steps
 
-        return self._carrying.using(look)
+        return self._using(look)
 
     def _worth_by_size(self, items: list[Item], round_trip: float) -> int:
         """As `_worth`, before there is a plan: of so many bytes some have to be sent, mostly."""
@@ -146,10 +216,22 @@ class Push:
         return self._at_first(round_trip, MOST_CONNECTIONS) if large else 1
 
     def _at_first(self, round_trip: float, pieces: int) -> int:
-        most = min(self._carrying.pool.most, pieces)
+        most = min(self._pool.most, pieces)
         return most if self._request.connections else first(round_trip, most)
 
     def _worth(self, steps: list[PlannedStep]) -> int:
         """How many connections what has to be sent is worth; opened side by side while the first already sends."""
         pieces = sum(-(-step.bytes // PIECE_BYTES) for step in steps if step.action is not Action.COMPARE)
-        return self._at_first(self._carrying.pool.round_trip, pieces)
+        return self._at_first(self._pool.round_trip, pieces)
+
+    def _using(self, call: Callable[[Connection], T]) -> T:
+        def attempt() -> T:
+            with self._pool.lease() as connection:
+                return call(connection)
+
+        return self._means.retrying(attempt, lambda: 0)
+
+    def _interrupt(self) -> None:
+        self._serving.stop()
+        self._pool.interrupt()
+        self._sources.http.close()

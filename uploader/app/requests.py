@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from uploader.app.visiting import WebUISeen
-from uploader.artifact import Digest, Kind
+from uploader.artifact import Digest, Kind, Service
 from uploader.errors import UploaderError
+from uploader.identify import Identity
 from uploader.jobs import Record
 from uploader.plan import PlannedStep
 from uploader.profile import Target
@@ -18,15 +19,18 @@ from uploader.transfer import Verify
 @dataclass(frozen=True)
 class PushRequest:
     """`sources` are references as typed, those of `--from-file` included; `to` are targets, addresses and groups
-    (`@name`). `limit` is in bytes per second. `connections` None: as many as pay. `detach`: nobody waits for what a
-    server downloads; `token_on_server`: a source's token may go there. `notify`: the WebUI is told, where its address
-    is known; `select`: it is switched to the new checkpoint."""
+    (`@name`). `prefer` and `file` say which file is meant where a source has several; `limit` is in bytes per second.
+    `connections` None: as many as pay. `detach`: nobody waits for what a server downloads; `token_on_server`: the token
+    of a source may go there. `notify`: the WebUI is told, where its address is known; `select`: it is switched to the
+    new checkpoint."""
 
     sources: tuple[str, ...]
     to: tuple[str, ...] = ()
     kind: Kind | None = None
     name: str | None = None
     via: str = "auto"
+    prefer: tuple[str, ...] = ()
+    file: str | None = None
     sha256: Digest | None = None
     verify: Verify = "auto"
     limit: float | None = None
@@ -40,6 +44,7 @@ class PushRequest:
     select: bool = False
     detach: bool = False
     token_on_server: bool = False
+    sidecars: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,47 @@ class LoginResult:
     secrets: tuple[str, ...] = field(default_factory=tuple)
     keyring_fault: UploaderError | None = None
     webui: WebUISeen | None = None
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """A source's token to keep; None: it is asked for. `check`: the source is asked whether it takes it."""
+
+    service: Service
+    token: Secret | None = None
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class TokenResult:
+    """What was kept in the keyring: the token of `user` as the source names it, None where it does not or was not
+    asked. `overruled`: the environment holds another one, which is used while it does."""
+
+    service: Service
+    title: str
+    user: str | None
+    checked: bool
+    overruled: bool
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """`words` are searched for; `kind` and `base` narrow it; `prefer` says which file of a model is meant."""
+
+    words: str
+    kind: Kind | None = None
+    base: str | None = None
+    prefer: tuple[str, ...] = ()
+    count: int = 20
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What one file is. `source` is fit to be shown; `size` in bytes, None if not known; `problems` are sentences.
+    `identity` is None where it could not be looked at, and `error` says why."""
+
+    source: str
+    identity: Identity | None = None
+    size: int | None = None
+    problems: tuple[str, ...] = ()
+    error: UploaderError | None = None

@@ -14,24 +14,23 @@ from uploader.app.setting import Setting
 from uploader.artifact import WebFile
 from uploader.errors import Busy, RemoteRefused, RouteUnavailable, UploaderError
 from uploader.events import Said
-from uploader.http import Http
 from uploader.jobs import Record
 from uploader.placement import part_name
 from uploader.plan import Item, Listing, Reach, Route, settle_route
 from uploader.remote.downloaders import choose
 from uploader.remote.interface import Connection
-from uploader.sources import hand_over
+from uploader.sources import Sources, hand_over
 from uploader.transfer import Errand, Job, Means, Terms
 
 
 class Serving:
     """Knows the server once it was looked at; keeps the errands that run."""
 
-    def __init__(self, request: PushRequest, setting: Setting, means: Means, http: Http) -> None:
+    def __init__(self, request: PushRequest, setting: Setting, means: Means, sources: Sources) -> None:
         self._request = request
         self._setting = setting
         self._means = means
-        self._http = http
+        self._sources = sources
         self.host_key: str | None = None
         """The server's, once it is known: what is measured is taken down under it."""
         self._shell = False
@@ -48,7 +47,7 @@ class Serving:
         settled: list[tuple[Item, UploaderError | None]] = []
         for item in items:
             try:
-                whole, alone = request.verify == "full", request.detach
+                whole, alone = request.verify == "full", request.detach and item.beside is None
                 settled.append((settle_route(item, request.via, reach, whole=whole, alone=alone), None))
             except RouteUnavailable as error:
                 settled.append((item, error))
@@ -109,7 +108,7 @@ class Serving:
             record,
             self._setting.records,
             self._setting.surveys,
-            partial(hand_over, item.artifact, self._http),
+            partial(hand_over, item.artifact, self._sources),
             detach=self._request.detach,
             token=self._request.token_on_server,
         )

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from uploader import catalog
 from uploader.artifact import Kind
+from uploader.cache import Cache, limit_of
 from uploader.catalog import Catalog
-from uploader.credentials import Asker, TargetSecrets, Vault
+from uploader.credentials import Asker, TargetSecrets, Tokens, Vault
 from uploader.errors import UsageError
 from uploader.events import Observer
+from uploader.http import Http
 from uploader.http.service import SECONDS
 from uploader.jobs import Records, Surveys
 from uploader.journal import Journals
@@ -22,6 +24,7 @@ from uploader.profile import Provider, Target, WebUI
 from uploader.remote.interface import OfferedKey
 from uploader.remote.sftp import KnownHosts, SftpConnector, Surroundings
 from uploader.secret import Secret
+from uploader.sources import Sources
 from uploader.targets import Targets, is_address, parse_address
 
 
@@ -62,11 +65,16 @@ class Setting:
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
         self.targets = Targets(state)
         self.vault = Vault(observer=observer)
+        self.tokens = Tokens(self.vault, environ)
         self.journals = Journals(state / "journal")
         self.manifests = Manifests(state / "manifest")
-        self.cache = state / "cache"
         self.records = Records(state / "jobs")
         self.surveys = Surveys(state / "servers")
+
+    @cached_property
+    def cache(self) -> Cache:
+        folder = self.state / "cache"
+        return Cache(folder, self.journals, limit_of(self.environ, folder))
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -86,6 +94,10 @@ class Setting:
         found = [target for name in named for target in self._named(name)]
         return list({target.name: target for target in found}.values())
 
+    def sources(self, http: Http) -> Sources:
+        """The sources, with the addresses that the environment gives them and the tokens that are known."""
+        return Sources(http, environ=self.environ, tokens=self.tokens.get)
+
     def choose_target(self, to: str | None) -> Target:
         """As `choose_targets`, for what is about one. Raises UsageError."""
         found = self.choose_targets([to] if to else [])
@@ -95,7 +107,7 @@ class Setting:
 
     def observed_by(self, observer: Observer) -> Setting:
         """The same, talking to another observer."""
-        _ = self.catalog, self.known_hosts  # shared from here on
+        _ = self.catalog, self.known_hosts, self.cache  # shared from here on
         other = copy(self)
         other.observer = observer
         return other

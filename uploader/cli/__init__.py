@@ -14,8 +14,8 @@ from uploader.cli.output.stream import make_safe
 from uploader.cli.session import Session
 
 _VERBS = (
-    *("push", "jobs", "sync", "pull", "ls", "df", "rm", "webui"),
-    *("login", "logout", "targets", "providers", "doctor", "demo"),
+    *("push", "jobs", "search", "identify", "sync", "pull", "ls", "df", "rm", "webui"),
+    *("login", "logout", "targets", "providers", "cache", "doctor", "demo"),
 )
 """In the order in which somebody meets them; each is the command of that name in the module of that name."""
 

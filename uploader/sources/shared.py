@@ -81,16 +81,18 @@ class SharedStream:
         self._size = size
         self._closed = False
 
-    def read(self, offset: int = 0) -> Iterator[bytes]:
-        """Yields the bytes from `offset`. Raises what the file's own stream raises."""
-        while offset < self._size:
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yields the bytes from `offset`, to the end or `length` of them. Raises what the file's own stream raises."""
+        end = self._size if length is None else min(self._size, offset + length)
+        while offset < end:
             index, within = divmod(offset, BLOCK_BYTES)
             data = self._shared.block(self._stream, index)
             if len(data) < min(BLOCK_BYTES, self._size - index * BLOCK_BYTES):
                 self._stream.check()
                 raise SourceChanged("the file ended early while it was read", remedy="Run the same command again.")
-            offset += len(data) - within
-            yield data[within:] if within else data
+            wanted = data[within : within + end - offset]
+            offset += len(wanted)
+            yield wanted
 
     def slice(self, offset: int, length: int) -> bytes:
         return self._stream.slice(offset, length)

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal
+from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal, step
+from uploader.app import DryRun
 from uploader.cli.output.report import outcome_line, tell_plan, tell_report
 from uploader.errors import Exists, Interrupted, SourceMissing
 from uploader.result import Evidence, Notice, Report
@@ -90,3 +91,13 @@ def test_what_the_server_goes_on_with_alone_is_one_line_and_what_to_do(capsys: p
     shown = capsys.readouterr()
     assert shown.out.startswith("started")
     assert "uploader jobs" in shown.err
+
+
+def test_a_plan_shows_what_is_worth_saying_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    first = step("a.safetensors")
+    tell_plan(DryRun("my-canvas", (replace(first, item=replace(first.item, warnings=("one", "two"))),)))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "         is not there yet",
+        "         note: one",
+        "         note: two",
+    ]

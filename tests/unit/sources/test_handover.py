@@ -10,15 +10,15 @@ from uploader.artifact import Artifact, LocalFile
 from uploader.errors import CredentialsRefused, RouteUnavailable, SourceChanged
 from uploader.http import Http
 from uploader.reference import UrlReference
-from uploader.sources import hand_over, resolve
+from uploader.sources import Sources, hand_over, resolve
 
 CONTENT = b"x" * 5000
 
 
 @pytest.fixture
-def http() -> Iterator[Http]:
+def sources() -> Iterator[Sources]:
     with Http() as http:
-        yield http
+        yield Sources(http)
 
 
 @pytest.fixture
@@ -29,44 +29,44 @@ def origin() -> Iterator[Origin]:
         yield origin
 
 
-def artifact(origin: Origin, http: Http) -> Artifact:
-    (found,) = resolve(UrlReference(origin.url("/m.safetensors?token=hush")), http)
+def artifact(origin: Origin, sources: Sources) -> Artifact:
+    (found,) = resolve(UrlReference(origin.url("/m.safetensors?token=hush")), sources)
     return found
 
 
-def test_the_link_that_is_handed_over_is_the_last_one_and_prints_nowhere(origin: Origin, http: Http) -> None:
-    handed = hand_over(artifact(origin, http), http)
+def test_the_link_that_is_handed_over_is_the_last_one_and_prints_nowhere(origin: Origin, sources: Sources) -> None:
+    handed = hand_over(artifact(origin, sources), sources)
     assert handed.link.reveal() == origin.url("/store?sig=squeamish")
     assert (handed.host, handed.plain, handed.header) == ("127.0.0.1", True, None)
     assert "squeamish" not in repr(handed)
     assert "hush" not in handed.link.reveal()
 
 
-def test_each_time_the_source_is_asked_anew(origin: Origin, http: Http) -> None:
-    found = artifact(origin, http)
-    hand_over(found, http)
+def test_each_time_the_source_is_asked_anew(origin: Origin, sources: Sources) -> None:
+    found = artifact(origin, sources)
+    hand_over(found, sources)
     origin.redirect("/m.safetensors", origin.url("/store?sig=fresh#part"))
-    assert hand_over(found, http).link.reveal() == origin.url("/store?sig=fresh")
+    assert hand_over(found, sources).link.reveal() == origin.url("/store?sig=fresh")
 
 
-def test_a_file_that_changed_meanwhile_is_not_handed_over(origin: Origin, http: Http) -> None:
-    found = artifact(origin, http)
+def test_a_file_that_changed_meanwhile_is_not_handed_over(origin: Origin, sources: Sources) -> None:
+    found = artifact(origin, sources)
     for content, etag in ((CONTENT + b"x", '"v1"'), (CONTENT, '"v2"')):
         origin.serve("/store", content, etag=etag)
         with pytest.raises(SourceChanged):
-            hand_over(found, http)
+            hand_over(found, sources)
     origin.serve("/store", CONTENT, last_modified="Tue, 24 Nov 2026 00:00:00 GMT")
-    hand_over(found, http)  # another kind of validator says nothing of the first
+    hand_over(found, sources)  # another kind of validator says nothing of the first
 
 
-def test_what_the_source_refuses_is_told_by_its_name(origin: Origin, http: Http) -> None:
-    found = artifact(origin, http)
+def test_what_the_source_refuses_is_told_by_its_name(origin: Origin, sources: Sources) -> None:
+    found = artifact(origin, sources)
     origin.fail("/store", 403)
     with pytest.raises(CredentialsRefused):
-        hand_over(found, http)
+        hand_over(found, sources)
 
 
-def test_a_file_of_this_machine_is_handed_to_nobody(http: Http) -> None:
+def test_a_file_of_this_machine_is_handed_to_nobody(sources: Sources) -> None:
     here = Artifact("a", "a", 1, LocalFile(Path("/a"), 1), "0123abcd")
     with pytest.raises(RouteUnavailable):
-        hand_over(here, http)
+        hand_over(here, sources)

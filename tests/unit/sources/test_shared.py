@@ -22,7 +22,7 @@ class Counting:
         self.closed = 0
         self.changed = False
 
-    def read(self, offset: int = 0) -> Iterator[bytes]:
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         raise AssertionError("is read by blocks")
 
     def slice(self, offset: int, length: int) -> bytes:

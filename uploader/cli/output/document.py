@@ -13,9 +13,21 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import Cancelled, DryRun, JobView, LoginResult, WebUIFacts, WebUISeen
+    from uploader.app import (
+        Cancelled,
+        Cleared,
+        DryRun,
+        Identified,
+        JobView,
+        Kept,
+        LoginResult,
+        TokenResult,
+        WebUIFacts,
+        WebUISeen,
+    )
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
+    from uploader.sources import Hit
 
 Document: TypeAlias = dict[str, object]
 
@@ -45,7 +57,7 @@ def of_plan(plan: DryRun) -> Document:
             "route": step.item.route,
             "path": step.item.path,
             "size": step.item.artifact.size,
-            "reason": step.reason,
+            "reason": "; ".join((step.reason, *step.item.warnings)),
         }
         for place, step in plan.by_target()
     ]
@@ -103,6 +115,21 @@ def _webui(facts: WebUIFacts) -> Document:
     }
 
 
+def of_token(result: TokenResult) -> Document:
+    return {
+        "schema": SCHEMA,
+        "ok": True,
+        "source": result.service,
+        "user": result.user,
+        "checked": result.checked,
+        "secrets": ["token"],
+    }
+
+
+def of_search(hits: Iterable[Hit]) -> Document:
+    return {"schema": SCHEMA, "search": [asdict(hit) for hit in hits]}
+
+
 def of_logout(removed: Iterable[str]) -> Document:
     return {"schema": SCHEMA, "ok": True, "removed": list(removed)}
 
@@ -115,6 +142,23 @@ def of_cancelled(cancelled: Cancelled) -> Document:
     return {"schema": SCHEMA, "ok": True, "cancelled": cancelled.record.id, "server_told": cancelled.there}
 
 
+def of_identified(found: Iterable[Identified]) -> Document:
+    return {"schema": SCHEMA, "files": [_identified(one) for one in found]}
+
+
+def _identified(one: Identified) -> Document:
+    identity = one.identity
+    return {
+        "file": one.source,
+        "container": identity.container if identity else None,
+        "kind": identity.kind if identity else None,
+        "architecture": identity.described if identity else None,
+        "size": one.size,
+        "complete": identity.complete if identity else None,
+        "problems": list(one.problems) if one.error is None else [one.error.message],
+    }
+
+
 def of_targets(targets: Iterable[Target]) -> Document:
     return {"schema": SCHEMA, "targets": [asdict(target) for target in targets]}
 
@@ -125,7 +169,6 @@ def of_providers(providers: Iterable[Provider]) -> Document:
 
 def _job(view: JobView) -> Document:
     record = view.record
-    began = datetime.datetime.fromtimestamp(record.began, datetime.UTC)
     return {
         "job": record.id,
         "target": record.target,
@@ -137,8 +180,30 @@ def _job(view: JobView) -> Document:
         "done": view.done,
         "state": view.state,
         "reason": view.reason,
-        "began": began.isoformat(timespec="seconds"),
+        "began": _time(record.began),
     }
+
+
+def of_cache(kept: Kept) -> Document:
+    entries = [
+        {
+            "name": entry.name,
+            "size": entry.size,
+            "sha256": entry.sha256,
+            "used": _time(entry.used),
+            "state": entry.state,
+        }
+        for entry in kept.entries
+    ]
+    return {"schema": SCHEMA, "cache": entries, "limit": kept.limit, "total": kept.total}
+
+
+def of_cleared(cleared: Cleared) -> Document:
+    return {"schema": SCHEMA, "ok": not cleared.in_use, **_listed(asdict(cleared))}
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def of_outcome(outcome: Outcome) -> Document:
