@@ -19,6 +19,7 @@ from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, drain, read_pieces, steady
 from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.lanes import Lanes
+from uploader.transfer.part import open_part
 from uploader.transfer.proof import Proof, Prover, reads_all
 
 T = TypeVar("T")
@@ -162,7 +163,7 @@ class Step:
         return trusted
 
     def _empty_part(self, connection: Connection) -> None:
-        connection.files.open_writer(self._job.part, fresh=True).close()
+        open_part(connection, self._job.part, fresh=True, held=True).close()
 
     def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
         job, means = self._job, self._means
@@ -198,6 +199,7 @@ class Step:
                 acknowledged=acknowledged,
                 moved=lambda count: self._progress(min(kept + count, job.size)),
                 opened=behind.start,
+                held=self._part_there,
             )
             self._lanes.append(lanes)
             try:

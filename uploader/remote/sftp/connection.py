@@ -127,12 +127,18 @@ class SftpConnection:
             return None
 
     def read_along(self, path: str, seen: Callable[[int], None]) -> SftpReadAlong | None:
-        where, seconds = self.files.wire.where, self._silence_seconds
+        where = self.files.wire.where
         try:
-            session = Wire(sftp_channel(self._transports[-1], where, seconds), where)
-            return SftpReadAlong(SftpFiles(session, quirk_bytes=self.files.request_bytes), path, seen)
+            channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
         except RemoteRefused:  # a server that allows few channels
             return None
+        try:
+            return SftpReadAlong(SftpFiles(Wire(channel, where), quirk_bytes=self.files.request_bytes), path, seen)
+        except BaseException as error:
+            channel.close()
+            if isinstance(error, RemoteRefused):
+                return None
+            raise
 
     def interrupt(self) -> None:
         for transport in self._transports:
@@ -153,6 +159,7 @@ def sftp_channel(transport: Transport, where: str, silence_seconds: float) -> pa
         except paramiko.SSHException as error:
             if not transport.is_active():
                 raise
+            channel.close()
             raise NoSftp(
                 f"{where} lets us in but refuses SFTP",
                 remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
