@@ -275,3 +275,27 @@ def test_a_long_line_carries_it_over_as_many_connections_as_pay(tmp_path: Path) 
         assert here.placed(model).evidence is Evidence.READ_BACK
         assert line.connections - carried >= 3
         assert sha256(here.root / DREAM) == sha256(model)
+
+
+# a rate -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "connections", "limit"), [(3, 5 * MIB, 4, 4_000_000), (80, 16384, 4, 400_000)]
+)
+def test_a_limit_is_exact_over_all_files_and_connections_together_and_without_bursts(
+    tmp_path: Path, files: int, size: int, connections: int, limit: int
+) -> None:
+    """Measured on the line, where SSH and SFTP take a few bytes of their own for each request."""
+    with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
+        here = world(tmp_path, server, line=line)
+        models = [here.model(f"m{number}.safetensors", size, "lora") for number in range(files)]
+        before = line.up
+        report = here.push(*models, connections=connections, limit=limit)
+        assert {outcome.status for outcome in report.outcomes} == {"placed"}
+        overhead = (line.up - before) / (files * size)
+        assert overhead < 1.25
+        # Of a sending of three seconds and more, two in the middle are sending alone.
+        assert 0.95 <= line.busiest("up", 2.0) / (2.0 * limit * overhead) <= 1.05
+        assert line.busiest("up", 1.0) <= 1.05 * limit * overhead + limit / 10
+        # DOWN

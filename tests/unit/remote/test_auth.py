@@ -633,9 +633,7 @@ def test_the_password_that_opened_the_first_connection_opens_the_next_without_a_
         assert (server.tries("none"), server.tries("password"), len(notes.asked)) == (1, 3, 1)
 
 
-def test_a_password_that_is_refused_later_is_offered_once_and_not_asked_for_in_vain(
-    tmp_path: Path, root: Path
-) -> None:
+def test_a_password_that_is_refused_later_is_offered_once_and_not_asked_for_in_vain(tmp_path: Path, root: Path) -> None:
     notes = Notes()
     with ObservedServer(root) as server:
         notes.known = server.password.reveal()
