@@ -206,7 +206,7 @@ MISHAPS = st.builds(
 )
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(
     connections=st.sampled_from([None, 1, 4, 8]),
     small=st.sampled_from([0, 7]),

@@ -238,7 +238,7 @@ class Step:
             return Following(along, Evidence.REMOTE_HASH)
         if connection.can_hash or not reads_all(self._job.verify, size):
             return None  # it hashes all of it at once, at the end
-        along = connection.read_along(part, self._means.down.pass_through)
+        along = connection.read_along(part, self._means.down.ranges)
         return None if along is None else Following(along, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:
