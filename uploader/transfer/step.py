@@ -20,6 +20,7 @@ from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, drain, read_pieces, steady
 from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.lanes import Lanes
+from uploader.transfer.part import open_part
 from uploader.transfer.proof import Proof, Prover, reads_all
 
 T = TypeVar("T")
@@ -171,7 +172,7 @@ class Step:
         return trusted
 
     def _empty_part(self, connection: Connection) -> None:
-        connection.files.open_writer(self._job.part, fresh=True).close()
+        open_part(connection, self._job.part, fresh=True, held=True).close()
 
     def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
         job, means = self._job, self._means
@@ -207,6 +208,7 @@ class Step:
                 acknowledged=acknowledged,
                 moved=lambda count: self._progress(min(kept + count, job.size)),
                 opened=behind.start,
+                held=self._part_there,
             )
             self._lanes.append(lanes)
             try:
@@ -245,7 +247,7 @@ class Step:
             return Following(along, Evidence.REMOTE_HASH)
         if connection.can_hash or not reads_all(self._job.verify, size):
             return None  # it hashes all of it at once, at the end
-        along = connection.read_along(part, self._means.down.pass_through)
+        along = connection.read_along(part, self._means.down.ranges)
         return None if along is None else Following(along, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:

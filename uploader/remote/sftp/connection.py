@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import paramiko
 
 from uploader.errors import RemoteRefused
-from uploader.remote.interface import Copied, Range, ServerFacts
+from uploader.remote.interface import Copied, Paced, Range, ServerFacts
 from uploader.remote.sftp.along import SftpAlong, SftpReadAlong
 from uploader.remote.sftp.faults import mapped
 from uploader.remote.sftp.files import SftpFiles
@@ -127,13 +127,19 @@ class SftpConnection:
         except RemoteRefused:  # a server that allows few channels
             return None
 
-    def read_along(self, path: str, seen: Callable[[int], None]) -> SftpReadAlong | None:
-        where, seconds = self.files.wire.where, self._silence_seconds
+    def read_along(self, path: str, paced: Paced) -> SftpReadAlong | None:
+        where = self.files.wire.where
         try:
-            session = Wire(sftp_channel(self._transports[-1], where, seconds), where)
-            return SftpReadAlong(SftpFiles(session, quirk_bytes=self.files.request_bytes), path, seen)
+            channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
         except RemoteRefused:  # a server that allows few channels
             return None
+        try:
+            return SftpReadAlong(SftpFiles(Wire(channel, where), quirk_bytes=self.files.request_bytes), path, paced)
+        except BaseException as error:
+            channel.close()
+            if isinstance(error, RemoteRefused):
+                return None
+            raise
 
     def interrupt(self) -> None:
         for transport in self._transports:

@@ -7,7 +7,7 @@ import posixpath
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from uploader.errors import NetworkError, NoSpace, RemoteExists, RemoteMissing, RemoteRefused, Unsupported
 from uploader.remote.interface import Entry, Range, Space
@@ -245,7 +245,7 @@ class SftpFiles:
             raise self.explained(error, path) from error
         return SftpWriter(self, path, fields.raw())
 
-    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
         _, fields = self.wire.call(
             wire.OPEN, packed(path), struct.pack(">I", _READ_FLAG), NO_ATTRIBUTES, what=f"read {path}"
         )
@@ -256,26 +256,42 @@ class SftpFiles:
         finally:
             self.close_handle(handle, what=f"close {path}")
 
-    def _pipelined(self, path: str, handle: bytes, ranges: Sequence[Range]) -> Iterator[bytes]:
+    def _pipelined(self, path: str, handle: bytes, ranges: Iterable[Range]) -> Iterator[bytes]:
         """Keeps up to `_READ_WINDOW` bytes of requests under way over all ranges; yields one bytes a range."""
-        requests = deque(self._split(ranges))
+        paced = not isinstance(ranges, Sequence)
+        count = 0
+
+        def counted() -> Iterator[Range]:
+            nonlocal count
+            for one in ranges:
+                count += 1
+                yield one
+
+        requests = self._split(counted())
+        more = True
         flying: deque[tuple[int, int, int, int]] = deque()  # number, range index, offset, length
         asked = 0
         parts: list[bytes] = []
         current = 0
         try:
-            while requests or flying:
-                while requests and asked < _READ_WINDOW:
-                    index, offset, length = requests.popleft()
-                    flying.append((self._ask(handle, offset, length), index, offset, length))
-                    asked += length
+            while more or flying:
+                while more and asked < _READ_WINDOW and not (paced and flying and self.wire.ready()):
+                    following = next(requests, None)
+                    if following is None:
+                        more = False
+                    else:
+                        index, offset, length = following
+                        flying.append((self._ask(handle, offset, length), index, offset, length))
+                        asked += length
+                if not flying:
+                    break
                 number, index, offset, length = flying.popleft()
                 asked -= length
                 while index > current:
                     yield b"".join(parts)
                     parts, current = [], current + 1
                 parts += self._whole(number, path, handle, offset, length)
-            while current < len(ranges):
+            while current < count:
                 yield b"".join(parts)
                 parts, current = [], current + 1
         finally:  # a reader that stops early leaves answers on the line: take them, or they would be kept for ever
@@ -293,7 +309,7 @@ class SftpFiles:
             parts.append(data)
         return parts
 
-    def _split(self, ranges: Sequence[Range]) -> Iterator[tuple[int, int, int]]:
+    def _split(self, ranges: Iterable[Range]) -> Iterator[tuple[int, int, int]]:
         for index, (start, length) in enumerate(ranges):
             for at in range(start, start + length, self.request_bytes):
                 yield index, at, min(self.request_bytes, start + length - at)
