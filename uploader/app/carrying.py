@@ -33,12 +33,14 @@ _IN_FLIGHT = 3
 @dataclass(frozen=True)
 class Way:
     """What the steps go by: the sources, the means of the transfer, the server's own form of a path. `again` looks once
-    more at what led to an item; it returns None where that belongs elsewhere now."""
+    more at what led to an item; it returns None where that belongs elsewhere now. `unseen` tells by path, as in `Job`,
+    when nothing of an item was there."""
 
     sources: Sources
     means: Means
     resolve: Callable[[str], str]
     again: Callable[[Item], Item | None]
+    unseen: dict[str, float]
 
 
 def known(target: Target, item: Item) -> Outcome:
@@ -151,6 +153,7 @@ class Carrying:
             now = None if _is_local(item) else self._way.again(item)
             if now is None:
                 raise
+        self._way.unseen.pop(item.path, None)  # of the new one there may be a part
         self._setting.observer(Said(f"{item.name} was replaced at its source meanwhile, and is begun anew", "note"))
         return self._brought(now)
 
@@ -193,6 +196,7 @@ class Carrying:
             replace=self._request.replace,
             structure=item.structure,
             verify=self._request.verify,
+            unseen=self._way.unseen.get(item.path),
         )
 
     def _fetched(self, item: Item, fetch: Fetch) -> Item:

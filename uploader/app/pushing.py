@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -94,6 +95,7 @@ class _Push:
         provider = setting.catalog.provider(target.provider)
         most = provider.quirks.max_connections or MOST_CONNECTIONS
         self._pool = Pool(connector, min(request.connections or MOST_CONNECTIONS, most))
+        self._unseen: dict[str, float] = {}
         self._resolve: Callable[[str], str] = str
         self._retrying = Patience(cancelled, setting.observer, setting.wait)
         self._means = Means(
@@ -121,7 +123,7 @@ class _Push:
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
             self._setting.observer(Planned(len(steps), sum(sizes)))
             self._pool.warm(self._worth(steps))
-            way = Way(self._resolving.sources, self._means, self._resolve, self._resolving.again)
+            way = Way(self._resolving.sources, self._means, self._resolve, self._resolving.again, self._unseen)
             return Report(tuple(Carrying(self._request, self._setting, self._target, way).run(steps)))
         finally:
             self._pool.close()
@@ -132,7 +134,14 @@ class _Push:
         def look(connection: Connection) -> list[PlannedStep]:
             self._resolve = connection.files.resolve
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
-            steps = plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes(items))
+            there = seen.at(items)
+            now = time.monotonic()
+            self._unseen = {
+                item.path: now
+                for item, listing in zip(items, there, strict=True)
+                if listing.error is None and listing.final is None and listing.part is None
+            }
+            steps = plan(items, there, wishes, root=self._target.root, free=seen.free_bytes(items))
             facts = connection.facts  # by now they are there
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))

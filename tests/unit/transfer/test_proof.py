@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -113,7 +113,7 @@ def test_samples_of_a_server_that_could_hash_are_samples() -> None:
 
 def test_a_cut_read_back_begins_where_it_ended() -> None:
     class Cutting(MemoryFiles):
-        def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
             for number, data in enumerate(super().read(path, ranges)):
                 if number == 2:
                     raise NetworkError("cut")
@@ -176,7 +176,7 @@ def test_a_proof_in_full_is_not_weakened_in_silence() -> None:
 
 def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
     class Failing(MemoryFiles):
-        def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
             raise RemoteRefused("the server says only that it failed")
 
     look = Look(DATA)
