@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +55,15 @@ class Digest:
         return self.hex
 
 
+class Service(StrEnum):
+    """A source with an address of its own, and maybe a token."""
+
+    CIVITAI = "civitai"
+    HUGGINGFACE = "huggingface"
+    GITHUB = "github"
+    MODELSCOPE = "modelscope"
+
+
 @dataclass(frozen=True)
 class LocalFile:
     """Bytes on this machine's disk. `mtime_ns` is what it was when the reference was resolved."""
@@ -66,15 +76,30 @@ class LocalFile:
 class WebFile:
     """Bytes behind a URL. `validator` is a strong ETag or a Last-Modified date, for If-Range (RFC 9110, 13.1.5).
 
-    `ranges` is true when the server answered a range request with 206.
+    `ranges` is true when the server answered a range request with 206. `url` is the one before any redirect: every
+    read follows it anew, so that a signed address which ran out is replaced by itself. `service` is the source whose
+    door opens it, None where anybody may ask.
     """
 
     url: str = field(repr=False)  # a signed link is a secret
     validator: str | None
     ranges: bool
+    service: Service | None = None
 
 
 Origin: TypeAlias = LocalFile | WebFile
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a source tells of a model, for the files that a WebUI reads beside it. `preview` is a picture's address;
+    `service` the source's own description, as JSON."""
+
+    base: str | None
+    words: tuple[str, ...]
+    page: str
+    preview: str | None
+    service: Mapping[str, object] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,8 @@ class Artifact:
 
     `source` is the reference as the user may see it again (no secret in it). `size` is in bytes, None when the
     source does not tell. `digest` is the published sha256, if any. `identity` is 8 hexadecimal digits that stay
-    the same as long as the file does; they name the part file.
+    the same as long as the file does; they name the part file. `notes` are what the source says of the model that its
+    user wants to know (base model, trigger words), a sentence each.
     """
 
     source: str
@@ -93,3 +119,5 @@ class Artifact:
     identity: str
     digest: Digest | None = None
     kind: Kind | None = None
+    notes: tuple[str, ...] = ()
+    card: Card | None = None

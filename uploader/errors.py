@@ -139,6 +139,12 @@ class SourceRefused(UploaderError):
     exit_code = 4
 
 
+class NoRanges(SourceRefused):
+    """The source will not begin in the middle of a file, though it said that it could."""
+
+    code = "no-ranges"
+
+
 class NotAModel(UploaderError):
     """The bytes are a web page, an error answer, an archive, a pickle: not a model that may be placed."""
 

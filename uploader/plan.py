@@ -42,7 +42,8 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class Item:
     """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
-    below the root too; `structure`: the artifact's own header covers exactly its bytes."""
+    below the root too; `structure`: the artifact's own header covers exactly its bytes; `warnings` are sentences on
+    what the WebUI will make of it. `beside`: the path of the model that this is a sidecar of."""
 
     artifact: Artifact
     kind: Kind
@@ -51,6 +52,8 @@ class Item:
     path: str
     folder: str
     structure: bool = False
+    warnings: tuple[str, ...] = ()
+    beside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,15 @@ def plan(
 ) -> list[PlannedStep]:
     """Decides about every item. `root` is for the messages; `free` are the bytes left on the disk of each folder,
     which is not in it when the server does not tell."""
-    steps = [_decide(item, listing, wishes, root) for item, listing in zip(items, listings, strict=True)]
-    return _within(steps, free)
+    pairs = list(zip(items, listings, strict=True))
+    steps = [_decide(item, listing, wishes, root) for item, listing in pairs if not _stays(item, listing, wishes)]
+    refused = {step.item.path for step in steps if step.error is not None}
+    return _within([step for step in steps if step.item.beside not in refused], free)
+
+
+def _stays(item: Item, listing: Listing, wishes: Wishes) -> bool:
+    """What somebody has put beside a model is theirs, and no fault of the model."""
+    return item.beside is not None and listing.final is not None and not wishes.replace
 
 
 def _decide(item: Item, listing: Listing, wishes: Wishes, root: str) -> PlannedStep:

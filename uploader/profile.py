@@ -77,6 +77,32 @@ class Provider:
 
 
 @dataclass(frozen=True)
+class Sidecars:
+    """What a WebUI reads beside a model: what follows the model's stem in the name of each, None where it reads none.
+
+    `preview` is a picture, whose own ending follows; `metadata` AUTOMATIC1111's own card of a model; `source` the
+    description of the model's source, as its API gave it."""
+
+    preview: str | None = None
+    metadata: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Loads:
+    """What a WebUI can do with the files that it lists. None: not known, so nothing is said.
+
+    `families`: the architectures that it runs. `strict_pickles`: its loader has a list of its own of what a pickle and
+    a torch zip may hold, AUTOMATIC1111's. `strict_metadata`: it reads metadata only behind a header that begins with
+    `{"`. `needs`: by ending, what must be added to it before it lists such files."""
+
+    families: frozenset[str] | None = None
+    strict_pickles: bool | None = None
+    strict_metadata: bool | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class WebUI:
     """A WebUI: the folder of each kind it has, below its root, with forward slashes."""
 
@@ -87,6 +113,8 @@ class WebUI:
     facts: Facts
     missing: Mapping[Kind, str] = field(default_factory=dict)
     """Kinds without a folder, with the reason that a user is told."""
+    sidecars: Sidecars = Sidecars()
+    loads: Loads = Loads()
 
 
 @dataclass(frozen=True)

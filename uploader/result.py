@@ -38,7 +38,8 @@ class Failure:
 class Outcome:
     """What became of one item. Sizes are in bytes; `bytes_sent` is what left this machine for the server in
     this run, `resumed_from` what an earlier run had left there and was proven; `path` is below the target's root
-    as the server resolves it."""
+    as the server resolves it. `notes` are what its source says of the model and what the WebUI will make of it, a
+    sentence each."""
 
     target: str
     source: str
@@ -54,6 +55,7 @@ class Outcome:
     resumed_from: int = 0
     seconds: float = 0.0
     error: Failure | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

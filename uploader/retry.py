@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import tenacity
@@ -35,8 +36,9 @@ def retrying(
 ) -> _Result:
     """Returns what `call` returns, tried again while it raises an error whose `retryable` is true.
 
-    Gives up after `attempts` failures in a row, and raises the last; the count starts anew when `progress` (any
-    number that grows, such as bytes acknowledged) is higher than after the failure before. Between tries it waits
+    Gives up after `attempts` failures in a row, and raises the last; a wish for patience (RateLimited) is no such
+    failure, but six tries are the end of those too. The count starts anew when `progress` (any number that grows, such
+    as bytes acknowledged) is higher than after the failure before. Between tries it waits
     half a second to 30 s, longer each time and never exactly as long as another client, or what a RateLimited asks
     for, at most 120 s. `on_retry` hears the error and the seconds before each wait. Raises Interrupted as soon as
     `cancelled` is set, also in the middle of a wait. `wait` waits that many seconds and says whether it was woken
@@ -45,7 +47,7 @@ def retrying(
     course = _Course(cancelled, progress, on_retry, wait or cancelled.wait)
     policy = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_it),
-        stop=tenacity.stop_after_attempt(attempts),
+        stop=partial(course.given_up, attempts),
         wait=_pause,
         before=course.before,
         after=course.after,
@@ -71,6 +73,8 @@ class _Course:
         self._on_retry = on_retry
         self._wait = wait
         self._reached = progress() if progress else 0
+        self._faults = 0
+        """Failures in a row that were not a wish for patience."""
 
     def before(self, _: tenacity.RetryCallState) -> None:
         if self._cancelled.is_set():
@@ -81,6 +85,11 @@ class _Course:
         if self._progress and (now := self._progress()) > self._reached:
             self._reached = now
             state.attempt_number = 1
+            self._faults = 0
+        self._faults += not isinstance(_fault(state), RateLimited)
+
+    def given_up(self, attempts: int, state: tenacity.RetryCallState) -> bool:
+        return self._faults >= attempts or state.attempt_number >= max(attempts, ATTEMPTS)
 
     def before_sleep(self, state: tenacity.RetryCallState) -> None:
         error = _fault(state)

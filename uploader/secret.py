@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from typing import NoReturn
 
 
@@ -39,3 +40,12 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not written anywhere")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A service's token. `explicit`: it was given for this very run, not found where it is kept for the service's own
+    address; only such a one may be meant for a mirror."""
+
+    secret: Secret
+    explicit: bool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, sha256, 
 from tests.servers.faulty import ChangesByte, HashesFiles
 from tests.servers.models import safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.servers.torch_files import Call, Name, embedding, torch_zip
 from uploader.artifact import Digest, Kind
 from uploader.errors import UsageError
 from uploader.events import Progress
@@ -213,10 +213,19 @@ def test_a_truncated_model_is_refused(here: World) -> None:
     assert (report.exit_code, [o.error and o.error.code for o in report.outcomes]) == (7, ["truncated"])
 
 
-def test_a_pickle_is_refused_unless_it_is_allowed(here: World) -> None:
+def test_a_clean_pickle_is_placed_by_what_is_in_it(here: World) -> None:
     old = here.disk / "old.pt"
-    old.write_bytes(pickle.dumps({"string_to_param": {"*": [0.5] * 64}}, protocol=2))
+    old.write_bytes(torch_zip(embedding()))
+    here.placed(old)
+    assert list(here.there) == ["embeddings/old.pt"]
+
+
+def test_a_pickle_that_could_run_code_is_refused_unless_it_is_allowed(here: World) -> None:
+    old = here.disk / "old.pt"
+    old.write_bytes(torch_zip({"hook": Call(Name("os", "system"), ("id",))}))
     report = here.push(old, kind=Kind.EMBEDDING)
+    assert report.outcomes[0].error
+    assert "os.system" in report.outcomes[0].error.message
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "not-a-model")
     assert here.there == {}
     here.placed(old, kind=Kind.EMBEDDING, allow_pickle=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.contract.world import CHECKPOINTS, MIB, World
+from tests.contract.world import CHECKPOINTS, MIB, World, serve, world
 from tests.servers.http_origin import Origin
-from tests.servers.models import safetensors
-from uploader.artifact import Digest
+from tests.servers.models import PRESETS, safetensors
+from tests.servers.torch_files import Call, Name, torch_zip, weights
+from uploader.artifact import Digest, Kind
+from uploader.transfer.feed import PIECE_BYTES
 
 MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
 LINK = "/get/linked.safetensors"
@@ -24,8 +30,8 @@ def origin() -> Iterator[Origin]:
 
 
 def cached(here: World) -> list[str]:
-    cache = here.state / "cache"
-    return [path.name for path in cache.iterdir()] if cache.exists() else []
+    """The downloads that are kept, without the eight digits of their identity."""
+    return [entry.name[9:] for entry in here.app.cache().entries]
 
 
 def looks(here: World, origin: Origin, via: str) -> list[int]:
@@ -45,12 +51,26 @@ def test_a_link_is_relayed_and_never_touches_this_disk(every: tuple[str, World],
     assert here.one(origin.url(LINK)).status == "kept"
 
 
-def test_a_link_without_ranges_goes_by_this_disk_and_leaves_nothing_there(here: World, origin: Origin) -> None:
+def test_a_link_without_ranges_goes_by_this_disk_and_stays_there(here: World, origin: Origin) -> None:
     origin.serve(LINK, MODEL, ranges=False)
     outcome = here.placed(origin.url(LINK))
     assert outcome.route == "local"
     assert (here.root / LINKED).read_bytes() == MODEL
-    assert cached(here) == []
+    assert cached(here) == ["linked.safetensors"]
+
+
+@pytest.mark.parametrize("sha256", [None, Digest(hashlib.sha256(MODEL).hexdigest())])
+def test_a_second_push_of_a_link_downloads_nothing(here: World, origin: Origin, sha256: Digest | None) -> None:
+    origin.serve(LINK, MODEL, etag='"v1"')
+    first = here.placed(origin.url(LINK), via="local", sha256=sha256)
+    origin.forget()
+    (here.root / LINKED).unlink()
+    second = here.placed(origin.url(LINK), via="local", sha256=sha256)
+    assert (second.sha256, second.size) == (first.sha256, len(MODEL))
+    assert (here.root / LINKED).read_bytes() == MODEL
+    # Its name and its header alone are looked at.
+    asked = [re.findall(r"\d+", request.range or "") for request in origin.requests]
+    assert all(len(pair) == 2 and int(pair[1]) < MIB for pair in asked)
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
@@ -61,8 +81,15 @@ def test_a_source_that_is_cut_is_read_on(here: World, origin: Origin, via: str, 
     here.placed(origin.url(LINK), via=via)
     assert (here.root / LINKED).read_bytes() == MODEL
     assert resource.cuts == []
-    ranges_asked = [request.range for request in origin.requests[-2:]]
-    assert ranges_asked == (["bytes=3000000-", "bytes=4000000-"] if ranges else [None, None])
+    begins = {request.range and request.range.partition("-")[0] for request in origin.requests}
+    if ranges:
+        assert begins & {
+            "bytes=3000000",
+            "bytes=1000000",
+        }  # of the first stretch, whose line met the one cut or the other
+        assert None not in begins
+    else:
+        assert [request.range for request in origin.requests[-2:]] == [None, None]
 
 
 def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, origin: Origin) -> None:
@@ -71,47 +98,94 @@ def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, 
     assert (here.root / LINKED).read_bytes() == MODEL
 
 
-def test_a_source_that_changes_while_it_is_relayed_leaves_neither_final_name_nor_part(
-    here: World, origin: Origin
-) -> None:
-    gate = threading.Event()
-    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=gate, gate_at=5_000_000)
-    resource.cuts = [*looks(here, origin, "relay"), 6_000_000]
+@contextmanager
+def replaced(origin: Origin, *later: bytes) -> Iterator[None]:
+    """Serves the model, and replaces it each time that its transfer has begun."""
+    resource = origin.serve(LINK, MODEL, etag='"v1"', gate=threading.Event(), gate_at=MIB)
 
-    def change() -> None:
+    def replace() -> None:
         resource.reached.wait(20)
-        resource.content, resource.etag = safetensors("checkpoint", size_bytes=9 * MIB, seed=6), '"v2"'
-        gate.set()
+        for number, content in enumerate(later, 2):
+            while not any(request.headers.get("if-range") == f'"v{number - 1}"' for request in origin.requests):
+                threading.Event().wait(0.005)
+            gate, resource.gate = resource.gate, threading.Event() if number <= len(later) else None
+            resource.content, resource.etag = content, f'"v{number}"'
+            if gate is not None:
+                gate.set()
 
-    changing = threading.Thread(target=change)
-    changing.start()
-    report = here.push(origin.url(LINK), via="relay")
-    changing.join()
+    replacing = threading.Thread(target=replace, daemon=True)
+    replacing.start()
+    yield
+    replacing.join(20)
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+def test_a_file_that_is_replaced_on_its_way_is_begun_anew_and_not_spliced(
+    here: World, origin: Origin, via: str
+) -> None:
+    other = safetensors("checkpoint", size_bytes=10 * MIB, seed=6)
+    with replaced(origin, other):
+        outcome = here.placed(origin.url(LINK), via=via, limit=200 * MIB)
+    assert (here.root / LINKED).read_bytes() == other
+    assert (outcome.size, outcome.sha256) == (len(other), hashlib.sha256(other).hexdigest())
+    assert here.there == {LINKED: len(other)}
+    assert "was replaced at its source" in here.said
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+def test_a_file_that_is_replaced_again_and_again_leaves_neither_final_name_nor_part(
+    here: World, origin: Origin, via: str
+) -> None:
+    later = [safetensors("checkpoint", size_bytes=9 * MIB, seed=seed) for seed in (6, 7)]
+    with replaced(origin, *later):
+        report = here.push(origin.url(LINK), via=via, limit=200 * MIB)
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "source-changed")
+    assert (here.there, cached(here)) == ({}, [])
+
+
+def test_a_link_that_leads_to_another_kind_of_model_meanwhile_is_not_placed(here: World, origin: Origin) -> None:
+    lora = safetensors("lora", size_bytes=9 * MIB, seed=6)
+    with replaced(origin, lora):
+        assert here.fails(origin.url(LINK), limit=200 * MIB) == "source-changed"
     assert here.there == {}
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_link_that_is_not_the_promised_file_leaves_nothing(here: World, origin: Origin, via: str) -> None:
+def test_a_link_that_is_not_the_promised_file_leaves_nothing_on_the_server(
+    here: World, origin: Origin, via: str
+) -> None:
     origin.serve(LINK, MODEL, etag='"v1"')
     report = here.push(origin.url(LINK), via=via, sha256=Digest("0" * 64))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "hash")
     assert here.there == {}
-    assert cached(here) == []
+    wrong = f"linked.safetensors.wrong-{hashlib.sha256(MODEL).hexdigest()[:8]}"
+    assert cached(here) == ([wrong] if via == "local" else [])
+
+
+@pytest.mark.parametrize(("limit", "code"), [("0", None), ("much", "configuration")])
+def test_the_cache_keeps_what_its_limit_says(tmp_path: Path, origin: Origin, limit: str, code: str | None) -> None:
+    with serve(tmp_path / "server", "embedded") as server:
+        here = world(tmp_path, server, UPLOADER_CACHE_LIMIT=limit)
+        origin.serve(LINK, MODEL, etag='"v1"')
+        error = here.one(origin.url(LINK), via="local").error
+        assert (error and error.code) == code
+        assert not list((here.state / "cache").glob("*"))
 
 
 def test_a_download_that_was_given_up_goes_on_in_the_next_run(here: World, origin: Origin) -> None:
     resource = origin.serve(LINK, MODEL, etag='"v1"')
-    resource.cuts = [*looks(here, origin, "local"), 3_000_000, *[0] * 30]
+    resource.cuts = [*looks(here, origin, "local"), PIECE_BYTES + 1, PIECE_BYTES - 1, *[0] * 60]
     report = here.push(origin.url(LINK), via="local")
     assert report.exit_code == 5
-    assert cached(here) != []
+    assert cached(here) == ["linked.safetensors.part"]
     resource.cuts = []
     origin.forget()
     here.placed(origin.url(LINK), via="local")
-    assert "bytes=3000000-" in [request.range for request in origin.requests]
+    asked = [re.findall(r"\d+", request.range or "") for request in origin.requests]
+    fetched = [int(last) + 1 - int(first) for first, last in asked]
+    assert sum(size for size in fetched if size > MIB // 2) < len(MODEL)  # the others look at its header
     assert (here.root / LINKED).read_bytes() == MODEL
-    assert cached(here) == []
+    assert cached(here) == ["linked.safetensors"]
 
 
 def test_a_web_page_under_a_model_s_name_is_refused(here: World, origin: Origin) -> None:
@@ -134,3 +208,64 @@ def test_a_truncated_model_behind_a_link_without_a_length_is_found_once_it_is_do
 def test_a_missing_link_is_told(here: World, origin: Origin) -> None:
     report = here.push(origin.url("/nothing.safetensors"))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "source-missing")
+
+
+VALIDATORS = {
+    "an etag": ({"etag": '"v1"'}, {"etag": '"v2"'}),
+    "a date": (
+        {"last_modified": "Tue, 15 Nov 2022 12:45:26 GMT"},
+        {"last_modified": "Wed, 16 Nov 2022 12:45:26 GMT"},
+    ),
+    "a weak etag": ({"etag": 'W/"v1"'}, {"etag": 'W/"v1"'}),
+    "nothing": ({}, {}),
+}
+"""What a server says of a file before and after it is replaced by another one of the same size."""
+
+
+@pytest.mark.parametrize("via", ["relay", "local"])
+@pytest.mark.parametrize("says", VALIDATORS)
+def test_a_link_whose_file_is_replaced_between_two_runs_is_begun_anew(
+    here: World, origin: Origin, says: str, via: str
+) -> None:
+    before, after = VALIDATORS[says]
+    resource = origin.serve(LINK, MODEL, **before)
+    resource.cuts = [*looks(here, origin, via), 5 * MIB, *[0] * 30]
+    assert here.push(origin.url(LINK), via=via).exit_code == 5
+    other = safetensors("checkpoint", size_bytes=9 * MIB, seed=6)
+    replaced = origin.serve(LINK, other, **after)
+    outcome = here.placed(origin.url(LINK), via=via)
+    assert (here.root / LINKED).read_bytes() == other
+    assert (outcome.bytes_sent, outcome.resumed_from) == (len(other), 0)
+    assert replaced.cuts == []
+
+
+def test_a_pickle_that_nothing_vouches_for_is_looked_through_as_a_whole_before_it_is_placed(
+    here: World, origin: Origin
+) -> None:
+    content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
+    origin.serve("/old.ckpt", content, etag='"v1"')
+    link = origin.url("/old.ckpt")
+    assert here.fails(link, via="relay") == "route"
+    assert here.there == {}
+    assert here.placed(link).route == "local"
+    assert list(here.there) == [f"{CHECKPOINTS}/old.ckpt"]
+    assert here.one(link, via="relay", sha256=Digest(hashlib.sha256(content).hexdigest())).status == "kept"
+    assert here.one(link, via="relay", allow_pickle=True).status == "kept"
+
+
+def test_a_pickle_behind_a_link_that_could_run_code_is_refused_before_anything_moves(
+    here: World, origin: Origin
+) -> None:
+    origin.serve("/evil.pt", torch_zip({"hook": Call(Name("os", "system"), ("id",))}), etag='"v1"')
+    error = here.one(origin.url("/evil.pt")).error
+    assert error is not None
+    assert "os.system" in error.message
+    assert (here.there, cached(here)) == ({}, [])
+
+
+def test_of_a_link_without_a_size_the_pickles_are_looked_through_once_it_is_here(here: World, origin: Origin) -> None:
+    for name, value in (("clean", {"state_dict": weights(PRESETS["vae"])}), ("evil", Name("os", "system"))):
+        origin.serve(f"/{name}.pt", torch_zip(value), ranges=False, length="chunked")
+    here.placed(origin.url("/clean.pt"), kind=Kind.VAE)
+    assert here.fails(origin.url("/evil.pt"), kind=Kind.VAE) == "not-a-model"
+    assert (list(here.there), cached(here)) == (["models/VAE/clean.pt"], ["clean.pt"])

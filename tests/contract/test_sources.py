@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.servers.github import GitHub
 from tests.servers.http_origin import Origin
+from tests.servers.huggingface import HuggingFace
 from tests.servers.models import safetensors
+from tests.servers.modelscope import ModelScope
 from uploader.artifact import Artifact
 from uploader.errors import SourceChanged, SourceMissing, UploaderError
 from uploader.http import Http
 from uploader.reference import parse
-from uploader.sources import Stream, open_stream, resolve
+from uploader.sources import Sources, Stream, open_stream, resolve
 
 CONTENT = safetensors("checkpoint", size_bytes=(2 << 20) + 4321)
 OTHER = safetensors("checkpoint", size_bytes=(2 << 20) + 9999, seed=1)
@@ -38,26 +43,94 @@ class Place:
     """Where a model lies: its reference, and how its bytes are exchanged or taken away."""
 
     reference: str
-    http: Http
+    sources: Sources
     replace: Callable[[bytes], None]
     remove: Callable[[], None]
     tells_size: bool = True
 
     def artifact(self) -> Artifact:
-        (artifact,) = resolve(parse(self.reference), self.http)
+        (artifact,) = resolve(parse(self.reference), self.sources)
         return artifact
 
     def stream(self) -> Stream:
-        return open_stream(self.artifact(), self.http)
+        return open_stream(self.artifact(), self.sources)
 
 
-@pytest.fixture(params=["local", *SERVERS])
+@contextmanager
+def hugging_face(http: Http, large: int = 1000) -> Iterator[Place]:
+    """`large` is where its store begins: what is smaller is git's own."""
+    with HuggingFace() as hub:
+        repo = hub.repo("org/repo", {"model.safetensors": CONTENT}, large=large)
+
+        def replace(content: bytes) -> None:
+            repo.commit({"model.safetensors": content})
+
+        def remove() -> None:
+            repo.commits.clear()
+            hub.storage.expire()
+
+        sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")})
+        yield Place("hf://org/repo/model.safetensors", sources, replace, remove)
+
+
+@contextmanager
+def github(http: Http, *, digests: bool) -> Iterator[Place]:
+    with GitHub() as site:
+        release = site.release("owner/repo", "v1", {"model.safetensors": CONTENT}, digests=digests)
+
+        def replace(content: bytes) -> None:
+            release.files["model.safetensors"] = content
+            site.storage.expire()
+
+        def remove() -> None:
+            release.files.clear()
+            site.storage.expire()
+
+        link = "https://github.com/owner/repo/releases/download/v1/model.safetensors"
+        yield Place(link, Sources(http, environ={"GITHUB_ENDPOINT": site.url("")}), replace, remove)
+
+
+@contextmanager
+def modelscope(http: Http, *, hashes: bool) -> Iterator[Place]:
+    with ModelScope() as scope:
+        scope.hashes = hashes
+        scope.model("org/repo", {"model.safetensors": CONTENT})
+
+        def replace(content: bytes) -> None:
+            scope.model("org/repo", {"model.safetensors": content})
+            scope.storage.expire()
+
+        def remove() -> None:
+            scope.models.clear()
+            scope.storage.expire()
+
+        link = "https://modelscope.cn/models/org/repo/resolve/master/model.safetensors"
+        yield Place(link, Sources(http, environ={"MODELSCOPE_ENDPOINT": scope.url("")}), replace, remove)
+
+
+SERVICES: dict[str, Callable[[Http], AbstractContextManager[Place]]] = {
+    "hugging face": hugging_face,
+    "hugging face, git's own": partial(hugging_face, large=1 << 40),
+    "github": partial(github, digests=True),
+    "github without digests": partial(github, digests=False),
+    "modelscope": partial(modelscope, hashes=True),
+    "modelscope without hashes": partial(modelscope, hashes=False),
+}
+REPLACED = [name for name in SERVICES if "face" not in name]
+"""A link of Hugging Face names its commit: what it leads to is never replaced."""
+
+
+@pytest.fixture(params=["local", *SERVERS, *SERVICES])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param in SERVICES:
+        with Http() as http, SERVICES[request.param](http) as made:
+            yield made
+        return
     with Http() as http, Origin() as origin:
         if request.param == "local":
             path = tmp_path / "model.safetensors"
             path.write_bytes(CONTENT)
-            yield Place(str(path), http, lambda content: _write(path, content), path.unlink)
+            yield Place(str(path), Sources(http), lambda content: _write(path, content), path.unlink)
             return
         model = origin.serve("/model.safetensors", CONTENT, **SERVERS[request.param])
 
@@ -69,7 +142,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         def remove() -> None:
             model.status = 404
 
-        yield Place(origin.url("/model.safetensors"), http, replace, remove, model.length == "length")
+        told = model.length == "length"
+        yield Place(origin.url("/model.safetensors"), Sources(http), replace, remove, told)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -126,7 +200,7 @@ def test_a_read_that_is_given_up_leaves_nothing_open(place: Place) -> None:
     stream.close()
 
 
-@pytest.mark.parametrize("place", ["local", *TELLING], indirect=True)
+@pytest.mark.parametrize("place", ["local", *TELLING, *REPLACED], indirect=True)
 def test_another_file_in_the_meantime_never_passes_for_this_one(place: Place) -> None:
     stream = place.stream()
     pieces = stream.read()
@@ -142,7 +216,7 @@ def test_a_file_that_is_gone_is_told(place: Place) -> None:
     artifact = place.artifact()
     place.remove()
     with pytest.raises(SourceMissing):
-        list(open_stream(artifact, place.http).read())
+        list(open_stream(artifact, place.sources).read())
     with pytest.raises(UploaderError):
         place.artifact()
 
@@ -152,9 +226,9 @@ def test_a_file_that_is_gone_is_told(place: Place) -> None:
 def test_a_line_cut_anywhere_can_be_gone_on_from(server: str, cut: int) -> None:
     with Http() as http, Origin() as origin:
         model = origin.serve("/model.safetensors", CONTENT, **SERVERS[server])
-        (artifact,) = resolve(parse(origin.url("/model.safetensors")), http)
+        (artifact,) = resolve(parse(origin.url("/model.safetensors")), Sources(http))
         model.cuts[:] = [cut, cut]
-        stream = open_stream(artifact, http)
+        stream = open_stream(artifact, Sources(http))
         got, cuts = bytearray(), 0
         while len(got) < len(CONTENT) and cuts < 5:
             try:

@@ -105,8 +105,11 @@ def world(
     root: str = "webui",
     folders: tuple[str, ...] = (CHECKPOINTS, LORAS),
     silence_seconds: float = 30.0,
+    webui: str = "a1111",
+    **environ: str,
 ) -> World:
-    """Makes the WebUI's folders on the server and logs in, through `line` where one is given."""
+    """Makes the WebUI's folders on the server and logs in, through `line` where one is given. `environ` are more of
+    this person's environment variables."""
     if isinstance(server, OpenSSH):
         folder = server.make_folder(root)
         for name in folders:
@@ -120,7 +123,7 @@ def world(
     disk, state = base / "disk", base / "state"
     disk.mkdir()
     app = App(
-        environ={"UPLOADER_PASSWORD": password.reveal()} if password else {},
+        environ={**environ, **({"UPLOADER_PASSWORD": password.reveal()} if password else {})},
         asker=None,
         observer=events.append,
         state=state,
@@ -138,7 +141,7 @@ def world(
             port=at.port,
             user=server.user,
             root=root,
-            webui="a1111",
+            webui=webui,
             identity_file=str(server.identity_file) if isinstance(server, OpenSSH) and password is None else None,
             host_key=server.fingerprint,
         )

@@ -152,10 +152,15 @@ class Origin:
         with self._lock:
             self._requests.clear()
 
+    def choose(self, request: Request) -> Resource | None:
+        """What a request is answered with; None is a 404. A service of its own overrides this."""
+        with self._lock:
+            return self._resources.get(request.path.partition("?")[0])
+
     def _arrived(self, request: Request) -> Resource | None:
         with self._lock:
             self._requests.append(request)
-            return self._resources.get(request.path.partition("?")[0])
+        return self.choose(request)
 
 
 class _Server(ThreadingHTTPServer):
@@ -259,12 +264,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, resource: Resource, begin: int, end: int) -> None:
         cut = resource.cuts.pop(0) if resource.cuts else None
         stop = end if cut is None else min(end, begin + cut)
-        if resource.gate is None or begin + resource.gate_at >= stop:
+        gate = resource.gate
+        if gate is None or begin + resource.gate_at >= stop:
             self._send(resource, begin, stop)
         else:
             self._send(resource, begin, begin + resource.gate_at)
             resource.reached.set()
-            resource.gate.wait()
+            gate.wait()
             self._send(resource, begin + resource.gate_at, stop)
         if cut is not None:
             self.close_connection = True

@@ -80,6 +80,10 @@ PRESETS: dict[str, dict[str, Shape]] = {
     "upscaler": {"model.0.weight": (4, 3, 3, 3), "model.1.sub.0.RDB1.conv1.0.weight": (4, 4, 3, 3)},
     "ip-adapter": {"image_proj.proj.weight": (8, 8), "ip_adapter.1.to_k_ip.weight": (8, 768)},
     "text-encoder": {"text_model.encoder.layers.0.mlp.fc1.weight": (8, 768)},
+    "motion-module": {
+        "down_blocks.0.motion_modules.0.temporal_transformer.norm.weight": (8,),
+        "down_blocks.0.motion_modules.0.temporal_transformer.proj_in.weight": (8, 8),
+    },
     "clip-vision": {"vision_model.encoder.layers.30.layer_norm1.weight": (8,)},
 }
 """Keys and shapes by name. The tensors are tiny; the names and the widths that tell the kind are the true ones."""
@@ -167,6 +171,50 @@ def write_safetensors(
             file.write(piece)
             digest.update(piece)
     return digest.hexdigest()
+
+
+def gguf(
+    architecture: str,
+    tensors: Mapping[str, Shape] | None = None,
+    *,
+    pairs: tuple[bytes, ...] = (),
+    alignment: int = 32,
+    pad: bool = True,
+) -> bytes:
+    """Returns a whole GGUF file of version 3, its tensors all zeros in F16 (shapes as torch tells them).
+
+    `pairs` are more pairs, written before the architecture; `pad` fills up behind the last tensor too."""
+    given = [*pairs, gguf_pair("general.architecture", architecture)]
+    if alignment != 32:
+        given.append(_text("general.alignment") + (4).to_bytes(4, "little") + alignment.to_bytes(4, "little"))
+    infos = b""
+    sizes: list[int] = []
+    for name, shape in (tensors or {}).items():
+        offset = sum(-(-size // alignment) * alignment for size in sizes)
+        sizes.append(2 * math.prod(shape))
+        axes = b"".join(length.to_bytes(8, "little") for length in reversed(shape))
+        infos += _text(name) + len(shape).to_bytes(4, "little") + axes
+        infos += (1).to_bytes(4, "little") + offset.to_bytes(8, "little")
+    head = b"GGUF" + (3).to_bytes(4, "little") + len(sizes).to_bytes(8, "little") + len(given).to_bytes(8, "little")
+    head += b"".join(given) + infos
+    body = b"".join(bytes(-(-size // alignment) * alignment) for size in sizes)
+    unused = -sizes[-1] % alignment if sizes and not pad else 0
+    return head + bytes(-len(head) % alignment) + body[: len(body) - unused]
+
+
+def gguf_pair(name: str, value: str) -> bytes:
+    """Returns one pair of a name and a text."""
+    return _text(name) + (8).to_bytes(4, "little") + _text(value)
+
+
+def gguf_list(name: str, values: list[str]) -> bytes:
+    """Returns one pair of a name and a list of texts."""
+    head = _text(name) + (9).to_bytes(4, "little") + (8).to_bytes(4, "little")
+    return head + len(values).to_bytes(8, "little") + b"".join(map(_text, values))
+
+
+def _text(value: str) -> bytes:
+    return len(value.encode()).to_bytes(8, "little") + value.encode()
 
 
 def write_sparse_safetensors(path: Path, size_bytes: int, *, seed: int = 0) -> None:

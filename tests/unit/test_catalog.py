@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from uploader import catalog
 from uploader.artifact import Kind
 from uploader.errors import ConfigurationError, Several, UsageError
-from uploader.profile import Quirks, Refusal, Sureness
+from uploader.profile import Loads, Quirks, Refusal, Sureness
 
 FACTS = """
 [facts]
@@ -28,7 +28,7 @@ WEBUI = 'id = "w"\nname = "W"\nextensions = [".safetensors"]\n[folders]\nlora = 
 KEYS = (
     "id", "name", "sftp", "webui", "root", "user", "port", "host_hint", "auth", "folders", "quirks", "refuses",
     "reason", "instead", "notes", "facts", "extensions", "missing", "shell", "max_connections", "host", "checked",
-    "sureness", "sources", "fields", "lora", "vae", "x",
+    "sureness", "sources", "fields", "lora", "vae", "x", "loads", "families", "strict_pickles", "needs",
 )
 # fmt: on
 VALUES = st.recursive(
@@ -184,6 +184,9 @@ def test_a_fault_in_a_profile_is_told_with_its_file_and_key(own: Path, change: t
         (('extensions = [".safetensors"]', ""), "extensions: is missing"),
         (('lora = "loras"', 'lora = "C:/loras"'), "folders.lora: .* relative"),
         (('"W"', '"W"\nroot = "x"'), "root: is not a key that belongs here"),
+        (("[folders]", '[loads]\nfamilies = ["SD 1"]\n[folders]'), r"loads.families\[0\]: 'SD 1' is not made of"),
+        (("[folders]", "[loads]\nstrict_pickle = true\n[folders]"), "strict_pickle: .* Did you mean strict_pickles?"),
+        (("[folders]", '[loads.needs]\ngguf = "a node"\n[folders]'), "loads.needs.gguf: is not like .gguf"),
     ],
 )
 def test_a_fault_in_a_webui_is_told_with_its_file_and_key(own: Path, change: tuple[str, str], expected: str) -> None:
@@ -193,6 +196,15 @@ def test_a_fault_in_a_webui_is_told_with_its_file_and_key(own: Path, change: tup
     fault = _only(_faults(own))
     assert fault.startswith(f"{file}: ")
     assert re.search(expected, fault), fault
+
+
+def test_what_a_webui_loads_is_not_known_where_its_profile_does_not_say(own: Path) -> None:
+    file = own / "webui" / "w.toml"
+    file.write_text(WEBUI)
+    assert catalog.load(own).webui("w").loads == Loads(None, None, None, {})
+    table = '[loads]\nfamilies = []\nstrict_pickles = false\n[loads.needs]\n".gguf" = "a node"\n[folders]'
+    file.write_text(WEBUI.replace("[folders]", table))
+    assert catalog.load(own).webui("w").loads == Loads(frozenset(), False, None, {".gguf": "a node"})
 
 
 def test_every_fault_of_every_file_is_told_at_once(own: Path) -> None:

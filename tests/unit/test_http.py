@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from uploader import __version__
 from uploader.errors import (
     CredentialsRefused,
     NetworkError,
+    NoRanges,
     RateLimited,
     SourceChanged,
     SourceMissing,
@@ -52,6 +54,64 @@ def http() -> Iterator[Http]:
 
 def read(http: Http, url: str, **how: object) -> bytes:
     return b"".join(http.stream(url, **how))  # type: ignore[arg-type]
+
+
+# one range of many ------------------------------------------------------------------------------------
+
+
+def range_of(http: Http, url: str, offset: int) -> bytes:
+    return read(http, url, offset=offset, length=1000, validator='"v1"', size=len(CONTENT), strict=True)
+
+
+def paths(origin: Origin) -> list[str]:
+    return [request.path.partition("?")[0] for request in origin.requests]
+
+
+def test_many_ranges_ask_the_service_that_leads_to_them_once(origin: Origin, http: Http) -> None:
+    origin.redirect("/link", origin.url("/m?signed=1", "localhost"))
+    origin.serve("/m", CONTENT, etag='"v1"')
+    for offset in (0, 5000, 10_000):
+        assert range_of(http, origin.url("/link"), offset) == CONTENT[offset : offset + 1000]
+    assert paths(origin) == ["/link", "/m", "/m", "/m"]
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_signed_address_that_ran_out_is_asked_for_anew(origin: Origin, http: Http, status: int) -> None:
+    origin.redirect("/link", origin.url("/old?signed=1", "localhost"))
+    old = origin.serve("/old", CONTENT, etag='"v1"')
+    origin.serve("/new", CONTENT, etag='"v1"')
+    range_of(http, origin.url("/link"), 0)
+    origin.redirect("/link", origin.url("/new?signed=2", "localhost"))
+    old.failures = [status]
+    assert range_of(http, origin.url("/link"), 5000) == CONTENT[5000:6000]
+    assert range_of(http, origin.url("/link"), 6000) == CONTENT[6000:7000]
+    assert paths(origin) == ["/link", "/old", "/old", "/link", "/new", "/new"]
+
+
+def test_a_host_in_trouble_is_not_gone_to_again_unasked(origin: Origin, http: Http) -> None:
+    origin.redirect("/link", origin.url("/m", "localhost"))
+    resource = origin.serve("/m", CONTENT, etag='"v1"')
+    range_of(http, origin.url("/link"), 0)
+    resource.failures = [500]
+    with pytest.raises(NetworkError):
+        range_of(http, origin.url("/link"), 0)
+    range_of(http, origin.url("/link"), 0)
+    assert paths(origin) == ["/link", "/m", "/m", "/link", "/m"]
+
+
+def test_a_redirect_within_a_host_is_followed_each_time(origin: Origin, http: Http) -> None:
+    origin.redirect("/link", "/m")
+    origin.serve("/m", CONTENT, etag='"v1"')
+    range_of(http, origin.url("/link"), 0)
+    range_of(http, origin.url("/link"), 0)
+    assert paths(origin) == ["/link", "/m"] * 2
+
+
+def test_one_range_of_many_that_comes_as_the_whole_says_so(origin: Origin, http: Http) -> None:
+    origin.serve("/m", CONTENT, etag='"v1"', ranges=False)
+    assert range_of(http, origin.url("/m"), 0) == CONTENT[:1000]
+    with pytest.raises(NoRanges):
+        range_of(http, origin.url("/m"), 5000)
 
 
 # probe ------------------------------------------------------------------------------------------------
@@ -92,6 +152,17 @@ def test_a_server_that_does_not_tell_the_size_leaves_it_open(origin: Origin, htt
 def test_a_weak_etag_is_no_validator_and_the_date_takes_its_place(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, etag='W/"v1"', last_modified=MODIFIED)
     assert http.probe(origin.url("/m")).validator == MODIFIED
+
+
+def test_the_date_of_this_very_moment_tells_no_file_from_another(origin: Origin, http: Http) -> None:
+    origin.serve("/m", CONTENT, last_modified=email.utils.formatdate(time.time() + 60, usegmt=True))
+    assert http.probe(origin.url("/m")).validator is None
+
+
+@pytest.mark.parametrize("date", ["yesterday", "Tue, 15 Nov 2022 12:45:26 -0000"])
+def test_a_date_that_is_none_is_compared_as_it_is(origin: Origin, http: Http, date: str) -> None:
+    origin.serve("/m", CONTENT, last_modified=date)
+    assert http.probe(origin.url("/m")).validator == date
 
 
 def test_an_empty_file_has_size_zero(origin: Origin, http: Http) -> None:

@@ -10,6 +10,7 @@ import pytest
 from uploader import catalog
 from uploader.artifact import MODEL_EXTENSIONS, Kind
 from uploader.errors import KindUnplaceable
+from uploader.identify.architectures import _TRANSFORMERS, _WIDTHS
 from uploader.placement import folder_of
 from uploader.profile import Facts, Sureness
 
@@ -155,3 +156,15 @@ def test_a_kind_without_a_folder_is_refused_with_its_reason(webui: str, kind: Ki
     with pytest.raises(KindUnplaceable, match=reason) as caught:
         folder_of(kind, CATALOG.webui(webui), {})
     assert caught.value.remedy
+
+
+def test_the_families_that_a_webui_runs_are_named_as_files_tell_them() -> None:
+    known = {family for family, _, _ in _TRANSFORMERS} | set(_WIDTHS.values())
+    for webui in CATALOG.webuis.values():
+        assert (webui.loads.families or frozenset()) <= known
+
+
+@pytest.mark.parametrize("webui", ["a1111", "reforge", "fooocus", "comfyui", "sdnext", "swarmui"])
+def test_a_diffusion_model_alone_never_goes_among_checkpoints_that_are_kept_apart(webui: str) -> None:
+    folders = CATALOG.webui(webui).folders
+    assert folders.get(Kind.DIFFUSION_MODEL) != folders[Kind.CHECKPOINT]

@@ -48,6 +48,14 @@ def test_a_line_that_stays_down_is_given_up_with_its_own_error() -> None:
     assert line.calls == ATTEMPTS
 
 
+def test_patience_is_longer_with_one_that_asks_for_it() -> None:
+    for error, calls in ((NetworkError("cut"), 2), (RateLimited("slow down", wait=1), ATTEMPTS)):
+        line = Line(99, lambda error=error: error)  # type: ignore[misc]
+        with pytest.raises(type(error)):
+            retrying(line, cancelled=threading.Event(), wait=line.wait, attempts=2)
+        assert line.calls == calls
+
+
 @pytest.mark.parametrize("error", [CredentialsRefused("no"), ValueError("a defect")])
 def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
     line = Line(99, lambda: error)

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from uploader.app.accounts import login_source
+from uploader.app.caching import Cleared, Kept, cleared, listed
 from uploader.app.entering import login, logout
+from uploader.app.identifying import identify
 from uploader.app.pushing import push
-from uploader.app.requests import DryRun, LoginRequest, LoginResult, PushRequest
+from uploader.app.requests import (
+    DryRun,
+    Identified,
+    LoginRequest,
+    LoginResult,
+    PushRequest,
+    SearchRequest,
+    TokenRequest,
+    TokenResult,
+)
+from uploader.app.searching import search
 from uploader.app.setting import Setting
 from uploader.catalog import Catalog
 from uploader.credentials import Asker
 from uploader.events import Observer, silence
 from uploader.profile import Target
 from uploader.result import Report
+from uploader.sources import Hit
 from uploader.targets import state_folder
 
-__all__ = ["App", "DryRun", "LoginRequest", "LoginResult", "PushRequest"]
+__all__ = [
+    "App",
+    "Cleared",
+    "DryRun",
+    "Identified",
+    "Kept",
+    "LoginRequest",
+    "LoginResult",
+    "PushRequest",
+    "SearchRequest",
+    "TokenRequest",
+    "TokenResult",
+]
 
 
 class App:
@@ -51,14 +77,29 @@ class App:
     def push(self, request: PushRequest) -> Report | DryRun:
         return push(request, self._setting)
 
+    def identify(self, references: Sequence[str], *, allow_http: bool = False) -> list[Identified]:
+        return identify(references, self._setting, allow_http=allow_http)
+
     def login(self, request: LoginRequest) -> LoginResult:
         return login(request, self._setting)
+
+    def login_source(self, request: TokenRequest) -> TokenResult:
+        return login_source(request, self._setting)
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        return search(request, self._setting)
 
     def logout(self, name: str) -> list[str]:
         return logout(name, self._setting)
 
     def targets(self) -> list[Target]:
         return self._setting.targets.all()
+
+    def cache(self) -> Kept:
+        return listed(self._setting)
+
+    def clear_cache(self, names: Sequence[str] = ()) -> Cleared:
+        return cleared(self._setting, names)
 
     def catalog(self) -> Catalog:
         return self._setting.catalog

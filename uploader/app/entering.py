@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from uploader.app.accounts import logout_source
 from uploader.app.requests import LoginRequest, LoginResult
 from uploader.app.setting import KeyRule, Setting
-from uploader.credentials import Asker, TargetSecrets, passphrase_account, password_account
+from uploader.credentials import VARIABLES, Asker, TargetSecrets, passphrase_account, password_account
 from uploader.errors import (
     KeyringUnavailable,
     NoSuchRoot,
@@ -45,6 +46,8 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
         raise RouteUnavailable(f"{provider.name} cannot be reached by SFTP: {provider.reason}", remedy=provider.instead)
     saved = {target.name: target for target in setting.targets.all()}
     name = check_name(request.name or provider.id)
+    if name in set(VARIABLES) and name not in saved:
+        raise UsageError(f"{name} is a source of models, not a name for a target", remedy="Choose another --name.")
     before = saved.get(name)
     if before is not None and before.provider != provider.id:
         raise UsageError(
@@ -70,10 +73,13 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
 
 
 def logout(name: str, setting: Setting) -> list[str]:
-    """Forgets a target, its secrets and its host key; of an address, which has nothing else, its host key. Says in
-    sentences what was removed. Raises UsageError where there is nothing of that name."""
+    """Forgets a target, its secrets and its host key; of an address, which has nothing else, its host key; of a source
+    its token. Says in sentences what was removed. Raises UsageError where there is nothing of that name."""
     if is_address(name):
         return [_forget_key(parse_address(name, setting.environ).name, setting)]
+    service = next((service for service in VARIABLES if service == name), None)
+    if service is not None and name not in {target.name for target in setting.targets.all()}:
+        return logout_source(service, setting)
     setting.targets.get(name)
     said = []
     try:

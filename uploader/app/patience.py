@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -14,6 +15,11 @@ from uploader.retry import ATTEMPTS, retrying
 
 T = TypeVar("T")
 _LOOK_SECONDS = 0.2
+_SAME_SECONDS = 1.0
+"""Within which one fault met by many lines at once is told once."""
+
+ATTEMPTS_TO_RESOLVE = 3
+"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Patience:
     observer: Observer
     wait: Callable[[float], bool] | None = None
     attempts: int = ATTEMPTS
+    _told: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __call__(self, call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None) -> T:
         wait = self.wait or self.cancelled.wait
@@ -38,7 +46,14 @@ class Patience:
         )
 
     def _tell(self, error: UploaderError, seconds: float) -> None:
-        self.observer(Said(f"{error.message}; trying again in {seconds:.0f} s", "note"))
+        text = f"{error.message}; trying again in {seconds:.0f} s"
+        with self._lock:
+            now = time.monotonic()
+            is_new = now - self._told.get(text, -_SAME_SECONDS) >= _SAME_SECONDS
+            if is_new:
+                self._told[text] = now
+        if is_new:
+            self.observer(Said(text, "note"))
 
 
 def _wait_until(over: threading.Event, wait: Callable[[float], bool], seconds: float) -> bool:

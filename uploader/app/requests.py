@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from uploader.artifact import Digest, Kind
+from uploader.artifact import Digest, Kind, Service
 from uploader.errors import UploaderError
+from uploader.identify import Identity
 from uploader.plan import PlannedStep
 from uploader.profile import Target
 from uploader.remote.interface import ServerFacts
@@ -15,14 +16,16 @@ from uploader.transfer import Verify
 
 @dataclass(frozen=True)
 class PushRequest:
-    """`sources` are references as typed, those of `--from-file` included. `limit` is in bytes per second.
-    `connections` None: as many as pay."""
+    """`sources` are references as typed, those of `--from-file` included. `prefer` and `file` say which file is meant
+    where a source has several; `limit` is in bytes per second. `connections` None: as many as pay."""
 
     sources: tuple[str, ...]
     to: str | None = None
     kind: Kind | None = None
     name: str | None = None
     via: str = "auto"
+    prefer: tuple[str, ...] = ()
+    file: str | None = None
     sha256: Digest | None = None
     verify: Verify = "auto"
     limit: float | None = None
@@ -32,6 +35,7 @@ class PushRequest:
     mkdir: bool = False
     allow_pickle: bool = False
     allow_http: bool = False
+    sidecars: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,47 @@ class LoginResult:
     free: int | None = None
     secrets: tuple[str, ...] = field(default_factory=tuple)
     keyring_fault: UploaderError | None = None
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """A source's token to keep; None: it is asked for. `check`: the source is asked whether it takes it."""
+
+    service: Service
+    token: Secret | None = None
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class TokenResult:
+    """What was kept in the keyring: the token of `user` as the source names it, None where it does not or was not
+    asked. `overruled`: the environment holds another one, which is used while it does."""
+
+    service: Service
+    title: str
+    user: str | None
+    checked: bool
+    overruled: bool
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """`words` are searched for; `kind` and `base` narrow it; `prefer` says which file of a model is meant."""
+
+    words: str
+    kind: Kind | None = None
+    base: str | None = None
+    prefer: tuple[str, ...] = ()
+    count: int = 20
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What one file is. `source` is fit to be shown; `size` in bytes, None if not known; `problems` are sentences.
+    `identity` is None where it could not be looked at, and `error` says why."""
+
+    source: str
+    identity: Identity | None = None
+    size: int | None = None
+    problems: tuple[str, ...] = ()
+    error: UploaderError | None = None

@@ -11,14 +11,15 @@ from typing import TypeVar
 
 from uploader import placement
 from uploader.app.requests import PushRequest
-from uploader.artifact import Artifact, Kind, LocalFile
-from uploader.errors import KindUnplaceable, ReferenceInvalid, Several, UploaderError, UsageError
-from uploader.http import Http, shown
-from uploader.identify import Identity, identify, refuse
-from uploader.plan import Item, choose_route, clashes
+from uploader.artifact import Artifact, Digest, Kind, LocalFile
+from uploader.errors import KindUnplaceable, ReferenceInvalid, RouteUnavailable, Several, UploaderError, UsageError
+from uploader.events import Observer, Said, silence
+from uploader.http import shown
+from uploader.identify import Identity, choose_kind, identify, refuse, warnings
+from uploader.plan import Item, Route, choose_route, clashes
 from uploader.profile import Target, WebUI
-from uploader.reference import PathReference, parse
-from uploader.sources import open_stream, resolve
+from uploader.reference import PathReference, UrlReference, parse
+from uploader.sources import FIRST_CHOICE, Choice, Sources, open_stream, resolve
 from uploader.transfer import Retrying
 
 T = TypeVar("T")
@@ -47,11 +48,21 @@ class Place:
 class Resolving:
     """Looks at all references of one push."""
 
-    def __init__(self, request: PushRequest, place: Place, http: Http, retrying: Retrying) -> None:
+    def __init__(
+        self,
+        request: PushRequest,
+        place: Place,
+        sources: Sources,
+        retrying: Retrying,
+        observer: Observer = silence,
+    ) -> None:
         self._request = request
+        self._observer = observer
         self._retrying = retrying
         self._place = place
-        self._http = http
+        self.sources = sources
+        self._choice = Choice(request.prefer or FIRST_CHOICE.prefer, request.file)
+        self._texts: dict[str, str] = {}
         self.faults: list[Fault] = []
 
     def run(self) -> list[Item]:
@@ -69,16 +80,31 @@ class Resolving:
         self.faults += [Fault(item.artifact.source, error) for item, error in clashes(items)]
         return items
 
+    def again(self, item: Item) -> Item | None:
+        """Looks once more at what led to an item that `run` returned, whose file is another one by now. Returns None
+        where that would go another way or to another place. Raises what is wrong with it now."""
+        for artifact in self._resolved(self._texts[_key(item.artifact)]):
+            now = self._item(artifact)
+            if (now.path, now.route) == (item.path, item.route):
+                return now
+        return None
+
     def _artifacts(self) -> list[Artifact]:
         found: dict[str, Artifact] = {}
         for text in dict.fromkeys(self._request.sources):
-            for artifact in self._caught(_shown(text), partial(self._resolved, text)):
+            for artifact in self._caught(shown_reference(text), partial(self._resolved, text)):
                 found.setdefault(_key(artifact), artifact)
+                self._texts.setdefault(_key(artifact), text)
         return list(found.values())
 
     def _resolved(self, text: str) -> list[Artifact]:
         reference = parse(text)
-        return self._retrying(lambda: resolve(reference, self._http), lambda: 0)
+        if self._choice.file is not None and isinstance(reference, PathReference | UrlReference):
+            raise UsageError(
+                "--file names one of several files that a source has, and this reference is one file",
+                remedy="Leave it out; what the file is called on the server is said by --name.",
+            )
+        return self._retrying(lambda: resolve(reference, self.sources, self._choice), lambda: 0)
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -86,33 +112,52 @@ class Resolving:
     def _item(self, artifact: Artifact) -> Item:
         request = self._request
         route = choose_route(artifact, request.via)
-        identity = self._identity(artifact)
+        identity = look(artifact, self.sources, self._retrying)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
-        kind = request.kind or identity.kind or artifact.kind
+        if route is Route.RELAY and identity.pickle is not None and not request.allow_pickle:
+            route = self._route_of_pickle(artifact)
+        kind = choose_kind(identity, told=artifact.kind, wanted=request.kind)
         if kind is None:
             raise KindUnplaceable(
                 f"{artifact.name} does not show what kind of model it is",
                 remedy="Say it with --kind: " + ", ".join(kind.value for kind in Kind) + ".",
             )
         place = placement.place(name, kind, self._place.webui, self._place.folders, self._place.target.root)
-        expected = request.sha256 or artifact.digest
         return Item(
-            replace(artifact, digest=expected, kind=kind),
+            replace(artifact, digest=self._promised(artifact), kind=kind),
             kind,
             place.name,
             route,
             place.path,
             place.folder,
             structure=identity.complete is True,
+            warnings=warnings(identity, place.name, kind, self._place.webui, told=artifact.kind, wanted=request.kind),
         )
 
-    def _identity(self, artifact: Artifact) -> Identity:
-        stream = open_stream(artifact, self._http)
-        try:
-            return self._retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
-        finally:
-            stream.close()
+    def _promised(self, artifact: Artifact) -> Digest | None:
+        """The sha256 that the file must have: the user's own word before the publisher's, which may be wrong, and never
+        without saying that the two differ."""
+        own, published = self._request.sha256, artifact.digest
+        if own is not None and published is not None and own != published:
+            differs = (
+                f"{artifact.name}: its publisher tells another sha256 than --sha256, which is the one that counts:"
+            )
+            self._observer(Said(f"{differs}\n  published {published}\n  --sha256  {own}", "note"))
+        return own or published
+
+    def _route_of_pickle(self, artifact: Artifact) -> Route:
+        """The ranges that were looked through may be other bytes than those that a server sends later. Where nothing
+        else vouches for these, the whole is looked through on this disk before any of it is placed."""
+        if artifact.digest is not None or self._request.sha256 is not None:
+            return Route.RELAY
+        if self._request.via == "auto":
+            return Route.LOCAL
+        raise RouteUnavailable(
+            f"{artifact.source} is a pickle without a published sha256: it is looked through as a whole before it is "
+            "placed, and one that is relayed is never here as a whole",
+            remedy="Leave --via out, give its --sha256, or say --allow-pickle if you trust its maker.",
+        )
 
     def _caught(self, source: str, call: Callable[[], list[T]]) -> Iterator[T]:
         try:
@@ -121,6 +166,15 @@ class Resolving:
             self.faults += [Fault(source, error) for error in several.faults]
         except UploaderError as error:
             self.faults.append(Fault(source, error))
+
+
+def look(artifact: Artifact, sources: Sources, retrying: Retrying) -> Identity:
+    """Identifies an artifact by a few ranges of its bytes, before anything else of it moves."""
+    stream = open_stream(artifact, sources)
+    try:
+        return retrying(lambda: identify(stream.slice, artifact.size, artifact.name), lambda: 0)
+    finally:
+        stream.close()
 
 
 def read_identity(path: Path, name: str) -> Identity:
@@ -141,7 +195,7 @@ def _key(artifact: Artifact) -> str:
     return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url
 
 
-def _shown(text: str) -> str:
+def shown_reference(text: str) -> str:
     """A reference as it may be shown. One that cannot be parsed may be a link all the same, with a secret in it."""
     bare = text.strip()
     try:
@@ -151,4 +205,10 @@ def _shown(text: str) -> str:
             return shown(bare)
         plain = "".join(_PLAIN.findall(bare)[:1])
         return plain if plain == bare else f"{plain}…"
-    return text if isinstance(reference, PathReference) else shown(reference.url)
+    match reference:
+        case PathReference():
+            return text
+        case UrlReference():
+            return shown(reference.url)
+        case _:
+            return str(reference)

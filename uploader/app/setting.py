@@ -8,15 +8,18 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from uploader import catalog
+from uploader.cache import Cache, limit_of
 from uploader.catalog import Catalog
-from uploader.credentials import Asker, TargetSecrets, Vault
+from uploader.credentials import Asker, TargetSecrets, Tokens, Vault
 from uploader.errors import UsageError
 from uploader.events import Observer
+from uploader.http import Http
 from uploader.journal import Journals
 from uploader.profile import Provider, Target, WebUI
 from uploader.remote.interface import OfferedKey
 from uploader.remote.sftp import KnownHosts, SftpConnector, Surroundings
 from uploader.secret import Secret
+from uploader.sources import Sources
 from uploader.targets import Targets, is_address, parse_address
 
 
@@ -54,8 +57,13 @@ class Setting:
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
         self.targets = Targets(state)
         self.vault = Vault(observer=observer)
+        self.tokens = Tokens(self.vault, environ)
         self.journals = Journals(state / "journal")
-        self.cache = state / "cache"
+
+    @cached_property
+    def cache(self) -> Cache:
+        folder = self.state / "cache"
+        return Cache(folder, self.journals, limit_of(self.environ, folder))
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -64,6 +72,10 @@ class Setting:
     @cached_property
     def known_hosts(self) -> KnownHosts:
         return KnownHosts(self.state / "known_hosts", ssh_folder=self.ssh_folder)
+
+    def sources(self, http: Http) -> Sources:
+        """The sources, with the addresses that the environment gives them and the tokens that are known."""
+        return Sources(http, environ=self.environ, tokens=self.tokens.get)
 
     def choose_target(self, to: str | None) -> Target:
         """The target that was named, or the only one there is. Raises UsageError."""

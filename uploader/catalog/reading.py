@@ -9,12 +9,14 @@ from enum import StrEnum
 from uploader.artifact import Kind
 from uploader.catalog.table import Table, did_you_mean
 from uploader.placement import folder_fault, root_fault
-from uploader.profile import Facts, Provider, Quirks, Refusal, Sureness, WebUI
+from uploader.profile import Facts, Loads, Provider, Quirks, Refusal, Sidecars, Sureness, WebUI
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EXTENSION = re.compile(r"(\.[a-z0-9]+)+")
 _PROVIDER_FIELDS = ("name", "sftp", "webui", "root", "host", "port", "user", "auth", "quirks", "refuses", "notes")
-_WEBUI_FIELDS = ("name", "extensions")
+_LOADS_FIELDS = ("families", "strict_pickles", "strict_metadata", "needs")
+_WEBUI_FIELDS = ("name", "extensions", "sidecars", *(f"loads.{field}" for field in _LOADS_FIELDS))
+_FAMILY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class SignIn(StrEnum):
@@ -64,6 +66,8 @@ def read_webui(table: Table) -> WebUI:
         folders=_folders(table.table("folders")),
         extensions=_extensions(table),
         missing=_kinds(table.table("missing")),
+        sidecars=_sidecars(table.table("sidecars")),
+        loads=_loads(table.table("loads")),
         facts=_facts(table.table("facts"), _WEBUI_FIELDS),
     )
     for kind in webui.missing:
@@ -104,6 +108,25 @@ def _extensions(table: Table) -> frozenset[str]:
     return frozenset(values)
 
 
+def _loads(table: Table) -> Loads:
+    families = table.texts("families")
+    for index, family in enumerate(families):
+        if not _FAMILY.fullmatch(family):
+            table.fault(f"families[{index}]", f"{family!r} is not made of small letters, digits and single dashes")
+    needs = table.table("needs")
+    for ending in needs.names():
+        if not _EXTENSION.fullmatch(ending):
+            needs.fault(ending, "is not like .gguf (a dot, small letters, digits)")
+    loads = Loads(
+        families=frozenset(families) if table.has("families") else None,
+        strict_pickles=table.optional_flag("strict_pickles"),
+        strict_metadata=table.optional_flag("strict_metadata"),
+        needs={ending: needs.text(ending) for ending in needs.names()},
+    )
+    table.close()
+    return loads
+
+
 def _folders(table: Table) -> Mapping[Kind, str]:
     folders = _kinds(table)
     for kind, folder in folders.items():
@@ -130,6 +153,15 @@ def _quirks(table: Table) -> Quirks:
     )
     table.close()
     return quirks
+
+
+def _sidecars(table: Table) -> Sidecars:
+    names = {key: table.optional_text(key) for key in ("preview", "metadata", "source")}
+    for key, ending in names.items():
+        if ending is not None and not _EXTENSION.fullmatch(ending):
+            table.fault(key, f"{ending!r} is not like .json (a dot, small letters, digits)")
+    table.close()
+    return Sidecars(**names)
 
 
 def _refusal(table: Table) -> Refusal:

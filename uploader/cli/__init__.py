@@ -13,7 +13,7 @@ from uploader.cli.boundary import guarded
 from uploader.cli.output.stream import make_safe
 from uploader.cli.session import Session
 
-_VERBS = ("push", "login", "logout", "targets", "providers", "demo")
+_VERBS = ("push", "search", "identify", "login", "logout", "targets", "providers", "cache", "demo")
 """In the order in which somebody meets them; each is the command of that name in the module of that name."""
 
 

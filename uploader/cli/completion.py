@@ -10,6 +10,8 @@ from click.shell_completion import CompletionItem
 
 from uploader.errors import UploaderError
 
+_SOURCES = (("civitai", "a token for Civitai"), ("huggingface", "a token for Hugging Face"))
+
 
 def target_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the name of a saved target."""
@@ -18,6 +20,16 @@ def target_names(_context: click.Context, _parameter: click.Parameter, incomplet
     return _matching(
         incomplete, lambda: ((saved.name, saved.provider) for saved in Targets(state_folder(os.environ)).all())
     )
+
+
+def names_to_forget(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes what logout forgets: a saved target, or a source's token."""
+    return target_names(_context, _parameter, incomplete) + _matching(incomplete, lambda: _SOURCES)
+
+
+def login_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes what login takes: a provider, or a source that has tokens."""
+    return provider_ids(_context, _parameter, incomplete) + _matching(incomplete, lambda: _SOURCES)
 
 
 def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uploader.cli.completion import provider_ids, webui_ids
+from uploader.cli.completion import login_names, webui_ids
 from uploader.cli.options import as_json, verbose, whole, with_session
 from uploader.cli.session import Session
 from uploader.errors import CredentialsMissing
@@ -15,9 +15,11 @@ from uploader.errors import CredentialsMissing
 if TYPE_CHECKING:
     from uploader.secret import Secret
 
+_SOURCES = ("civitai", "huggingface")
+
 
 @click.command(short_help="Save an account, so that push can use it.")
-@click.argument("provider", shell_complete=provider_ids)
+@click.argument("provider", shell_complete=login_names)
 @click.option("--name", help="What to call it; the provider's id unless given.")
 @click.option("--host", help="The server's name or address.")
 @click.option("--port", type=whole(1, 65535), metavar="PORT", help="The port of SSH.")
@@ -27,23 +29,33 @@ if TYPE_CHECKING:
 @click.option("--identity-file", metavar="FILE", type=click.Path(), help="A private key to sign in with.")
 @click.option("--jump", metavar="USER@HOST:PORT", help="A server to go through.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@click.option("--token-stdin", is_flag=True, help="For civitai and huggingface: read the token from stdin, one line.")
 @click.option("--host-key", metavar="SHA256:...", help="The one host key that the server may show.")
 @click.option("--accept-new-host-key", is_flag=True, help="Trust a host key that is new, unseen.")
 @click.option("--no-check", is_flag=True, help="Save it without connecting.")
 @as_json
 @verbose
 @with_session
-def login(session: Session, /, password_stdin: bool, no_check: bool, **options: Any) -> int:
-    """Save an account at a provider as a target.
+def login(
+    session: Session, /, provider: str, password_stdin: bool, token_stdin: bool, no_check: bool, **options: Any
+) -> int:
+    """Save an account at a provider as a target, or the token of a source of models (civitai, huggingface).
 
     What no flag gives is asked for on a terminal. The server is looked at and shown before anything is saved; the
     password goes into the system's keyring. A name that exists is updated. `uploader providers` lists the PROVIDERs.
     """
+    if provider in _SOURCES:
+        _refuse_others(provider, {**options, "password_stdin": password_stdin})
+        return _login_source(session, provider, token_stdin=token_stdin, check=not no_check)
+    if token_stdin:
+        raise click.UsageError(f"--token-stdin is for {' and '.join(_SOURCES)}; a server takes --password-stdin.")
     from uploader.app import LoginRequest
     from uploader.cli.output import document, pages
     from uploader.cli.output.stream import tell
 
-    request = LoginRequest(**options, password=password_line() if password_stdin else None, check=not no_check)
+    request = LoginRequest(
+        provider, **options, password=line_of_stdin("password") if password_stdin else None, check=not no_check
+    )
     with session.app() as app:
         result = app.login(request)
     if session.json:
@@ -57,19 +69,41 @@ def login(session: Session, /, password_stdin: bool, no_check: bool, **options: 
     return 0
 
 
-def password_line() -> Secret:
-    """Returns stdin's first line without its end. Raises CredentialsMissing when there is none."""
+def _login_source(session: Session, source: str, *, token_stdin: bool, check: bool) -> int:
+    from uploader.app import TokenRequest
+    from uploader.artifact import Service
+    from uploader.cli.output import document, pages
+    from uploader.cli.output.stream import tell
+
+    request = TokenRequest(Service(source), line_of_stdin("token") if token_stdin else None, check)
+    with session.app() as app:
+        result = app.login_source(request)
+    document.write(document.of_token(result)) if session.json else pages.tell_token(result)
+    if result.overruled:
+        tell("note: the environment holds a token too, and that one is used while it does")
+    return 0
+
+
+def _refuse_others(source: str, options: dict[str, Any]) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: not for {source}, which takes a token and nothing else.")
+
+
+def line_of_stdin(what: str) -> Secret:
+    """Returns stdin's first line without its end; `what` is `password` or `token`. Raises CredentialsMissing when there
+    is none."""
     from uploader.secret import Secret
 
     if sys.stdin.isatty():
-        raise click.UsageError("--password-stdin takes the password through a pipe; leave it out to be asked.")
+        raise click.UsageError(f"--{what}-stdin takes the {what} through a pipe; leave it out to be asked.")
     line = sys.stdin.buffer.readline()
     try:
-        password = line.decode("utf-8").rstrip("\r\n")
+        secret = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         raise CredentialsMissing(
-            "the password on stdin is not text in UTF-8", remedy="Send it as UTF-8, in one line."
+            f"the {what} on stdin is not text in UTF-8", remedy="Send it as UTF-8, in one line."
         ) from None
-    if not password:
-        raise CredentialsMissing("there is no password on stdin", remedy="Send it in one line, as a pipe does.")
-    return Secret(password)
+    if not secret:
+        raise CredentialsMissing(f"there is no {what} on stdin", remedy="Send it in one line, as a pipe does.")
+    return Secret(secret)

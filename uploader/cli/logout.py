@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import click
 
-from uploader.cli.completion import target_names
+from uploader.cli.completion import names_to_forget
 from uploader.cli.options import as_json, verbose, with_session
 from uploader.cli.session import Session
 
 
 @click.command(short_help="Forget a saved account and its password.")
-@click.argument("name", shell_complete=target_names)
+@click.argument("name", shell_complete=names_to_forget)
 @as_json
 @verbose
 @with_session
 def logout(session: Session, /, name: str) -> int:
-    """Forget the target NAME, its password and its host key. Nothing on the server is touched.
+    """Forget the target NAME, its password and its host key. Nothing on the server is touched. For civitai and
+    huggingface, forget the token.
 
     An address (sftp://...) is never saved; only the host key pinned for it is forgotten.
     """

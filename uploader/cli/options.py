@@ -74,6 +74,20 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return number
 
 
+def preferences(text: str) -> tuple[str, ...]:
+    """Returns the words of a list such as `full,fp32`, in lower case. Raises click.BadParameter for unknown ones."""
+    from uploader.sources import PREFERENCES
+
+    words = tuple(word.strip().lower() for word in text.split(",") if word.strip())
+    unknown = [word for word in words if word not in PREFERENCES]
+    if unknown or not words:
+        known = ", ".join(sorted(PREFERENCES))
+        raise click.BadParameter(
+            f"{', '.join(map(repr, unknown)) or 'nothing'} cannot be preferred. Choose of {known}."
+        )
+    return words
+
+
 def route(text: str) -> str:
     """Returns a route's name. `server` is understood, and answered by the app, which says what to use instead for now.
 

@@ -10,7 +10,7 @@ import click
 
 from uploader.artifact import Digest, Kind
 from uploader.cli.completion import target_names
-from uploader.cli.options import ROUTES, as_json, quiet, rate, route, verbose, whole, with_session
+from uploader.cli.options import ROUTES, as_json, preferences, quiet, rate, route, verbose, whole, with_session
 from uploader.cli.session import Session
 from uploader.errors import UsageError
 from uploader.profile import MOST_CONNECTIONS
@@ -45,6 +45,14 @@ if TYPE_CHECKING:
     shell_complete=lambda _context, _option, begun: [name for name in ROUTES if name.startswith(begun)],
     help="How the bytes travel: over this disk, or through this machine's memory alone.",
 )
+@click.option(
+    "--prefer",
+    type=preferences,
+    metavar="LIST",
+    help="Which of a model's files, where the source has several forms of it: words such as full,fp32 or gguf, the "
+    "most important first.  [default: pruned,fp16,safetensors]",
+)
+@click.option("--file", metavar="NAME", help="The name of the file, where the source has several.")
 @click.option("--sha256", metavar="HEX", help="The sha256 that the file must have; for one source.")
 @click.option(
     "--from-file",
@@ -54,10 +62,18 @@ if TYPE_CHECKING:
     help="Take the sources from a file, one a line; - is stdin. Blank lines and lines that begin with # are passed "
     "over.",
 )
+@click.option(
+    "--sidecars",
+    is_flag=True,
+    help="Put a preview picture and the model's facts beside it, as far as its source has them and the WebUI reads "
+    "them. What is there already stays.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--replace", is_flag=True, help="Put the new file in the place of another one of that name.")
 @click.option("--mkdir", is_flag=True, help="Make folders that are missing, even the root.")
-@click.option("--allow-pickle", is_flag=True, help="Accept .ckpt, .pt and .bin files that could run code.")
+@click.option(
+    "--allow-pickle", is_flag=True, help="Accept .ckpt, .pt and .bin files that could run code when they are loaded."
+)
 @click.option("--allow-http", is_flag=True, help="Accept links without encryption (http://).")
 @click.option("--limit", type=rate, metavar="RATE", help="Bytes per second at most: 500K, 2M, 1.5G (1024-based).")
 @click.option(
@@ -84,9 +100,10 @@ def push(
 ) -> int:
     """Put models into the folders where the WebUI finds them.
 
-    A SOURCE is a file, a pattern such as 'loras/*.safetensors', or an https:// link. The file's own header tells
-    whether it is a checkpoint, a LoRA or something else, and so its folder. What was cut off goes on where it
-    stopped when the same command is run again. A name that begins with a dash goes behind "--".
+    A SOURCE is a file, a pattern such as 'loras/*.safetensors', an https:// link, a model of Civitai (its page's
+    address, civitai:MODEL@VERSION or its AIR), or a file of Hugging Face (its page's address or hf://ORG/REPO/FILE).
+    The file's own header tells whether it is a checkpoint, a LoRA or something else, and so its folder. What was cut
+    off goes on where it stopped when the same command is run again. A name that begins with a dash goes behind "--".
     """
     given = (*sources, *(source for name in lists for source in references(name)))
     if not given:
@@ -95,12 +112,13 @@ def push(
         raise click.UsageError("One --to at a time: run the command once for each target.")
     from uploader.app import DryRun, PushRequest
 
-    kind, sha256 = options.pop("kind"), options.pop("sha256")
+    kind, sha256, prefer = (options.pop(name) for name in ("kind", "sha256", "prefer"))
     request = PushRequest(
         given,
         to=to[0] if to else None,
         kind=Kind(kind) if kind else None,
         sha256=Digest.parse(sha256) if sha256 else None,
+        prefer=prefer or (),
         **options,
     )
     with session.app() as app:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Mapping, Sequence
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from uploader.errors import SourceRefused
-from uploader.http.faults import OTHER_LINK
 
+_OTHER = "Open the link in a browser and copy the address of the download itself."
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
@@ -51,9 +52,16 @@ def split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise SourceRefused("a redirect leads to something that is no web address", remedy=OTHER_LINK) from None
+        raise SourceRefused("a redirect leads to something that is no web address", remedy=_OTHER) from None
     return parts
 
 
 def host_of(url: str) -> str:
     return split(url).hostname or "the link"
+
+
+def with_query(url: str, params: Mapping[str, str | Sequence[str]]) -> str:
+    """The address with these added to its query; a sequence is a name that comes several times."""
+    if not params:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(params, doseq=True)}"

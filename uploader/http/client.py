@@ -6,48 +6,33 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from uploader import __version__
-from uploader.errors import NetworkError, SourceChanged, SourceRefused, UsageError
-from uploader.http.address import host_of, is_loopback, shown, split
-from uploader.http.faults import AGAIN, OTHER_LINK, named_faults, not_encoded, refused
-from uploader.http.headers import content_length, content_range, etag, filename, modified, same_file
+from uploader.errors import NetworkError, NoRanges, SourceRefused, UsageError
+from uploader.http.address import host_of, is_loopback, shown, split, with_query
+from uploader.http.answer import HEAD_BYTES, REDIRECTS, Answer, Reply, answer, begin, following, json_of
+from uploader.http.door import Door
+from uploader.http.faults import AGAIN, OTHER_LINK, named_faults, not_encoded, refusal, refused
+from uploader.http.fields import Json
+from uploader.http.headers import content_length, content_range
+from uploader.http.memory import Memory
 
 if TYPE_CHECKING:
     import httpx
 
-HEAD_BYTES = 1024
-"""How much of a file `probe` asks for."""
-
 _AGENT = f"webui-uploader/{__version__} (+https://github.com/webui-uploader/webui-uploader)"
 _MAX_REDIRECTS = 8
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_RUN_OUT = (400, 401, 403, 404, 410)
+"""What stores answer to an address whose signature is good no longer."""
 _LOOPBACK_NAMES = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")
 
 # These libraries log whole addresses, and an address may hold a signed secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server says of a file. `size` is in bytes, None if it does not tell. `validator` is a strong ETag,
-    else a Last-Modified date. `ranges`: a part of the file was asked for and came. `filename` is the one of
-    Content-Disposition, as sent: not safe to use as it is. `head` are the first bytes, at most HEAD_BYTES."""
-
-    url: str = field(repr=False)
-    final_url: str = field(repr=False)
-    status: int
-    size: int | None
-    validator: str | None
-    ranges: bool
-    content_type: str | None
-    filename: str | None
-    head: bytes = field(repr=False)
 
 
 class Http:
@@ -64,6 +49,7 @@ class Http:
         self._closed = False
         self._lock = threading.Lock()
         self._live: set[httpx.Response] = set()
+        self._behind = Memory()
 
     def __enter__(self) -> Self:
         return self
@@ -83,22 +69,23 @@ class Http:
         if client is not None:
             client.close()
 
-    def probe(self, url: str) -> Answer:
+    def probe(self, url: str, *, door: Door | None = None) -> Answer:
         """Asks for the first bytes of a file and returns what the answer tells.
 
         A GET with Range, never a HEAD: many stores sign their links for GET alone. Raises UsageError (plain http),
-        CredentialsRefused, SourceMissing, SourceRefused, RateLimited, NetworkError.
+        CredentialsRefused, SourceMissing, SourceRefused, RateLimited, NetworkError, and what the door's explainer
+        makes of a refusal.
         """
-        with self._get(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"}, passes=(416,)) as response:
+        with self._get(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"}, door, passes=(416,)) as response:
             if response.status_code == 206 and content_range(response.headers)[0] == 0:
-                return _answer(url, response, content_range(response.headers)[1], ranges=True)
+                return answer(url, response, content_range(response.headers)[1], ranges=True)
             if response.status_code == 200:
-                return _answer(url, response, content_length(response.headers), ranges=False)
+                return answer(url, response, content_length(response.headers), ranges=False)
             if response.status_code == 416 and content_range(response.headers)[1] == 0:
-                return _answer(url, response, 0, ranges=False)
+                return answer(url, response, 0, ranges=False)
         # A range that was refused or came from elsewhere: this server cannot do ranges.
-        with self._get(url, {}) as response:
-            return _answer(url, response, content_length(response.headers), ranges=False)
+        with self._get(url, {}, door) as response:
+            return answer(url, response, content_length(response.headers), ranges=False)
 
     def stream(
         self,
@@ -109,13 +96,16 @@ class Http:
         validator: str | None = None,
         size: int | None = None,
         ranges: bool = True,
+        strict: bool = False,
+        door: Door | None = None,
     ) -> Iterator[bytes]:
         """Yields the bytes from `offset`, to the end or `length` of them, in pieces of any size.
 
         `validator`, `size` and `ranges` are what `probe` said. A server that cannot do ranges is read from the
-        start, and what lies before `offset` is let go. Raises SourceChanged when it can be seen that the file is
-        another one by now, NetworkError when the line is cut (also when less came than was announced), and what
-        `probe` raises.
+        start, and what lies before `offset` is let go; one that said it can and does not is read that way too, unless
+        `strict`, which raises NoRanges: it is for one range of many, and begins where the link led the one before.
+        Raises SourceChanged when it can be seen that the file is another one by now, NetworkError when the line is cut
+        (also when less came than was announced), and what `probe` raises.
         """
         end = size if length is None else offset + length if size is None else min(offset + length, size)
         if end is not None and offset >= end:
@@ -125,10 +115,12 @@ class Http:
             headers["Range"] = f"bytes={offset}-" + ("" if length is None or end is None else str(end - 1))
             if validator is not None:
                 headers["If-Range"] = validator
-        with self._get(url, headers, passes=(416,)) as response:
-            at = _begin(response, offset, validator, size, asked="Range" in headers)
+        with self._get(url, headers, door, passes=(416,), straight=strict) as response:
+            at = begin(response, offset, validator, size, asked="Range" in headers)
             if at is None:
                 return
+            if strict and at < offset:
+                raise NoRanges(f"{host_of(url)} gives no parts of this file any more", remedy=AGAIN)
             for piece in response.iter_raw():
                 first, at = at, at + len(piece)
                 wanted = piece[max(offset - first, 0) : None if end is None else max(end - first, 0)]
@@ -141,36 +133,121 @@ class Http:
             if missing > 0:
                 raise NetworkError(f"{host_of(url)} ended the download {missing} bytes early", remedy=AGAIN)
 
+    def json(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str | Sequence[str]] | None = None,
+        door: Door | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        """Returns what a service says in JSON, at most 16 MiB of it. `params` are put into the query.
+
+        Raises NetworkError for what is no JSON (a page of whatever stands before the service), and what `probe`
+        raises."""
+        return self.page(url, params=params, door=door, headers=headers)[0]
+
+    def page(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str | Sequence[str]] | None = None,
+        door: Door | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Json, str | None]:
+        """As `json`, for a list that comes in pages: also returns the address of the next one (RFC 8288), as sent."""
+        asked = {"Accept": "application/json", **(headers or {})}
+        with self._get(with_query(url, params or {}), asked, door) as response:
+            return json_of(response), response.links.get("next", {}).get("url")
+
+    def ask(
+        self,
+        url: str,
+        *,
+        method: Literal["GET", "HEAD"] = "GET",
+        headers: Mapping[str, str] | None = None,
+        door: Door | None = None,
+    ) -> Reply:
+        """Returns the head of the very first answer; a redirect is returned, not followed, and no body is read.
+
+        Raises what `probe` raises for an answer of 400 and above."""
+        self._permit(url, origin=url)
+        with self._send(method, url, headers or {}, door, inside=True) as (response, at_door):
+            if response.status_code >= 400:
+                refused(response, door, at_door)
+            names = {name.lower(): value for name, value in response.headers.items()}
+            location = following(response) if response.status_code in REDIRECTS and "location" in names else None
+            return Reply(response.status_code, names, location)
+
     @contextlib.contextmanager
-    def _get(self, url: str, headers: Mapping[str, str], passes: tuple[int, ...] = ()) -> Iterator[httpx.Response]:
-        """Follows redirects to an answer of 200, 206 or one of `passes`; anything else is raised by its name."""
-        at = url
-        for _ in range(_MAX_REDIRECTS + 1):
-            self._permit(at, origin=url)
-            with self._send(at, headers) as response:
-                if response.status_code not in _REDIRECTS:
-                    if response.status_code not in (200, 206, *passes):
-                        refused(response)
-                    not_encoded(response)
-                    yield response
-                    return
-                at = _next(response)
+    def _get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        door: Door | None,
+        passes: tuple[int, ...] = (),
+        *,
+        straight: bool = False,
+    ) -> Iterator[httpx.Response]:
+        """Follows redirects to an answer of 200, 206 or one of `passes`; anything else is raised by its name.
+
+        `straight`, and behind a door that remembers: begins at the other host that the link led to last, so that
+        a service is not asked again for each of a file's many ranges."""
+        remembers = straight or (door is not None and door.remembers)
+        known = self._behind.get(url) if remembers else None
+        at, inside = (url, True) if known is None else (known, False)
+        try:
+            for _ in range(_MAX_REDIRECTS + 1):
+                self._permit(at, origin=url)
+                with self._send("GET", at, headers, door, inside=inside) as (response, inside):
+                    if response.status_code in REDIRECTS:
+                        at = following(response)
+                        if door is not None and (error := door.explain(refusal(response, inside, at))) is not None:
+                            raise error
+                    elif response.status_code in (200, 206, *passes):
+                        not_encoded(response)
+                        if remembers and not inside and split(at).netloc != split(url).netloc:
+                            self._behind.keep(url, at)
+                        yield response
+                        return
+                    elif at == known and response.status_code in _RUN_OUT:  # the link itself makes a new one
+                        self._behind.forget(url)
+                        at, inside, known = url, True, None
+                    else:
+                        refused(response, door, inside)
+        except NetworkError:
+            self._behind.forget(url)
+            raise
         raise SourceRefused(
             f"{host_of(url)} redirects more than {_MAX_REDIRECTS} times", remedy="Copy the download link once more."
         )
 
     @contextlib.contextmanager
-    def _send(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        with named_faults(host_of(url)), self._opened().stream("GET", url, headers=dict(headers)) as response:
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], door: Door | None, *, inside: bool
+    ) -> Iterator[tuple[httpx.Response, bool]]:
+        """Makes one request. `inside`: no hop before this one left the door. Yields whether this one is inside too,
+        which decides about the token: whatever a redirect says, from outside nothing leads back in."""
+        with named_faults(host_of(url)):
+            client = self._opened()
+            request = client.build_request(method, url, headers=dict(headers))
+            # Of the address as it will be dialled: no second reading of it can disagree.
+            there = request.url
+            at_door = inside and door is not None and door.admits(there.scheme, there.host, there.port)
+            if at_door and door is not None and door.token:
+                request.headers["Authorization"] = f"Bearer {door.token.reveal()}"
+            response = client.send(request, stream=True)
             with self._lock:
-                if self._closed:
-                    raise NetworkError(f"the line to {host_of(url)} was closed", remedy=AGAIN)
+                closed = self._closed
                 self._live.add(response)
             try:
-                yield response
+                if closed:
+                    raise NetworkError(f"the line to {host_of(url)} was closed", remedy=AGAIN)
+                yield response, at_door
             finally:
                 with self._lock:
                     self._live.discard(response)
+                response.close()
 
     def _opened(self) -> httpx.Client:
         """The client, made when it is first needed: a push of local files loads neither it nor any certificate."""
@@ -185,6 +262,8 @@ class Http:
                     timeout=httpx.Timeout(self._timeouts[1], connect=self._timeouts[0]),
                     follow_redirects=False,
                     mounts=dict.fromkeys(_LOOPBACK_NAMES),  # no proxy stands between us and ourselves
+                    # A session's cookie is a token as well, and would go to sub-domains.
+                    cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
                 )
             return self._client
 
@@ -209,62 +288,6 @@ class Http:
                 f"{shown(url)} is plain http, which anyone on the way can read and change",
                 remedy="Use the https:// link, or say --allow-http.",
             )
-
-
-def _next(response: httpx.Response) -> str:
-    location = response.headers.get("Location")
-    if location is None:
-        raise SourceRefused(f"{response.url.host} redirects to nowhere", remedy=OTHER_LINK)
-    return str(response.url.join(location))
-
-
-def _answer(url: str, response: httpx.Response, size: int | None, *, ranges: bool) -> Answer:
-    head = bytearray()
-    if response.status_code != 416:
-        for piece in response.iter_raw():
-            head += piece
-            if len(head) > HEAD_BYTES or (len(head) == HEAD_BYTES and not ranges):
-                break
-    return Answer(
-        url=url,
-        final_url=str(response.url),
-        status=response.status_code,
-        size=size,
-        validator=etag(response.headers) or modified(response.headers),
-        ranges=ranges,
-        content_type=response.headers.get("Content-Type"),
-        filename=filename(response.headers.get("Content-Disposition", "")),
-        head=bytes(head[:HEAD_BYTES]),
-    )
-
-
-def _begin(
-    response: httpx.Response, offset: int, validator: str | None, size: int | None, *, asked: bool
-) -> int | None:
-    """Where this answer's body begins in the file; None when the file ends exactly at `offset`.
-
-    Raises SourceChanged when the answer is about another file than the one that was probed.
-    """
-    host = response.url.host
-    changed = SourceChanged(f"the file at {host} changed while it was read", remedy="Run the same command again.")
-    whole = response.status_code == 200
-    start, total = (0, content_length(response.headers)) if whole else content_range(response.headers)
-    if size is not None and total is not None and total != size:
-        raise changed
-    if response.status_code == 416:
-        if total == offset:
-            return None
-        if total is not None and total < offset:
-            raise changed
-        raise NetworkError(f"{host} refuses to go on at byte {offset}", remedy=AGAIN)
-    same = same_file(response.headers, validator)
-    if same is False or (same is None and whole and asked and validator is not None):
-        raise changed
-    if whole:
-        return 0
-    if start != (offset if asked else 0):
-        raise NetworkError(f"{host} sent another part of the file than the one it was asked for", remedy=AGAIN)
-    return start
 
 
 def _hang_up(response: httpx.Response) -> None:

@@ -17,12 +17,15 @@ from uploader.errors import (
     UploaderError,
 )
 from uploader.http import headers
+from uploader.http.door import Door, Refusal
+from uploader.http.fields import Fields, read_json
 
 if TYPE_CHECKING:
     import httpx
 
 AGAIN = "Run the same command again: it goes on where it stopped."
 OTHER_LINK = "Open the link in a browser and copy the address of the download itself."
+_EXPLANATION_BYTES = 64 * 1024
 _LOGIN = (
     "This link needs a login, or it has expired. Copy a fresh download link, "
     "or download the file in your browser and push that."
@@ -43,7 +46,7 @@ def named_faults(host: str) -> Iterator[None]:
     except httpx.ConnectError as error:
         raise _unreachable(host, error) from error
     except httpx.HTTPStatusError as error:
-        refused(error.response)
+        refused(error.response, None, False)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
         # Their texts may hold the address, and an address may hold a secret.
         raise SourceRefused(f"the address at {host} is not a web address", remedy=OTHER_LINK) from None
@@ -78,7 +81,10 @@ def _unreachable(host: str, error: BaseException) -> UploaderError:
     return NetworkError(f"{host} cannot be reached", remedy="Check your network, then run the same command again.")
 
 
-def refused(response: httpx.Response) -> NoReturn:
+def refused(response: httpx.Response, door: Door | None, at_door: bool) -> NoReturn:
+    """Raises what the door's service means by an answer, else what any would."""
+    if door is not None and (error := door.explain(refusal(response, at_door))) is not None:
+        raise error
     host, status = response.url.host, response.status_code
     wait = headers.wait(response.headers.get("Retry-After"))
     if status in (401, 403):
@@ -92,6 +98,35 @@ def refused(response: httpx.Response) -> NoReturn:
     if status >= 500 or status == 408:
         raise NetworkError(f"{host} has trouble of its own ({status})", remedy="Try again in a few minutes.")
     raise SourceRefused(f"{host} refuses to give this file ({status})", remedy=OTHER_LINK)
+
+
+def refusal(response: httpx.Response, at_door: bool, location: str | None = None) -> Refusal:
+    """What a service's explainer is told of an answer. Reads a body that is text; one that does not come is none."""
+    names = {name.lower(): value for name, value in response.headers.items()}
+    kind = names.get("content-type", "").lower()
+    text, body = "", Fields()
+    if location is None and ("json" in kind or kind.startswith("text/")):
+        with contextlib.suppress(ValueError, *_lost()):
+            content = read_at_most(response, _EXPLANATION_BYTES)
+            text = content.decode("utf-8", "replace")
+            body = Fields(read_json(content))
+    return Refusal(response.url.host, response.status_code, names, body, at_door, text, location)
+
+
+def read_at_most(response: httpx.Response, most: int) -> bytes:
+    """Returns the body. Raises ValueError when it is longer than `most` bytes."""
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > most:
+            raise ValueError("longer than it may be")
+    return bytes(body)
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    import httpx
+
+    return httpx.HTTPError, httpx.StreamError
 
 
 def not_encoded(response: httpx.Response) -> None:

@@ -31,6 +31,18 @@ def modified(headers: httpx.Headers) -> str | None:
     return date if date is not None and re.fullmatch(r"[\x20-\x7e]+", date) else None
 
 
+def settled(headers: httpx.Headers) -> str | None:
+    """The Last-Modified date where it tells one file from another. A file may change more than once in a second, so
+    the date must lie a second before the answer's own (RFC 9110, 8.8.2.2); some servers date every answer now."""
+    date = modified(headers)
+    try:
+        changed = email.utils.parsedate_to_datetime(date or "")
+        answered = email.utils.parsedate_to_datetime(headers.get("Date", ""))
+        return date if answered - changed >= datetime.timedelta(seconds=1) else None
+    except (ValueError, TypeError):  # one of them tells no time, or no zone
+        return date
+
+
 def content_length(headers: httpx.Headers) -> int | None:
     text = headers.get("Content-Length", "")
     return int(text) if re.fullmatch(r"\d{1,18}", text) and "Transfer-Encoding" not in headers else None

@@ -1,17 +1,15 @@
-"""Which container a file is, by its first bytes; a zip's last ones are looked at too."""
+"""Which container a file is, by its first bytes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from uploader.identify import safetensors
 
-Read: TypeAlias = Callable[[int, int], bytes]
-"""read(offset, length) -> at most `length` bytes, fewer only at the end."""
-
-Container: TypeAlias = Literal["safetensors", "gguf", "pickle", "zip", "html", "json", "archive", "empty", "unknown"]
+Container: TypeAlias = Literal[
+    "safetensors", "gguf", "pickle", "zip", "torchscript", "html", "json", "archive", "empty", "unknown"
+]
 
 _ARCHIVES = (
     b"7z\xbc\xaf\x27\x1c",
@@ -23,11 +21,12 @@ _ARCHIVES = (
     b"PK\x05\x06",  # a zip with nothing in it
     b"PK\x07\x08",  # a zip in several parts
 )
-_TAIL_BYTES = 1 << 20
 
 
-def container_of(head: bytes, read: Read, size: int | None) -> Container:
-    """The container that starts with `head`. A plausible safetensors length comes first: it rules the others out."""
+def container_of(head: bytes) -> Container:
+    """The container that starts with `head`. A plausible safetensors length comes first: it rules the others out.
+
+    Any zip is called `zip`; what is in it says whether it is torch's."""
     if not head:
         return "empty"
     if safetensors.plausible(head):
@@ -35,12 +34,26 @@ def container_of(head: bytes, read: Read, size: int | None) -> Container:
     if head.startswith(b"GGUF"):
         return "gguf"
     if head.startswith(b"PK\x03\x04"):
-        return "zip" if _holds_a_pickle(head, read, size) else "archive"
+        return "zip"
     if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
         return "archive"
     if head[0] == 0x80 and head[1:2] <= b"\x05" and len(head) > 1:
         return "pickle"
     return _text(head) or ("safetensors" if safetensors.huge(head) else "unknown")
+
+
+def zip_container(names: list[str]) -> Container:
+    """What a zip with these members is: torch's, a program in TorchScript, or an archive of anything."""
+    inner = [name.lower().partition("/")[2] for name in names]
+    if any(name == "constants.pkl" or name.startswith("code/") for name in inner):
+        return "torchscript"
+    pickled = any(name.endswith(".pkl") or name == "data.pkl" for name in (*inner, *(name.lower() for name in names)))
+    return "zip" if pickled else "archive"
+
+
+def looks_torn_from_torch(head: bytes) -> bool:
+    """Whether a zip whose directory is missing began as torch's: its first members are named as torch names them."""
+    return b"/data.pkl" in head or b"/version" in head or b"/.format_version" in head
 
 
 def _text(head: bytes) -> Container | None:
@@ -52,25 +65,3 @@ def _text(head: bytes) -> Container | None:
     if re.match(r'\{\s*["}]|\[\s*[\[{"\]\d]', text):
         return "json"
     return None
-
-
-def _holds_a_pickle(head: bytes, read: Read, size: int | None) -> bool:
-    """Whether a zip is one of torch's: it holds NAME/data.pkl. Its first entry says so, else its directory does."""
-    if _is_pickle_name(_entry_name(head, name_at=30, length_at=26)):
-        return True
-    if size is None:
-        # The directory is out of sight; of two guesses the careful one, for pickles are refused by default.
-        return b"/data.pkl" in head or b"/version" in head
-    tail = read(max(0, size - _TAIL_BYTES), _TAIL_BYTES)
-    starts = (match.start() for match in re.finditer(b"PK\x01\x02", tail))
-    entries = (_entry_name(tail[start : start + 1024], name_at=46, length_at=28) for start in starts)
-    return any(_is_pickle_name(name) for name in entries)
-
-
-def _entry_name(record: bytes, *, name_at: int, length_at: int) -> bytes:
-    length = int.from_bytes(record[length_at : length_at + 2], "little")
-    return record[name_at : name_at + length]
-
-
-def _is_pickle_name(name: bytes) -> bool:
-    return name.endswith((b".pkl", b"/constants.pkl")) or name == b"data.pkl"

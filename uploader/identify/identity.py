@@ -1,31 +1,43 @@
-"""One look at a file's bytes: which container, which kind, which architecture, whole or not."""
+"""One look at a file's bytes: which container, which kind, which architecture, whole or not, harmless or not."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uploader.artifact import Kind
 from uploader.identify import gguf, safetensors
-from uploader.identify.architectures import architecture_of
-from uploader.identify.containers import Container, Read, container_of
+from uploader.identify.containers import Container, container_of, looks_torn_from_torch, zip_container
+from uploader.identify.families import architecture_of
 from uploader.identify.keys import Keys
 from uploader.identify.kinds import kind_of
+from uploader.identify.pickles import Looked, PickleScan, look_at_stream, look_at_zip
+from uploader.identify.ranges import Ranges, Read, TooMuch
+from uploader.identify.tensors import shapes_of
+from uploader.identify.zips import Doubtful, NoDirectory, read_directory
 
 __all__ = ["Container", "Identity", "Read", "identify"]
 
 _HEAD_BYTES = 512 << 10
 """Holds most headers: over a slow line one question is better than two."""
 
+_BUDGET = 64 << 20
+"""Bytes asked for beside the head, where the container is not safetensors."""
+
+_DETECTORS = ("ultralytics", "models.yolo")
+
 
 @dataclass(frozen=True)
 class Identity:
     """What a file is.
 
-    `container` is by the bytes alone: `zip` and `pickle` are torch's two pickle formats, `archive` any other archive.
-    `complete` is true when the header covers exactly the file's bytes, None where that cannot be said (another
-    container, a size that is not known). `problems` are sentences on what is wrong with it. `extension` is the ending
-    that programs know this container by; None for pickles, whose ending depends on what is in them. `expected_size`
-    is how many bytes the header accounts for, if it tells.
+    `container` is by the bytes alone: `zip` and `pickle` are torch's two pickle formats, `torchscript` a program of
+    torch's, `archive` any other archive. `architecture` is the family of models that it belongs to or fits, several
+    with a slash between them; `variant` what of the family. `complete` is true when the header covers exactly the
+    file's bytes, None where that cannot be said (another container, a size that is not known). `problems` are
+    sentences on what is wrong with it, `warnings` on what is worth saying and no reason to refuse it. `extension` is
+    the ending that programs know this container by; None for pickles, whose ending depends on what is in them.
+    `expected_size` is how many bytes the header accounts for, if it tells. `pickle` is what a look through its pickles
+    found, None for a file without any. `blank_start`: a safetensors header that does not begin with `{"`.
     """
 
     container: Container
@@ -35,24 +47,38 @@ class Identity:
     problems: tuple[str, ...] = ()
     extension: str | None = None
     expected_size: int | None = None
+    variant: str | None = None
+    warnings: tuple[str, ...] = ()
+    pickle: PickleScan | None = None
+    blank_start: bool = False
+
+    @property
+    def described(self) -> str | None:
+        """The architecture with its variant, as a person may read it: `flux1-dev`."""
+        return f"{self.architecture}-{self.variant}" if self.variant else self.architecture
 
 
 def identify(read: Read, size: int | None, name: str) -> Identity:
     """Looks at a file through `read(offset, length)`, which returns fewer bytes only at the end.
 
     `size` is in bytes, None if not known. `name` is used where bytes alone do not tell (never to overrule them).
-    Whatever the bytes are, this returns an Identity; only what `read` raises is raised. At most 100 MB are read.
+    Whatever the bytes are, this returns an Identity; only what `read` raises is raised. At most 64 MiB are read, and of
+    a sound model a few at most.
     """
     head = read(0, _HEAD_BYTES)
-    container = container_of(head, read, size)
+    container = container_of(head)
+    ranges = Ranges(head, read, size, _BUDGET)
     match container:
         case "safetensors":
             return _safetensors(head, read, size)
         case "gguf":
-            kind, architecture = gguf.describe(head)
-            return Identity("gguf", kind, architecture, extension=".gguf")
+            return _gguf(ranges)
+        case "zip":
+            return _zip(head, ranges)
+        case "pickle":
+            return _stream(look_at_stream(ranges), size)
         case "unknown":
-            return Identity("unknown", problems=_problems_of_unknown(head, size, name))
+            return _unknown(head, ranges, name)
         case _:
             return Identity(container)
 
@@ -66,15 +92,106 @@ def _safetensors(head: bytes, read: Read, size: int | None) -> Identity:
         return Identity("safetensors", problems=(str(malformed),), extension=".safetensors")
     problem = safetensors.coverage_problem(header, size)
     keys = Keys(header.shapes)
+    kind = kind_of(keys)
+    found = architecture_of(keys, kind, header.metadata)
     return Identity(
         "safetensors",
-        kind=kind_of(keys),
-        architecture=architecture_of(keys, header.metadata),
+        kind=kind,
+        architecture=found.family if found else None,
+        variant=found.variant if found else None,
         complete=False if problem else None if size is None else True,
         problems=(problem,) if problem else () if header.shapes else ("it holds no tensors",),
         extension=".safetensors",
         expected_size=header.expected_size,
+        blank_start=head[8:10] != b'{"',
     )
+
+
+def _gguf(ranges: Ranges) -> Identity:
+    whole = Identity("gguf", extension=".gguf")
+    try:
+        header = gguf.read_header(ranges.read, ranges.size)
+    except gguf.Cut:
+        return replace(whole, complete=False, problems=("it is cut short: it ends before its header does",))
+    except gguf.Malformed as malformed:
+        return replace(whole, problems=(f"its header is wrong: {malformed}",))
+    except gguf.OtherVersion:
+        return replace(whole, warnings=("it has a version of GGUF that is not known here",))
+    except TooMuch:
+        return replace(whole, warnings=("its header is larger than can be looked through",))
+    keys = Keys(header.shapes)
+    kind, family = gguf.kind_and_family(header)
+    kind = kind or kind_of(keys)
+    found = architecture_of(keys, kind, {})
+    same = found is not None and family in (None, found.family)
+    whole = replace(
+        whole,
+        kind=kind,
+        architecture=family or (found.family if found else None),
+        variant=found.variant if found and same else None,
+        expected_size=header.expected_size,
+    )
+    size, expected = ranges.size, header.expected_size
+    if size is None or expected is None:
+        return whole
+    if size < expected:
+        told = f"it is cut short: its header describes {expected} bytes, it has {size} ({expected - size} missing)"
+        return replace(whole, complete=False, problems=(told,))
+    return replace(whole, complete=True if size - expected < header.alignment else None)
+
+
+def _zip(head: bytes, ranges: Ranges) -> Identity:
+    torn = looks_torn_from_torch(head)
+    if ranges.size is None:
+        # The directory is out of sight; what is in it is looked at once all of it is there.
+        return Identity("zip", pickle=PickleScan(unseen=True)) if torn else Identity("archive")
+    try:
+        members = read_directory(ranges)
+    except NoDirectory:
+        problem = "it is cut short: a zip ends with a directory, and this one has none there"
+        return Identity("zip", complete=False, problems=(problem,)) if torn else Identity("archive")
+    except (Doubtful, TooMuch) as error:
+        finding = str(error) or "more than can be looked through"
+        return Identity("zip", pickle=PickleScan((finding,))) if torn else Identity("archive")
+    container = zip_container([member.name for member in members])
+    if container == "archive":
+        return Identity(container)
+    found = _stream(look_at_zip(ranges, members), ranges.size)
+    scan = found.pickle or PickleScan()
+    if container == "torchscript":
+        scan = replace(scan, findings=("a program in TorchScript", *scan.findings))
+    return replace(found, container=container, pickle=scan)
+
+
+def _stream(looked: Looked, size: int | None) -> Identity:
+    keys = Keys(shapes_of(looked.value))
+    kind = kind_of(keys)
+    if any(module.startswith(_DETECTORS) for module, _ in looked.scan.globals):
+        kind = Kind.DETECTOR
+    found = architecture_of(keys, kind, {})
+    expected = looked.expected_size
+    cut = size is not None and expected is not None and size < expected
+    problem = f"it is cut short: its pickles describe {expected} bytes, it has {size}"
+    bare = () if looked.torch else ("it is a pickle that torch did not write: a WebUI may not read it",)
+    return Identity(
+        "pickle",
+        kind=kind,
+        architecture=found.family if found else None,
+        variant=found.variant if found else None,
+        complete=False if cut else True if expected is not None and size == expected else None,
+        problems=(problem,) if cut else (),
+        expected_size=expected,
+        warnings=bare,
+        pickle=looked.scan,
+    )
+
+
+def _unknown(head: bytes, ranges: Ranges, name: str) -> Identity:
+    """The oldest pickles have no mark to know them by; one that can be followed to its end is one."""
+    looked = look_at_stream(ranges)
+    if looked.pickles or looked.scan.globals:
+        return _stream(looked, ranges.size)
+    return Identity("unknown", problems=_problems_of_unknown(head, ranges.size, name))
 
 
 def _problems_of_unknown(head: bytes, size: int | None, name: str) -> tuple[str, ...]:

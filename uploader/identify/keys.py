@@ -7,14 +7,17 @@ from collections.abc import Mapping
 
 _PREFIX = re.compile(r"^(?:model\.diffusion_model\.|diffusion_model\.|net\.|model\.)", re.MULTILINE)
 
+_LONGEST = 1024
+
 
 class Keys:
     """The names as one text, a line each: a prefix or an ending is found by one search, however many they are."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = shapes
-        # A name with a line break in it belongs to no model that we know; it must not pass for two.
-        names = [name for name in shapes if "\n" not in name]
+        # A name with a line break in it belongs to no model that we know; it must not pass for two. Nor does one in
+        # other letters than these, or without end.
+        names = [name for name in shapes if len(name) <= _LONGEST and name.isascii() and "\n" not in name]
         self._text = "\n" + "\n".join(names) + "\n"
         self._bare = _PREFIX.sub("", self._text)
 
@@ -32,6 +35,10 @@ class Keys:
     def holds(self, *parts: str) -> bool:
         """Whether any of these is part of any name."""
         return any(part in self._text for part in parts)
+
+    def matches(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the pattern is found; `^` in one with MULTILINE is a name's beginning."""
+        return pattern.search(self._text) is not None
 
     def bare(self, *starts: str) -> bool:
         """Whether any name starts with any of these once the prefix of the diffusion model is off."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 from uploader.artifact import Kind
@@ -24,6 +25,19 @@ _UNET = (
     "patch_embedding.weight",
 )
 _EXTRAS = ("first_stage_model.", "vae.", "cond_stage_model.", "conditioner.", "text_encoders.", "text_encoder.")
+_BASE = (
+    "model.diffusion_model.input_blocks.0.0.weight",
+    "blocks.0.self_attn.q.weight",
+    "model.diffusion_model.blocks.0.self_attn.q.weight",
+    "diffusion_model.blocks.0.self_attn.q.weight",
+)
+"""Weights of a model itself, which no adapter has."""
+
+_HYPERNETWORK = re.compile(r"^(?:320|640|768|1024|1280|2048)\.[01]\.linear\.\d+\.weight$", re.MULTILINE)
+_BLOCKS = re.compile(
+    r"(?:blocks|layers)\.\d{1,4}\.(?:\w{1,40}\.)?(?:\w{0,20}attn|\w{0,20}attention|mlp|ffn?|feed_forward)"
+)
+_TIMES = ("t_embedder.", "time_embed", "timestep_embed", "time_in.", "t_embed", "adaln", "adaLN")
 _EMBEDDING_WIDTHS = (768, 1024, 1280)
 _EMBEDDING_NUMBERS = 1 << 20
 
@@ -43,6 +57,8 @@ def _control_lora(keys: Keys) -> bool:
 
 def _lora(keys: Keys) -> bool:
     # A full model with a few leftovers of a merge is no LoRA: most of the names must be an adapter's.
+    if any(keys.has(name) for name in _BASE):
+        return False
     return keys.count(_ADAPTER_STARTS, _ADAPTER_ENDS) * 2 > len(keys)
 
 
@@ -110,6 +126,15 @@ def _clip_vision(keys: Keys) -> bool:
     return keys.starts("vision_model.encoder.layers.", "visual.transformer.resblocks.0")
 
 
+def _hypernetwork(keys: Keys) -> bool:
+    return keys.matches(_HYPERNETWORK)
+
+
+def _unknown_transformer(keys: Keys) -> bool:
+    """Blocks of attention that are told the time step: new ones appear monthly, under names of their own."""
+    return keys.holds(*_TIMES) and keys.matches(_BLOCKS)
+
+
 def _embedding(keys: Keys) -> bool:
     if keys.has("emb_params") or keys.starts("string_to_param"):
         return True
@@ -150,6 +175,8 @@ _RULES: tuple[tuple[Kind | None, Callable[[Keys], bool]], ...] = (
     (None, _clip),
     (Kind.TEXT_ENCODER, _text_encoder),
     (Kind.CLIP_VISION, _clip_vision),
-    (Kind.EMBEDDING, _embedding),
+    (Kind.HYPERNETWORK, _hypernetwork),
     (Kind.UPSCALER, _upscaler),
+    (Kind.DIFFUSION_MODEL, _unknown_transformer),
+    (Kind.EMBEDDING, _embedding),
 )

@@ -10,6 +10,7 @@ from uploader.identify.identity import Identity
 _PICKLE_ENDINGS = frozenset({".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"})
 _ENDINGS = {"safetensors": frozenset({".safetensors", ".sft"}), "gguf": frozenset({".gguf"})}
 _AGAIN = "Get the file again: delete this copy and download it anew."
+_NAMED = 8
 _PICKLE = "Prefer the safetensors file of the same model. If you trust its maker, say --allow-pickle."
 
 
@@ -20,13 +21,33 @@ def refuse(identity: Identity, name: str, *, allow_pickle: bool) -> None:
     """
     _refuse_by_bytes(identity, name)
     ending = PurePosixPath(name).suffix.lower()
-    if (identity.container in ("zip", "pickle") or _read_as_pickle(identity, ending)) and not allow_pickle:
+    if not allow_pickle:
+        _refuse_pickle(identity, name, ending)
+    _refuse_wrong_ending(identity, name, ending)
+
+
+def _refuse_pickle(identity: Identity, name: str, ending: str) -> None:
+    scan = identity.pickle
+    if scan is None:
+        if _read_as_pickle(identity, ending):
+            raise NotAModel(
+                f"{name} would be read as a pickle, a format that can run code on the machine that loads it, and it "
+                "cannot be followed as one",
+                remedy=_PICKLE,
+            )
+        return
+    if scan.findings:
         raise NotAModel(
-            f"{name} is a pickle, a format that can run code on the machine that loads it; "
-            "this version does not look inside pickles",
+            f"{name} is a pickle that could run code on the machine that loads it: {_listed(scan.findings)}",
             remedy=_PICKLE,
         )
-    _refuse_wrong_ending(identity, name, ending)
+
+
+def _listed(findings: tuple[str, ...]) -> str:
+    """The findings as a sentence may hold them: not endless, and nothing in them that steers a terminal."""
+    named = [ascii(finding)[1:-1] for finding in findings[:_NAMED]]
+    more = len(findings) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _refuse_by_bytes(identity: Identity, name: str) -> None:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias, TypeGuard
+from typing import NoReturn, TypeAlias, TypeGuard
 
 MAX_HEADER = 100_000_000
 """The format's own limit, in bytes."""
 
-MAX_TENSORS = 200_000
-"""Far above any model; it bounds the memory that a hostile header can take."""
+LARGEST_READ = 16 << 20
+"""Bytes of a header that is read at all: far above any model's, and what a hostile one can take of memory and time."""
+
+MAX_TENSORS = 65_536
+"""Far above any model, too."""
 
 MAX_AXES = 64
 """The product of a shape's numbers must not become a computation of its own."""
@@ -35,6 +39,17 @@ _BITS = {
     "F6_E2M3": 6,
     "F6_E3M2": 6,
 }
+
+
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
+_TEXT = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\.)*+"')
+_ENTRY = re.compile(rb"\{[^{}]{0,2000}+\}")
+"""A tensor's entry: no braces within, and short."""
+
+_MOST_BLANKS = 64
+_LONG_TEXT = 1 << 20
+_TOLD_TEXT = 1 << 12
+_MOST_TOLD = 10_000
 
 
 class Malformed(Exception):
@@ -63,13 +78,19 @@ class _Tensor:
 
 
 def plausible(head: bytes) -> bool:
-    """Whether these first bytes begin a safetensors file of a size that programs read."""
-    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER
+    """Whether these first bytes begin a safetensors file of a size that programs read.
+
+    The format's own library takes blanks before the brace, though the format does not know them."""
+    return _opens(head) and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER
 
 
 def huge(head: bytes) -> bool:
     """Whether they would, but for a header that is longer than the format allows."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER
+
+
+def _opens(head: bytes) -> bool:
+    return head[8 : 8 + _MOST_BLANKS].lstrip(b" \t\r\n").startswith(b"{")
 
 
 def read_header(head: bytes, read: Callable[[int, int], bytes], size: int | None) -> Header:
@@ -79,6 +100,8 @@ def read_header(head: bytes, read: Callable[[int, int], bytes], size: int | None
         raise Malformed(f"its header claims {length} bytes, and no program reads more than {MAX_HEADER}")
     if size is not None and 8 + length > size:
         raise Short(f"its header alone takes {8 + length} bytes, and the file has {size}")
+    if length > LARGEST_READ:
+        raise Malformed(f"its header claims {length} bytes, and no model needs more than {LARGEST_READ}")
     text = head[8 : 8 + length]
     if len(text) < length:
         text += read(8 + len(text), length - len(text))
@@ -102,38 +125,138 @@ def coverage_problem(header: Header, size: int | None) -> str | None:
 
 
 def _parse(text: bytes) -> tuple[Mapping[str, str], dict[str, _Tensor]]:
-    try:
-        found = json.loads(text, object_pairs_hook=_Pairs(), parse_constant=_refuse_constant)
-    except RecursionError:
-        raise Malformed("its header is nested too deep") from None
-    except ValueError:
-        raise Malformed("its header is not the JSON that it should be") from None
-    if not isinstance(found, dict):
-        raise Malformed("its header is no JSON object")
-    metadata = found.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise Malformed("its metadata is not a table of texts")
-    return metadata, {name: _tensor(name, entry) for name, entry in found.items()}
-
-
-class _Pairs:
-    """Builds the header's objects, refuses a name that comes twice, and counts, for the sake of memory."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        self._count += 1
-        if self._count > MAX_TENSORS:
-            raise Malformed(f"its header lists more than {MAX_TENSORS} tensors")
-        found = dict(pairs)
-        if len(found) != len(pairs):
+    """Reads the header piece by piece: as one JSON text, a hostile one would become millions of objects."""
+    metadata: Mapping[str, str] = {}
+    tensors: dict[str, _Tensor] = {}
+    seen_metadata = False
+    reader = _Reader(text)
+    for name in reader.names():
+        if name == "__metadata__":
+            if seen_metadata:
+                raise Malformed("its header names something twice")
+            metadata, seen_metadata = reader.texts(), True
+            continue
+        if name in tensors:
             raise Malformed("its header names something twice")
+        if len(tensors) == MAX_TENSORS:
+            raise Malformed(f"its header lists more than {MAX_TENSORS} tensors")
+        tensors[name] = _tensor(name, reader.entry())
+    reader.end()
+    return metadata, tensors
+
+
+class _Reader:
+    """Goes through the header's JSON once. Raises Malformed where it is not what the format says."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._at = 0
+
+    def names(self) -> Iterator[str]:
+        """Yields the names in an object; the value of each is read before the next is asked for."""
+        self._take(b"{")
+        if self._try(b"}"):
+            return
+        while True:
+            key = self._string()
+            self._take(b":")
+            yield key
+            if self._try(b"}"):
+                return
+            self._take(b",")
+
+    def texts(self) -> dict[str, str]:
+        """Reads a table of texts; long ones are left out."""
+        found: dict[str, str] = {}
+        names: set[str] = set()
+        if not self._sees(b"{"):
+            raise Malformed("its metadata is not a table of texts")
+        for key in self.names():
+            if not self._sees(b'"'):
+                raise Malformed("its metadata is not a table of texts")
+            if key in names:
+                raise Malformed("its header names something twice")
+            if len(names) == _MOST_TOLD:
+                raise Malformed(f"its metadata has more than {_MOST_TOLD} entries")
+            names.add(key)
+            value = self._string()
+            if len(value) <= _TOLD_TEXT:
+                found[key] = value
         return found
+
+    def entry(self) -> object:
+        """Reads a tensor's entry; None for what is none."""
+        self._skip()
+        match = _ENTRY.match(self._text, self._at)
+        if match is None:
+            return None
+        self._at = match.end()
+        return _json(match[0])
+
+    def end(self) -> None:
+        self._skip()
+        if self._at != len(self._text):
+            raise _no_json()
+
+    def _string(self) -> str:
+        self._skip()
+        match = _TEXT.match(self._text, self._at)
+        if match is None:
+            raise _no_json()
+        self._at = match.end()
+        if match.end() - match.start() > _LONG_TEXT:
+            # A longer one is no name, and of the metadata's nothing is told: it is not made into a text.
+            return "?" * (_TOLD_TEXT + 1)
+        text = match[0]
+        if b"\\" in text:
+            return str(_json(text))
+        try:
+            return text[1:-1].decode("utf-8")
+        except UnicodeDecodeError:
+            raise _no_json() from None
+
+    def _skip(self) -> None:
+        match = _BLANKS.match(self._text, self._at)
+        self._at = match.end() if match else self._at
+
+    def _sees(self, sign: bytes) -> bool:
+        self._skip()
+        return self._text.startswith(sign, self._at)
+
+    def _try(self, sign: bytes) -> bool:
+        if self._sees(sign):
+            self._at += len(sign)
+            return True
+        return False
+
+    def _take(self, sign: bytes) -> None:
+        if not self._try(sign):
+            raise _no_json()
+
+
+def _json(text: bytes) -> object:
+    try:
+        return _DECODER.raw_decode(text.decode("utf-8"))[0]
+    except (ValueError, RecursionError):
+        raise _no_json() from None
+
+
+def _no_json() -> Malformed:
+    return Malformed("its header is not the JSON that it should be")
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("its header names something twice")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_refuse_constant)
 
 
 def _tensor(name: str, entry: object) -> _Tensor:

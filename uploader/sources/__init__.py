@@ -2,32 +2,78 @@
 
 from __future__ import annotations
 
-from uploader.artifact import Artifact, LocalFile, WebFile
-from uploader.http import Http
-from uploader.reference import PathReference, Reference, UrlReference
-from uploader.sources import direct, local
-from uploader.sources.interface import Stream
+from collections.abc import Callable, Mapping
 
-__all__ = ["Stream", "open_stream", "resolve"]
+from uploader.artifact import Artifact, LocalFile, Service, WebFile
+from uploader.http import Door
+from uploader.reference import (
+    CivitaiReference,
+    GitHubReference,
+    HuggingFaceReference,
+    ModelScopeReference,
+    PathReference,
+    Reference,
+    UrlReference,
+)
+from uploader.sources import civitai, direct, github, huggingface, local, modelscope
+from uploader.sources.civitai import Hit
+from uploader.sources.civitai import search as search_civitai
+from uploader.sources.interface import FIRST_CHOICE, PREFERENCES, Choice, Stream
+from uploader.sources.sites import Sources
+from uploader.sources.web import WebStream
+
+__all__ = [
+    "FIRST_CHOICE",
+    "PREFERENCES",
+    "Choice",
+    "Hit",
+    "Sources",
+    "Stream",
+    "open_stream",
+    "resolve",
+    "search_civitai",
+]
 
 
-def resolve(reference: Reference, http: Http) -> list[Artifact]:
+_DOORS: Mapping[Service, Callable[[Sources, str], Door]] = {
+    Service.CIVITAI: lambda sources, _: civitai.download_door(sources),
+    Service.HUGGINGFACE: huggingface.door,
+    Service.GITHUB: github.door,
+    Service.MODELSCOPE: modelscope.door,
+}
+"""How each service's links are opened: the door for whoever reads that link."""
+
+
+def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
     """Returns the artifacts that a reference names, at least one.
 
-    Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsRefused, RateLimited,
-    NetworkError, and Several where a pattern names more than one file that will not do.
+    Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsMissing, CredentialsRefused,
+    RateLimited, NetworkError, and Several where a pattern names more than one file that will not do.
     """
     match reference:
         case PathReference():
             return local.resolve(reference)
         case UrlReference():
-            return [direct.resolve(reference, http)]
+            return [direct.resolve(reference, sources.http)]
+        case CivitaiReference():
+            return [civitai.resolve(reference, sources, choice)]
+        case HuggingFaceReference():
+            return [huggingface.resolve(reference, sources, choice)]
+        case GitHubReference():
+            return [github.resolve(reference, sources, choice)]
+        case ModelScopeReference():
+            return [modelscope.resolve(reference, sources, choice)]
 
 
-def open_stream(artifact: Artifact, http: Http) -> Stream:
+def open_stream(artifact: Artifact, sources: Sources) -> Stream:
     """Opens an artifact that `resolve` returned. Raises SourceChanged when it is not what it was then."""
     match artifact.origin:
         case LocalFile():
             return local.open(artifact)
         case WebFile():
-            return direct.open(artifact, http)
+            return WebStream(artifact, sources.http, _door(artifact.origin, sources))
+
+
+def _door(file: WebFile, sources: Sources) -> Door | None:
+    """The door that a link is opened with: its service's, with what that service means by its refusals."""
+    return None if file.service is None else _DOORS[file.service](sources, file.url)

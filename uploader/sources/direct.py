@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
-from collections.abc import Generator, Iterator
-from contextlib import suppress
-from inspect import GEN_CLOSED, getgeneratorstate
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from uploader.artifact import MODEL_EXTENSIONS, Artifact, WebFile
-from uploader.errors import NotAModel, SourceChanged
+from uploader.errors import NotAModel
 from uploader.http import Answer, Http, shown
 from uploader.reference import UrlReference
+from uploader.sources import elsewhere
 from uploader.sources.interface import Stream
-
-_NAME_BYTES = 200
-"""A file system's 255, less what a part file's name adds."""
-
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+from uploader.sources.naming import safe_name
+from uploader.sources.web import WebStream
 
 
 def resolve(reference: UrlReference, http: Http) -> Artifact:
     """Asks the link what it leads to. Whether that is a model is for its bytes to say (see `identify`).
 
-    Raises UsageError (plain http), NotAModel (nothing in it), CredentialsRefused, SourceMissing, SourceRefused,
-    RateLimited, NetworkError.
+    Raises UsageError (plain http), NotAModel (nothing in it), CredentialsRefused, SourceMissing, SourceRefused (also
+    the pages of services that have no downloads for programs), RateLimited, NetworkError.
     """
-    answer = http.probe(reference.url)
+    elsewhere.refuse(reference.url)
+    url = elsewhere.direct(reference.url)
+    answer = http.probe(url)
     source = shown(reference.url)
     if answer.size == 0 or (answer.size is None and not answer.head):
         raise NotAModel(f"{source} leads to an empty file (0 bytes)", remedy="Open the link in a browser to see why.")
@@ -37,84 +32,14 @@ def resolve(reference: UrlReference, http: Http) -> Artifact:
         source=source,
         name=_name(answer, reference.url),
         size=answer.size,
-        origin=WebFile(reference.url, answer.validator, answer.ranges),
-        identity=_identity(answer, reference.url),
+        origin=WebFile(url, answer.validator, answer.ranges),
+        identity=_identity(answer, url),
     )
 
 
 def open(artifact: Artifact, http: Http) -> Stream:
     """Opens what `resolve` returned. Asks nothing yet: each read is a request of its own."""
-    return DirectStream(artifact, http)
-
-
-class DirectStream:
-    """A link's bytes. The link is followed anew by every read, so that a signed address may run out in between."""
-
-    def __init__(self, artifact: Artifact, http: Http) -> None:
-        if not isinstance(artifact.origin, WebFile):
-            raise TypeError("a direct stream takes an artifact of this source")
-        self._file = artifact.origin
-        self._size = artifact.size
-        self._http = http
-        self._open: list[Generator[bytes]] = []
-        self._changed: SourceChanged | None = None
-
-    def read(self, offset: int = 0) -> Iterator[bytes]:
-        """Yields the bytes from `offset`. Raises NetworkError (cut), SourceChanged, and what `resolve` raises."""
-        return self._kept(offset, None)
-
-    def slice(self, offset: int, length: int) -> bytes:
-        """Returns at most `length` bytes from `offset`. Of a server without ranges it reads all that lies before."""
-        return b"".join(self._kept(offset, length)) if length else b""
-
-    def check(self) -> None:
-        """Raises SourceChanged when a read met another file than the first one."""
-        if self._changed is not None:
-            raise self._changed
-
-    def close(self) -> None:
-        """Ends the reads that wait for their next piece. One that waits for the line ends with `Http.close`."""
-        for lines in self._open:
-            with suppress(ValueError):  # running in another thread
-                lines.close()
-        self._open.clear()
-
-    def _kept(self, offset: int, length: int | None) -> Iterator[bytes]:
-        lines = self._pieces(offset, length)
-        self._open = [*(other for other in self._open if getgeneratorstate(other) != GEN_CLOSED), lines]
-        return lines
-
-    def _pieces(self, offset: int, length: int | None) -> Generator[bytes]:
-        file = self._file
-        try:
-            yield from self._http.stream(
-                file.url,
-                offset=offset,
-                length=length,
-                validator=file.validator,
-                size=self._size,
-                ranges=file.ranges,
-            )
-        except SourceChanged as changed:
-            self._changed = changed
-            raise
-
-
-def safe_name(text: str) -> str:
-    """Makes a name that a server sent fit for a folder of any system: no folders, no control characters, no leading
-    dot, no device of Windows, at most 200 bytes with its ending kept. Returns "" when nothing is left."""
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", text))[-1]
-    shown_only = "".join(
-        letter for letter in last if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    )
-    name = re.sub(r'[<>:"|?*]', "_", shown_only).strip().lstrip(".").rstrip(". ").lstrip()
-    if _DEVICES.fullmatch(name.partition(".")[0].rstrip()):
-        name = "_" + name
-    ending = PurePosixPath(name).suffix
-    if len(ending.encode()) > 20:
-        ending = ""
-    stem = name.removesuffix(ending) if ending else name
-    return stem.encode()[: _NAME_BYTES - len(ending.encode())].decode(errors="ignore") + ending
+    return WebStream(artifact, http)
 
 
 def _name(answer: Answer, url: str) -> str:

@@ -55,12 +55,13 @@ class LocalStream:
         self._file = artifact.origin
         self._size = artifact.size
 
-    def read(self, offset: int = 0) -> Iterator[bytes]:
-        """Yields the bytes from `offset`, 4 MiB at a time. Raises SourceChanged, SourceRefused."""
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yields the bytes from `offset`, or `length` of them, 4 MiB at a time. Raises SourceChanged, SourceRefused."""
+        end = self._size if length is None else min(self._size, offset + length)
         with _named_faults(self._source), self._opened() as file:
             file.seek(offset)
-            while offset < self._size:
-                piece = file.read(min(_BLOCK, self._size - offset))
+            while offset < end:
+                piece = file.read(min(_BLOCK, end - offset))
                 if not piece:
                     raise self._changed()
                 offset += len(piece)

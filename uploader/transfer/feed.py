@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
@@ -218,6 +218,9 @@ class Feed:
                     return
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it in `check`
             self._fault = error
+        finally:
+            if isinstance(self._pieces, Generator):
+                self._pieces.close()  # what reads ahead for it ends with it
         with self._changed:
             self._read_all = True
             self._tell()

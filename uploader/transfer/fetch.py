@@ -1,126 +1,246 @@
-"""Route `local` of a remote source: downloads it to this disk, going on where an earlier run stopped."""
+"""Route `local` of a remote source: a file of the cache, downloaded unless it is there, resumed where a run stopped."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from uploader.artifact import Artifact, LocalFile, WebFile
-from uploader.errors import ConfigurationError, Interrupted, SourceChanged, WrongBytes
+from uploader.artifact import Artifact, Digest, LocalFile, WebFile
+from uploader.cache import Cache, Hold
+from uploader.errors import Interrupted, NoRanges, SourceChanged, WrongBytes
 from uploader.events import Phase, Progress
 from uploader.sources.interface import Stream
-from uploader.transfer.feed import steady
+from uploader.transfer.download import Follower, Ledger
+from uploader.transfer.feed import PIECE_BYTES, steady
 from uploader.transfer.job import Means
+from uploader.transfer.lines import WORTH_LINES, Lines, Supply
 
-_BLOCK = 1024 * 1024
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_TELL_SECONDS = 0.2
 
 
 class Fetch:
-    """One download into the cache folder. The whole file is `NAME`, an unfinished one `NAME.part`."""
+    """One download into the cache. Used as `with fetch.alone(): fetch.run()`."""
 
-    def __init__(self, item: str, artifact: Artifact, stream: Stream, folder: Path, means: Means) -> None:
+    def __init__(self, item: str, artifact: Artifact, stream: Stream, cache: Cache, means: Means) -> None:
         self._item = item
         self._artifact = artifact
         self._stream = stream
+        self._cache = cache
         self._means = means
-        self.path = folder / f"{artifact.identity}-{artifact.name}"
-        self._part = self.path.with_name(f"{self.path.name}.part")
-        self._done = 0
+        self._held: Hold | None = None
+        self._resumed = 0
 
     @contextmanager
     def alone(self) -> Iterator[Fetch]:
         """No other run touches the download until the block ends, and then its stream is closed. Raises Busy when
         one does now."""
         try:
-            with self._means.journals.claim("this machine", str(self.path)):
+            with self._cache.hold(self._artifact) as self._held:
                 yield self
         finally:
+            self._held = None
             self._stream.close()
 
+    @property
+    def path(self) -> Path:
+        """The whole file."""
+        return self._hold.path
+
     def run(self) -> Artifact:
-        """Returns the artifact as a file of this disk, with its size. Raises what the source raises, and
-        WrongBytes when the sha256 is not the promised one. A download that is known to be wrong is removed."""
-        self._means.observer(Phase(self._item, "downloading"))
-        with self.named_faults():
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self.path.exists():  # whole already, of a run that could not send it
-                self.path.replace(self._part)
-            try:
-                self._refuse_wrong(self._download())
-            except WrongBytes:
-                self._part.unlink(missing_ok=True)
-                raise
-            self._part.replace(self.path)
-            found = self.path.stat()
-        return replace(self._artifact, size=found.st_size, origin=LocalFile(self.path, found.st_mtime_ns))
+        """Returns the artifact as a file of this disk, with its size and the sha256 that it was found to have.
+
+        Raises what the source raises, ConfigurationError (this disk), and WrongBytes when the sha256 is not the
+        promised one: then the file is put aside, under another name in the cache."""
+        hold = self._hold
+        with self._writing(hold):
+            known = self._cache.whole(self._artifact, hold)
+            if known is None:
+                self._means.observer(Phase(self._item, "downloading"))
+                sha256 = self._downloaded(hold)
+                if self._may_be_spliced(sha256):
+                    hold.journal.remove()
+                    hold.part.unlink(missing_ok=True)
+                    sha256 = self._downloaded(hold)
+                self._refuse_wrong(hold, sha256)
+                known = self._cache.keep(self._artifact, hold, sha256)
+                hold.journal.remove()
+        return replace(
+            self._artifact,
+            size=known.size,
+            digest=Digest(known.sha256),
+            origin=LocalFile(hold.path, known.mtime_ns),
+        )
 
     def remove(self) -> None:
-        """Removes the whole file; an unfinished one stays for the next run. Raises ConfigurationError."""
-        with self.named_faults():
-            self.path.unlink(missing_ok=True)
+        """Removes the whole file: what it holds is no model. Raises ConfigurationError."""
+        self._cache.forget(self._hold)
+
+    def named_faults(self) -> AbstractContextManager[None]:
+        """What the disk of the downloads refuses until the block ends is a ConfigurationError."""
+        return self._cache.named_faults()
+
+    @property
+    def _hold(self) -> Hold:
+        if self._held is None:
+            raise ValueError("a download is worked with while it is held")
+        return self._held
 
     @contextmanager
-    def named_faults(self) -> Iterator[None]:
-        """What the disk of the downloads refuses until the block ends is a ConfigurationError."""
+    def _writing(self, hold: Hold) -> Iterator[None]:
+        """Waits for another thread of this process that downloads the same."""
+        while not hold.writing.acquire(timeout=_TELL_SECONDS):
+            self._refuse_stopped()
         try:
             yield
-        except OSError as error:
-            raise ConfigurationError(
-                f"the download cannot be kept in {self.path.parent}: {error.strerror or error}",
-                remedy="Make room there, set $UPLOADER_HOME to another disk, or use --via relay.",
-            ) from error
+        finally:
+            hold.writing.release()
 
-    def _download(self) -> str:
-        digest = hashlib.sha256()
-        with self._part.open("r+b" if self._is_resumable() else "w+b") as file:
-            while block := file.read(_BLOCK):
+    # downloading --------------------------------------------------------------------------------------
+
+    def _downloaded(self, hold: Hold) -> str:
+        """Brings the whole file into the part; returns its sha256 (hex)."""
+        self._cache.make_room(hold, self._artifact.size or 0)
+        while True:
+            try:
+                with self._cache.named_faults():
+                    return self._brought(hold)
+            except Exception as error:
+                if not (_is_full(error) and self._cache.drop_oldest(hold)):
+                    raise
+
+    def _brought(self, hold: Hold) -> str:
+        size = self._artifact.size
+        try:
+            if size is None or size < WORTH_LINES or not self._may_be_read_by_ranges():
+                return self._plainly(hold)
+            try:
+                return self._by_lines(hold, size)
+            except NoRanges:
+                hold.journal.remove()
+                return self._plainly(hold)
+        except WrongBytes:  # SourceChanged: what is here is of a file that is no more
+            hold.journal.remove()
+            hold.part.unlink(missing_ok=True)
+            raise
+
+    def _may_be_read_by_ranges(self) -> bool:
+        """Whether the source gives them, and something ties them to one file: else they could be of two."""
+        origin = self._artifact.origin
+        tied = isinstance(origin, WebFile) and (origin.validator is not None or self._artifact.digest is not None)
+        return tied and isinstance(origin, WebFile) and origin.ranges
+
+    def _plainly(self, hold: Hold) -> str:
+        """By one request, from the first byte: the source cannot begin in the middle, or it is not worth it."""
+        digest, done = hashlib.sha256(), 0
+        with hold.part.open("wb") as file:
+            for data in steady(self._stream, 0, self._means.retrying):
                 self._refuse_stopped()
-                digest.update(block)
-                self._done += len(block)
-            resumed = self._done
-            for data in self._chunks():
                 self._means.down.pass_through(len(data))
                 file.write(data)
                 digest.update(data)
-                self._done += len(data)
-                self._means.observer(Progress(self._item, self._done, resumed))
+                done += len(data)
+                self._means.observer(Progress(self._item, done))
             file.flush()
             os.fsync(file.fileno())
-        if self._artifact.size not in (None, self._done):
+        if self._artifact.size not in (None, done):
             raise SourceChanged(
                 f"{self._artifact.source} is not {self._artifact.size:,} bytes long any more",
                 remedy="Run the same command again.",
             )
         return digest.hexdigest()
 
-    def _is_resumable(self) -> bool:
-        """Without a validator nobody can say that the rest belongs to what is here already."""
-        origin, size = self._artifact.origin, self._artifact.size
-        if not (isinstance(origin, WebFile) and origin.validator is not None and self._part.exists()):
-            return False
-        there = self._part.stat().st_size
-        return there == size or (origin.ranges and (size is None or there < size))
+    def _by_lines(self, hold: Hold, size: int) -> str:
+        means = self._means
+        hold.journal.begin(self._subject(), size, PIECE_BYTES, str(hold.part))
+        there, whole, hashed = self._checked(hold, size)
+        self._resumed = sum(min(PIECE_BYTES, size - index * PIECE_BYTES) for index in there)
+        with hold.part.open("r+b" if there else "wb") as file:
+            file.truncate(size)
+        ledger = Ledger(hold.part, size, there, hold.journal)
+        supply = Supply(self._stream, means.retrying, means.cancelled, means.down)
+        with Follower(ledger, hold.part, whole, hashed) as follower, Lines(supply, ledger) as lines:
+            while not follower.done.wait(_TELL_SECONDS):
+                self._refuse_stopped()
+                self._tell(min(self._resumed + lines.moved, size))
+        ledger.check()
+        self._tell(size)
+        self._stream.check()
+        return follower.sha256
 
-    def _chunks(self) -> Iterator[bytes]:
-        if self._artifact.size is not None and self._done == self._artifact.size:
-            return
-        for data in steady(self._stream, self._done, self._means.retrying):
-            self._refuse_stopped()
-            yield data
+    def _subject(self) -> str:
+        """What the pieces in the journal are of: what ties them to one file, in this run and in the next."""
+        artifact = self._artifact
+        validator = artifact.origin.validator if isinstance(artifact.origin, WebFile) else None
+        return f"{artifact.identity} {validator or artifact.digest}"
 
-    def _refuse_wrong(self, sha256: str) -> None:
+    def _checked(self, hold: Hold, size: int) -> tuple[set[int], _Hash, int]:
+        """The pieces of an earlier run that still are what they were, and the hash of those before the first gap."""
+        there: set[int] = set()
+        whole, hashed = hashlib.sha256(), 0
+        claimed = hold.journal.pieces
+        if claimed and hold.part.exists():
+            self._means.observer(Phase(self._item, "checking"))
+            with hold.part.open("rb", buffering=0) as file:
+                for index in sorted(claimed):
+                    self._refuse_stopped()
+                    data = _piece(file, index, size)
+                    if hashlib.sha256(data).hexdigest() == claimed[index]:
+                        there.add(index)
+                        if hashed == index * PIECE_BYTES:
+                            whole.update(data)
+                            hashed += len(data)
+            self._means.observer(Phase(self._item, "downloading"))
+        for index in claimed.keys() - there:
+            hold.journal.forget(index)
+        return there, whole, hashed
+
+    # faults -------------------------------------------------------------------------------------------
+
+    def _may_be_spliced(self, sha256: str) -> bool:
+        """Whether it is wrong, and may be for having been begun with another file that was behind the link then."""
+        origin, expected = self._artifact.origin, self._artifact.digest
+        pinned = isinstance(origin, WebFile) and origin.validator is not None
+        return expected is not None and sha256 != expected.hex and self._resumed > 0 and not pinned
+
+    def _refuse_wrong(self, hold: Hold, sha256: str) -> None:
         expected = self._artifact.digest
-        if expected is not None and expected.hex != sha256:
-            raise WrongBytes(
-                f"{self._artifact.source} is not the file that was promised:\n"
-                f"  promised {expected}\n  found    {sha256}",
-                remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
-            )
+        if expected is None or expected.hex == sha256:
+            return
+        hold.journal.remove()
+        aside = self._cache.quarantine(self._artifact, hold, sha256)
+        raise WrongBytes(
+            f"{self._artifact.source} is not the file that was promised:\n  promised {expected}\n  found    {sha256}",
+            remedy=f"Nothing was placed; the download is kept as {aside.name} in the cache. Run the same command "
+            f"again, or say --sha256 {sha256} if you know from elsewhere that this is the right one.",
+        )
 
     def _refuse_stopped(self) -> None:
         if self._means.cancelled.is_set():
             raise Interrupted("the transfer was stopped")
+
+    def _tell(self, done: int) -> None:
+        self._means.observer(Progress(self._item, done, self._resumed))
+
+
+def _piece(file: FileIO, index: int, size: int) -> bytes:
+    file.seek(index * PIECE_BYTES)
+    wanted = min(PIECE_BYTES, size - index * PIECE_BYTES)
+    found = bytearray()
+    while len(found) < wanted and (data := file.read(wanted - len(found))):
+        found += data
+    return bytes(found)
+
+
+def _is_full(error: BaseException) -> bool:
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -15,11 +15,13 @@ from uploader.journal import Journal
 from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.sources.interface import Stream
+from uploader.transfer.ahead import read_ahead
 from uploader.transfer.behind import Behind, Following, Taken
 from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, drain, read_pieces, steady
 from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.lanes import Lanes
+from uploader.transfer.lines import Supply
 from uploader.transfer.part import open_part
 from uploader.transfer.proof import Proof, Prover, reads_all
 
@@ -51,7 +53,8 @@ class Step:
         """Returns when the final name stands for proven bytes. Raises the errors of the families it works with."""
         stream = self._job.open_stream()
         try:
-            if self._artifact.digest is not None and isinstance(self._artifact.origin, LocalFile):
+            local = isinstance(self._artifact.origin, LocalFile)
+            if self._artifact.digest is not None and local and not self._job.proven:
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
             there, self._part_there = self._using(self._look) if not self._just_seen() else (None, False)
@@ -331,10 +334,12 @@ class Step:
 
     def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
         """The source's bytes; those of a link come over the line, which the user may have limited."""
-        for data in steady(stream, offset, self._means.retrying):
-            if isinstance(self._artifact.origin, WebFile):
-                self._means.down.pass_through(len(data))
-            yield data
+        origin, means = self._artifact.origin, self._means
+        if not isinstance(origin, WebFile):
+            return steady(stream, offset, means.retrying)
+        supply = Supply(stream, means.retrying, means.cancelled, means.down)
+        # Ranges that nothing ties to one file could be of two.
+        return read_ahead(supply, offset, self._job.size if origin.ranges and self._is_pinned() else None)
 
     def _prover(self, phase: str) -> Prover:
         seen = 0

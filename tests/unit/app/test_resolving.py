@@ -16,6 +16,7 @@ from uploader.errors import ReferenceInvalid, UsageError
 from uploader.events import silence
 from uploader.http import Http
 from uploader.profile import Target
+from uploader.sources import Sources
 
 PLACE = Place(Target("box", "generic", "a1111", "h", "webui"), catalog.load().webui("a1111"), {})
 
@@ -27,7 +28,7 @@ def http() -> Iterator[Http]:
 
 
 def resolving(http: Http, *sources: str) -> Resolving:
-    return Resolving(PushRequest(sources), PLACE, http, Patience(threading.Event(), silence))
+    return Resolving(PushRequest(sources), PLACE, Sources(http), Patience(threading.Event(), silence))
 
 
 @pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
@@ -44,10 +45,10 @@ def test_the_source_of_a_refused_reference_shows_no_secret(http: Http, text: str
     [
         ("https://[bad", "https://…"),
         ("x://[", "x://…"),
-        ("civitai:4384@128713", "civitai:4384@128713"),
+        ("civitai:0@128713", "civitai:0@128713"),
         ("civitai:4384@128713?token=x", "civitai:4384@128713…"),
-        ("urn:air:sd1:lora:civitai:1@2", "urn:air:sd1:lora:civitai:1@2"),
-        ("hf://a/b@main", "hf://a/b@main"),
+        ("urn:air:sd1:lora:orchestrator:1@2", "urn:air:sd1:lora:orchestrator:1@2"),
+        ("hf://a", "hf://a"),
         ("ftp://me:x@h/a.safetensors?key=x", "ftp://h/a.safetensors?…"),
         ("http:/h/x", "http:…"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.models import write_safetensors
 from tests.unit.cli.builders import plan_with_a_refusal
 from uploader.app import DryRun
 from uploader.cli import main
@@ -39,12 +40,15 @@ def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([flag]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:6]] == [
+    assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()[:9]] == [
         "push",
+        "search",
+        "identify",
         "login",
         "logout",
         "targets",
         "providers",
+        "cache",
         "demo",
     ]
 
@@ -113,6 +117,27 @@ def test_providers_answer_in_both_forms(capsys: pytest.CaptureFixture[str]) -> N
     assert "instead" in capsys.readouterr().out
     assert main(["providers"]) == 0
     assert "Google Colab" in capsys.readouterr().out
+
+
+def test_a_file_is_identified_in_both_forms(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = tmp_path / "a.safetensors"
+    write_safetensors(model, "diffusion-model")
+    assert main(["identify", str(model), "--json"]) == 0
+    (file,) = document(capsys)["files"]
+    assert (file["kind"], file["architecture"], file["complete"]) == ("diffusion-model", "flux1-dev", True)
+    assert main(["identify", str(model)]) == 0
+    lines = [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
+    assert ["kind", "diffusion-model"] in lines
+    assert ["complete", "yes"] in lines
+
+
+def test_what_cannot_be_identified_is_told_beside_what_can(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "a.safetensors"
+    page.write_bytes(b"<html>")
+    assert main(["identify", str(page), str(tmp_path / "none.ckpt")]) == 4
+    out, err = capsys.readouterr()
+    assert "is a web page" in out
+    assert "none.ckpt" in err
 
 
 def test_json_errors_come_as_documents(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.cli.builders import failed, placed, plan_with_a_refusal
+from tests.unit.cli.builders import failed, placed, plan_with_a_refusal, step
+from uploader.app import DryRun
 from uploader.cli.output.report import outcome_line, tell_plan, tell_report
 from uploader.errors import Exists, Interrupted, SourceMissing
 from uploader.result import Evidence, Report
@@ -65,4 +66,14 @@ def test_a_plan_shows_each_step_with_its_reason(capsys: pytest.CaptureFixture[st
         "Nothing was sent. Without --dry-run up to 144.0 MB would go to my-canvas.",
         "error: models/Lora/b.safetensors exists already",
         "  → Use --replace.",
+    ]
+
+
+def test_a_plan_shows_what_is_worth_saying_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    first = step("a.safetensors")
+    tell_plan(DryRun("my-canvas", (replace(first, item=replace(first.item, warnings=("one", "two"))),)))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "         is not there yet",
+        "         note: one",
+        "         note: two",
     ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.servers.models import PRESETS, safetensors
 from uploader.artifact import Kind
 from uploader.errors import NotAModel, Truncated, UploaderError
-from uploader.identify import Identity, identify, refuse
+from uploader.identify import Identity, identify, refuse, remarks
 
 MODEL = safetensors("checkpoint", size_bytes=100_000)
 
@@ -107,6 +107,17 @@ def test_a_header_longer_than_the_first_look_is_read_to_its_end() -> None:
     assert look(safetensors("lora", metadata=metadata)[:1_000_000], size=None).complete is False
 
 
+@pytest.mark.parametrize("blanks", [b"", b" ", b"\n\t  "])
+@pytest.mark.parametrize("opening", [b'{"', b'{ "'])
+def test_a_header_behind_blanks_is_read_and_what_automatic1111_makes_of_it_said(blanks: bytes, opening: bytes) -> None:
+    text = json.dumps({"emb_params": tensor(0, 3072, "F16", [2, 768])}).encode()
+    content = raw(blanks + text.replace(b'{"', opening, 1) + b"  ", bytes(3072))
+    found = look(content)
+    assert (found.container, found.kind, found.complete) == ("safetensors", Kind.EMBEDDING, True)
+    assert refusal(content) is None
+    assert bool(remarks(found)) is (blanks + opening != b'{"')
+
+
 @pytest.mark.parametrize(
     ("header", "said"),
     [
@@ -165,7 +176,50 @@ def test_a_hostile_header_ends_in_a_refusal(content: bytes) -> None:
     error = refusal(content)
     assert isinstance(error, (NotAModel, Truncated))
     assert len(error.message.encode()) < 500
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 20  # of a busy machine; test_bounds measures
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6), st.integers(0, 40))
+def test_a_file_is_whole_when_its_tensors_cover_its_bytes_exactly_and_never_else(
+    places: list[tuple[int, int]], size: int
+) -> None:
+    places = [(min(place), max(place)) for place in places]
+    found = look(raw({str(number): tensor(*place) for number, place in enumerate(places)}, bytes(size)))
+    covered = [0] * size
+    for begin, end in places:
+        for at in range(begin, min(end, size)):
+            covered[at] += 1
+    exact = set(covered) <= {1} and max(end for _, end in places) == size
+    if found.complete:
+        assert exact
+    elif not any(begin == end for begin, end in places):  # an empty tensor within another one is an overlap too
+        assert not exact
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**64 - 1), st.binary(max_size=40))
+def test_whatever_length_a_header_claims_it_is_refused_unless_it_is_there(length: int, rest: bytes) -> None:
+    content = length.to_bytes(8, "little") + b"{" + rest
+    assert isinstance(refusal(content), NotAModel | Truncated)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 60_000), st.sampled_from([b"[", b'{"a":', b'[{"":']))
+def test_however_deep_a_header_is_nested_it_is_refused(depth: int, opening: bytes) -> None:
+    assert isinstance(refusal(raw(b'{"a":' + opening * depth)), NotAModel)
+    assert isinstance(refusal(raw(b'{"__metadata__":' + opening * depth)), NotAModel)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=8, unique=True), st.data())
+def test_a_name_that_comes_twice_is_refused_wherever_it_stands(names: list[str], data: st.DataObject) -> None:
+    twice = [*names, data.draw(st.sampled_from(names))]
+    entries = ",".join(f"{json.dumps(name)}:{json.dumps(tensor(0, 0))}" for name in twice)
+    assert isinstance(refusal(raw(f"{{{entries}}}".encode())), NotAModel)
+    told = ",".join(f'{json.dumps(name)}:""' for name in twice)
+    header = f'{{"__metadata__":{{{told}}},"a":{json.dumps(tensor(0, 1))}}}'
+    assert isinstance(refusal(raw(header.encode(), b"1")), NotAModel)
 
 
 def test_a_header_that_claims_much_takes_little() -> None:
@@ -248,21 +302,29 @@ def test_what_is_no_model_is_refused_whatever_its_name_and_flags(content: bytes,
 
 
 PICKLES = [
-    pickle.dumps({"a": 1}, protocol=2),
+    b"\x80\x02cos\nsystem\n.",
     zipped("archive/data.pkl"),
-    pickle.dumps({"a": 1}, protocol=0),  # has no mark of its own: only the ending tells
+    b"cos\nsystem\n.",  # has no mark of its own
 ]
 
 
 @pytest.mark.parametrize("content", PICKLES)
 @pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.PTH", "a.bin"])
-def test_a_pickle_is_refused_unless_it_is_allowed(content: bytes, name: str) -> None:
+def test_a_pickle_that_could_run_code_is_refused_unless_it_is_allowed(content: bytes, name: str) -> None:
     error = refusal(content, name)
     assert isinstance(error, NotAModel)
     assert "run code" in error.message
     assert "safetensors" in str(error.remedy)
     assert "--allow-pickle" in str(error.remedy)
     assert refusal(content, name, allow_pickle=True) is None
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin"])
+def test_what_would_be_read_as_a_pickle_and_cannot_be_followed_is_refused_unless_it_is_allowed(name: str) -> None:
+    error = refusal(b"words and more words", name)
+    assert isinstance(error, NotAModel)
+    assert "run code" in error.message
+    assert refusal(b"words and more words", name, allow_pickle=True) is None
 
 
 @pytest.mark.parametrize("content", [*PICKLES, b"words", b"GGUF\x03\0\0\0" + b"\0" * 16])

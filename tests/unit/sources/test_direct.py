@@ -15,6 +15,7 @@ from uploader.http import Http
 from uploader.identify import identify, refuse
 from uploader.reference import UrlReference
 from uploader.sources import direct
+from uploader.sources.naming import safe_name
 
 MODEL = safetensors("lora", size_bytes=300_000)
 
@@ -68,6 +69,8 @@ def test_the_name_is_the_best_that_the_server_gives(
         ("..\\..\\boot.ini", "boot.ini"),
         (".hidden.safetensors", "hidden.safetensors"),
         ("..", ""),
+        (". .\u3000.hidden.pt", "hidden.pt"),
+        ("CONOUT$.pt", "_CONOUT$.pt"),
         ("con.safetensors", "_con.safetensors"),
         ("NUL", "_NUL"),
         ("Com1 .pt", "_Com1 .pt"),
@@ -75,7 +78,7 @@ def test_the_name_is_the_best_that_the_server_gives(
         ("a\x00\x1b[31m\nb.pt", "a[31mb.pt"),
         ("gpj.\u202eexe.pt", "gpj.exe.pt"),
         ('a<b>:"|?*.pt', "a_b______.pt"),
-        ("trailing. . ", "trailing"),
+        ("trailing. .\u3000.", "trailing"),
         ("モデル.safetensors", "モデル.safetensors"),
         ("ｶﾞ" * 100 + ".safetensors", None),
         ("a" * 500 + ".safetensors", "a" * 188 + ".safetensors"),
@@ -84,7 +87,7 @@ def test_the_name_is_the_best_that_the_server_gives(
     ],
 )
 def test_a_name_from_a_server_is_made_safe(sent: str, safe: str | None) -> None:
-    made = direct.safe_name(sent)
+    made = safe_name(sent)
     assert safe is None or made == safe
     assert len(made.encode()) <= 200
 
@@ -92,7 +95,7 @@ def test_a_name_from_a_server_is_made_safe(sent: str, safe: str | None) -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_no_name_from_a_server_leaves_the_folder(sent: str) -> None:
-    made = direct.safe_name(sent)
+    made = safe_name(sent)
     assert not set(made) & set('/\\\0<>:"|?*')
     assert not made.startswith(".")
     assert len(made.encode()) <= 200

@@ -47,10 +47,11 @@ class WebStream:
         self.reads: list[int] = []
         self.closed = False
 
-    def read(self, offset: int = 0) -> Iterator[bytes]:
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         self.reads.append(offset)
         cut = self.cuts.pop(0) if self.cuts else None
-        end = len(self.data) if cut is None else min(len(self.data), offset + cut)
+        whole = len(self.data) if length is None else min(len(self.data), offset + length)
+        end = whole if cut is None else min(whole, offset + cut)
         for at in range(offset, end, 100_000):
             yield self.data[at : min(at + 100_000, end)]
         if cut is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,10 @@ from uploader.cli.output.stream import speaks_utf8
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun, LoginResult
+    from uploader.app import Cleared, DryRun, Identified, Kept, LoginResult, TokenResult
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
+    from uploader.sources import Hit
 
 Document: TypeAlias = dict[str, object]
 
@@ -42,7 +44,7 @@ def of_plan(plan: DryRun) -> Document:
             "route": step.item.route,
             "path": step.item.path,
             "size": step.item.artifact.size,
-            "reason": step.reason,
+            "reason": "; ".join((step.reason, *step.item.warnings)),
         }
         for step in plan.steps
     ]
@@ -73,8 +75,40 @@ def of_login(result: LoginResult) -> Document:
     }
 
 
+def of_token(result: TokenResult) -> Document:
+    return {
+        "schema": SCHEMA,
+        "ok": True,
+        "source": result.service,
+        "user": result.user,
+        "checked": result.checked,
+        "secrets": ["token"],
+    }
+
+
+def of_search(hits: Iterable[Hit]) -> Document:
+    return {"schema": SCHEMA, "search": [asdict(hit) for hit in hits]}
+
+
 def of_logout(removed: Iterable[str]) -> Document:
     return {"schema": SCHEMA, "ok": True, "removed": list(removed)}
+
+
+def of_identified(found: Iterable[Identified]) -> Document:
+    return {"schema": SCHEMA, "files": [_identified(one) for one in found]}
+
+
+def _identified(one: Identified) -> Document:
+    identity = one.identity
+    return {
+        "file": one.source,
+        "container": identity.container if identity else None,
+        "kind": identity.kind if identity else None,
+        "architecture": identity.described if identity else None,
+        "size": one.size,
+        "complete": identity.complete if identity else None,
+        "problems": list(one.problems) if one.error is None else [one.error.message],
+    }
 
 
 def of_targets(targets: Iterable[Target]) -> Document:
@@ -83,6 +117,28 @@ def of_targets(targets: Iterable[Target]) -> Document:
 
 def of_providers(providers: Iterable[Provider]) -> Document:
     return {"schema": SCHEMA, "providers": [_listed(asdict(provider)) for provider in providers]}
+
+
+def of_cache(kept: Kept) -> Document:
+    entries = [
+        {
+            "name": entry.name,
+            "size": entry.size,
+            "sha256": entry.sha256,
+            "used": _time(entry.used),
+            "state": entry.state,
+        }
+        for entry in kept.entries
+    ]
+    return {"schema": SCHEMA, "cache": entries, "limit": kept.limit, "total": kept.total}
+
+
+def of_cleared(cleared: Cleared) -> Document:
+    return {"schema": SCHEMA, "ok": not cleared.in_use, **_listed(asdict(cleared))}
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def _outcome(outcome: Outcome) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from uploader.cli.output.words import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from uploader.app import LoginResult
+    from uploader.app import Identified, Kept, LoginResult, TokenResult
     from uploader.catalog import Catalog
     from uploader.profile import Provider, Target
+    from uploader.sources import Hit
 
 Fact = tuple[str, str]
 
@@ -55,6 +57,20 @@ def tell_providers(catalog: Catalog) -> None:
     tell_table(TABLE_HEADER, table_rows(catalog))
 
 
+def tell_cache(kept: Kept) -> None:
+    """Prints the downloads that are kept, and how much of their room they take."""
+    rows = [
+        (entry.name, size(entry.size), (entry.sha256 or "-")[:10], _moment(entry.used), entry.state.value)
+        for entry in kept.entries
+    ]
+    tell_table(("Name", "Size", "SHA256", "Used", "State"), rows)
+    answer(f"\n{size(kept.total)} of {size(kept.limit)}")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
 def tell_provider(provider: Provider, catalog: Catalog) -> None:
     """Prints all that is known of one provider."""
     answer(f"{provider.name} ({provider.id})\n")
@@ -68,6 +84,51 @@ def tell_login(result: LoginResult) -> None:
     answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
     _tell_facts(login_facts(result), indent="  ")
     answer(f"Push to it with: uploader push FILE --to {result.target.name}")
+
+
+def tell_token(result: TokenResult) -> None:
+    """Prints whose token was kept."""
+    whose = f" of {result.user}" if result.user else ""
+    checked = "" if result.checked else ", unchecked"
+    answer(f"The token{whose} for {result.title} is in the keyring{checked}.")
+
+
+def tell_hits(hits: Sequence[Hit]) -> None:
+    """Prints models that could be pushed, a row each."""
+    rows = [
+        (
+            hit.reference,
+            f"{hit.name} {hit.version}".strip(),
+            str(hit.kind or hit.type),
+            hit.base or "-",
+            "several files" if hit.file is None else "-" if hit.size is None else size(hit.size),
+            "-" if hit.downloads is None else f"{hit.downloads:,}",
+        )
+        for hit in hits
+    ]
+    tell_table(("Push", "Name", "Kind", "Base", "Size", "Downloads"), rows)
+
+
+def tell_identified(found: Iterable[Identified]) -> None:
+    """Prints what each file is; those that could not be looked at are left to the conversation."""
+    for one in found:
+        if one.identity is not None:
+            answer(one.source)
+            _tell_facts(identity_facts(one), indent="  ")
+
+
+def identity_facts(one: Identified) -> Iterator[Fact]:
+    """Yields what is known of a file, by name."""
+    identity = one.identity
+    if identity is None:
+        return
+    yield "container", identity.container
+    yield "kind", str(identity.kind or "not known")
+    yield "architecture", identity.described or "not known"
+    yield "size", "not known" if one.size is None else _size(one.size)
+    yield "complete", {True: "yes", False: "no", None: "cannot be said"}[identity.complete]
+    for problem in one.problems:
+        yield "problem", problem
 
 
 def address(target: Target) -> str:
@@ -126,6 +187,10 @@ def _reaching(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
         yield "host", provider.host_hint or "as the provider's page shows it"
     if provider.auth:
         yield "sign-in", ", ".join(provider.auth)
+
+
+def _size(count: int) -> str:
+    return size(count) if count < 1000 else f"{size(count)} ({count:,} bytes)"
 
 
 def _shell(tools: Sequence[str]) -> str:

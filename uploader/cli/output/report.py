@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uploader.result import Failure, Outcome, Report
 
 _DIGITS = 12
+_MARGIN = " " * 9
 
 
 def tell_report(report: Report) -> None:
@@ -22,6 +23,8 @@ def tell_report(report: Report) -> None:
     several = len({outcome.target for outcome in report.outcomes}) > 1
     for outcome in report.outcomes:
         answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
+        for note in outcome.notes if outcome.error is None else ():
+            answer(f"{_MARGIN}{note}")
     tell_faults(report)
 
 
@@ -51,13 +54,20 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def step_lines(step: PlannedStep) -> str:
-    """Returns the two lines of a planned step: what, and why."""
+    """Returns the lines of a planned step: what, why, what its source says of the model, and what to know of it."""
     item = step.item
     bytes_ = item.artifact.size
     facts = (str(item.kind), "size not known" if bytes_ is None else size(bytes_), f"route {item.route}")
     what = f"{step.action:<7}  {item.name} → {_folder(item.path)} ({', '.join(facts)})"
     # A refusal's reason is its error, told below with what to do.
-    return what if step.error is not None else f"{what}\n         {step.reason}"
+    return "\n".join((what, *(_MARGIN + line for line in _reasons(step))))
+
+
+def _reasons(step: PlannedStep) -> Iterable[str]:
+    if step.error is None:
+        yield step.reason
+        yield from step.item.artifact.notes
+    yield from (f"note: {warning}" for warning in step.item.warnings)
 
 
 def _facts(outcome: Outcome) -> Iterable[str]:

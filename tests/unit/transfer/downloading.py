@@ -1,0 +1,56 @@
+"""A process that reads a link, to be killed or measured: python -m tests.unit.transfer.downloading HOW URL FOLDER RATE.
+
+HOW is `fetch` (into the cache below FOLDER) or `relay` (read ahead, handed to nobody). RATE is in bytes per second, 0
+for none. Prints how many bytes it has, line by line, and last the most memory that it took, in KiB.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from tests.unit.transfer.bench import Bench
+from uploader.cache import Cache
+from uploader.events import Event, Progress
+from uploader.http import Http
+from uploader.reference import UrlReference
+from uploader.sources import direct
+from uploader.streams import Pacer
+from uploader.transfer import Fetch
+from uploader.transfer.ahead import read_ahead
+from uploader.transfer.lines import Supply
+
+
+def main() -> None:
+    how, url, folder, rate = sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])
+    bench = Bench(folder)
+    bench.down = Pacer(rate or None, bench.cancelled)
+    means = bench.means()
+    with Http() as http:
+        artifact = direct.resolve(UrlReference(url), http)
+        stream = direct.open(artifact, http)
+        if how == "fetch":
+            telling = type(means)(**{**vars(means), "observer": tell})
+            with Fetch(
+                "item", artifact, stream, Cache(folder / "cache", bench.journals, 1 << 40), telling
+            ).alone() as it:
+                it.run()
+        else:
+            supply = Supply(stream, means.retrying, means.cancelled, means.down)
+            say(sum(map(len, read_ahead(supply, 0, artifact.size))))
+    say(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+
+
+def tell(event: Event) -> None:
+    if isinstance(event, Progress):
+        say(event.done)
+
+
+def say(number: object) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

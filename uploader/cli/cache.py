@@ -1,0 +1,64 @@
+"""The verb cache."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.cli.options import as_json, verbose, with_session
+from uploader.cli.session import Session
+
+
+@click.group(short_help="List or clear the downloads that are kept.", invoke_without_command=True)
+@as_json
+@verbose
+@click.pass_context
+def cache(context: click.Context) -> int:
+    """List the downloads of route local that are kept on this disk, the one used last first.
+
+    A download stays, so that the next push of the same link downloads nothing. Together they take 20 GB or a tenth of
+    the disk at most, or what $UPLOADER_CACHE_LIMIT says (500M, 20G; 0 keeps nothing); what was not used longest goes
+    first. A part is of a download that was stopped, and is gone on with; a wrong one is not the file that its
+    publisher promised.
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    session = context.ensure_object(Session)
+    with session.app() as app:
+        kept = app.cache()
+    from uploader.cli.output import document, pages
+    from uploader.cli.output.stream import tell
+
+    if session.json:
+        document.write(document.of_cache(kept))
+    elif kept.entries:
+        pages.tell_cache(kept)
+    else:
+        tell("No download is kept.")
+    return 0
+
+
+@cache.command(short_help="Remove kept downloads.")
+@click.argument("names", metavar="[NAME...]", nargs=-1)
+@as_json
+@verbose
+@with_session
+def clear(session: Session, /, names: tuple[str, ...]) -> int:
+    """Remove the named downloads, or all of them.
+
+    A NAME is one that the list shows, or the model's own. What another run is using stays, and the exit code is 1.
+    """
+    with session.app() as app:
+        cleared = app.clear_cache(names)
+    from uploader.cli.output import document
+    from uploader.cli.output.stream import answer, tell
+
+    if session.json:
+        document.write(document.of_cleared(cleared))
+    else:
+        for name in cleared.removed:
+            answer(f"removed {name}")
+        for name in cleared.in_use:
+            tell(f"{name} is in use by another run, and stays")
+        if not cleared.removed and not cleared.in_use:
+            tell("No download is kept.")
+    return 1 if cleared.in_use else 0

@@ -1,0 +1,66 @@
+"""The verb search."""
+
+from __future__ import annotations
+
+import click
+
+from uploader.artifact import Kind
+from uploader.cli.options import as_json, preferences, quiet, verbose, whole, with_session
+from uploader.cli.session import Session
+
+_MOST = 100
+_KINDS = [kind.value for kind in Kind if kind not in (Kind.OTHER, Kind.IP_ADAPTER)]
+"""Those that Civitai has a type for."""
+
+
+@click.command(short_help="Find models on Civitai.")
+@click.argument("words", nargs=-1, required=True)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(_KINDS),
+    metavar="KIND",
+    help="Models of this kind alone: checkpoint, lora, vae, embedding, controlnet ...",
+)
+@click.option("--base", metavar="MODEL", help="Made for this base model alone, as Civitai calls it: 'SDXL 1.0'.")
+@click.option(
+    "--prefer",
+    type=preferences,
+    metavar="LIST",
+    help="Which of a model's files is looked at, as with push.",
+)
+@click.option(
+    "--count", type=whole(1, _MOST), default=20, show_default=True, metavar="N", help=f"Models at most, 1 to {_MOST}."
+)
+@as_json
+@quiet
+@verbose
+@with_session
+def search(
+    session: Session,
+    /,
+    words: tuple[str, ...],
+    kind: str | None,
+    base: str | None,
+    prefer: tuple[str, ...] | None,
+    count: int,
+) -> int:
+    """List the models of Civitai that fit the WORDS, best first, each with the reference to push.
+
+    The reference is the model's newest version; the size is that of the file which push would take of it.
+    """
+    from uploader.app import SearchRequest
+
+    request = SearchRequest(" ".join(words), Kind(kind) if kind else None, base, prefer or (), count)
+    with session.app() as app:
+        hits = app.search(request)
+    from uploader.cli.output import document, pages
+    from uploader.cli.output.stream import tell
+
+    if session.json:
+        document.write(document.of_search(hits))
+    elif hits:
+        pages.tell_hits(hits)
+    else:
+        tell("Nothing on Civitai fits these words.")
+    return 0

@@ -1,0 +1,70 @@
+"""What a service said in JSON, read without trusting that it keeps to its own documentation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+_LARGEST = 2**63
+
+
+class Fields:
+    """An object of an answer. What is not there, or is of another type than it is asked for as, is None or empty."""
+
+    def __init__(self, value: Json = None) -> None:
+        self._value = value if isinstance(value, dict) else {}
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def as_json(self) -> Mapping[str, Json]:
+        """The object itself."""
+        return self._value
+
+    def text(self, name: str) -> str | None:
+        """A text that is not empty."""
+        value = self._value.get(name)
+        return value if isinstance(value, str) and value else None
+
+    def whole(self, name: str) -> int | None:
+        """A whole number of at most 63 bits."""
+        value = self._value.get(name)
+        number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+        return value if number and isinstance(value, int) else None
+
+    def number(self, name: str) -> float | None:
+        """A finite number."""
+        value = self._value.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
+            return None
+        return float(value)
+
+    def flag(self, name: str) -> bool | None:
+        value = self._value.get(name)
+        return value if isinstance(value, bool) else None
+
+    def inner(self, name: str) -> Fields:
+        """An object within the object."""
+        return Fields(self._value.get(name))
+
+    def each(self, name: str) -> list[Fields]:
+        """The objects of a list."""
+        value = self._value.get(name)
+        return [Fields(one) for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+    def texts(self, name: str) -> list[str]:
+        """The texts of a list."""
+        value = self._value.get(name)
+        return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def read_json(content: bytes) -> Json:
+    """Raises ValueError for what is no JSON, or is nested without end."""
+    try:
+        value: Json = json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value

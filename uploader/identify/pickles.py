@@ -1,0 +1,156 @@
+"""Looks through every pickle of a torch file, by default refusing: nothing is ever unpickled.
+
+Sources: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py (`_save`, `_legacy_save`: the zip with
+NAME/data.pkl, and before it five pickles with the storages behind them), AUTOMATIC1111's modules/safe.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from uploader.identify.allowed import STRICT_MEMBERS
+from uploader.identify.machine import Broken, Machine
+from uploader.identify.ranges import Ranges, TooMuch, Window
+from uploader.identify.values import OPAQUE, Value
+from uploader.identify.zips import Doubtful, Member, NoDirectory, ends_as_zip, open_member, read_directory
+
+LARGEST_PICKLE = 32 << 20
+"""Bytes of one pickle; the storages do not count, and without them the largest have a few megabytes."""
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PICKLES = 5
+_MOST_PICKLES = 64
+_MOST_MEMBERS = 256
+_DEEPEST_ZIP = 2
+_RAW = re.compile(r"[^/]+/(?:data/\d+|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id)")
+_PICKLE_NAME = re.compile(r".*\.(?:pkl|pickle|p)", re.IGNORECASE | re.DOTALL)
+_TOO_MUCH = "more than can be looked through"
+
+
+@dataclass(frozen=True)
+class PickleScan:
+    """What a look through all pickles of a file found.
+
+    `findings` are the names and deeds outside of the allow list; none means clean. `strict` are harmless things that
+    AUTOMATIC1111's own loader refuses all the same. `globals` are the names that are looked up, as (module, name).
+    `unseen`: it could not be looked through, as the file's size is not known before all of it is there."""
+
+    findings: tuple[str, ...] = ()
+    strict: tuple[str, ...] = ()
+    globals: frozenset[tuple[str, str]] = frozenset()
+    unseen: bool = False
+
+
+@dataclass(frozen=True)
+class Looked:
+    """`value` is what the main pickle would leave. `expected_size`, in bytes, is what the pickles account for, None
+    where they do not tell. `torch`: it is laid out as torch does; `pickles`: how many were followed to their end."""
+
+    scan: PickleScan
+    value: Value = OPAQUE
+    expected_size: int | None = None
+    torch: bool = False
+    pickles: int = 0
+
+
+def look_at_zip(ranges: Ranges, members: list[Member]) -> Looked:
+    """Looks through the members of a torch zip. Raises what reading raises."""
+    machine = Machine()
+    value = _members(machine, ranges, members, depth=1)
+    strict = [f"{name.partition('/')[2] or name} (in the zip)" for name in _not_strict(members)]
+    return Looked(_scan(machine, strict), value, ranges.size, torch=True, pickles=1)
+
+
+def look_at_stream(ranges: Ranges) -> Looked:
+    """Looks through the pickles that a file begins with. Raises what reading raises."""
+    machine = Machine()
+    window = Window(ranges.read, 0, ranges.size, LARGEST_PICKLE)
+    values: list[Value] = []
+    legacy = False
+    try:
+        while not (legacy and len(values) == _LEGACY_PICKLES) and not (values and window.ended()):
+            if len(values) == _MOST_PICKLES:
+                raise TooMuch
+            values.append(machine.follow(window))
+            legacy = values[0] == _MAGIC
+        if ends_as_zip(ranges):
+            machine.found("a zip behind the pickle, which some programs read instead of it")
+    except Broken as broken:
+        machine.found("bytes that are no pickle, behind one" if values and not legacy else f"a broken pickle: {broken}")
+    except TooMuch:
+        machine.found(_TOO_MUCH)
+    whole = legacy and len(values) == _LEGACY_PICKLES
+    expected = _legacy_size(machine, window.tell()) if whole else None
+    if expected is not None and ranges.size is not None and ranges.size > expected:
+        machine.found(f"{ranges.size - expected} bytes behind its end")
+    value = values[3] if len(values) > 3 and legacy else values[0] if values else OPAQUE
+    return Looked(_scan(machine), value, expected, torch=legacy, pickles=len(values))
+
+
+def _legacy_size(machine: Machine, pickles: int) -> int | None:
+    """Behind the pickles stands each storage: a count of eight bytes and its numbers."""
+    total = pickles
+    for storage in machine.storages.values():
+        if storage.bytes is None:
+            return None
+        total += 8 + storage.bytes
+    return total
+
+
+def _scan(machine: Machine, strict: list[str] | None = None) -> PickleScan:
+    return PickleScan(tuple(machine.findings), (*machine.strict, *(strict or ())), globals=frozenset(machine.globals))
+
+
+def _not_strict(members: list[Member]) -> list[str]:
+    return [member.name[:80] for member in members if not STRICT_MEMBERS.fullmatch(member.name)][:8]
+
+
+def _members(machine: Machine, ranges: Ranges, members: list[Member], depth: int) -> Value:
+    value: Value = OPAQUE
+    looked = [member for member in members if not _RAW.fullmatch(member.name)]
+    if len(looked) > _MOST_MEMBERS:
+        machine.found(_TOO_MUCH)
+    for member in looked[:_MOST_MEMBERS]:
+        left = _member(machine, ranges, member, depth)
+        if member.name.lower().endswith("/data.pkl"):
+            value = left
+    return value
+
+
+def _member(machine: Machine, ranges: Ranges, member: Member, depth: int) -> Value:
+    named_so = _PICKLE_NAME.fullmatch(member.name) is not None
+    try:
+        read, begin, end = open_member(ranges, member)
+        start = read(begin, min(4, end - begin))
+        if start == b"PK\x03\x04":
+            _nested(machine, read(begin, end - begin) if end - begin <= LARGEST_PICKLE else None, depth)
+            return OPAQUE
+        window = Window(read, begin, end, LARGEST_PICKLE)
+        value = machine.follow(window)
+        while not window.ended():
+            # Torch loads one pickle of a member; what stands behind it is looked at all the same.
+            machine.follow(window)
+        return value
+    except Doubtful as doubtful:
+        machine.found(str(doubtful))
+    except TooMuch:
+        machine.found(_TOO_MUCH)
+    except Broken as broken:
+        # A text or a picture is no pickle; one that is named so, or begins as one, must be followed to its end.
+        if named_so or start[:1] == b"\x80":
+            machine.found(f"a broken pickle: {broken}")
+    return OPAQUE
+
+
+def _nested(machine: Machine, content: bytes | None, depth: int) -> None:
+    if content is None or depth >= _DEEPEST_ZIP:
+        machine.found(_TOO_MUCH)
+        return
+    inner = Ranges(content, lambda _offset, _length: b"", len(content), 0)
+    try:
+        _members(machine, inner, read_directory(inner), depth + 1)
+    except TooMuch:
+        machine.found(_TOO_MUCH)
+    except (NoDirectory, Doubtful) as error:
+        machine.found(f"a zip in the zip that cannot be read: {error or 'it is cut short'}")

@@ -1,0 +1,97 @@
+"""Reading a file by ranges within bounds: the first bytes kept, a budget for the rest, and files made of both."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TypeAlias
+
+Read: TypeAlias = Callable[[int, int], bytes]
+"""read(offset, length) -> at most `length` bytes, fewer only at the end."""
+
+LONGEST_LINE = 64 << 10
+"""Bytes of one line of text in a pickle; names are far shorter."""
+
+_CHUNK = 256 << 10
+
+
+class TooMuch(Exception):
+    """More would have to be read than a look at a file may take."""
+
+
+class Ranges:
+    """A file read by ranges. `head` are its first bytes, not asked for again; `size` is in bytes, None if not known.
+
+    At most `budget` bytes are asked for beside them: `read` raises TooMuch beyond, and what the given `read` raises.
+    """
+
+    def __init__(self, head: bytes, read: Read, size: int | None, budget: int) -> None:
+        self.size = size
+        self._head = head
+        self._read = read
+        self._left = budget
+
+    def read(self, offset: int, length: int) -> bytes:
+        if offset + length <= len(self._head):
+            return self._head[offset : offset + length]
+        if length > self._left:
+            raise TooMuch
+        self._left -= length
+        return self._read(offset, length)
+
+
+class Window:
+    """The bytes from `begin` to `end` (None: the file's end) as a file that can be read forwards.
+
+    It reads ahead a chunk at a time, and never more than `budget` bytes in all: TooMuch is raised beyond.
+    """
+
+    def __init__(self, read: Read, begin: int, end: int | None, budget: int) -> None:
+        self._fetch = read
+        self._begin = self._next = begin
+        self._end = end
+        self._budget = budget
+        self._chunk = io.BytesIO()
+
+    def tell(self) -> int:
+        """How many bytes of the window have been given out."""
+        return self._next - self._begin - (len(self._chunk.getbuffer()) - self._chunk.tell())
+
+    def ended(self) -> bool:
+        """Whether there is nothing more to read."""
+        return self._chunk.tell() == len(self._chunk.getbuffer()) and not self._fill()
+
+    def read(self, length: int) -> bytes:
+        if length < 0 or self.tell() + length > self._budget:
+            raise TooMuch
+        found = self._chunk.read(length)
+        if len(found) == length:
+            return found
+        pieces = [found]
+        missing = length - len(found)
+        while missing and self._fill():
+            pieces.append(self._chunk.read(missing))
+            missing -= len(pieces[-1])
+        return b"".join(pieces)
+
+    def readline(self) -> bytes:
+        pieces: list[bytes] = []
+        while True:
+            piece = self._chunk.readline(LONGEST_LINE)
+            pieces.append(piece)
+            if sum(map(len, pieces)) >= LONGEST_LINE or self.tell() > self._budget:
+                raise TooMuch
+            if piece.endswith(b"\n") or (not piece and not self._fill()):
+                return b"".join(pieces)
+
+    def _fill(self) -> bool:
+        wanted = _CHUNK if self._end is None else min(_CHUNK, self._end - self._next)
+        chunk = self._fetch(self._next, wanted) if wanted > 0 else b""
+        self._next += len(chunk)
+        self._chunk = io.BytesIO(chunk)
+        return bool(chunk)
+
+
+def of_bytes(content: bytes) -> Read:
+    """Reads what is in memory as if it were a file."""
+    return lambda offset, length: content[offset : offset + length]

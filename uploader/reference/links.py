@@ -1,0 +1,78 @@
+"""Links taken apart and put together: segments, queries, and what in them could not be written back."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from uploader.errors import ReferenceInvalid
+
+COPY = "Copy the download link once more."
+_UNWRITTEN = frozenset("%?#")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link: `host` in lower case, with its port where one is written; `segments` of the path as typed, without empty
+    ones at its end; `query` with its first value of each name."""
+
+    text: str = field(repr=False)
+    host: str
+    segments: tuple[str, ...]
+    query: Mapping[str, str] = field(repr=False)
+
+
+def read_link(text: str) -> Link:
+    """Takes an http or https link apart. Raises ReferenceInvalid, which repeats its host at most."""
+    host = _host(text)
+    parts = urlsplit(text)
+    port = "" if parts.port is None else f":{parts.port}"
+    segments = parts.path.rstrip("/").split("/")[1:]
+    pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=100) if parts.query.count("&") < 100 else []
+    return Link(text, host.lower() + port, tuple(segments), dict(reversed(pairs)))
+
+
+def _host(text: str) -> str:
+    try:
+        parts: SplitResult = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        raise ReferenceInvalid("this is no link: its host cannot be read", remedy=COPY) from None
+    if not host:
+        raise ReferenceInvalid("this is a link without a host", remedy=COPY)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ReferenceInvalid(f"the port in the link to {host} is no port", remedy=COPY) from None
+    if parts.username or parts.password:
+        raise ReferenceInvalid(
+            f"the link to {host} holds a user name or a password",
+            remedy="Take it out of the link: links end up in histories and logs.",
+        )
+    return host
+
+
+def decoded(text: str) -> str:
+    """A path or a revision with its %XX read. Raises ReferenceInvalid for parts that lead elsewhere, or cannot be
+    shown."""
+    plain = unquote(text)
+    parts = plain.removesuffix("/").split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(
+        unicodedata.category(char) in ("Cc", "Cs") for char in plain
+    ):
+        raise ReferenceInvalid("this reference's path has a part that names nothing", remedy=COPY)
+    return plain
+
+
+def encoded(text: str, also: str = "") -> str:
+    """The inverse of `decoded`, with no more than what needs it in %XX. `also` are further letters to encode."""
+    return re.sub(r".", lambda match: _letter(match[0], also), text, flags=re.DOTALL)
+
+
+def _letter(char: str, also: str) -> str:
+    if char in _UNWRITTEN or char in also or char.isspace():
+        return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+    return char

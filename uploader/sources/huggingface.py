@@ -1,0 +1,220 @@
+"""Models on Hugging Face: one file of a repository, pinned to its commit, or the list of what a repository holds.
+
+Follows huggingface_hub (`get_hf_file_metadata`, `hf_raise_for_status`, `list_repo_tree`) and hub/rate-limits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from urllib.parse import parse_qs, quote, urlsplit
+
+from uploader.artifact import Artifact, Digest, Service
+from uploader.errors import (
+    CredentialsMissing,
+    CredentialsRefused,
+    RateLimited,
+    SourceMissing,
+    SourceRefused,
+    UploaderError,
+)
+from uploader.http import Door, Fields, Http, Refusal
+from uploader.reference import HuggingFaceReference
+from uploader.sources.interface import Choice
+from uploader.sources.listing import MOST_ENTRIES, Listed, chosen
+from uploader.sources.published import Published, artifact, run_out
+from uploader.sources.sites import Sources
+
+_MOST_HOPS = 5
+_MOST_PAGES = 50
+_PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+_SIGN_IN = "`uploader login huggingface`"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
+_NUMBER = re.compile(r"\d{1,18}")
+_SECONDS = re.compile(r";\s*t=(\d{1,6})\b")
+
+
+def resolve(reference: HuggingFaceReference, sources: Sources, choice: Choice) -> Artifact:
+    """Returns the file that a reference names: its size, its sha256 where the Hub keeps one, and a link that names the
+    commit, so that a branch which moves meanwhile changes nothing.
+
+    Raises UsageError, which lists the models of a repository or a folder; CredentialsMissing and CredentialsRefused
+    (gated, private), SourceMissing, SourceRefused (disabled), NotAModel (empty), RateLimited, NetworkError.
+    """
+    site = sources.site(Service.HUGGINGFACE)
+    repo = _Repo(reference, site.address, door(sources, _repo(reference)), sources.http)
+    path = reference.path
+    if path is None or path.endswith("/"):
+        files, whole = repo.files(path or "")
+        path = chosen(f"{repo.name} on Hugging Face", files, choice.file, whole=whole).name
+    # Whether a mirror can do ranges is not known beforehand.
+    return artifact(repo.file(path), sources.http, repo.door, ask=site.replaced)
+
+
+def door(sources: Sources, at: str) -> Door:
+    """The Hub's door for whoever reads `at`, a repository's name or a link that `resolve` made: its refusals name that
+    repository's page. Raises what `Sources.site` raises."""
+    site = sources.site(Service.HUGGINGFACE)
+    name = at.removeprefix(f"{site.address}/").partition("/resolve/")[0]
+    explain = partial(_explain, name, f"{site.address}/{name}", bool(site.door.token))
+    return replace(site.door, explain=explain, remembers=True)
+
+
+@dataclass(frozen=True)
+class _Repo:
+    """A repository at one of its revisions."""
+
+    reference: HuggingFaceReference
+    address: str
+    door: Door
+    http: Http
+
+    @property
+    def name(self) -> str:
+        return _repo(self.reference)
+
+    def link(self, path: str, revision: str) -> str:
+        return f"{self.address}/{self.name}/resolve/{quote(revision, safe='')}/{quote(path)}"
+
+    def file(self, path: str) -> Published:
+        """Asks for a file's headers. A redirect's own length is not the file's: what counts is what it says of it."""
+        revision = self.reference.revision or "main"
+        told = self._told(self.link(path, revision))
+        commit = told.get("x-repo-commit", "")
+        link = self.link(path, commit if _COMMIT.fullmatch(commit) else revision)
+        hashed, size = _SHA256.fullmatch(told.get("x-linked-etag", "")), told.get("x-linked-size", "")
+        return Published(
+            str(self.reference),
+            path,
+            link,
+            Service.HUGGINGFACE,
+            int(size) if _NUMBER.fullmatch(size) else None,
+            Digest(hashed[1]) if hashed else None,  # git's own small files have a sha1 there
+        )
+
+    def _told(self, link: str) -> Mapping[str, str]:
+        """The headers of the first answers, followed within the Hub alone (from a repository's old name to its new one)
+        until they say which file it is."""
+        told: dict[str, str] = {}
+        at = link
+        for _ in range(_MOST_HOPS):
+            reply = self.http.ask(at, method="HEAD", door=self.door)
+            told = {**reply.headers, **told}
+            if "x-linked-etag" in told or not (reply.location or "").startswith(f"{self.address}/"):
+                break
+            at = reply.location or at
+        return told
+
+    def files(self, folder: str) -> tuple[list[Listed], bool]:
+        """All files below a folder, and whether the listing came to its end."""
+        kinds = f"{self.reference.type}s"
+        revision = quote(self.reference.revision or "main", safe="")
+        url = f"{self.address}/api/{kinds}/{self.reference.repo}/tree/{revision}/{quote(folder)}".rstrip("/")
+        entries: list[Fields] = []
+        asked = {"recursive": "true"}
+        for _ in range(_MOST_PAGES):
+            page, following = self.http.page(url, params=asked, door=self.door)
+            entries += [Fields(entry) for entry in page] if isinstance(page, list) else []
+            # Of the next page's address nothing is used but where it begins: a mirror names the Hub itself there.
+            cursor = parse_qs(urlsplit(following or "").query).get("cursor")
+            if not cursor:
+                return self._listed(entries), True
+            if len(entries) >= MOST_ENTRIES:
+                break
+            asked["cursor"] = cursor[0]
+        return self._listed(entries), False
+
+    def _listed(self, entries: list[Fields]) -> list[Listed]:
+        return [
+            Listed(path, str(replace(self.reference, path=path)), entry.whole("size"))
+            for entry in entries
+            if entry.text("type") == "file" and (path := entry.text("path")) is not None
+        ]
+
+
+def _repo(reference: HuggingFaceReference) -> str:
+    """A repository's name as its page's address has it."""
+    return _PREFIXES[reference.type] + reference.repo
+
+
+def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> UploaderError | None:
+    """What the Hub means by an answer, by its error code first (`X-Error-Code`), then by its status."""
+    if refusal.location is not None:
+        return None
+    if not refusal.at_door:
+        return run_out(refusal)
+    code = refusal.headers.get("x-error-code", "")
+    if refusal.status == 429:
+        return _throttled(refusal, signed_in=signed_in)
+    if code == "GatedRepo":
+        return _gated(name, page, refusal.status)
+    if code == "RepoNotFound" or (refusal.status == 401 and not signed_in):
+        return _hidden(name, page, signed_in=signed_in)
+    if refusal.status == 404:
+        missing = "no such revision" if code == "RevisionNotFound" else "no such file"
+        return SourceMissing(
+            f"{name} on Hugging Face has {missing}",
+            remedy=f"`uploader push hf://{name}` lists its models; see also {page}/tree/main.",
+        )
+    if "access to this resource is disabled" in refusal.headers.get("x-error-message", "").lower():
+        return SourceRefused(f"Hugging Face has disabled {name}: nobody can download it", remedy=f"See {page}.")
+    if refusal.status == 401:
+        return _unknown(name, page)
+    if refusal.status == 403:
+        return CredentialsRefused(
+            f"Hugging Face does not give {name} to this token",
+            remedy=f"Give the token the right to read that repository at {_tokens(name, page)}, or see {page}.",
+        )
+    return None
+
+
+def _throttled(refusal: Refusal, *, signed_in: bool) -> UploaderError:
+    seconds = _SECONDS.search(refusal.headers.get("ratelimit", ""))
+    after = refusal.headers.get("retry-after", "")
+    wait = seconds[1] if seconds else after if _NUMBER.fullmatch(after) else None
+    more = "" if signed_in else f" Signed in ({_SIGN_IN}) you may ask more often."
+    return RateLimited(
+        "Hugging Face asks us to slow down (429)",
+        remedy=f"Try again in five minutes.{more}",
+        wait=None if wait is None else float(wait),
+    )
+
+
+def _gated(name: str, page: str, status: int) -> UploaderError:
+    if status == 401:
+        return CredentialsMissing(
+            f"{name} on Hugging Face is gated: it is given to those alone who have accepted its terms",
+            remedy=f"Accept them at {page}, then sign in with {_SIGN_IN} (or set $HF_TOKEN) and push again.",
+        )
+    return CredentialsRefused(
+        f"{name} on Hugging Face is gated, and your account is not (yet) on its list",
+        remedy=f"Ask for access at {page}; a fine-grained token also needs the right to read gated repositories.",
+    )
+
+
+def _hidden(name: str, page: str, *, signed_in: bool) -> UploaderError:
+    """Without a token nobody is told whether there is such a repository."""
+    if signed_in:
+        return SourceMissing(
+            f"Hugging Face has no {name} that this token may see",
+            remedy=f"Check the name at {page}; a private repository wants a token of an account that may read it.",
+        )
+    return CredentialsMissing(
+        f"Hugging Face shows no {name} to the public: there is none, or it is private",
+        remedy=f"Check the name at {page}. If it is private, sign in with {_SIGN_IN} (or set $HF_TOKEN).",
+    )
+
+
+def _unknown(name: str, page: str) -> UploaderError:
+    return CredentialsRefused(
+        "Hugging Face does not know this token (any more)",
+        remedy=f"Make a new one at {_tokens(name, page)} and sign in with {_SIGN_IN}; or take the old one out of "
+        "$HF_TOKEN, or of the file where Hugging Face's own tools keep it (~/.cache/huggingface/token).",
+    )
+
+
+def _tokens(name: str, page: str) -> str:
+    return f"{page.removesuffix(name)}settings/tokens"

@@ -1,0 +1,104 @@
+"""Where each service is: its own address or the one the environment puts in its place, and who may see its token."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from uploader.artifact import Service
+from uploader.errors import UsageError
+from uploader.http import Door, Http, authority, is_loopback
+from uploader.secret import Token
+
+
+@dataclass(frozen=True)
+class Home:
+    """A service's own facts. `addresses` are its front doors, the one to ask first at the head; `variable` names the
+    one of the environment that takes their place; `hosts` may see its token."""
+
+    addresses: tuple[str, ...]
+    variable: str
+    hosts: frozenset[str]
+
+
+HOMES: Mapping[Service, Home] = {
+    # The storage behind it is partly a sub-domain (b2.civitai.com): the names are exact, never a pattern.
+    Service.CIVITAI: Home(
+        ("https://civitai.com", "https://civitai.red"),
+        "CIVITAI_ENDPOINT",
+        frozenset(
+            ["civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red", "civitai.green", "www.civitai.green"]
+        ),
+    ),
+    Service.HUGGINGFACE: Home(("https://huggingface.co",), "HF_ENDPOINT", frozenset({"huggingface.co"})),
+    Service.GITHUB: Home(("https://github.com", "https://api.github.com"), "GITHUB_ENDPOINT", frozenset()),
+    Service.MODELSCOPE: Home(
+        ("https://modelscope.cn", "https://www.modelscope.ai"), "MODELSCOPE_ENDPOINT", frozenset()
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A service as this run visits it. `addresses` have no slash at their end; `replaced`: the environment names it."""
+
+    addresses: tuple[str, ...]
+    door: Door
+    replaced: bool
+
+    @property
+    def address(self) -> str:
+        """The one to ask first."""
+        return self.addresses[0]
+
+
+class Sources:
+    """What all members look things up with: the HTTP client, the services' addresses, their tokens. Thread-safe.
+
+    `tokens` finds a service's token, and is asked no sooner than that service is; `environ` may hold
+    $CIVITAI_ENDPOINT, $HF_ENDPOINT, $GITHUB_ENDPOINT, $MODELSCOPE_ENDPOINT.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        environ: Mapping[str, str] | None = None,
+        tokens: Callable[[Service], Token | None] | None = None,
+        homes: Mapping[Service, Home] = HOMES,
+    ) -> None:
+        self.http = http
+        self._environ = environ or {}
+        self._tokens = tokens
+        self._homes = homes
+        self._sites: dict[Service, Site] = {}
+        self._lock = threading.Lock()
+
+    def site(self, service: Service) -> Site:
+        """Raises UsageError for an endpoint that is no address, and what `tokens` raises."""
+        with self._lock:
+            if service not in self._sites:
+                token = self._tokens(service) if self._tokens is not None else None
+                self._sites[service] = _site(self._homes[service], self._environ, token)
+            return self._sites[service]
+
+
+def _site(home: Home, environ: Mapping[str, str], token: Token | None) -> Site:
+    endpoint = environ.get(home.variable, "").strip().rstrip("/")
+    if not endpoint:
+        return Site(home.addresses, Door(home.hosts, token.secret if token else None), replaced=False)
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment:
+        raise UsageError(
+            f"${home.variable} is no address of a server", remedy="Write it like https://mirror.example.com."
+        )
+    # A token that was found belongs to the service; a mirror gets the one that was given to this run, or none.
+    known = token is not None and (token.explicit or is_loopback(host) or host in home.hosts)
+    hosts = frozenset({authority(parts.scheme, host, port)})
+    return Site((endpoint,), Door(hosts, token.secret if token is not None and known else None), replaced=True)
