@@ -1,10 +1,10 @@
 """A push killed half way with SIGKILL and run again, to a real OpenSSH server in three shapes.
 
-    python -m benchmarks.killed [--mib 1024]
+    python -m benchmarks.killed [--mib 1024] [--connections 8]
 
 Prints for each shape what was sent in the second run, what was sent twice, and whether the server's file is the
-one that was pushed. Fails when more than 32 MiB went twice or when the bytes differ. Needs root for the chrooted
-account.
+one that was pushed. Fails when more than 32 MiB and a piece a connection went twice, or when the bytes differ. Needs
+root for the chrooted account.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH
+from uploader.transfer.feed import PIECE_BYTES
 
 _MOST_TWICE = 32 << 20
 
@@ -41,12 +42,13 @@ class Shape:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--connections", type=int, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         model = base / "model.safetensors"
         digest = write_safetensors(model, "checkpoint", options.mib << 20)
-        results = [_try(shape, model, digest, base) for shape in _shapes(base)]
+        results = [_try(shape, model, digest, base, options.connections) for shape in _shapes(base)]
     sys.exit(0 if all(results) else 1)
 
 
@@ -92,7 +94,7 @@ def _key(server: OpenSSH) -> tuple[str, ...]:
     return ("--identity-file", str(server.identity_file))
 
 
-def _try(shape: Shape, model: Path, digest: str, base: Path) -> bool:
+def _try(shape: Shape, model: Path, digest: str, base: Path, connections: int) -> bool:
     home = base / f"state-{shape.folder.parent.parent.parent.name}"
     environment = {**os.environ, **shape.secret, "UPLOADER_HOME": str(home), "HOME": str(base)}
     uploader = [sys.executable, "-m", "uploader"]
@@ -108,7 +110,7 @@ def _try(shape: Shape, model: Path, digest: str, base: Path) -> bool:
         *shape.login,
     ]
     subprocess.run(login, env=environment, check=True, stdout=subprocess.DEVNULL)
-    push = [*uploader, "push", str(model), "--to", "shape", "--json", "--quiet"]
+    push = [*uploader, "push", str(model), "--to", "shape", "--json", "--quiet", "--connections", str(connections)]
     size = model.stat().st_size
     arrived = _kill_half_way(push, environment, shape.folder / "models" / "Stable-diffusion", size)
     began = time.monotonic()
@@ -125,7 +127,7 @@ def _try(shape: Shape, model: Path, digest: str, base: Path) -> bool:
         f"{outcome['evidence']}, sha256 {'identical' if same else 'DIFFERENT'}",
         flush=True,
     )
-    return same and twice <= _MOST_TWICE and outcome["status"] == "placed"
+    return same and twice <= _MOST_TWICE + connections * PIECE_BYTES and outcome["status"] == "placed"
 
 
 def _kill_half_way(push: list[str], environment: dict[str, str], folder: Path, size: int) -> int:

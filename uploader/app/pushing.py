@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -106,6 +107,7 @@ class _Push:
         self._pool = Pool(connector, min(request.connections or MOST_CONNECTIONS, most))
         self._cancelled = threading.Event()
         self._made: set[str] = set()
+        self._unseen: dict[str, float] = {}
         self._resolve: Callable[[str], str] = str
         self._steps: dict[str, Step] = {}
         self._retrying = Patience(self._cancelled, setting.observer, setting.wait)
@@ -142,7 +144,14 @@ class _Push:
         def look(connection: Connection) -> list[PlannedStep]:
             self._resolve = connection.files.resolve
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
-            steps = plan(items, seen.at(items), wishes, root=self._target.root, free=seen.free_bytes(items))
+            there = seen.at(items)
+            now = time.monotonic()
+            self._unseen = {
+                item.path: now
+                for item, listing in zip(items, there, strict=True)
+                if listing.error is None and listing.final is None and listing.part is None
+            }
+            steps = plan(items, there, wishes, root=self._target.root, free=seen.free_bytes(items))
             facts = connection.facts  # by now they are there
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
@@ -261,6 +270,7 @@ class _Push:
             replace=self._request.replace,
             structure=item.structure,
             verify=self._request.verify,
+            unseen=self._unseen.get(item.path),
         )
 
     def _fetched(self, item: Item, fetch: Fetch) -> Item:

@@ -91,6 +91,11 @@ class Many(Protocol):
     def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
         """What `Files.stat` returns."""
 
+    def look(
+        self, paths: Sequence[str], disks: Sequence[str]
+    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
+        """What `stat` returns of the paths, and what `Files.space` returns of the disks of some folders."""
+
     def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
         """What `Files.list_folder` returns."""
 

@@ -313,6 +313,11 @@ class MemoryMany:
     def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
         return [_or_refusal(self._files.stat, path) for path in paths]
 
+    def look(
+        self, paths: Sequence[str], disks: Sequence[str]
+    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
+        return self.stat(paths), [_or_refusal(self._files.space, disk) for disk in disks]
+
     def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
         return [_or_refusal(self._files.list_folder, path) for path in paths]
 

@@ -38,7 +38,8 @@ class Means:
 class Job:
     """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
     whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
-    in seconds, is when the file shall say it was changed last, where the server lets it."""
+    in seconds, is when the file shall say it was changed last, where the server lets it; `unseen`, by the clock that
+    only grows, is when neither the final name nor a part file was there."""
 
     item: str
     artifact: Artifact
@@ -50,6 +51,7 @@ class Job:
     structure: bool = False
     verify: Verify = "auto"
     mtime: int | None = None
+    unseen: float | None = None
 
     @property
     def part(self) -> str:

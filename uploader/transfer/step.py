@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -23,6 +24,8 @@ from uploader.transfer.part import open_part
 from uploader.transfer.proof import Proof, Prover, reads_all
 
 T = TypeVar("T")
+
+_MOMENT = 2.0
 
 
 class Step:
@@ -51,7 +54,7 @@ class Step:
             if self._artifact.digest is not None and isinstance(self._artifact.origin, LocalFile):
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
-            there, self._part_there = self._using(self._look)
+            there, self._part_there = self._using(self._look) if not self._just_seen() else (None, False)
             if there is not None:
                 if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
                     return kept
@@ -65,6 +68,12 @@ class Step:
                     raise
         finally:
             stream.close()
+
+    def _just_seen(self) -> bool:
+        """Whether it was seen moments ago that nothing is there. What comes in between keeps its name all the same:
+        a part that is longer than it should be is found by its proof, and no name is taken that is there."""
+        unseen = self._job.unseen
+        return unseen is not None and not self._job.replace and time.monotonic() - unseen < _MOMENT
 
     def _look(self, connection: Connection) -> tuple[Entry | None, bool]:
         """What has the final name, and whether there is a part file."""

@@ -75,14 +75,14 @@ def test_the_total_counts_what_the_server_has_and_what_is_ahead(clock: Clock) ->
         board.take(Progress(item, 10 * MB))
     total = board.total()
     assert total is not None
-    assert (total.name, total.done, total.size) == ("total, 0 of 3 files", 20 * MB, 60 * MB)
+    assert (total.name, total.done, total.size) == ("total 0/3 files", 20 * MB, 60 * MB)
     board.take(Phase("a", "verifying"))
     board.take(Progress("a", 1))
     board.take(Ended("a", "placed", ""))
     board.take(Ended("b", "failed", ""))
     total = board.total()
     assert total is not None
-    assert (total.name, total.done, total.size) == ("total, 2 of 3 files", 30 * MB, 50 * MB)
+    assert (total.name, total.done, total.size) == ("total 2/3 files", 30 * MB, 50 * MB)
 
 
 def test_one_file_has_no_total(clock: Clock) -> None:

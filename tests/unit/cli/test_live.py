@@ -7,8 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.unit.cli.builders import Clock
-from uploader.cli.output.board import Row
-from uploader.cli.output.live import Live, layout, shorten, table
+from uploader.cli.output.board import Board, Row
+from uploader.cli.output.live import Live, Rows, layout, shorten, table
 from uploader.events import Began, Ended, Phase, Planned, Progress, Said
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -82,7 +82,7 @@ def test_what_has_ended_stays_and_the_rows_go() -> None:
     text = written(console)
     assert "placed  a.safetensors  200.0 MB in 0:20" in text
     assert "failed  b.safetensors\n" in text
-    assert "total, 0 of 2 files" in text
+    assert "total 0/2 files" in text
     assert text.rindex(SHOW) > text.rindex(HIDE)
 
 
@@ -123,3 +123,16 @@ def test_only_asked_for_debug_is_shown_and_nothing_steers_the_terminal() -> None
     with Live(console, verbose=True) as live:
         live(Said("inner", "debug"))
     assert written(console).endswith("inner\n")
+
+
+def test_of_many_files_under_way_as_many_are_drawn_as_fit_and_the_total_stays_in_sight() -> None:
+    board = Board(Clock())
+    board.take(Planned(500, 500 * MB))
+    for number in range(64):
+        board.take(Began(str(number), f"lora{number:03}.safetensors", MB))
+    console = terminal()
+    console.print(Rows(board))
+    lines = written(console).splitlines()
+    assert len(lines) == 14
+    assert lines[-2].startswith("… and 52 more files under way")
+    assert lines[-1].startswith("total 0/500 files")

@@ -137,7 +137,7 @@ class Board:
             size = total.size
             done = total.passed + sum(item.sent for item in self._items.values())
             rate = total.meter.rate()
-            name = f"total, {total.ended} of {total.items} files"
+            name = f"total {total.ended}/{total.items} files"
             return Row(name, "", min(done, size), size, rate, _left(size, done, rate), self._clock() - total.began)
 
     def _begin(self, item: str, name: str, size: int | None) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uploader.cli.output.board import Board, Clock, Row
-from uploader.cli.output.words import duration, part, rate, shown, size
+from uploader.cli.output.words import duration, part, plural, rate, shown, size
 from uploader.events import Ended, Event, Said
 
 _REFRESHES_PER_SECOND = 8
@@ -25,6 +25,7 @@ _WIDTHS = {_AMOUNT: 14, _LEFT: 7, _RATE: 10, _PHASE: 11, _BAR: 10}
 _ORDER = ("name", _PHASE, _BAR, _AMOUNT, _RATE, _LEFT)
 _SHORTEST_NAME, _SHORT_NAME, _LONG_NAME = 12, 20, 44
 _LONGEST_BAR = 40
+_MOST_ROWS = 12
 _STYLES = {"placed": "green", "kept": "green", "failed": "red"}
 
 
@@ -85,7 +86,7 @@ class Live:
         if wanted and self._region is None:
             self._region = Region(
                 console=self._console,
-                get_renderable=lambda: _Rows(self._board),
+                get_renderable=lambda: Rows(self._board),
                 refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=True,
                 redirect_stdout=False,
@@ -101,7 +102,7 @@ class Live:
             region.stop()
 
 
-class _Rows:
+class Rows:
     """The rows as they are at the moment of drawing, in the width there is then."""
 
     def __init__(self, board: Board) -> None:
@@ -109,9 +110,13 @@ class _Rows:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = self._board.rows()
+        # Small files go out by the dozen; what does not fit on the screen would push the total off it.
+        most = max(1, min(_MOST_ROWS, (options.height or console.height) - 3))
+        yield table(rows[:most], options.max_width)
+        if len(rows) > most:
+            yield Text(f"… and {plural(len(rows) - most, 'more file')} under way", style="dim")
         if (total := self._board.total()) is not None:
-            rows.append(total)
-        yield table(rows, options.max_width)
+            yield table([total], options.max_width)
 
 
 def table(rows: list[Row], width: int) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import paramiko
 
-from uploader.errors import NoSftp, RemoteRefused
+from uploader.errors import RemoteRefused
 from uploader.remote.interface import Copied, Paced, Range, ServerFacts
 from uploader.remote.sftp.along import SftpAlong, SftpReadAlong
 from uploader.remote.sftp.faults import mapped
@@ -18,6 +18,7 @@ from uploader.remote.sftp.tools import Tools
 from uploader.remote.sftp.transport import Transport, close_all
 from uploader.remote.sftp.wire import Wire
 
+_CHANNEL_REQUEST = 98
 _COPYING = {"copy-data", "hardlink@openssh.com"}
 
 
@@ -149,19 +150,17 @@ class SftpConnection:
 
 
 def sftp_channel(transport: Transport, where: str, silence_seconds: float) -> paramiko.Channel:
-    """Opens a channel and starts the SFTP subsystem on it. Raises NoSftp, RemoteRefused (no further channel),
-    NetworkError."""
+    """Opens a channel and asks for the SFTP subsystem on it (RFC 4254, section 6.5), without waiting for the answer: a
+    server that has none closes the channel, which the first word on it meets. Raises RemoteRefused (no further
+    channel), NetworkError."""
     with mapped(where):
         channel = transport.open_session(timeout=silence_seconds)
         channel.settimeout(silence_seconds)
-        try:
-            channel.invoke_subsystem("sftp")
-        except paramiko.SSHException as error:
-            if not transport.is_active():
-                raise
-            channel.close()
-            raise NoSftp(
-                f"{where} lets us in but refuses SFTP",
-                remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
-            ) from error
+        request = paramiko.Message()
+        request.add_byte(bytes((_CHANNEL_REQUEST,)))
+        request.add_int(channel.remote_chanid)
+        request.add_string("subsystem")
+        request.add_boolean(True)
+        request.add_string("sftp")
+        transport.send_for_channels(request)
         return channel

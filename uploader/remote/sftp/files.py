@@ -14,7 +14,7 @@ from uploader.remote.interface import Entry, Range, Space
 from uploader.remote.sftp import wire
 from uploader.remote.sftp.faults import EndOfFile
 from uploader.remote.sftp.many import SftpMany
-from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry
+from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry, unpacked_space
 from uploader.remote.sftp.wire import Unpacker, Wire, check, string
 
 _PLAIN_REQUEST = 32 * 1024
@@ -23,6 +23,7 @@ _READ_WINDOW = 4 * 1024 * 1024
 _FEW_HANDLES, _MANY_HANDLES = 64, 512
 _READ_FLAG, _WRITE_FLAG, _CREATE_FLAG, _TRUNCATE_FLAG = 0x01, 0x02, 0x08, 0x10
 _NEW_FLAGS = _WRITE_FLAG | _CREATE_FLAG | _TRUNCATE_FLAG
+_OPENSSHS_OWN = {"posix-rename@openssh.com", "hardlink@openssh.com", "fsync@openssh.com", "lsetstat@openssh.com"}
 _COPY_PIECE = 64 * 1024 * 1024
 
 
@@ -158,7 +159,7 @@ class SftpFiles:
 
     def rename(self, source: str, destination: str) -> None:
         what = f"rename {posixpath.basename(source)} to {posixpath.basename(destination)}"
-        if self._taken(destination):
+        if not self._renames_safely and self._taken(destination):
             raise RemoteExists(f"cannot {what}: that name is taken")
         try:
             self.wire.call(wire.RENAME, packed(source), packed(destination), what=what)
@@ -166,6 +167,12 @@ class SftpFiles:
             if self._taken(destination) and self._taken(source):
                 raise RemoteExists(f"cannot {what}: that name was taken in the meantime") from error
             raise
+
+    @property
+    def _renames_safely(self) -> bool:
+        """Whether this is OpenSSH's own sftp-server: it gives a file another name by a link, which no name that is
+        there gives way to, and needs no look beforehand."""
+        return self.wire.extensions.keys() >= _OPENSSHS_OWN
 
     def replace(self, source: str, destination: str) -> bool:
         what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
@@ -332,8 +339,7 @@ class SftpFiles:
                 fields = self._extended("statvfs@openssh.com", packed(path), what=f"ask for the free space of {path}")
             except RemoteRefused:
                 return self._other_space(path)
-            numbers = [fields.long() for _ in range(5)]
-            return Space(free=numbers[1] * numbers[4], total=numbers[1] * numbers[2])  # f_frsize x f_bavail, f_blocks
+            return unpacked_space(fields)
         return self._other_space(path)
 
     def check_file(self, path: str, offset: int, length: int) -> str | None:

@@ -30,6 +30,10 @@ class Transport(paramiko.Transport):
         super().__init__(line, default_window_size=_WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
         self.daemon = True
 
+    def send_for_channels(self, message: paramiko.Message) -> None:
+        """Sends a message of the connection protocol; waits while keys are exchanged."""
+        self._send_user_message(message)  # type: ignore[attr-defined] # what paramiko's own channels use
+
     def _parse_disconnect(self, message: paramiko.Message) -> None:
         message.get_int()
         text = message.get_binary().decode("utf-8", "replace")
