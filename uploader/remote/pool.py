@@ -49,7 +49,8 @@ class Pool:
 
     @contextmanager
     def lease(self, *, extra: bool = False) -> Iterator[Connection]:
-        """Hands out a connection: an idle one, or one that is being opened ahead, else it opens another. Where there
+        """Hands out a connection: an idle one, or one that is being opened ahead for nobody else, else it opens another
+        (when all were lost, one caller does, and the others wait how that ends). Where there
         are as many as there may be it waits for one to be given back; an `extra` one, which is welcome and not
         needed, then raises NoFurther instead. It goes back unless it was lost meanwhile, or left in the middle of
         something: a refusal alone costs no new login.

@@ -13,7 +13,7 @@ from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFile
 from uploader.result import Evidence
 from uploader.streams import Pacer
 from uploader.transfer.feed import PIECE_BYTES, Reading, read_pieces
-from uploader.transfer.proof import Proof, Prover, Verify
+from uploader.transfer.proof import READ_BACK_BYTES, Proof, Prover, Verify, reads_all
 
 T = TypeVar("T")
 
@@ -225,3 +225,10 @@ def test_many_pieces_are_hashed_in_batches() -> None:
     look.connection.hashes = hashes
     assert look.prove().bad == {0, 33}
     assert asked == [1, 32, 2]
+
+
+@pytest.mark.parametrize(("mode", "over", "all_of_it"), [("auto", 0, True), ("auto", 1, False), ("full", 1, True)])
+def test_all_is_read_back_up_to_a_size_or_when_that_is_asked_for(mode: Verify, over: int, all_of_it: bool) -> None:
+    """The step reads it back beside the sending where this says so."""
+    assert reads_all(mode, READ_BACK_BYTES + over) is all_of_it
+    assert not reads_all("samples", 1)

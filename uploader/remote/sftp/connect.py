@@ -14,7 +14,7 @@ from pathlib import Path
 
 import paramiko
 
-from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, RemoteRefused, RouteUnavailable
+from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RemoteRefused, RouteUnavailable
 from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
 from uploader.remote.interface import Secrets, Trust
@@ -156,9 +156,12 @@ class SftpConnector:
                 raise
             self._tools.of(transport, where)  # the question may have had the only channel that this server allows
         for pause in _FREED_SECONDS:  # and the server may take a moment to see that it is free again
-            with contextlib.suppress(RemoteRefused):
+            try:
                 return Wire(sftp_channel(transport, where, self._silence_seconds), where)
-            time.sleep(pause)
+            except NoSftp:
+                raise
+            except RemoteRefused:
+                time.sleep(pause)
         return Wire(sftp_channel(transport, where, self._silence_seconds), where)
 
     def _through(self, address: Address, hops: list[Transport]) -> _Line:
