@@ -189,6 +189,13 @@ class RemoteRefused(UploaderError):
     exit_code = 6
 
 
+class PartHeld(RemoteRefused):
+    """The server does not open a part file, maybe as it has not noticed that the line to its last writer is lost."""
+
+    code = "part-held"
+    retryable = True
+
+
 class RemoteMissing(RemoteRefused):
     """The server has no such file or folder."""
 

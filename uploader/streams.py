@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from uploader.errors import Interrupted
 
@@ -60,6 +60,19 @@ class Pacer:
             self._wait(start - now)
         if self._cancelled.is_set():
             raise Interrupted("the transfer was stopped")
+
+    def ranges(self, ranges: Sequence[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+        """Ranges (offset, length in bytes) of what is to be fetched; under a rate cut into even portions, of which each
+        comes out when its bytes may go."""
+        return ranges if self.rate is None else self._portions(ranges)
+
+    def _portions(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        for offset, length in ranges:
+            portion = self.portion(max(1, length))
+            for at in range(offset, offset + length, portion):
+                size = min(portion, offset + length - at)
+                self.pass_through(size)
+                yield at, size
 
     def portion(self, size: int) -> int:
         """The largest piece, in bytes, that keeps the flow even: a tenth of a second's worth, at most `size`."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.world import CHECKPOINTS, MIB, World, at_once, serve, sha256, world
+from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, at_once, serve, sha256, world
 from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
 from tests.servers.tcp_proxy import Direction, Proxy
@@ -207,27 +207,48 @@ MISHAPS = st.builds(
 
 
 @settings(max_examples=6)
-@given(connections=st.sampled_from([1, 4]), mishaps=st.lists(MISHAPS, min_size=1, max_size=3))
+@given(
+    connections=st.sampled_from([None, 1, 4, 8]),
+    small=st.sampled_from([0, 7]),
+    mishaps=st.lists(MISHAPS, min_size=1, max_size=3),
+)
 def test_whatever_is_cut_and_tampered_with_the_end_is_identical_bytes_or_no_final_name(
-    tmp_path_factory: pytest.TempPathFactory, connections: int, mishaps: list[Mishap]
+    tmp_path_factory: pytest.TempPathFactory, connections: int | None, small: int, mishaps: list[Mishap]
 ) -> None:
+    """A large file over several connections, and small ones in a bundle."""
     base = tmp_path_factory.mktemp("law")
     with serve(base / "server", "embedded") as server, Proxy(server.host, server.port) as line:
         here = world(base, server, line=line)
         model = here.disk / "dream.safetensors"
         model.write_bytes(safetensors("checkpoint", size_bytes=9 * MIB, seed=3))
+        models = [model, *(here.model(f"s{number}.safetensors", 20_000, "lora") for number in range(small))]
         for mishap in mishaps:
             line.cut_after(mishap.after * (11 * MIB if mishap.way == "up" else 60_000) // 1000, mishap.way)
-            outcome = here.one(model, connections=connections)
-            final = here.root / DREAM
-            assert final.exists() == (outcome.status != "failed")
-            if final.exists():
-                assert sha256(final) == sha256(model)
-                final.rename(here.parts[0] if here.parts else final.with_name("aside"))
+            report = here.push(*models, connections=connections)
+            for source, outcome in zip(models, report.outcomes, strict=True):
+                final = _final(here, source)
+                assert final.exists() == (outcome.status != "failed"), outcome
+                if final.exists():
+                    assert sha256(final) == sha256(source)
+            _take_away(here, models)
             _tamper(here, mishap)
-        (here.root / CHECKPOINTS / "aside").unlink(missing_ok=True)
-        outcome = here.one(model)
-        assert sha256(here.root / DREAM) == sha256(model), outcome
+        report = here.push(*models, connections=connections)
+        for source in models:
+            assert sha256(_final(here, source)) == sha256(source), report.outcomes
+        assert here.parts == []
+
+
+def _final(here: World, source: Path) -> Path:
+    return here.root / (CHECKPOINTS if source.name == "dream.safetensors" else LORAS) / source.name
+
+
+def _take_away(here: World, models: list[Path]) -> None:
+    """Makes parts of the files that were placed, where there are such, so that the next run meets those."""
+    for source in models:
+        final = _final(here, source)
+        parts = list(final.parent.glob(f"{source.stem}*.part"))
+        if final.exists():
+            final.rename(parts[0]) if parts else final.unlink()
 
 
 def _tamper(here: World, mishap: Mishap) -> None:

@@ -490,7 +490,29 @@ def test_bytes_that_are_not_the_promised_ones_get_no_name_and_leave_nothing(
     assert not list((here.state / "jobs").iterdir())
 
 
-def test_a_source_that_changes_half_way_gets_no_name(here: World, server: OpenSSH, origin: Origin) -> None:
+def test_a_source_that_changes_half_way_is_begun_anew_as_it_is_now(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    resource = signed(origin, cuts=[1 << 20])
+    resource.gate = threading.Event()
+    resource.gate_at = 1 << 19
+    other = safetensors("checkpoint", size_bytes=len(MODEL) + 4096)
+    with Held(origin, here) as held:
+        assert held.resource.reached.wait(20)
+        held.resource.etag = '"v2"'
+        held.resource.content = other
+        held.resource.cuts = []
+        for told in server.home.glob(".uploader/*/pid"):
+            os.killpg(int(told.read_text().split()[0]), signal.SIGKILL)
+    outcome = held.outcomes[0]
+    assert (outcome.status, outcome.size, outcome.route) == ("placed", len(other), "server")
+    assert (here.root / CHECKPOINTS / NAME).read_bytes() == other
+    assert "is begun anew" in here.said
+
+
+def test_a_source_that_changes_half_way_into_no_model_gets_no_name(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
     resource = signed(origin, cuts=[1 << 20])
     resource.gate = threading.Event()
     resource.gate_at = 1 << 19
@@ -503,7 +525,7 @@ def test_a_source_that_changes_half_way_gets_no_name(here: World, server: OpenSS
             os.killpg(int(told.read_text().split()[0]), signal.SIGKILL)
     error = held.outcomes[0].error
     assert error is not None
-    assert error.code == "source-changed"
+    assert error.code == "not-a-model"
     assert here.there == {} or set(here.there) == {str(part.relative_to(here.root)) for part in here.parts}
 
 

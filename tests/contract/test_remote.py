@@ -327,6 +327,14 @@ def test_a_range_past_the_end_comes_shorter(connection: Connection, folder: str)
     assert list(connection.files.read(f"{folder}/a", ranges)) == [b"89", b"", b"", b"0123456789", b"234"]
 
 
+def test_ranges_that_come_one_by_one_are_read_as_they_come(connection: Connection, folder: str) -> None:
+    put(connection, f"{folder}/slow", CONTENT)
+    ranges = [(at, 1000) for at in range(0, 50_000, 7000)] + [(len(CONTENT) - 10, 500)]
+    found = list(connection.files.read(f"{folder}/slow", iter(ranges)))
+    assert found == [CONTENT[at : at + size] for at, size in ranges]
+    assert connection.settled
+
+
 def test_no_ranges_give_nothing(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"0123456789")
     assert list(connection.files.read(f"{folder}/a", [])) == []

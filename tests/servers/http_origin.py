@@ -164,7 +164,11 @@ class Origin:
     def choose(self, request: Request) -> Resource | None:
         """What a request is answered with; None is a 404. A service of its own overrides this."""
         with self._lock:
-            return self._resources.get(request.path.partition("?")[0])
+            path = request.path.partition("?")[0]
+            agent, other = self._others.get(path, ("", None))
+            if other is not None and agent not in request.headers.get("user-agent", ""):
+                return other
+            return self._resources.get(path)
 
     def _arrived(self, request: Request) -> Resource | None:
         with self._lock:

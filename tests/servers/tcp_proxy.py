@@ -1,4 +1,4 @@
-"""A line between a client and a server that can be cut, frozen and refused.
+"""A line between a client and a server that can be cut, frozen, refused, delayed, and made to lose one direction.
 
     with Proxy("127.0.0.1", server.port) as line:
         line.cut_after(1_000_000)          # counted from now, up; both ends then see a reset
@@ -15,6 +15,8 @@ import selectors
 import socket
 import struct
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -23,6 +25,8 @@ from typing import Literal, Self
 
 Direction = Literal["up", "down"]
 _PIECE = 64 * 1024
+_UNDER_WAY = 16 * 1024 * 1024
+"""Bytes that a delayed direction holds: 100 ms of more than a gigabit per second."""
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -33,8 +37,13 @@ class _Pipe:
         self.direction: Direction = direction
         self.source = source
         self.sink = sink
-        self.waiting = b""
+        self.waiting: deque[tuple[float, bytes]] = deque()  # when it may go on, and what; nothing: the end
+        self.size = 0
         self.ended = False
+        self.swallowed = False
+
+    def due(self, now: float) -> bool:
+        return bool(self.waiting) and self.waiting[0][0] <= now
 
 
 class Proxy:
@@ -52,8 +61,11 @@ class Proxy:
         self._pipes: list[_Pipe] = []
         self._bytes: dict[Direction, int] = {"up": 0, "down": 0}
         self._limits: dict[Direction, int] = {}
+        self._moved: dict[Direction, list[tuple[float, int]]] = {"up": [], "down": []}
         self._connections = 0
-        self._frozen = self._refusing = self._closing = False
+        self._delay = 0.0
+        self._frozen: frozenset[Direction] = frozenset()
+        self._refusing = self._closing = False
         self._thread = threading.Thread(target=self._run, name="tcp-proxy", daemon=True)
 
     # orders, from any thread --------------------------------------------------------------------------
@@ -81,13 +93,42 @@ class Proxy:
         """Resets every connection; it has happened when this returns."""
         self._order(self._cut)
 
-    def freeze(self) -> None:
-        """Hands nothing on any more, and keeps every connection open."""
-        self._order(lambda: self._set(frozen=True))
+    def busiest(self, direction: Direction, seconds: float) -> int:
+        """The most bytes that were handed on within any stretch of so many seconds."""
+        self._order(lambda: None)
+        most = held = first = 0
+        moved = self._moved[direction]
+        for at, size in moved:
+            held += size
+            while moved[first][0] <= at - seconds:
+                held -= moved[first][1]
+                first += 1
+            most = max(most, held)
+        return most
+
+    def freeze(self, *directions: Direction) -> None:
+        """Hands nothing on any more in these directions, in both if none is named; keeps every connection open."""
+        self._order(lambda: self._set(frozen=frozenset(directions or ("up", "down"))))
 
     def thaw(self) -> None:
         """Hands on again."""
-        self._order(lambda: self._set(frozen=False))
+        self._order(lambda: self._set(frozen=frozenset()))
+
+    def swallow(self, direction: Direction) -> None:
+        """Loses what comes in that direction from now on, over every connection that there is; later ones are whole."""
+
+        def lose() -> None:
+            for pipe in self._pipes:
+                if pipe.direction == direction:
+                    pipe.swallowed = True
+                    pipe.waiting.clear()
+                    pipe.size = 0
+
+        self._order(lose)
+
+    def delay(self, round_trip: float) -> None:
+        """Gives the line so many seconds to the server and back, half of them each way, from now on."""
+        self._order(lambda: self._set(delay=round_trip / 2))
 
     def refuse(self) -> None:
         """Resets new connections; those there are go on."""
@@ -132,20 +173,33 @@ class Proxy:
         while not self._closing:
             for thing, wanted in self._wanted().items():
                 self._selector.register(thing, wanted)
-            ready = [(key.fileobj, events) for key, events in self._selector.select()]
+            ready = [(key.fileobj, events) for key, events in self._selector.select(self._until_due())]
             for key in list(self._selector.get_map().values()):
                 self._selector.unregister(key.fileobj)
             self._turn(dict(ready))
         self._cut()
 
+    def _moving(self) -> list[_Pipe]:
+        return [pipe for pipe in self._pipes if pipe.direction not in self._frozen]
+
+    def _until_due(self) -> float | None:
+        """Seconds until something that is under way arrives; None when nothing is."""
+        now = time.monotonic()
+        waits = [pipe.waiting[0][0] - now for pipe in self._moving() if pipe.waiting]
+        return min((wait for wait in waits if wait > 0), default=None)
+
     def _wanted(self) -> dict[socket.socket, int]:
         wanted = {self._listener: selectors.EVENT_READ, self._wake: selectors.EVENT_READ}
-        for pipe in [] if self._frozen else self._pipes:
-            if pipe.waiting:
+        now = time.monotonic()
+        for pipe in self._moving():
+            if pipe.due(now):
                 wanted[pipe.sink] = wanted.get(pipe.sink, 0) | selectors.EVENT_WRITE
-            elif not pipe.ended:
+            if self._has_room(pipe):
                 wanted[pipe.source] = wanted.get(pipe.source, 0) | selectors.EVENT_READ
         return wanted
+
+    def _has_room(self, pipe: _Pipe) -> bool:
+        return not pipe.ended and (pipe.size < _UNDER_WAY if self._delay else not pipe.waiting)
 
     def _turn(self, ready: dict[object, int]) -> None:
         if self._wake in ready:
@@ -156,13 +210,14 @@ class Proxy:
             return  # what an order changes decides what is looked at next
         if self._listener in ready:
             self._accept()
-        for pipe in list(self._pipes):
+        now = time.monotonic()
+        for pipe in self._moving():
             if pipe not in self._pipes:
                 continue
             try:
-                if pipe.waiting and ready.get(pipe.sink, 0) & selectors.EVENT_WRITE:
+                if pipe.due(now) and ready.get(pipe.sink, 0) & selectors.EVENT_WRITE:
                     self._hand_on(pipe)
-                elif not pipe.waiting and not pipe.ended and ready.get(pipe.source, 0) & selectors.EVENT_READ:
+                elif self._has_room(pipe) and ready.get(pipe.source, 0) & selectors.EVENT_READ:
                     self._take(pipe)
             except BlockingIOError:
                 continue
@@ -185,20 +240,31 @@ class Proxy:
         self._pipes += [_Pipe("up", client, server), _Pipe("down", server, client)]
 
     def _take(self, pipe: _Pipe) -> None:
-        pipe.waiting = pipe.source.recv(_PIECE)
-        if not pipe.waiting:
-            pipe.ended = True
+        data = pipe.source.recv(_PIECE)
+        pipe.ended = not data
+        if not pipe.swallowed:
+            pipe.waiting.append((time.monotonic() + self._delay, data))
+            pipe.size += len(data)
+
+    def _hand_on(self, pipe: _Pipe) -> None:
+        due, data = pipe.waiting.popleft()
+        if not data:
             pipe.sink.shutdown(socket.SHUT_WR)
             twin = self._twin(pipe)
             if twin.ended and not twin.waiting:
                 self._drop(pipe, reset=False)
-
-    def _hand_on(self, pipe: _Pipe) -> None:
+            return
         limit = self._limits.get(pipe.direction)
-        room = len(pipe.waiting) if limit is None else max(0, limit - self._bytes[pipe.direction])
-        sent = pipe.sink.send(pipe.waiting[:room]) if room else 0
+        room = len(data) if limit is None else max(0, limit - self._bytes[pipe.direction])
+        try:
+            sent = pipe.sink.send(data[:room]) if room else 0
+        except BlockingIOError:
+            sent = 0
         self._bytes[pipe.direction] += sent
-        pipe.waiting = pipe.waiting[sent:]
+        self._moved[pipe.direction].append((time.monotonic(), sent))
+        pipe.size -= sent
+        if sent < len(data):
+            pipe.waiting.appendleft((due, data[sent:]))
         if limit is not None and self._bytes[pipe.direction] >= limit:
             del self._limits[pipe.direction]
             self._cut()
@@ -226,7 +292,15 @@ class Proxy:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         end.close()
 
-    def _set(self, *, frozen: bool | None = None, refusing: bool | None = None, closing: bool | None = None) -> None:
+    def _set(
+        self,
+        *,
+        frozen: frozenset[Direction] | None = None,
+        refusing: bool | None = None,
+        closing: bool | None = None,
+        delay: float | None = None,
+    ) -> None:
         self._frozen = self._frozen if frozen is None else frozen
         self._refusing = self._refusing if refusing is None else refusing
         self._closing = self._closing if closing is None else closing
+        self._delay = self._delay if delay is None else delay

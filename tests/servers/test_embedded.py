@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paramiko
@@ -302,6 +303,50 @@ def test_a_frozen_line_hands_on_nothing_until_it_is_thawed(line: Proxy) -> None:
         end.settimeout(10)
         line.thaw()
         assert read(end, 1) == b"2"
+
+
+def test_one_direction_alone_can_be_frozen(line: Proxy, echo: Echo) -> None:
+    with dial(line) as end:
+        line.freeze("down")
+        end.sendall(b"x" * 1000)
+        assert wait_until(lambda: echo.got == 1000)
+        assert line.down == 0
+        line.thaw()
+        assert read(end, 1000) == b"x" * 1000
+
+
+def test_a_direction_that_is_swallowed_is_lost_over_the_connections_there_are(line: Proxy, echo: Echo) -> None:
+    with dial(line) as old:
+        old.sendall(b"before")
+        assert read(old, 6) == b"before"
+        line.swallow("down")
+        old.sendall(b"lost")
+        assert wait_until(lambda: echo.got == 10)
+        assert line.down == 6
+        line.cut_now()
+    with dial(line) as new:
+        new.sendall(b"whole")
+        assert read(new, 5) == b"whole"
+
+
+def test_a_long_line_takes_its_time_and_carries_many_bytes_at_once(line: Proxy) -> None:
+    line.delay(0.2)
+    with dial(line) as end:
+        began = time.monotonic()
+        sender = threading.Thread(target=end.sendall, args=(bytes(1_000_000),))
+        sender.start()
+        assert read(end, 1_000_000) == bytes(1_000_000)
+        sender.join()
+        assert 0.2 <= time.monotonic() - began < 2
+    assert line.busiest("up", 60) == 1_000_000
+
+
+def wait_until(true: Callable[[], bool]) -> bool:
+    """Waits for what another thread counts; nothing else tells."""
+    deadline = time.monotonic() + 10
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return true()
 
 
 def test_new_connections_can_be_refused_and_admitted(line: Proxy) -> None:

@@ -54,8 +54,8 @@ def test_every_error_has_its_own_word() -> None:
 
 
 @pytest.mark.parametrize("kind", list(every_class()))
-def test_only_faults_of_the_line_are_worth_another_try(kind: type[UploaderError]) -> None:
-    assert kind.retryable == issubclass(kind, errors.NetworkError)
+def test_only_faults_of_the_line_and_what_they_leave_behind_are_worth_another_try(kind: type[UploaderError]) -> None:
+    assert kind.retryable == issubclass(kind, errors.NetworkError | errors.PartHeld)
 
 
 def test_an_error_reads_as_its_message_and_keeps_its_remedy() -> None:

@@ -118,3 +118,17 @@ def test_a_portion_is_never_more_than_one_request_takes(rate: float, size: int) 
 def test_a_portion_is_a_tenth_of_a_second_s_worth() -> None:
     assert Pacer(1_000_000.0).portion(255 * 1024) == 100_000
     assert Pacer(100.0).portion(255 * 1024) == 1024
+
+
+def test_ranges_come_out_whole_without_a_rate_and_in_portions_that_wait_with_one() -> None:
+    ranges = [(0, 250_000), (400_000, 100_000)]
+    assert list(Pacer(None).ranges(ranges)) == ranges
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    paced = Pacer(1_000_000, clock=lambda: 0.0, wait=wait).ranges(ranges)
+    assert list(paced) == [(0, 100_000), (100_000, 100_000), (200_000, 50_000), (400_000, 100_000)]
+    assert waited == pytest.approx([0.1, 0.2, 0.25])

@@ -38,7 +38,8 @@ _IN_FLIGHT = 3
 class Way:
     """What the steps go by: the sources and what other targets' pushes read of them, the means of the transfer, the
     server's own downloads, what is known of the target, the server's own form of a path. `again` looks once more at
-    what led to an item; it returns None where that belongs elsewhere now. `stop` ends all of it."""
+    what led to an item; it returns None where that belongs elsewhere now. `stop` ends all of it. `unseen` tells by
+    path, as in `Job`, when nothing of an item was there."""
 
     sources: Sources
     seen: Seen
@@ -48,6 +49,7 @@ class Way:
     resolve: Callable[[str], str]
     again: Callable[[Item], Item | None]
     stop: Callable[[], None]
+    unseen: dict[str, float]
 
 
 def known(target: Target, item: Item) -> Outcome:
@@ -160,6 +162,7 @@ class Carrying:
             now = None if _is_local(item) else self._way.again(item)
             if now is None:
                 raise
+        self._way.unseen.pop(item.path, None)  # of the new one there may be a part
         self._setting.observer(Said(f"{item.name} was replaced at its source meanwhile, and is begun anew", "note"))
         return self._brought(now)
 
@@ -226,6 +229,7 @@ class Carrying:
             structure=item.structure,
             verify=self._request.verify,
             mtime=mtime_of(item),
+            unseen=self._way.unseen.get(item.path),
         )
 
     def _fetched(self, item: Item, fetch: Fetch) -> Item:

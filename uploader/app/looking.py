@@ -33,7 +33,7 @@ class Look:
         """Returns what is there for each item. What the server refuses to tell of one is that one's error."""
         folders = [self._folder(item) for item in items]
         few = [item for item, folder in zip(items, folders, strict=True) if folders.count(folder) <= _FEW]
-        self._ask(path for item in few for path in (self._folder(item), *self._names(item)))
+        self._ask((path for item in few for path in (self._folder(item), *self._names(item))), folders)
         for folder in set(folders):
             # One listing is one answer for all; for a file or two, asking for each is cheaper. Folders that may be
             # entered but not listed exist: there each is asked for.
@@ -53,11 +53,14 @@ class Look:
                     free[item.folder] = left
         return free
 
-    def _ask(self, paths: Iterable[str]) -> None:
-        """Asks about many names in the time of one question."""
+    def _ask(self, paths: Iterable[str], folders: Iterable[str]) -> None:
+        """Asks about many names, and the disks of their folders, in the time of one question."""
         wanted = list(dict.fromkeys(paths))
-        for path, told in zip(wanted, self._files.many.stat(wanted), strict=True):
-            self._told_of[path] = told
+        entries, spaces = self._files.many.look(wanted, disks := list(dict.fromkeys(folders)))
+        self._told_of |= zip(wanted, entries, strict=True)
+        for folder, space in zip(disks, spaces, strict=True):
+            if not isinstance(space, RemoteRefused):
+                self._free[folder] = space.free if space is not None else None
 
     def _stat(self, path: str) -> Entry | None:
         told = self._told_of[path] if path in self._told_of else self._files.stat(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,7 +24,7 @@ from uploader.app.sidecars import Making, sidecars
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
 from uploader.placement import root_fault
-from uploader.plan import Action, Item, Listing, PlannedStep, Wishes, plan
+from uploader.plan import Action, Item, Listing, PlannedStep, Route, Wishes, plan
 from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.remote.interface import Connection
 from uploader.remote.pool import Pool
@@ -49,6 +50,16 @@ def _place(setting: Setting, target: Target) -> Place:
     return Place(target, webui, setting.folders_of(target))
 
 
+def _unseen(items: list[Item], there: list[Listing]) -> dict[str, float]:
+    """When nothing was there, by path, of the items that nobody but this push brings."""
+    now = time.monotonic()
+    return {
+        item.path: now
+        for item, listing in zip(items, there, strict=True)
+        if item.route is not Route.SERVER and listing.error is None and listing.final is None and listing.part is None
+    }
+
+
 class Push:
     """One push to one target. `seen` is shared with the pushes of the same references to other targets; what `kept`
     holds outlives them all."""
@@ -67,6 +78,7 @@ class Push:
         provider = setting.catalog.provider(target.provider)
         most = provider.quirks.max_connections or MOST_CONNECTIONS
         self._pool = Pool(setting.connector(target)[0], min(request.connections or MOST_CONNECTIONS, most))
+        self._unseen: dict[str, float] = {}
         self._resolve: Callable[[str], str] = str
         self._cancelled = threading.Event()
         self._ending = threading.Lock()
@@ -169,6 +181,7 @@ class Push:
             self._resolve,
             self._resolving.again,
             self._interrupt,
+            self._unseen,
         )
 
     def _told(self, outcomes: list[Outcome]) -> list[Outcome]:
@@ -197,11 +210,12 @@ class Push:
             seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
             settled = self._serving.settle(connection, items)
             routed = [item for item, _ in settled]
-            listings = [
+            there = [
                 self._serving.listing(connection, item, listing) if error is None else Listing(error=error)
                 for (item, error), listing in zip(settled, seen.at(routed), strict=True)
             ]
-            steps = plan(routed, listings, wishes, root=self._target.root, free=seen.free_bytes(routed))
+            self._unseen = _unseen(routed, there)
+            steps = plan(routed, there, wishes, root=self._target.root, free=seen.free_bytes(routed))
             facts = connection.facts  # by now they are there
             self._serving.host_key = facts.host_key
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"

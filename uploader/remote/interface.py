@@ -7,7 +7,7 @@ it; a refusal is RemoteRefused or one of its kinds and the connection lives on.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -16,6 +16,9 @@ from uploader.secret import Secret
 
 Range = tuple[int, int]
 """(offset, length), in bytes."""
+
+Paced = Callable[[Sequence[Range]], Iterable[Range]]
+"""Gives out the ranges of what is to be read, or smaller ones in their place, each when it may be asked for."""
 
 Copied = Literal["copy", "link"]
 """Whether the second name has bytes of its own or shares the first one's."""
@@ -88,6 +91,11 @@ class Many(Protocol):
     def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
         """What `Files.stat` returns."""
 
+    def look(
+        self, paths: Sequence[str], disks: Sequence[str]
+    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
+        """What `stat` returns of the paths, and what `Files.space` returns of the disks of some folders."""
+
     def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
         """What `Files.list_folder` returns."""
 
@@ -132,8 +140,9 @@ class Files(Protocol):
     def open_writer(self, path: str, *, fresh: bool) -> Writer:
         """Opens for writing, made if missing; `fresh` empties it first."""
 
-    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
-        """Yields each range whole, in order, one `bytes` a range. A range past the end comes shorter."""
+    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+        """Yields each range whole, in order, one `bytes` a range. A range past the end comes shorter. What is no
+        Sequence is taken range by range and may wait: then one comes as soon as it is there."""
 
     def rename(self, source: str, destination: str) -> None:
         """Renames; raises RemoteExists rather than take a name that is there."""
@@ -262,9 +271,9 @@ class Connection(Protocol):
         Raises RemoteRefused when the server forwards nothing, or nobody listens there; NetworkError when that takes
         longer than `seconds`."""
 
-    def read_along(self, path: str, seen: Callable[[int], None]) -> Along | None:
+    def read_along(self, path: str, paced: Paced) -> Along | None:
         """As `hash_along`, by reading back what has arrived, on the idle direction of the same line; None when the
-        server allows no second SFTP session beside this one. `seen` is told of bytes read, and may wait."""
+        server allows no second SFTP session beside this one."""
 
     def interrupt(self) -> None:
         """Ends it at once, from any thread; calls under way raise NetworkError."""

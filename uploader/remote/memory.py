@@ -6,12 +6,12 @@ import hashlib
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Copied, Entry, Line, Range, ServerFacts, Shell, Space, Whole
+from uploader.remote.interface import Copied, Entry, Line, Paced, Range, ServerFacts, Shell, Space, Whole
 
 T = TypeVar("T")
 _FACTS = ServerFacts("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
@@ -130,9 +130,9 @@ class MemoryConnection:
             raise RemoteRefused(f"nothing listens at port {port} of memory")
         return self.server.ports[host, port]()
 
-    def read_along(self, path: str, seen: Callable[[int], None]) -> MemoryAlong | None:
+    def read_along(self, path: str, paced: Paced) -> MemoryAlong | None:
         self.check()
-        return MemoryAlong(self, path, seen) if self.server.sessions > 1 and self.server.readable else None
+        return MemoryAlong(self, path, paced) if self.server.sessions > 1 and self.server.readable else None
 
     def interrupt(self) -> None:
         self.alive = False
@@ -149,12 +149,10 @@ class MemoryConnection:
 class MemoryAlong:
     """Hashes what was reached when it is asked for."""
 
-    def __init__(
-        self, connection: MemoryConnection, path: str, seen: Callable[[int], None] = lambda _size: None
-    ) -> None:
+    def __init__(self, connection: MemoryConnection, path: str, paced: Paced = list) -> None:
         self._connection = connection
         self._path = path
-        self._seen = seen
+        self._paced = paced
         self._reached = 0
 
     def reached(self, size: int) -> None:
@@ -164,8 +162,10 @@ class MemoryAlong:
         held = self._connection.server.files.get(self._path, bytearray())
         if not self._connection.alive or len(held) != self._reached:
             return None
-        self._seen(self._reached)
-        return hashlib.sha256(held[: self._reached]).hexdigest()
+        digest = hashlib.sha256()
+        for offset, length in self._paced([(0, self._reached)]):
+            digest.update(held[offset : offset + length])
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Nothing goes on in between."""
@@ -218,7 +218,7 @@ class MemoryFiles:
                 self.server.touch(path)
         return MemoryWriter(self, path)
 
-    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
         self.connection.check()
         if path not in self.server.files:
             raise RemoteMissing(f"cannot read {path}: there is no such file")
@@ -325,6 +325,11 @@ class MemoryMany:
 
     def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
         return [_or_refusal(self._files.stat, path) for path in paths]
+
+    def look(
+        self, paths: Sequence[str], disks: Sequence[str]
+    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
+        return self.stat(paths), [_or_refusal(self._files.space, disk) for disk in disks]
 
     def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
         return [_or_refusal(self._files.list_folder, path) for path in paths]

@@ -43,12 +43,14 @@ class Pool:
         self._open: set[Connection] = set()
         self._opening = 0
         self._ahead = 0
+        self._awaiting = 0
         self._openers: list[threading.Thread] = []
         self._interrupted = threading.Event()
 
     @contextmanager
     def lease(self, *, extra: bool = False) -> Iterator[Connection]:
-        """Hands out a connection: an idle one, or one that is being opened ahead, else it opens another. Where there
+        """Hands out a connection: an idle one, or one that is being opened ahead for nobody else, else it opens another
+        (when all were lost, one caller does, and the others wait how that ends). Where there
         are as many as there may be it waits for one to be given back; an `extra` one, which is welcome and not
         needed, then raises NoFurther instead. It goes back unless it was lost meanwhile, or left in the middle of
         something: a refusal alone costs no new login.
@@ -146,11 +148,19 @@ class Pool:
             if self._idle:
                 return self._idle.pop()
             full = len(self._open) + self._opening >= self.most
-            if not self._ahead and not full:
+            # Each of those that are opened ahead is worth one who waits: one that hangs holds up nobody else.
+            awaited = self._ahead > self._awaiting
+            # Where all were lost, one asks first, and its answer says whether there is a way for the others.
+            alone = not self._open and self._opening > self._ahead
+            if not (awaited or alone or full):
                 return None
-            if extra and not self._ahead:
+            if extra and full and not (awaited or alone):
                 raise NoFurther("there are as many connections as there may be")
-            self._changed.wait()
+            self._awaiting += awaited
+            try:
+                self._changed.wait()
+            finally:
+                self._awaiting -= awaited
 
     def _turned_away(self) -> bool:
         """Takes down that the server takes no more than there are; False when there are none."""
@@ -172,6 +182,7 @@ class Pool:
         with self._changed:
             self._opening -= 1
             self._open.add(connection)
+            self._changed.notify_all()
             self.round_trip = connection.round_trip
             late = self._interrupted.is_set()
         if late:

@@ -39,7 +39,8 @@ class Job:
     """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
     whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
     in seconds, is when the file shall say it was changed last, where the server lets it; `proven`: the source was found
-    to have the artifact's digest just now."""
+    to have the artifact's digest just now; `unseen`, by the clock that only grows, is when neither the final name nor
+    a part file was there."""
 
     item: str
     artifact: Artifact
@@ -52,6 +53,7 @@ class Job:
     verify: Verify = "auto"
     mtime: int | None = None
     proven: bool = False
+    unseen: float | None = None
 
     @property
     def part(self) -> str:

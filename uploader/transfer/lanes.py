@@ -12,6 +12,7 @@ from uploader.remote.pool import Pool
 from uploader.streams import Pacer
 from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Retrying
+from uploader.transfer.part import open_part
 
 _WINDOW = 4 * 1024 * 1024
 """Bytes a connection has under way: twice what OpenSSH lets a channel have, so that it is never the shorter one."""
@@ -36,7 +37,8 @@ class Lanes:
 
     `retrying(call, progress)` runs a call again while its fault may pass and `progress()` grows. `acknowledged` is
     told of each piece that is wholly on the server; `moved` how many bytes of pieces were acknowledged so far;
-    `opened` of each connection that begins to send, from its own thread.
+    `opened` of each connection that begins to send, from its own thread. `held`: an earlier run's connection may still
+    have the part file open, as far as the server knows; so may one that was lost in this run.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Lanes:
         acknowledged: Callable[[Piece], None],
         moved: Callable[[int], None],
         opened: Callable[[Connection], None] = lambda _connection: None,
+        held: bool = False,
     ) -> None:
         self._pool = pool
+        self._held = held
         self._on_open = opened
         self._part = part
         self._feed = feed
@@ -123,10 +127,13 @@ class Lanes:
             with self._pool.lease(extra=number > 0) as connection:
                 self._inside.add(number)
                 self._on_open(connection)
-                writer = connection.files.open_writer(self._part, fresh=False)
+                writer = open_part(connection, self._part, fresh=False, held=self._held)
                 while self._step(writer, flight):
                     pass
                 writer.close()
+        except NetworkError:
+            self._held = True
+            raise
         finally:
             self._return(flight)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
 from uploader.errors import NoPermission
@@ -157,8 +158,7 @@ class Prover:
 
         def read(connection: Connection) -> None:
             # `todo` shrinks as pieces come, so that an attempt after a lost line begins where the last one ended.
-            for data in connection.files.read(path, [self._range(index) for index in todo]):
-                self._pacer.pass_through(len(data))
+            for data in self._pieces(connection, path, [self._range(index) for index in todo]):
                 found[todo.popleft()] = hashlib.sha256(data).hexdigest()
                 if update is not None:
                     update(data)
@@ -166,6 +166,12 @@ class Prover:
 
         self._using(read)
         return found
+
+    def _pieces(self, connection: Connection, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        """Reads ranges back; under a rate each in as many portions as that takes."""
+        portions = connection.files.read(path, self._pacer.ranges(ranges))
+        for _, length in ranges:
+            yield b"".join(islice(portions, -(-length // self._pacer.portion(length))))
 
     def _samples(self, pieces: Mapping[int, str]) -> dict[int, str]:
         """The first, the last and some between, at random: nobody can know which are looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -21,10 +22,13 @@ from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, drain, rea
 from uploader.transfer.job import Job, Means, Result
 from uploader.transfer.lanes import Lanes
 from uploader.transfer.lines import Supply
+from uploader.transfer.part import open_part
 from uploader.transfer.placing import place, taken, wrong_source
 from uploader.transfer.proof import Proof, Prover, reads_all
 
 T = TypeVar("T")
+
+_MOMENT = 2.0
 
 
 class Step:
@@ -54,7 +58,7 @@ class Step:
             if self._artifact.digest is not None and local and not self._job.proven:
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
-            there, self._part_there = self._using(self._look)
+            there, self._part_there = self._using(self._look) if not self._just_seen() else (None, False)
             if there is not None:
                 if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
                     return kept
@@ -68,6 +72,12 @@ class Step:
                     raise
         finally:
             stream.close()
+
+    def _just_seen(self) -> bool:
+        """Whether it was seen moments ago that nothing is there. What comes in between keeps its name all the same:
+        a part that is longer than it should be is found by its proof, and no name is taken that is there."""
+        unseen = self._job.unseen
+        return unseen is not None and not self._job.replace and time.monotonic() - unseen < _MOMENT
 
     def _look(self, connection: Connection) -> tuple[Entry | None, bool]:
         """What has the final name, and whether there is a part file."""
@@ -166,7 +176,7 @@ class Step:
         return trusted
 
     def _empty_part(self, connection: Connection) -> None:
-        connection.files.open_writer(self._job.part, fresh=True).close()
+        open_part(connection, self._job.part, fresh=True, held=True).close()
 
     def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
         job, means = self._job, self._means
@@ -202,6 +212,7 @@ class Step:
                 acknowledged=acknowledged,
                 moved=lambda count: self._progress(min(kept + count, job.size)),
                 opened=behind.start,
+                held=self._part_there,
             )
             self._lanes.append(lanes)
             try:
@@ -240,7 +251,7 @@ class Step:
             return Following(along, Evidence.REMOTE_HASH)
         if connection.can_hash or not reads_all(self._job.verify, size):
             return None  # it hashes all of it at once, at the end
-        along = connection.read_along(part, self._means.down.pass_through)
+        along = connection.read_along(part, self._means.down.ranges)
         return None if along is None else Following(along, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:

@@ -21,7 +21,7 @@ MIB = 1 << 20
 def begun(connection: SftpConnection, path: Path, way: str) -> Along:
     """A hash taken on the server, or of what is read back."""
     along: Along | None
-    along = connection.hash_along(str(path)) if way == "hash" else connection.read_along(str(path), lambda _size: None)
+    along = connection.hash_along(str(path)) if way == "hash" else connection.read_along(str(path), list)
     assert along is not None
     return along
 

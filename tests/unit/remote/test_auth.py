@@ -27,6 +27,7 @@ from uploader.errors import (
     UploaderError,
 )
 from uploader.events import Said
+from uploader.secret import Secret
 
 
 @pytest.fixture
@@ -564,3 +565,81 @@ def test_an_agent_that_is_gone_is_no_hindrance(
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / what))
     with Visitor(tmp_path).visit(full, identity_file=str(full.identity_file)):
         pass
+
+
+# the direct way ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def knowing(root: Path, public: str) -> Iterator[ObservedServer]:
+    with ObservedServer(root, authorized_key=public) as server:
+        yield server
+
+
+def test_the_one_key_that_was_named_for_a_target_is_shown_without_a_question(tmp_path: Path, root: Path) -> None:
+    needs_sshd()
+    key = make_key(tmp_path, "ecdsa")
+    with knowing(root, key.public.read_text()) as server:
+        connector = Visitor(tmp_path).connector(server, identity_file=str(key.path))
+        for _ in range(2):
+            connection = connector.connect()
+            assert connection.facts.auth == f"the key {key.path}"
+            connection.close()
+        assert server.tries("none") == 0
+
+
+@pytest.mark.parametrize("why", ["a password goes before it", "locked", "certified", "not this target's"])
+def test_the_server_is_asked_first_where_another_proof_may_be_meant(tmp_path: Path, root: Path, why: str) -> None:
+    needs_sshd()
+    key = make_key(tmp_path, "ecdsa", "open sesame" if why == "locked" else "")
+    notes = Notes(passphrases={str(key.path): "open sesame"})
+    visitor = Visitor(tmp_path, notes)
+    facts = {"identity_file": str(key.path)}
+    with knowing(root, key.public.read_text()) as server:
+        if why == "a password goes before it":
+            notes.known = server.password.reveal()
+        elif why == "certified":
+            Path(f"{key.path}-cert.pub").write_text("none")
+        elif why == "not this target's":
+            (visitor.ssh / "config").write_text(f"IdentityFile {key.path}\n")
+            facts = {}
+        with visitor.visit(server, **facts):
+            assert server.tries("none") == 1
+
+
+def test_a_key_that_was_shown_first_and_refused_is_not_shown_again_and_the_password_gets_in(
+    tmp_path: Path, root: Path
+) -> None:
+    needs_sshd()
+    stranger, known = make_key(tmp_path, "ecdsa"), make_key(tmp_path, "ecdsa")
+    notes = Notes()
+    with knowing(root, known.public.read_text()) as server:
+        notes.typed = server.password.reveal()
+        with Visitor(tmp_path, notes).visit(server, identity_file=str(stranger.path)) as connection:
+            assert connection.facts.auth == "the password"
+        assert server.tries("publickey") == 1
+        assert len(notes.asked) == 1
+
+
+def test_the_password_that_opened_the_first_connection_opens_the_next_without_a_question(
+    tmp_path: Path, root: Path
+) -> None:
+    notes = Notes()
+    with ObservedServer(root) as server:
+        notes.typed = server.password.reveal()
+        connector = Visitor(tmp_path, notes).connector(server)
+        for _ in range(3):
+            connector.connect().close()
+        assert (server.tries("none"), server.tries("password"), len(notes.asked)) == (1, 3, 1)
+
+
+def test_a_password_that_is_refused_later_is_offered_once_and_not_asked_for_in_vain(tmp_path: Path, root: Path) -> None:
+    notes = Notes()
+    with ObservedServer(root) as server:
+        notes.known = server.password.reveal()
+        connector = Visitor(tmp_path, notes).connector(server)
+        connector.connect().close()
+        server.password = Secret("changed meanwhile")
+        with pytest.raises(CredentialsRefused):
+            connector.connect()
+        assert server.tries("password") == 2

@@ -232,7 +232,7 @@ def test_a_server_that_refuses_sftp_says_so(tmp_path: Path, root: Path) -> None:
     with _RefusesSftp(root) as server:
         error = failure(Visitor(tmp_path, Notes(server.password.reveal())).connector(server))
         assert isinstance(error, NoSftp)
-        assert "refuses SFTP" in error.message
+        assert "has no SFTP" in error.message
 
 
 def test_a_jump_host_as_a_target_has_no_sftp(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
@@ -310,4 +311,65 @@ def test_when_all_are_lost_the_server_is_asked_for_as_many_as_at_first(server: M
     connector.limit = 9
     with pool.lease(), pool.lease(), pool.lease():
         pass
+    pool.close()
+
+
+def test_a_connection_ahead_that_hangs_holds_up_one_who_waits_for_it_and_nobody_else(server: MemoryServer) -> None:
+    go_on = threading.Event()
+
+    class Hanging(MemoryConnector):
+        def connect(self) -> MemoryConnection:
+            if threading.current_thread().name == "opener":
+                go_on.wait(10)
+            return super().connect()
+
+    pool = Pool(Hanging(server))
+    pool.warm(1)
+    got: list[int] = []
+
+    def use(number: int) -> None:
+        with pool.lease():
+            got.append(number)
+
+    first = threading.Thread(target=use, args=(1,))
+    first.start()
+    while not pool._awaiting:
+        time.sleep(0.001)  # until it waits: nothing else tells
+    use(2)
+    first.join(10)  # it takes the one that was given back
+    assert got == [2, 1]
+    go_on.set()
+    pool.close()
+
+
+def test_where_all_were_lost_one_asks_first_and_the_others_come_by_its_answer(server: MemoryServer) -> None:
+    """Of a server that takes one connection all ask at once otherwise, and all but one are turned away."""
+    asked = threading.Event()
+    go_on = threading.Event()
+    tries: list[int] = []
+
+    class One(MemoryConnector):
+        def connect(self) -> MemoryConnection:
+            tries.append(1)
+            asked.set()
+            if len(tries) > 1:
+                raise NetworkError("one at a time")
+            go_on.wait(10)
+            return super().connect()
+
+    pool = Pool(One(server))
+    used: list[bool] = []
+
+    def use() -> None:
+        with pool.lease() as connection:
+            used.append(connection.settled)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert asked.wait(10)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert used == [True] * 4
     pool.close()

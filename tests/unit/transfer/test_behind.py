@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.transfer.bench import FINAL, Bench, content
 from uploader.errors import NetworkError
-from uploader.remote.interface import Connection, Range
+from uploader.remote.interface import Connection, Paced, Range
 from uploader.remote.memory import MemoryAlong, MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.result import Evidence
 from uploader.transfer.behind import Behind, Following, Taken
@@ -159,7 +159,7 @@ class Counting(MemoryConnector):
         outer, along = self, self._along
 
         class Files(MemoryFiles):
-            def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+            def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
                 outer.read += 1
                 return super().read(path, ranges)
 
@@ -171,9 +171,9 @@ class Counting(MemoryConnector):
             def hash_along(self, path: str) -> MemoryAlong | None:
                 return super().hash_along(path) if along else None
 
-            def read_along(self, path: str, seen: Callable[[int], None]) -> MemoryAlong | None:
+            def read_along(self, path: str, paced: Paced) -> MemoryAlong | None:
                 outer.along += 1
-                return super().read_along(path, seen)
+                return super().read_along(path, paced)
 
         counted = Counted(self.server, None)
         counted.files = Files(counted, None)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -13,7 +13,7 @@ from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFile
 from uploader.result import Evidence
 from uploader.streams import Pacer
 from uploader.transfer.feed import PIECE_BYTES, Reading, read_pieces
-from uploader.transfer.proof import Proof, Prover, Verify
+from uploader.transfer.proof import READ_BACK_BYTES, Proof, Prover, Verify, reads_all
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ def test_samples_of_a_server_that_could_hash_are_samples() -> None:
 
 def test_a_cut_read_back_begins_where_it_ended() -> None:
     class Cutting(MemoryFiles):
-        def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
             for number, data in enumerate(super().read(path, ranges)):
                 if number == 2:
                     raise NetworkError("cut")
@@ -176,7 +176,7 @@ def test_a_proof_in_full_is_not_weakened_in_silence() -> None:
 
 def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
     class Failing(MemoryFiles):
-        def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
             raise RemoteRefused("the server says only that it failed")
 
     look = Look(DATA)
@@ -225,3 +225,10 @@ def test_many_pieces_are_hashed_in_batches() -> None:
     look.connection.hashes = hashes
     assert look.prove().bad == {0, 33}
     assert asked == [1, 32, 2]
+
+
+@pytest.mark.parametrize(("mode", "over", "all_of_it"), [("auto", 0, True), ("auto", 1, False), ("full", 1, True)])
+def test_all_is_read_back_up_to_a_size_or_when_that_is_asked_for(mode: Verify, over: int, all_of_it: bool) -> None:
+    """The step reads it back beside the sending where this says so."""
+    assert reads_all(mode, READ_BACK_BYTES + over) is all_of_it
+    assert not reads_all("samples", 1)

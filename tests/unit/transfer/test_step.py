@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -346,10 +346,11 @@ def test_a_line_that_is_cut_again_and_again_is_used_as_long_as_something_comes_b
     """Reading back 12 pieces over a line that lasts for one: more cuts than tries without progress."""
 
     class Short(MemoryFiles):
-        def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
-            for data in super().read(path, ranges[:1]):
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+            asked = list(ranges)
+            for data in super().read(path, asked[:1]):
                 yield data
-                if len(ranges) > 1:
+                if len(asked) > 1:
                     raise NetworkError("cut")
 
     data = content(1) * 12
@@ -370,4 +371,5 @@ def test_the_limit_holds_for_a_link_that_is_read_only_to_be_compared(tmp_path: P
     assert bench.relay(WebStream(data)).kept
     # With a clock that stands still, each wait is as long as all that came before it takes at this rate.
     assert len(waited) > len(data) / 100_000 - 1
-    assert max(waited) == pytest.approx(len(data) / 1_000_000)  # what is read back waits for all of the link's bytes
+    # What is read back waits for all of the link's bytes, and its last tenth of a second for all before that.
+    assert max(waited) == pytest.approx((2 * len(data) - 100_000) / 1_000_000, abs=0.1)

@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import shlex
 import threading
-from collections.abc import Callable
 
 import paramiko
 
 from uploader.errors import NetworkError, RemoteRefused, UploaderError
+from uploader.remote.interface import Paced
 from uploader.remote.sftp.faults import mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.shell import PYTHON_START
@@ -92,12 +92,12 @@ class SftpAlong:
 
 class SftpReadAlong:
     """Reads back the first bytes of one file, as far as it is told that they are there, over an SFTP session of its
-    own, and hashes them here. `seen` is told of bytes read, and may wait."""
+    own, and hashes them here."""
 
-    def __init__(self, files: SftpFiles, path: str, seen: Callable[[int], None]) -> None:
+    def __init__(self, files: SftpFiles, path: str, paced: Paced) -> None:
         self._files = files
         self._path = path
-        self._seen = seen
+        self._paced = paced
         self._digest = hashlib.sha256()
         self._told = 0
         self._over = self._ends = False
@@ -134,11 +134,12 @@ class SftpReadAlong:
         at = 0
         try:
             while (end := self._next(at)) is not None:
-                for data in self._files.read(self._path, [(at, end - at)]):
+                before, at = at, end
+                size = 0
+                for data in self._files.read(self._path, self._paced([(before, end - before)])):
                     self._digest.update(data)
-                    self._whole &= len(data) == end - at
-                    self._seen(len(data))
-                at = end
+                    size += len(data)
+                self._whole &= size == end - before
             if self._whole and self._ends:
                 self._whole = not any(self._files.read(self._path, [(at, 1)]))
         except UploaderError:  # whoever asks for the hash is told that there is none

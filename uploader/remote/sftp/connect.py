@@ -14,7 +14,7 @@ from pathlib import Path
 
 import paramiko
 
-from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, RemoteRefused, RouteUnavailable
+from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RemoteRefused, RouteUnavailable
 from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
 from uploader.remote.interface import Secrets, Trust
@@ -34,6 +34,7 @@ _KEY_FAMILIES = (
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("ssh-rsa",),
 )
+_FREED_SECONDS = (0.05, 0.1, 0.2)
 _Line = socket.socket | paramiko.Channel
 
 
@@ -154,7 +155,14 @@ class SftpConnector:
             if not transport.is_active():
                 raise
             self._tools.of(transport, where)  # the question may have had the only channel that this server allows
-            return Wire(sftp_channel(transport, where, self._silence_seconds), where)
+        for pause in _FREED_SECONDS:  # and the server may take a moment to see that it is free again
+            try:
+                return Wire(sftp_channel(transport, where, self._silence_seconds), where)
+            except NoSftp:
+                raise
+            except RemoteRefused:
+                time.sleep(pause)
+        return Wire(sftp_channel(transport, where, self._silence_seconds), where)
 
     def _through(self, address: Address, hops: list[Transport]) -> _Line:
         """Dials the server: straight, by a ProxyCommand, or from jump host to jump host (ssh_config(5), ProxyJump)."""
@@ -222,7 +230,7 @@ class SftpConnector:
     ) -> tuple[Transport, str]:
         around = self._around
         try:
-            transport = Transport(sock)
+            transport = Transport(sock, self._silence_seconds)
         except BaseException:
             sock.close()
             raise

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 import paramiko
 
-from uploader.errors import NoSftp, RemoteRefused
-from uploader.remote.interface import Copied, Range, ServerFacts
+from uploader.errors import RemoteRefused
+from uploader.remote.interface import Copied, Paced, Range, ServerFacts
 from uploader.remote.sftp.along import SftpAlong, SftpReadAlong
 from uploader.remote.sftp.faults import mapped
 from uploader.remote.sftp.files import SftpFiles
@@ -19,6 +19,7 @@ from uploader.remote.sftp.transport import Transport, close_all
 from uploader.remote.sftp.tunnel import open_tunnel
 from uploader.remote.sftp.wire import Wire
 
+_CHANNEL_REQUEST = 98
 _COPYING = {"copy-data", "hardlink@openssh.com"}
 
 
@@ -127,13 +128,19 @@ class SftpConnection:
         except RemoteRefused:  # a server that allows few channels
             return None
 
-    def read_along(self, path: str, seen: Callable[[int], None]) -> SftpReadAlong | None:
-        where, seconds = self.files.wire.where, self._silence_seconds
+    def read_along(self, path: str, paced: Paced) -> SftpReadAlong | None:
+        where = self.files.wire.where
         try:
-            session = Wire(sftp_channel(self._transports[-1], where, seconds), where)
-            return SftpReadAlong(SftpFiles(session, quirk_bytes=self.files.request_bytes), path, seen)
+            channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
         except RemoteRefused:  # a server that allows few channels
             return None
+        try:
+            return SftpReadAlong(SftpFiles(Wire(channel, where), quirk_bytes=self.files.request_bytes), path, paced)
+        except BaseException as error:
+            channel.close()
+            if isinstance(error, RemoteRefused):
+                return None
+            raise
 
     def open_tunnel(self, host: str, port: int, seconds: float) -> paramiko.Channel:
         return open_tunnel(self._transports[-1], host, port, seconds, self.files.wire.where)
@@ -147,18 +154,17 @@ class SftpConnection:
 
 
 def sftp_channel(transport: Transport, where: str, silence_seconds: float) -> paramiko.Channel:
-    """Opens a channel and starts the SFTP subsystem on it. Raises NoSftp, RemoteRefused (no further channel),
-    NetworkError."""
+    """Opens a channel and asks for the SFTP subsystem on it (RFC 4254, section 6.5), without waiting for the answer: a
+    server that has none closes the channel, which the first word on it meets. Raises RemoteRefused (no further
+    channel), NetworkError."""
     with mapped(where):
         channel = transport.open_session(timeout=silence_seconds)
         channel.settimeout(silence_seconds)
-        try:
-            channel.invoke_subsystem("sftp")
-        except paramiko.SSHException as error:
-            if not transport.is_active():
-                raise
-            raise NoSftp(
-                f"{where} lets us in but refuses SFTP",
-                remedy="Start the instance with a full SSH server (on RunPod: SSH over exposed TCP).",
-            ) from error
+        request = paramiko.Message()
+        request.add_byte(bytes((_CHANNEL_REQUEST,)))
+        request.add_int(channel.remote_chanid)
+        request.add_string("subsystem")
+        request.add_boolean(True)
+        request.add_string("sftp")
+        transport.send_for_channels(request)
         return channel

@@ -7,14 +7,14 @@ import posixpath
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from uploader.errors import NetworkError, NoSpace, RemoteExists, RemoteMissing, RemoteRefused, Unsupported
 from uploader.remote.interface import Entry, Range, Space
 from uploader.remote.sftp import wire
 from uploader.remote.sftp.faults import EndOfFile
 from uploader.remote.sftp.many import SftpMany
-from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry
+from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry, unpacked_space
 from uploader.remote.sftp.wire import Unpacker, Wire, check, string
 
 _PLAIN_REQUEST = 32 * 1024
@@ -23,6 +23,7 @@ _READ_WINDOW = 4 * 1024 * 1024
 _FEW_HANDLES, _MANY_HANDLES = 64, 512
 _READ_FLAG, _WRITE_FLAG, _CREATE_FLAG, _TRUNCATE_FLAG = 0x01, 0x02, 0x08, 0x10
 _NEW_FLAGS = _WRITE_FLAG | _CREATE_FLAG | _TRUNCATE_FLAG
+_OPENSSHS_OWN = {"posix-rename@openssh.com", "hardlink@openssh.com", "fsync@openssh.com", "lsetstat@openssh.com"}
 _COPY_PIECE = 64 * 1024 * 1024
 
 
@@ -158,7 +159,7 @@ class SftpFiles:
 
     def rename(self, source: str, destination: str) -> None:
         what = f"rename {posixpath.basename(source)} to {posixpath.basename(destination)}"
-        if self._taken(destination):
+        if not self._renames_safely and self._taken(destination):
             raise RemoteExists(f"cannot {what}: that name is taken")
         try:
             self.wire.call(wire.RENAME, packed(source), packed(destination), what=what)
@@ -166,6 +167,12 @@ class SftpFiles:
             if self._taken(destination) and self._taken(source):
                 raise RemoteExists(f"cannot {what}: that name was taken in the meantime") from error
             raise
+
+    @property
+    def _renames_safely(self) -> bool:
+        """Whether this is OpenSSH's own sftp-server: it gives a file another name by a link, which no name that is
+        there gives way to, and needs no look beforehand."""
+        return self.wire.extensions.keys() >= _OPENSSHS_OWN
 
     def replace(self, source: str, destination: str) -> bool:
         what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
@@ -238,7 +245,7 @@ class SftpFiles:
             raise self.explained(error, path) from error
         return SftpWriter(self, path, fields.raw())
 
-    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
         _, fields = self.wire.call(
             wire.OPEN, packed(path), struct.pack(">I", _READ_FLAG), NO_ATTRIBUTES, what=f"read {path}"
         )
@@ -249,26 +256,42 @@ class SftpFiles:
         finally:
             self.close_handle(handle, what=f"close {path}")
 
-    def _pipelined(self, path: str, handle: bytes, ranges: Sequence[Range]) -> Iterator[bytes]:
+    def _pipelined(self, path: str, handle: bytes, ranges: Iterable[Range]) -> Iterator[bytes]:
         """Keeps up to `_READ_WINDOW` bytes of requests under way over all ranges; yields one bytes a range."""
-        requests = deque(self._split(ranges))
+        paced = not isinstance(ranges, Sequence)
+        count = 0
+
+        def counted() -> Iterator[Range]:
+            nonlocal count
+            for one in ranges:
+                count += 1
+                yield one
+
+        requests = self._split(counted())
+        more = True
         flying: deque[tuple[int, int, int, int]] = deque()  # number, range index, offset, length
         asked = 0
         parts: list[bytes] = []
         current = 0
         try:
-            while requests or flying:
-                while requests and asked < _READ_WINDOW:
-                    index, offset, length = requests.popleft()
-                    flying.append((self._ask(handle, offset, length), index, offset, length))
-                    asked += length
+            while more or flying:
+                while more and asked < _READ_WINDOW and not (paced and flying and self.wire.ready()):
+                    following = next(requests, None)
+                    if following is None:
+                        more = False
+                    else:
+                        index, offset, length = following
+                        flying.append((self._ask(handle, offset, length), index, offset, length))
+                        asked += length
+                if not flying:
+                    break
                 number, index, offset, length = flying.popleft()
                 asked -= length
                 while index > current:
                     yield b"".join(parts)
                     parts, current = [], current + 1
                 parts += self._whole(number, path, handle, offset, length)
-            while current < len(ranges):
+            while current < count:
                 yield b"".join(parts)
                 parts, current = [], current + 1
         finally:  # a reader that stops early leaves answers on the line: take them, or they would be kept for ever
@@ -286,7 +309,7 @@ class SftpFiles:
             parts.append(data)
         return parts
 
-    def _split(self, ranges: Sequence[Range]) -> Iterator[tuple[int, int, int]]:
+    def _split(self, ranges: Iterable[Range]) -> Iterator[tuple[int, int, int]]:
         for index, (start, length) in enumerate(ranges):
             for at in range(start, start + length, self.request_bytes):
                 yield index, at, min(self.request_bytes, start + length - at)
@@ -316,8 +339,7 @@ class SftpFiles:
                 fields = self._extended("statvfs@openssh.com", packed(path), what=f"ask for the free space of {path}")
             except RemoteRefused:
                 return self._other_space(path)
-            numbers = [fields.long() for _ in range(5)]
-            return Space(free=numbers[1] * numbers[4], total=numbers[1] * numbers[2])  # f_frsize x f_bavail, f_blocks
+            return unpacked_space(fields)
         return self._other_space(path)
 
     def check_file(self, path: str, offset: int, length: int) -> str | None:

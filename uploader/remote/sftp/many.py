@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Entry, Whole
+from uploader.remote.interface import Entry, Space, Whole
 from uploader.remote.sftp import wire
 from uploader.remote.sftp.faults import EndOfFile
-from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, packed_times, unpacked_entries, unpacked_entry
+from uploader.remote.sftp.packing import (
+    NO_ATTRIBUTES,
+    packed,
+    packed_times,
+    unpacked_entries,
+    unpacked_entry,
+    unpacked_space,
+)
 from uploader.remote.sftp.wire import Answer, Unpacker, Wire, check, string
 
 if TYPE_CHECKING:
@@ -49,6 +56,16 @@ class SftpMany:
 
     def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
         return self._held(_stat(path) for path in paths)
+
+    def look(
+        self, paths: Sequence[str], disks: Sequence[str]
+    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
+        asked = disks if "statvfs@openssh.com" in self._wire.extensions else ()
+        questions: list[Dialogue[Entry | Space | None]] = [*map(_stat, paths), *map(_space, asked)]
+        told = self._held(iter(questions))
+        entries = [answer for answer in told[: len(paths)] if not isinstance(answer, Space)]
+        spaces = [answer for answer in told[len(paths) :] if not isinstance(answer, Entry)]
+        return entries, spaces if asked else [self._files.space(disk) for disk in disks]
 
     def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
         return self._held(_list(path) for path in paths)
@@ -142,6 +159,12 @@ def _stat(path: str) -> Dialogue[Entry | None]:
         return unpacked_entry(posixpath.basename(path), _fields(answers[0], request, wire.ATTRS))
     except RemoteMissing:
         return None
+
+
+def _space(path: str) -> Dialogue[Space | None]:
+    request = Request(wire.EXTENDED, (string("statvfs@openssh.com"), packed(path)), f"ask for the free space of {path}")
+    answers = yield [request]
+    return unpacked_space(_fields(answers[0], request))
 
 
 def _list(path: str) -> Dialogue[list[Entry]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -64,15 +65,15 @@ class Packets(Packetizer):
         self._counter = 0
         self._under_key = 0
 
-    def set_outbound_cipher(self, *args: Any, **options: Any) -> None:
+    def set_outbound_cipher(self, block_engine: Any, *args: Any, **options: Any) -> None:
         """Takes down the key and the nonce as well (RFC 5647, section 7.1); the counter is its last eight bytes."""
-        super().set_outbound_cipher(*args, **options)
+        super().set_outbound_cipher(block_engine, *args, **options)
         with self._turn:
             self._gcm = None
             self._under_key = 0
             if options.get("aead"):
                 nonce = cast(bytes, options["iv_out"])
-                self._gcm = options["block_engine"]
+                self._gcm = block_engine
                 self._fixed, self._counter = nonce[:4], int.from_bytes(nonce[4:], "big")
 
     def send_message(self, data: paramiko.Message | Batch) -> None:
@@ -160,12 +161,16 @@ class _Rest:
 
 
 class ReadAhead:
-    """A socket that takes what has arrived in large helpings and hands it out in small ones."""
+    """A socket that takes what has arrived in large helpings and hands it out in small ones, and that counts as lost
+    when it takes nothing to send for `silence_seconds`: paramiko would try for as long as the system does, which may
+    be a quarter of an hour."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, silence_seconds: float = 30.0) -> None:
         self._sock = sock
         self._held = b""
         self._at = 0
+        self._silence_seconds = silence_seconds
+        self._stuck_since: float | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -177,3 +182,16 @@ class ReadAhead:
         piece = self._held[self._at : self._at + size]
         self._at += len(piece)
         return piece
+
+    def send(self, data: Payload) -> int:
+        """As a socket's with a timeout. Raises ConnectionAbortedError when the line is stuck for too long."""
+        try:
+            sent: int = self._sock.send(data)
+        except TimeoutError:
+            now = time.monotonic()
+            self._stuck_since = self._stuck_since or now
+            if now - self._stuck_since >= self._silence_seconds:
+                raise ConnectionAbortedError("the other side takes nothing any more") from None
+            raise
+        self._stuck_since = None
+        return sent

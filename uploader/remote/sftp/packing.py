@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from uploader.errors import RemoteRefused
-from uploader.remote.interface import Entry
+from uploader.remote.interface import Entry, Space
 from uploader.remote.sftp.wire import Unpacker, string
 
 NO_ATTRIBUTES = struct.pack(">I", 0)
@@ -55,3 +55,9 @@ def unpacked_entry(name: str, fields: Unpacker, links: int | None = None) -> Ent
 def packed_times(mtime: int) -> bytes:
     """Packs ATTRS that set the times alone, both to `mtime`, in seconds since 1970."""
     return struct.pack(">III", _TIMES, mtime, mtime)
+
+
+def unpacked_space(fields: Unpacker) -> Space:
+    """Unpacks the answer to `statvfs@openssh.com` (OpenSSH's PROTOCOL, section 4.3)."""
+    numbers = [fields.long() for _ in range(5)]
+    return Space(free=numbers[1] * numbers[4], total=numbers[1] * numbers[2])  # f_frsize x f_bavail, f_blocks

@@ -20,13 +20,19 @@ _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 
 
 class Transport(paramiko.Transport):
-    """paramiko's, remembering what the server said when it hung up (RFC 4253, section 11.1)."""
+    """paramiko's, remembering what the server said when it hung up (RFC 4253, section 11.1), and lost when it can send
+    nothing for `silence_seconds`."""
 
     goodbye: str | None = None
 
-    def __init__(self, sock: paramiko.transport._SocketLike) -> None:
-        super().__init__(ReadAhead(sock), default_window_size=_WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
+    def __init__(self, sock: paramiko.transport._SocketLike, silence_seconds: float = 30.0) -> None:
+        line = ReadAhead(sock, silence_seconds)
+        super().__init__(line, default_window_size=_WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
         self.daemon = True
+
+    def send_for_channels(self, message: paramiko.Message) -> None:
+        """Sends a message of the connection protocol; waits while keys are exchanged."""
+        self._send_user_message(message)  # type: ignore[attr-defined] # what paramiko's own channels use
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:
         message.get_int()

@@ -1,0 +1,108 @@
+"""The program as a process on long roads: killed in the midst of them, over new keys, in little memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program
+from tests.servers.models import write_sparse_safetensors
+from tests.servers.openssh import OpenSSH, needs_sshd
+from uploader.journal import FLUSH_BYTES
+from uploader.transfer.feed import PIECE_BYTES
+
+MIB = 1 << 20
+DREAM = "webui/models/Stable-diffusion/dream.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _where_there_is_an_sshd() -> None:
+    needs_sshd()
+    if sys.platform == "win32":
+        pytest.skip("no kill -9 there")
+
+
+def prepared(program: Program, server: OpenSSH) -> None:
+    server.make_folder(str(Path(DREAM).parent))
+    assert program.login(server, "webui", "--host-key", server.fingerprint).code == 0
+
+
+def peak_kib(pid: int) -> int:
+    """The most memory that a process had so far. Not by wait4, which tells the parent's as well."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return int(status.partition("VmHWM:")[2].split()[0]) if "VmHWM:" in status else 0
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def test_after_a_kill_no_more_is_sent_again_than_the_journal_may_lose_and_a_piece_a_connection(
+    tmp_path: Path, program: Program
+) -> None:
+    size, connections = 150 * MIB, 8
+    model = program.home / "dream.safetensors"
+    write_sparse_safetensors(model, size)
+    with OpenSSH(tmp_path / "server") as server:
+        prepared(program, server)
+        folder = (server.home / DREAM).parent
+
+        def arrived() -> int:
+            """Bytes that the server has; holes take no blocks."""
+            return sum(part.stat().st_blocks * 512 for part in folder.glob("*.part"))
+
+        push = ("push", str(model), "--connections", str(connections), "--json")
+        with program.start(*push, "--limit", "120M") as process:
+            deadline = time.monotonic() + 30
+            while arrived() < 0.8 * size:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.002)  # another process's progress: nothing else tells
+            process.kill()
+        assert not (server.home / DREAM).exists()
+        server.kill_sessions()
+        there = arrived()
+        (outcome,) = program.run(*push).document["outcomes"]
+        assert outcome["status"] == "placed"
+        assert outcome["bytes_sent"] == size - outcome["resumed_from"]
+        again = there - outcome["resumed_from"]
+        assert again <= 2 * FLUSH_BYTES + connections * PIECE_BYTES
+        assert sha256(server.home / DREAM) == sha256(model)
+
+
+def test_three_gigabytes_go_over_new_keys_in_little_memory_and_without_a_stall(
+    tmp_path: Path, program: Program
+) -> None:
+    """Slow, some thirty seconds: it is what a checkpoint of full size meets, and nothing smaller does."""
+    size = 3 << 30
+    model = program.home / "dream.safetensors"
+    write_sparse_safetensors(model, size)
+    with OpenSSH(tmp_path / "server", extra=("RekeyLimit 128M",)) as server:
+        prepared(program, server)
+        try:
+            push = ("push", str(model), "--connections", "8", "--json", "--quiet")
+            process = program.start(*push)
+            peak = 0
+            while process.poll() is None:
+                peak = max(peak, peak_kib(process.pid))
+                time.sleep(0.05)  # the system keeps the peak, and only while the process lives
+            out, _ = process.communicate()
+            (outcome,) = json.loads(out)["outcomes"]
+            assert (process.returncode, outcome["status"], outcome["evidence"]) == (0, "placed", "remote-hash")
+            assert outcome["bytes_sent"] == size
+            assert outcome["sha256"] == sha256(server.home / DREAM)
+            assert outcome["seconds"] < 90
+            assert 20 * 1024 < peak <= 150 * 1024
+        finally:
+            for file in (server.home / DREAM).parent.iterdir():
+                file.unlink()
+            model.unlink()
