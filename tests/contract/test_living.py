@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.tcp_proxy import Proxy
+from tests.servers.webuis import FakeA1111
 from uploader.app import App, Check, Diagnosis, SyncRequest
 from uploader.app.examining import Doctor
 from uploader.app.housekeeping import Visit
@@ -253,6 +254,26 @@ def test_a_report_names_no_host_no_user_and_no_path(every: tuple[str, World]) ->
     assert diagnosis.target == "TARGET"
     assert "PORT" in text
     assert "PATH" in text
+
+
+def test_the_webui_s_address_is_looked_at_and_told_to_nobody_else(tmp_path: Path) -> None:
+    with serve(tmp_path / "server", "embedded") as server:
+        here = world(tmp_path, server)
+        assert checks(here.app)["WebUI address"].state == "skipped"
+        save, target = here.app._setting.targets.save, here.app.targets()[0]
+        with FakeA1111(here.root) as webui:
+            save(replace(target, webui_url=webui.url))
+            found = checks(here.app)["WebUI address"]
+            assert (found.state, webui.url in found.detail) == ("ok", True)
+            report = "\n".join(f"{check.detail} {check.remedy}" for check in masked(examined(here.app)).checks)
+            assert "127.0.0.1" not in report
+            assert webui.url.rpartition(":")[2] not in report
+            save(replace(target, webui_url=webui.url, webui="comfyui"))
+            assert "not comfyui" in checks(here.app)["WebUI address"].detail
+        save(replace(target, webui_url=webui.url))
+        gone = examined(here.app)
+        assert gone.ok
+        assert {check.name: check.state for check in gone.checks}["WebUI address"] == "warning"
 
 
 def test_a_line_that_is_lost_on_the_way_is_a_failed_check(tmp_path: Path) -> None:

@@ -18,10 +18,13 @@ import pytest
 
 from tests.contract.world import CHECKPOINTS, World, serve, world
 from tests.servers.http_origin import Origin, Resource
-from tests.servers.models import safetensors
+from tests.servers.models import PRESETS, safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.shells import login_shell, needs, tools
+from tests.servers.torch_files import torch_zip, weights
 from tests.servers.watcher import Watcher
+from tests.servers.webuis import FakeA1111
+from uploader.app import LoginRequest
 from uploader.app.patience import Patience
 from uploader.app.setting import Setting
 from uploader.artifact import Artifact, Digest, WebFile
@@ -30,7 +33,7 @@ from uploader.events import Phase
 from uploader.http import Http
 from uploader.jobs import Record, Surveys
 from uploader.remote.pool import Pool
-from uploader.result import Evidence, Outcome
+from uploader.result import Evidence, Notice, Outcome
 from uploader.secret import Secret
 from uploader.sources import Sources, hand_over, open_stream
 from uploader.streams import Pacer
@@ -273,6 +276,33 @@ def test_a_detached_one_goes_on_by_itself_and_the_next_push_joins_it(
     assert outcome.resumed_from > 0
     assert fetches(origin) == [None]
     nothing_left(server)
+
+
+def test_what_a_server_brought_is_known_again_and_the_webui_is_told(here: World, origin: Origin) -> None:
+    signed(origin)
+    with FakeA1111(here.root) as webui:
+        here.app.login(LoginRequest("generic", name="canvas", webui="a1111", webui_url=webui.url))
+        assert here.placed(origin.url(LINK)).webui == Notice(True, True)
+        assert [(model.name, model.placed) for model in here.app.ls(None)] == [(NAME, True)]
+        assert here.one(origin.url(LINK), name="b.safetensors", detach=True).webui is None
+        (job,) = here.app.jobs()
+        report = here.app.wait_for_job(job.record.id)
+    assert report.outcomes[0].webui == Notice(True, True)
+    assert {model.name: model.placed for model in here.app.ls(None)} == {NAME: True, "b.safetensors": True}
+
+
+def test_a_pickle_that_nothing_vouches_for_comes_by_this_disk(here: World, origin: Origin) -> None:
+    content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
+    origin.serve("/old.ckpt", content, etag='"v1"')
+    link, digest = origin.url("/old.ckpt"), Digest(hashlib.sha256(content).hexdigest())
+    (step,) = here.dry(link).steps
+    assert step.item.route == "local"
+    assert "looked through as a whole" in step.reason
+    assert here.fails(link, via="server") == "route"
+    assert here.fails(link, detach=True) == "route"
+    assert here.placed(link).route == "local"
+    vouched = (here.dry(link, sha256=digest), here.dry(link, allow_pickle=True))
+    assert [plan.steps[0].item.route for plan in vouched] == ["server", "server"]
 
 
 def test_one_that_finished_meanwhile_is_proven_and_placed_without_a_request(

@@ -13,7 +13,10 @@ import pytest
 from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.civitai import PICTURE, Civitai, Refusal, file, model, version
 from tests.servers.models import safetensors
+from tests.servers.webuis import FakeA1111
+from uploader.app import LoginRequest
 from uploader.artifact import Digest
+from uploader.result import Notice
 
 MODEL = safetensors("checkpoint", size_bytes=3 * MIB, seed=5)
 OTHER = safetensors("checkpoint", size_bytes=3 * MIB, seed=6)
@@ -142,6 +145,15 @@ def test_sidecars_are_put_beside_the_model_under_the_names_that_the_webui_reads(
     assert json.loads((here.root / f"{STEM}.civitai.info").read_text())["id"] == 128713
     assert outcomes[0].name == NAME
     assert here.parts == []
+
+
+def test_what_lies_beside_a_model_is_in_no_webui_s_list_and_is_not_asked_for(here: World) -> None:
+    with FakeA1111(here.root) as webui:
+        here.app.login(LoginRequest("generic", name="canvas", webui="a1111", webui_url=webui.url))
+        model, *beside = here.push(REFERENCE, sidecars=True).outcomes
+    assert model.webui == Notice(True, True)
+    assert len(beside) == 3
+    assert {outcome.webui for outcome in beside} == {None}
 
 
 def test_what_is_beside_a_model_already_stays_unless_it_may_be_replaced(here: World) -> None:

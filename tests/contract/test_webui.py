@@ -27,7 +27,7 @@ from tests.servers.webuis import (
     FakeWebUI,
     all_texts,
 )
-from uploader.app import App, LoginRequest, PushRequest
+from uploader.app import App, LoginRequest, PushRequest, SyncRequest
 from uploader.artifact import Kind
 from uploader.cli.output import document
 from uploader.errors import CredentialsRefused, NetworkError, UsageError
@@ -362,9 +362,41 @@ def test_ctrl_c_while_the_webui_is_told_keeps_what_became_of_the_files(here: Wor
 
         webui.requests = Log()
         began = time.monotonic()
-        told = notice(here.one(here.model()))
+        report = here.push(here.model())
         assert time.monotonic() - began < 5
-        assert "You stopped it" in str(told.remedy)
+        assert "You stopped it" in str(notice(report.outcomes[0]).remedy)
+        assert (report.ok, report.exit_code) == (True, 130)
+
+
+def test_a_sync_by_kind_tells_of_what_came_and_of_nothing_else(here: World) -> None:
+    with FakeA1111(here.root) as webui:
+        tell(here, webui)
+        here.model()
+        here.model("style.safetensors", preset="lora")
+        request = SyncRequest(str(here.disk), by_kind=True)
+        first = here.app.sync(request)
+        assert isinstance(first, Report)
+        assert [notice(outcome) for outcome in first.outcomes] == [LISTED, LISTED]
+        webui.requests.clear()
+        second = here.app.sync(request)
+        assert isinstance(second, Report)
+        assert {(outcome.status, outcome.webui) for outcome in second.outcomes} == {("kept", None)}
+        assert list(webui.requests) == []
+
+
+def test_each_target_of_a_push_has_its_own_webui_told(here: World) -> None:
+    folder = here.root.parent / "second" / "models/Stable-diffusion"
+    folder.mkdir(parents=True)
+    with FakeA1111(here.root) as webui, FakeA1111(here.root.parent / "second") as other:
+        tell(here, webui)
+        (target,) = here.app.targets()
+        place: dict[str, Any] = {"host": target.host, "port": target.port, "user": target.user, "root": "second"}
+        second = LoginRequest(
+            "generic", name="second", webui="a1111", webui_url=other.url, accept_new_host_key=True, **place
+        )
+        here.app.login(second)
+        report = here.push(here.model(), to=("canvas", "second"))
+        assert [notice(outcome) for outcome in report.outcomes] == [LISTED, LISTED]
 
 
 def test_the_time_that_a_webui_may_cost_is_ten_seconds() -> None:
@@ -464,6 +496,8 @@ def test_select_is_refused_where_it_cannot_be_done(here: World) -> None:
         here.app.push(PushRequest(("x.safetensors",), select=True))
     with pytest.raises(UsageError, match="do not go together"):
         here.app.push(PushRequest(("x.safetensors",), select=True, notify=False))
+    with pytest.raises(UsageError, match="do not go together"):
+        here.app.push(PushRequest(("x.safetensors",), select=True, detach=True))
 
 
 # secrets ----------------------------------------------------------------------------------------------

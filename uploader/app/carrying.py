@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import make_folders
-from uploader.app.noting import mtime_of, note
+from uploader.app.noting import mtime_of, note, tolerant
 from uploader.app.requests import PushRequest
 from uploader.app.resolving import Seen, read_identity
 from uploader.app.serving import Serving
@@ -202,7 +202,8 @@ class Carrying:
         return self._placed(item, result)
 
     def _placed(self, item: Item, result: Result) -> Outcome:
-        note(self._way.manifest, self._way.resolve(item.path), item.artifact, result)
+        path = self._way.resolve(item.path)
+        tolerant(partial(note, self._way.manifest, path, item.artifact, result), self._setting.observer)
         return replace(
             known(self._target, item),
             status="kept" if result.kept else "placed",

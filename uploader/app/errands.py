@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from uploader import jobs
 from uploader.app.notifying import notify
-from uploader.app.noting import note
+from uploader.app.noting import note, tolerant
 from uploader.app.patience import Patience
 from uploader.app.requests import Cancelled, JobView
 from uploader.app.setting import Setting
@@ -72,8 +72,8 @@ def wait_for_job(id: str, setting: Setting) -> Report:
             result = errand.run()
             if result is None:
                 raise TypeError("an errand that is waited for ends")
-            note(manifest, job.path, job.artifact, result)
-            manifest.flush()
+            tolerant(partial(note, manifest, job.path, job.artifact, result), setting.observer)
+            tolerant(manifest.flush, setting.observer)
             return replace(
                 known, status="kept" if result.kept else "placed", sha256=result.sha256, evidence=result.evidence
             )

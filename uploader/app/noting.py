@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from uploader.artifact import Artifact, LocalFile
+from uploader.errors import Busy, ConfigurationError
+from uploader.events import Observer, Said
 from uploader.manifest import Known, Manifest
 from uploader.plan import Item
 from uploader.transfer import Result
@@ -26,6 +30,14 @@ def note(manifest: Manifest, path: str, artifact: Artifact, result: Result) -> N
             placed=placed,
         ),
     )
+
+
+def tolerant(call: Callable[[], None], observer: Observer) -> None:
+    """Runs a call that writes the manifest. What cannot be written here undoes nothing of what was placed there."""
+    try:
+        call()
+    except (Busy, ConfigurationError) as error:
+        observer(Said(f"what was placed could not be taken down: {error.message}", "note"))
 
 
 def mtime_of(item: Item) -> int | None:

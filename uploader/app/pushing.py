@@ -15,6 +15,7 @@ from typing import TypeVar
 from uploader.app.carrying import Carrying, Way, known
 from uploader.app.looking import Look
 from uploader.app.notifying import check_switch, notify, untold
+from uploader.app.noting import tolerant
 from uploader.app.patience import ATTEMPTS_TO_RESOLVE, Patience
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Place, Resolving, Seen
@@ -169,7 +170,7 @@ class Push:
         finally:
             with self._ending:  # the servers are told by these lines
                 self._pool.close()
-            self._manifest.flush()
+            tolerant(self._manifest.flush, self._setting.observer)
 
     def _way(self) -> Way:
         return Way(
