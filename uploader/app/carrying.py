@@ -23,6 +23,7 @@ from uploader.result import Outcome
 from uploader.runner import Runner, Task, Together
 from uploader.sources import Sources, open_stream
 from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.transfer.bundle import AT_ONCE
 
 T = TypeVar("T")
 
@@ -85,8 +86,10 @@ class Carrying:
         bundled = {task.item for bundle in together for task in bundle.tasks}
         tasks = [self._task(step) for step in steps if step.item.path not in bundled]
         outcomes: list[Outcome] = []
-        for work, workers in ((together, self._pool.most), (tasks, min(_IN_FLIGHT, self._pool.most))):
-            runner = Runner(self._setting.observer, self._means.cancelled, self._interrupt, workers)
+        for work, workers in ((together, AT_ONCE), (tasks, _IN_FLIGHT)):
+            runner = Runner(
+                self._setting.observer, self._means.cancelled, self._interrupt, min(workers, self._pool.most)
+            )
             outcomes += runner.run(work)
         return outcomes
 
