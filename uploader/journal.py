@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ class Journals:
 
         What was acknowledged is on disk when the block ends, however it ends. Raises Busy when another run has it.
         """
-        key = hashlib.sha256(json.dumps([target, remote_path]).encode()).hexdigest()[:32]
-        lock = FileLock(self._folder / f"{key}.lock", timeout=0, mode=0o600, thread_local=False)
+        key = _key(target, remote_path)
+        lock = self._lock(key)
         with _mapped(self._folder), self._gate():
             try:
                 lock.acquire()
@@ -71,7 +72,27 @@ class Journals:
                 raise
             journal.flush()
         finally:
-            self._release(lock)
+            self._release([lock])
+
+    @contextmanager
+    def claim_all(self, target: str, remote_paths: Iterable[str]) -> Iterator[set[str]]:
+        """As `claim` of many paths for which nothing is to be written down. Yields those that no other run has."""
+        paths = list(dict.fromkeys(remote_paths))
+        _allow_open_files(2 * len(paths))
+        held: dict[str, FileLock] = {}
+        try:
+            with _mapped(self._folder), self._gate():
+                for path in paths:
+                    lock = self._lock(_key(target, path))
+                    with suppress(Timeout):
+                        lock.acquire()
+                        held[path] = lock
+            yield set(held)
+        finally:
+            self._release(list(held.values()))
+
+    def _lock(self, key: str) -> FileLock:
+        return FileLock(self._folder / f"{key}.lock", timeout=0, mode=0o600, thread_local=False)
 
     def _sweep(self, key: str) -> None:
         """Removes what a run that was killed in the middle of a write left."""
@@ -88,14 +109,16 @@ class Journals:
         with gate:
             yield
 
-    def _release(self, lock: FileLock) -> None:
+    def _release(self, locks: list[FileLock]) -> None:
         try:
             with _mapped(self._folder), self._gate():
-                lock.release()
-                with suppress(OSError):
-                    Path(lock.lock_file).unlink(missing_ok=True)
+                for lock in locks:
+                    lock.release()
+                    with suppress(OSError):
+                        Path(lock.lock_file).unlink(missing_ok=True)
         finally:
-            lock.release()  # whatever the gate did; a second release is nothing
+            for lock in locks:
+                lock.release()  # whatever the gate did; a second release is nothing
 
 
 class Journal:
@@ -220,6 +243,24 @@ def _pieces(data: object, key: list[str], subject: _Subject) -> dict[int, str]:
             return {}
         known[int(index)] = digest
     return known
+
+
+def _key(target: str, remote_path: str) -> str:
+    return hashlib.sha256(json.dumps([target, remote_path]).encode()).hexdigest()[:32]
+
+
+def _allow_open_files(count: int) -> None:
+    """Each lock is an open file, and some systems allow 256 unless they are asked for more."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 512
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager

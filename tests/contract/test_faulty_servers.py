@@ -207,11 +207,13 @@ _INTERRUPTED = """
 import sys
 from pathlib import Path
 from uploader.app import App, PushRequest
-from uploader.events import Phase, Progress
+from uploader.events import Phase, Progress, Said
 
 def heard(event):
     if isinstance(event, Progress) and event.done:
         print("moving", flush=True)
+    if isinstance(event, Said) and "trying again" in event.text:
+        print("waiting", flush=True)
 
 base = Path(sys.argv[1])
 app = App(environ={"UPLOADER_PASSWORD": sys.argv[2]}, asker=None, observer=heard, state=base / "state",
@@ -261,14 +263,16 @@ def test_ctrl_c_ends_any_wait(tmp_path: Path, moment: str) -> None:
         carried = line.connections
         command = [sys.executable, "-c", _INTERRUPTED, str(tmp_path), server.password.reveal(), str(model), "1e12"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None
             if moment == "silence":
                 assert server.frozen.wait(20)
-            deadline = time.monotonic() + (20 if moment == "connecting" else 1.5)
-            while line.connections == carried and time.monotonic() < deadline:
+            elif moment == "back-off":
+                assert process.stdout.readline() == b"waiting\n"
+            deadline = time.monotonic() + 20
+            while moment == "connecting" and line.connections == carried and time.monotonic() < deadline:
                 time.sleep(0.01)  # another process's progress: nothing else tells
             process.send_signal(2)
             began = time.monotonic()
             assert process.wait(10) == 130
             assert time.monotonic() - began < 2.5
-            assert process.stdout is not None
             process.stdout.read()

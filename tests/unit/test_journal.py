@@ -352,3 +352,15 @@ def test_the_first_failure_is_told_when_the_journal_fails_too(journals: Journals
 
     with pytest.raises(NetworkError, match="cut"):
         fail()
+
+
+def test_many_paths_are_claimed_together_without_those_that_another_run_has(tmp_path: Path) -> None:
+    ours, theirs = Journals(tmp_path), Journals(tmp_path)
+    paths = [f"/m/{number}" for number in range(600)]
+    with theirs.claim("t", paths[3]), ours.claim_all("t", [*paths, paths[0]]) as held:
+        assert held == set(paths) - {paths[3]}
+        with pytest.raises(Busy), theirs.claim("t", paths[0]):
+            raise AssertionError
+    assert list(tmp_path.glob("*.lock")) in ([], [tmp_path / "gate.lock"])
+    with theirs.claim("t", paths[0]):
+        pass

@@ -27,6 +27,7 @@ from uploader.result import Outcome
 from uploader.runner import Runner, Task, Together
 from uploader.sources import Sources, open_stream
 from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.transfer.bundle import AT_ONCE
 
 T = TypeVar("T")
 
@@ -94,8 +95,9 @@ class Carrying:
         bundled = {task.item for bundle in together for task in bundle.tasks}
         tasks = [self._task(step) for step in steps if step.item.path not in bundled]
         outcomes: list[Outcome] = []
-        for work, workers in ((together, self._pool.most), (tasks, min(_IN_FLIGHT, self._pool.most))):
-            runner = Runner(self._setting.observer, self._means.cancelled, self._way.stop, workers)
+        for work, workers in ((together, AT_ONCE), (tasks, _IN_FLIGHT)):
+            most = min(workers, self._pool.most)
+            runner = Runner(self._setting.observer, self._means.cancelled, self._way.stop, most)
             outcomes += runner.run(work)
         return outcomes
 

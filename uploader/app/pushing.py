@@ -33,6 +33,7 @@ from uploader.result import Failure, Outcome, Report
 from uploader.sources import Sources
 from uploader.streams import Pacer
 from uploader.transfer import Means
+from uploader.transfer.bundle import LARGEST
 from uploader.transfer.climb import first
 from uploader.transfer.feed import PIECE_BYTES
 
@@ -236,7 +237,9 @@ class Push:
 
     def _worth(self, steps: list[PlannedStep]) -> int:
         """How many connections what has to be sent is worth; opened side by side while the first already sends."""
-        pieces = sum(-(-step.bytes // PIECE_BYTES) for step in steps if step.action is not Action.COMPARE)
+        sizes = [step.bytes for step in steps if step.action is not Action.COMPARE]
+        pieces = sum(-(-size // PIECE_BYTES) for size in sizes if size > LARGEST)
+        pieces += -(-sum(size for size in sizes if size <= LARGEST) // PIECE_BYTES)  # these go together
         return self._at_first(self._pool.round_trip, pieces)
 
     def _using(self, call: Callable[[Connection], T]) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from uploader.artifact import LocalFile
 from uploader.errors import Interrupted, UploaderError
@@ -15,7 +14,10 @@ from uploader.transfer.small import Small, SmallPlaced, place_small
 LARGEST = 1 << 20
 """Bytes up to which a file may be one of a bundle."""
 
-_MOST_FILES = 64
+AT_ONCE = 3
+"""Bundles under way: each waits for the line, and hardly fills it."""
+
+_MOST_FILES = 256
 _MOST_BYTES = 4 << 20
 
 
@@ -53,19 +55,19 @@ class Bundle:
     def run(self) -> dict[str, Result]:
         """Returns the items that were placed, by their names. What is not among them wants a `Step` of its own,
         which names what stands in its way. Raises Interrupted, and what a line raises that is lost for good."""
-        with ExitStack() as claims:
+        paths = [job.path for job in self.jobs]
+        with self._means.journals.claim_all(self.jobs[0].target, paths) as ours:
             ready: dict[str, tuple[Job, Small]] = {}
             for job in self.jobs:
-                if (small := self._read(job, claims)) is not None:
+                if job.path in ours and (small := self._read(job)) is not None:
                     ready[job.item] = (job, small)
             return self._means.retrying(lambda: self._attempt(ready), lambda: 0) if ready else {}
 
-    def _read(self, job: Job, claims: ExitStack) -> Small | None:
-        """The file as it is to be sent; None for one that another run is sending, or that is not what it was."""
+    def _read(self, job: Job) -> Small | None:
+        """The file as it is to be sent; None for one that is not what it was."""
         if self._means.cancelled.is_set():
             raise Interrupted("the transfer was stopped")
         try:
-            claims.enter_context(self._means.journals.claim(job.target, job.path))
             stream = job.open_stream()
             try:
                 data = stream.slice(0, job.size)
