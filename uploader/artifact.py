@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,11 @@ class WebFile:
     validator: str | None
     ranges: bool
     service: Service | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 (hex) of the whole address: tells links apart where their secrets may not be written."""
+        return hashlib.sha256(self.url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 Origin: TypeAlias = LocalFile | WebFile

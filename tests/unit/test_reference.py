@@ -32,6 +32,15 @@ REFUSED_WITH_A_SECRET = [
     "air:x?token=SECRET",
     "a\0https://u:SECRET@h/x",
     "a@b:c\0?SECRET",
+    "b2.civitai.com/file/x.safetensors?Authorization=SECRET",
+    "civitai.com:443/api/download/models/1?token=SECRET",
+    "civitai.com?token=SECRET",
+    "civitai.com./api/download/models/1?token=SECRET",
+    "huggingface.co:443/a/b?x=SECRET",
+    "//b2.civitai.com/file/x.safetensors?a&b=SECRET",
+    "127.0.0.1:8080/x?X-Amz-Signature=SECRET",
+    "localhost:8080/x?sig=SECRET",
+    " b2.civitai.com?SECRET&Signature=SECRET ",
 ]
 """Every way to be refused, with a SECRET as query, fragment or password."""
 
@@ -95,6 +104,10 @@ PIECES = [
         "日本語.safetensors",
         "a:b",
         "/srv/http:/x",
+        "loras.v1/style-?.safetensors",
+        "loras.v1/a=b.safetensors",
+        "./b2.civitai.com/x?token=1",
+        "/srv/b2.civitai.com/x?token=1",
     ],
 )
 def test_what_is_no_link_is_a_path_kept_as_typed(text: str) -> None:
@@ -112,6 +125,18 @@ def test_what_is_no_link_is_a_path_kept_as_typed(text: str) -> None:
 )
 def test_a_link_is_kept_as_typed(text: str) -> None:
     assert parse(text) == UrlReference(text)
+
+
+@pytest.mark.parametrize("host", ["civitai.com:443", "civitai.com.", "CIVITAI.com.:443"])
+def test_another_way_to_write_a_service_is_that_service_and_its_token_is_dropped(host: str) -> None:
+    link = f"https://{host}/api/download/models/1?token=SECRET"
+    assert parse(link) == parse("https://civitai.com/api/download/models/1")
+    assert "SECRET" not in str(parse(link))
+
+
+def test_another_port_is_another_server() -> None:
+    link = "https://civitai.com:8443/api/download/models/1"
+    assert parse(link) == UrlReference(link)
 
 
 def test_blanks_around_a_link_are_dropped() -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from uploader import placement
 from uploader.app.requests import PushRequest
-from uploader.artifact import Artifact, Digest, Kind, LocalFile
+from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
 from uploader.errors import KindUnplaceable, ReferenceInvalid, RouteUnavailable, Several, UploaderError, UsageError
 from uploader.events import Observer, Said, silence
 from uploader.http import shown
@@ -199,8 +199,10 @@ class Resolving:
     def _route_of_pickle(self, artifact: Artifact, route: Route) -> tuple[Route, str]:
         """Returns its route, and why it has to be that one. The ranges that were looked through may be other bytes than
         those that are sent later. Where nothing else vouches for these, the whole is looked through on this disk before
-        any of it is placed."""
-        vouched = artifact.digest is not None or self._request.sha256 is not None
+        any of it is placed. What a mirror tells is its own word, not the publisher's."""
+        service = artifact.origin.service if isinstance(artifact.origin, WebFile) else None
+        mirrored = service is not None and self.sources.site(service).replaced
+        vouched = (artifact.digest is not None and not mirrored) or self._request.sha256 is not None
         if vouched or isinstance(artifact.origin, LocalFile) or self._request.via == "local":
             return route, ""
         why = "it is a pickle without a published sha256, and is looked through as a whole before it is placed"

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -30,13 +30,14 @@ class State(StrEnum):
 @dataclass(frozen=True)
 class Known:
     """What is known of a file that came whole: size in bytes, time and sha256 (hex) as they were then, the validator
-    (ETag or date) that it came under, and its source as the user may see it."""
+    (ETag or date) that it came under, its source as the user may see it, and the sha256 (hex) of its whole link."""
 
     size: int
     mtime_ns: int
     sha256: str
     validator: str | None
     source: str
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def proven(path: Path) -> Known | None:
     if not same:
         remove(path)
         return None
-    known = Known(known.size, found.st_mtime_ns, known.sha256, known.validator, known.source)
+    known = replace(known, mtime_ns=found.st_mtime_ns)
     remember(path, known)
     return known
 

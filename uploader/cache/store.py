@@ -133,8 +133,9 @@ class Cache:
 
     def _remember(self, path: Path, artifact: Artifact, sha256: str) -> Known:
         found = path.stat()
-        validator = artifact.origin.validator if isinstance(artifact.origin, WebFile) else None
-        known = Known(found.st_size, found.st_mtime_ns, sha256, validator, artifact.source)
+        web = artifact.origin if isinstance(artifact.origin, WebFile) else None
+        came = (None, artifact.source, None) if web is None else (web.validator, artifact.source, web.fingerprint)
+        known = Known(found.st_size, found.st_mtime_ns, sha256, *came)
         remember(path, known)
         return known
 
@@ -224,13 +225,14 @@ class Cache:
 
 
 def _is_same(known: Known, artifact: Artifact) -> bool:
-    """By the promised sha256; without one by the validator under which it came from there."""
+    """By the promised sha256; without one by the validator under which it came from this very link. A validator alone
+    tells versions of one file apart, not files; so what was signed anew is downloaded anew."""
     if artifact.digest is not None:
         return known.sha256 == artifact.digest.hex
     origin = artifact.origin
     return (
         isinstance(origin, WebFile)
         and origin.validator is not None
-        and (known.validator, known.source) == (origin.validator, artifact.source)
+        and (known.validator, known.link) == (origin.validator, origin.fingerprint)
         and artifact.size in (None, known.size)
     )

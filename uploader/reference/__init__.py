@@ -12,7 +12,7 @@ from uploader.reference.air import looks_like_air, read_air
 from uploader.reference.civitai import CivitaiReference
 from uploader.reference.github import GitHubReference
 from uploader.reference.huggingface import HuggingFaceReference
-from uploader.reference.links import read_link
+from uploader.reference.links import lacks_its_scheme, read_link
 from uploader.reference.modelscope import ModelScopeReference
 
 __all__ = [
@@ -84,6 +84,11 @@ def parse(text: str) -> Reference:
         return huggingface.from_short(bare)
     if looks_like_air(bare):
         return _from_air(bare)
+    _refuse_almost_a_link(bare, scheme, slashes=slashes)
+    return PathReference(text)
+
+
+def _refuse_almost_a_link(bare: str, scheme: str, *, slashes: bool) -> None:
     if scheme in ("http", "https"):
         raise ReferenceInvalid(
             f"a link begins with {scheme}:// and this one only with {scheme}:",
@@ -91,7 +96,11 @@ def parse(text: str) -> Reference:
         )
     if scheme and slashes:
         raise ReferenceInvalid(f"{scheme}:// links are not known", remedy=_WAYS)
-    return PathReference(text)
+    if lacks_its_scheme(bare):
+        raise ReferenceInvalid(
+            "a link begins with https://, and this one without",
+            remedy="Write https:// before it; before a file of such a name, write ./",
+        )
 
 
 def _refuse_bare_number(bare: str) -> None:

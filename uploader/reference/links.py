@@ -12,12 +12,17 @@ from uploader.errors import ReferenceInvalid
 
 COPY = "Copy the download link once more."
 _UNWRITTEN = frozenset("%?#")
+_OWN_PORTS = {"http": 80, "https": 443}
+_WITH_A_HOST = re.compile(r"(?://)?[\w-]+(?:(?:\.[\w-]+)+\.?(?::\d+)?|:\d+)/?(?:(?<=/)[^?]*)?\?(.*)", re.DOTALL)
+"""A host with a dot or a port in it, a path, and what stands behind the question mark."""
+
+_VALUE = re.compile(r"(?:^|[?&;])[\w.~%\[\]-]+=")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link: `host` in lower case, with its port where one is written; `segments` of the path as typed, without empty
-    ones at its end; `query` with its first value of each name."""
+    """A link: `host` in lower case, without the dot of the root, with its port where that is not the scheme's own;
+    `segments` of the path as typed, without empty ones at its end; `query` with its first value of each name."""
 
     text: str = field(repr=False)
     host: str
@@ -27,12 +32,19 @@ class Link:
 
 def read_link(text: str) -> Link:
     """Takes an http or https link apart. Raises ReferenceInvalid, which repeats its host at most."""
-    host = _host(text)
+    host = _host(text).rstrip(".")  # "civitai.com." and "civitai.com:443" are civitai.com to DNS and to HTTP
     parts = urlsplit(text)
-    port = "" if parts.port is None else f":{parts.port}"
+    port = "" if parts.port in (None, _OWN_PORTS.get(parts.scheme)) else f":{parts.port}"
     segments = parts.path.rstrip("/").split("/")[1:]
     pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=100) if parts.query.count("&") < 100 else []
     return Link(text, host.lower() + port, tuple(segments), dict(reversed(pairs)))
+
+
+def lacks_its_scheme(text: str) -> bool:
+    """Whether this is a link from its host on, with a value in its query. As a path it would be shown, and what such
+    values are is often a signature or a token."""
+    found = _WITH_A_HOST.fullmatch(text)
+    return found is not None and _VALUE.search(found[1]) is not None
 
 
 def _host(text: str) -> str:

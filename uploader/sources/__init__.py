@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from uploader.artifact import Artifact, LocalFile, Service, WebFile
 from uploader.http import Door
@@ -51,11 +52,15 @@ _DOORS: Mapping[Service, Callable[[Sources, str], Door]] = {
 
 
 def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
-    """Returns the artifacts that a reference names, at least one.
+    """Returns the artifacts that a reference names, at least one. A token that is kept from a mirror is in its notes.
 
     Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsMissing, CredentialsRefused,
     RateLimited, NetworkError, and Several where a pattern names more than one file that will not do.
     """
+    return [_noted(artifact, sources) for artifact in _resolved(reference, sources, choice)]
+
+
+def _resolved(reference: Reference, sources: Sources, choice: Choice) -> list[Artifact]:
     match reference:
         case PathReference():
             return local.resolve(reference)
@@ -69,6 +74,12 @@ def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOIC
             return [github.resolve(reference, sources, choice)]
         case ModelScopeReference():
             return [modelscope.resolve(reference, sources, choice)]
+
+
+def _noted(artifact: Artifact, sources: Sources) -> Artifact:
+    service = artifact.origin.service if isinstance(artifact.origin, WebFile) else None
+    note = None if service is None else sources.site(service).note
+    return artifact if note is None else replace(artifact, notes=(*artifact.notes, note))
 
 
 def open_stream(artifact: Artifact, sources: Sources) -> Stream:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from uploader.artifact import MODEL_EXTENSIONS, Artifact, WebFile
 from uploader.errors import NotAModel
@@ -14,6 +15,14 @@ from uploader.sources import elsewhere
 from uploader.sources.interface import Stream
 from uploader.sources.naming import safe_name
 from uploader.sources.web import WebStream
+
+_SIGNATURE = re.compile(
+    "x-(amz|goog|oss|cos)-.+|authorization|signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid"
+    "|ossaccesskeyid|hdnts|sig|s[evprt]|sk[a-z]{1,3}|token|verify",
+    re.IGNORECASE,
+)
+"""The values of a query that stores sign a link with (S3, Google, Azure, B2, CloudFront, OSS), none of which says
+which file it is."""
 
 
 def resolve(reference: UrlReference, http: Http) -> Artifact:
@@ -57,6 +66,13 @@ def _last(url: str) -> str:
 
 
 def _identity(answer: Answer, url: str) -> str:
-    """Of the validator, else of the address without its query, which may be signed anew each time."""
-    known = answer.validator or url.partition("#")[0].partition("?")[0]
-    return hashlib.sha256(f"{known}\n{answer.size}".encode()).hexdigest()[:8]
+    """Of the validator and the address without its signature, which is another one each time. Two files of one server
+    may well have the same date and the same size."""
+    return hashlib.sha256(f"{answer.validator}\n{_unsigned(url)}\n{answer.size}".encode()).hexdigest()[:8]
+
+
+def _unsigned(url: str) -> str:
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    kept = [(name, value) for name, value in pairs if not _SIGNATURE.fullmatch(name)]
+    return f"{parts.scheme}://{parts.netloc}{parts.path}?{urlencode(kept)}"

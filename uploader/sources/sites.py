@@ -42,11 +42,13 @@ HOMES: Mapping[Service, Home] = {
 
 @dataclass(frozen=True)
 class Site:
-    """A service as this run visits it. `addresses` have no slash at their end; `replaced`: the environment names it."""
+    """A service as this run visits it. `addresses` have no slash at their end; `replaced`: the environment names it,
+    and what it tells is no word of the publisher's; `note` says of a token that is kept from it."""
 
     addresses: tuple[str, ...]
     door: Door
     replaced: bool
+    note: str | None = None
 
     @property
     def address(self) -> str:
@@ -98,7 +100,8 @@ def _site(home: Home, environ: Mapping[str, str], token: Token | None) -> Site:
         raise UsageError(
             f"${home.variable} is no address of a server", remedy="Write it like https://mirror.example.com."
         )
-    # A token that was found belongs to the service; a mirror gets the one that was given to this run, or none.
-    known = token is not None and (token.explicit or is_loopback(host) or host in home.hosts)
+    # A token belongs to the service, wherever it was found: a mirror that gets it can use it there.
+    known = is_loopback(host) or host in home.hosts
+    note = None if token is None or known else f"${home.variable} names {host}, a mirror: it is sent no token of yours"
     hosts = frozenset({authority(parts.scheme, host, port)})
-    return Site((endpoint,), Door(hosts, token.secret if token is not None and known else None), replaced=True)
+    return Site((endpoint,), Door(hosts, token.secret if token and known else None), replaced=True, note=note)

@@ -179,9 +179,10 @@ class Fetch:
 
     def _subject(self) -> str:
         """What the pieces in the journal are of: what ties them to one file, in this run and in the next."""
-        artifact = self._artifact
-        validator = artifact.origin.validator if isinstance(artifact.origin, WebFile) else None
-        return f"{artifact.identity} {validator or artifact.digest}"
+        artifact, origin = self._artifact, self._artifact.origin
+        if isinstance(origin, WebFile) and (origin.validator is not None or artifact.digest is None):
+            return f"{artifact.identity} {origin.validator} {origin.fingerprint}"
+        return f"{artifact.identity} {artifact.digest}"
 
     def _checked(self, hold: Hold, size: int) -> tuple[set[int], _Hash, int]:
         """The pieces of an earlier run that still are what they were, and the hash of those before the first gap."""

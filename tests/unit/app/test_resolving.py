@@ -2,21 +2,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.servers.models import safetensors
+from tests.servers.huggingface import HuggingFace
+from tests.servers.models import PRESETS, safetensors
+from tests.servers.torch_files import torch_zip, weights
 from tests.unit.test_reference import REFUSED_WITH_A_SECRET
 from uploader import catalog
 from uploader.app.patience import Patience
 from uploader.app.requests import PushRequest
 from uploader.app.resolving import Place, Resolving
+from uploader.artifact import Service
 from uploader.errors import ReferenceInvalid, UsageError
 from uploader.events import silence
 from uploader.http import Http
 from uploader.profile import Target
-from uploader.sources import Sources
+from uploader.reference import parse
+from uploader.secret import Secret, Token
+from uploader.sources import Sources, resolve
+from uploader.sources.sites import HOMES, Home, Site
 
 PLACE = Place(Target("box", "generic", "a1111", "h", "webui"), catalog.load().webui("a1111"), {})
 
@@ -79,3 +86,36 @@ def test_each_of_the_sources_that_want_one_name_is_a_fault_of_its_own(http: Http
     (message,) = {fault.error.message for fault in looked.faults}
     assert all(str(source) in message for source in sources)
     assert all(isinstance(fault.error, UsageError) for fault in looked.faults)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_sha256_that_a_mirror_tells_does_not_vouch_for_a_pickle(http: Http, mirror: bool) -> None:
+    content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
+    with HuggingFace() as hub:
+        hub.repo("org/model", {"old.ckpt": content})
+        homes = {**HOMES, Service.HUGGINGFACE: Home((hub.url(""),), "HF_ENDPOINT", frozenset())}
+        sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")} if mirror else {}, homes=homes)
+        request = PushRequest(("hf://org/model/old.ckpt",))
+        (item,) = Resolving(request, PLACE, sources, Patience(threading.Event(), silence)).run()
+    assert item.artifact.digest is not None
+    assert ("looked through as a whole" in item.here) is mirror
+    assert (item.route == "local") is mirror
+
+
+def test_a_token_that_is_kept_from_a_mirror_is_told_with_what_comes_from_there(http: Http) -> None:
+    class Mirrored(Sources):
+        """A mirror that happens to run here."""
+
+        def site(self, service: Service) -> Site:
+            return replace(super().site(service), note=note)
+
+    kept = Token(Secret("t"), explicit=True)
+    elsewhere = Sources(http, environ={"HF_ENDPOINT": "https://hf-mirror.com"}, tokens=lambda _: kept)
+    note = elsewhere.site(Service.HUGGINGFACE).note
+    with HuggingFace() as hub:
+        hub.repo("org/model", {"a.safetensors": safetensors("lora")})
+        (artifact,) = resolve(
+            parse("hf://org/model/a.safetensors"), Mirrored(http, environ={"HF_ENDPOINT": hub.url("")})
+        )
+    assert artifact.notes[-1] == note
+    assert "hf-mirror.com" in artifact.notes[-1]

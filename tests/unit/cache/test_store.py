@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,26 @@ def test_files_are_listed_by_their_last_use(shelf: Shelf) -> None:
         assert shelf.cache.whole(artifact, hold) is not None
     assert shelf.names == ["a", "c", "b", "d.part"]
     assert [entry.state for entry in shelf.cache.entries()] == [State.WHOLE] * 3 + [State.PART]
+
+
+def test_without_a_sha256_only_the_very_link_is_the_same_file_though_date_and_size_are(shelf: Shelf) -> None:
+    shelf.put("a")
+    artifact = shelf.artifact("a")
+    other = replace(artifact, origin=WebFile("https://x/a?id=2", '"v1"', True))
+    with shelf.cache.hold(artifact) as hold:
+        assert shelf.cache.whole(artifact, hold) is not None
+        assert shelf.cache.whole(other, hold) is None
+        assert shelf.cache.whole(replace(other, digest=Digest(NEVER)), hold) is not None
+
+
+def test_a_whole_link_is_written_down_nowhere(shelf: Shelf) -> None:
+    signed = replace(shelf.artifact("a"), origin=WebFile("https://x/a?token=SECRET", '"v1"', True))
+    shelf.cache.folder.mkdir()
+    with shelf.cache.hold(signed) as hold:
+        hold.part.write_bytes(b"x")
+        shelf.cache.keep(signed, hold, NEVER)
+        assert shelf.cache.whole(signed, hold) is not None
+    assert all(b"SECRET" not in path.read_bytes() for path in shelf.cache.folder.iterdir())
 
 
 def test_what_was_not_used_longest_goes_until_the_rest_is_within_the_limit(tmp_path: Path) -> None:

@@ -137,6 +137,10 @@ GGUF = file(4, OTHER, "q8.gguf", metadata={"format": "GGUF", "size": "full", "fp
 VAE = file(5, OTHER, "x.vae.safetensors", type="VAE")
 TRAINING = file(6, b"zip", "data.zip", type="Training Data", metadata={"format": "Other"})
 TWIN = file(7, OTHER, "low_noise.safetensors")
+NO_FP = file(10, OTHER, "low_noise.safetensors", metadata={"fp": ""})
+NO_SIZE = file(11, OTHER, "low_noise.safetensors", metadata={"size": None})
+NOTHING = file(12, OTHER, "low_noise.safetensors", metadata={"format": None, "size": "", "fp": None})
+SAME = file(13, CONTENT, "copy.safetensors", metadata={"fp": ""})
 UNET = file(8, OTHER, "unet.safetensors", type="UNet", metadata={"size": "full"})
 
 
@@ -146,6 +150,8 @@ UNET = file(8, OTHER, "unet.safetensors", type="UNet", metadata={"size": "full"}
         ([FULL, PRUNED], {}, "pruned.safetensors"),
         ([FULL, PRUNED], {"prefer": ("full",)}, "full.safetensors"),
         ([PRUNED, FULL], {"prefer": ("fp32", "pruned")}, "full.safetensors"),
+        ([FULL | {"metadata": {"format": "SafeTensor", "size": "full"}}, PRUNED], {}, "pruned.safetensors"),
+        ([PRUNED, SAME], {}, "pruned.safetensors"),
         ([FULL, PICKLE], {}, "full.safetensors"),
         ([FULL, PICKLE], {"prefer": ("pickle",)}, "old.ckpt"),
         ([PICKLE], {}, "old.ckpt"),
@@ -168,7 +174,16 @@ def test_the_file_is_the_one_that_is_preferred(
 
 
 @pytest.mark.parametrize(
-    "files", [[PRUNED, TWIN], [PRUNED, UNET], [PRUNED, TWIN, FULL], [VAE, GGUF | {"type": "Other"}]]
+    "files",
+    [
+        [PRUNED, TWIN],
+        [PRUNED, UNET],
+        [PRUNED, TWIN, FULL],
+        [VAE, GGUF | {"type": "Other"}],
+        [PRUNED, NO_FP],
+        [NO_SIZE, PRUNED],
+        [PRUNED, NOTHING],
+    ],
 )
 def test_among_different_models_nothing_is_guessed(
     civitai: Civitai, sources: Sources, files: list[dict[str, Any]]

@@ -118,6 +118,14 @@ def test_the_identity_outlives_a_new_signature_and_changes_with_the_file(origin:
     assert len({plain, tagged, changed, identity("")}) == 4
 
 
+def test_files_that_a_query_tells_apart_are_two_even_with_the_same_date_and_size(origin: Origin, http: Http) -> None:
+    origin.serve("/download", MODEL, etag=None, last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    queries = ["id=1", "id=2&X-Amz-Signature=1", "id=2&X-Amz-Signature=2", "id=2"]
+    found = [direct.resolve(UrlReference(origin.url(f"/download?{query}")), http) for query in queries]
+    assert len({artifact.identity for artifact in found[:2]}) == 2
+    assert len({artifact.identity for artifact in found[1:]}) == 1
+
+
 @pytest.mark.parametrize("length", ["length", "chunked"])
 def test_an_empty_answer_is_no_model(origin: Origin, http: Http, length: str) -> None:
     origin.serve("/a.pt", b"", length=length, ranges=False)

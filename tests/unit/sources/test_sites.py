@@ -39,18 +39,22 @@ def test_by_itself_each_service_is_where_it_is(http: Http) -> None:
     ("endpoint", "explicit", "shown"),
     [
         ("https://hf-mirror.com", False, False),
-        ("https://hf-mirror.com/", True, True),
+        ("https://hf-mirror.com/", True, False),
         ("http://127.0.0.1:8080", False, True),
         ("http://localhost:8080", False, True),
         ("https://huggingface.co", False, True),
         ("https://huggingface.co.evil.example", False, False),
     ],
 )
-def test_a_token_that_was_found_is_not_for_a_mirror(http: Http, endpoint: str, explicit: bool, shown: bool) -> None:
+def test_a_token_is_not_for_a_mirror_wherever_it_was_found_and_that_is_said(
+    http: Http, endpoint: str, explicit: bool, shown: bool
+) -> None:
     visited = site(http, H, explicit=explicit, HF_ENDPOINT=endpoint)
     assert visited.replaced
     assert visited.address == endpoint.rstrip("/")
     assert (visited.door.token is not None) is shown
+    assert (visited.note is None) is shown
+    assert shown or "a mirror: it is sent no token" in (visited.note or "")
     assert visited.door.hosts == {endpoint.rstrip("/").partition("://")[2]}
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from tests.servers.http_origin import Origin, Resource
 from tests.unit.transfer.bench import Bench, content
-from uploader.artifact import Artifact, Digest, LocalFile
+from uploader.artifact import Artifact, Digest, LocalFile, WebFile
 from uploader.cache import Cache, State
 from uploader.errors import (
     Busy,
@@ -185,6 +185,16 @@ def test_a_source_that_ends_its_ranges_is_read_whole(start: Start) -> None:
     download = start()
     download.resource.ranges = False
     assert download.got(WHOLE) == DATA
+
+
+def test_the_pieces_of_another_link_are_not_gone_on_with_though_validator_and_size_are_the_same(start: Start) -> None:
+    download = start()
+    assert download.leave_a_part()
+    download.resource.content = other = content(4.3, seed=2)
+    origin = download.artifact.origin
+    assert isinstance(origin, WebFile)
+    download.artifact = replace(download.artifact, origin=replace(origin, url=f"{origin.url}?id=2"))
+    assert download.got() == other
 
 
 def test_a_source_that_is_replaced_meanwhile_is_told_and_nothing_of_it_is_built_on(start: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 
 from uploader.errors import SourceMissing, UsageError
 from uploader.reference import CivitaiReference
@@ -67,10 +68,11 @@ def _of_interest(files: Sequence[File]) -> list[File]:
 
 
 def _one_of(version: Version, files: Sequence[File], choice: Choice) -> File:
-    """Files of several groups, or several of one and the same form, are different models: there nothing is guessed."""
+    """Files of several groups, or of which nothing tells that they are forms of one model, are different models: there
+    nothing is guessed."""
     fit = _without_pickles(files, choice.prefer)
-    forms = {(file.form, file.digest or file.id) for file in fit}
-    if len({file.group for file in fit}) > 1 or len({form for form, _ in forms}) < len(forms):
+    different = {file.digest or file.id: file for file in fit}.values()
+    if len({file.group for file in fit}) > 1 or not all(a.is_form_beside(b) for a, b in combinations(different, 2)):
         raise _several(version, fit)
     best = preferred(fit, choice.prefer)
     if len({file.digest or file.id for file in best}) > 1:

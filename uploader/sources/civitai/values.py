@@ -83,9 +83,14 @@ class File:
     def is_main(self) -> bool:
         return self.type.lower() in _MAINS
 
+    def is_form_beside(self, other: File) -> bool:
+        """Whether the two may be one model in two forms: something differs that both tell. What one of them does not
+        tell says nothing of the other."""
+        pairs = zip(self._facets, other._facets, strict=True)
+        return self.group == other.group and any(mine and its and mine != its for mine, its in pairs)
+
     @property
-    def form(self) -> tuple[str, str, str, str]:
-        """What tells it from the other forms of the same model."""
+    def _facets(self) -> tuple[str, ...]:
         return self.format, self.variant, self.precision, self.quant
 
 
