@@ -60,7 +60,8 @@ class Looked:
 
 def look_at_zip(ranges: Ranges, members: list[Member]) -> Looked:
     """Looks through the members of a torch zip. Raises what reading raises."""
-    machine, value = Machine(), OPAQUE
+    machine = Machine()
+    value: Value = OPAQUE
     with suppress(TooMuch):  # which is a finding by then, and ends the walk
         value = _Walk(machine).members(ranges, members, depth=1)
     strict = [f"{name.partition('/')[2] or name} (in the zip)" for name in _not_strict(members)]
