@@ -35,11 +35,32 @@ def container_of(head: bytes) -> Container:
         return "gguf"
     if head.startswith(b"PK\x03\x04"):
         return "zip"
-    if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
+    if head.startswith(_ARCHIVES) or head[257:262] == b"ustar" or _is_tar(head):
         return "archive"
     if head[0] == 0x80 and head[1:2] <= b"\x05" and len(head) > 1:
         return "pickle"
     return _text(head) or ("safetensors" if safetensors.huge(head) else "unknown")
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether Python's tarfile takes it for a tar, which torch tries before it reads a file as pickles: the oldest have
+    no mark, only a checksum of the header, and so whatever else begins here may be one."""
+    block, field = head[:512], head[148:156]
+    if len(block) < 512:
+        return False
+    rest = block[:148] + b" " * 8 + block[156:]
+    unsigned = sum(rest)
+    return _tar_number(field) in (unsigned, unsigned - 256 * sum(byte > 127 for byte in rest))
+
+
+def _tar_number(field: bytes) -> int | None:
+    """A number of a tar's header as lenient readers take it: octal, or, marked so, the rest in base 256."""
+    if field[0] in (0x80, 0xFF):
+        return int.from_bytes(field[1:], signed=field[0] == 0xFF)
+    try:
+        return int(field.partition(b"\0")[0].strip() or b"0", 8)
+    except ValueError:
+        return None
 
 
 def zip_container(names: list[str]) -> Container:

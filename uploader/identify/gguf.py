@@ -37,9 +37,10 @@ _BLOCKS: Mapping[int, tuple[int, int]] = {
 
 LARGEST_HEADER = 48 << 20
 _MOST_PAIRS = 4096
-_MOST_ITEMS = 1_000_000
+_MOST_ITEMS = 400_000
 _MOST_TENSORS = 65_536
 _MOST_AXES = 8
+_LARGEST_NUMBER = 1 << 63
 _LONGEST_TEXT = 1 << 20
 _LONGEST_NAME = 256
 _VERSIONS = (2, 3)
@@ -154,6 +155,8 @@ class _Reading:
         numbers = 1
         for length in shape:
             numbers *= length
+        if max(numbers, offset) > _LARGEST_NUMBER:
+            raise Malformed(f"tensor {name[:80]!a} is larger than any file")
         if kind not in _BLOCKS:
             return name, tuple(reversed(shape)), None
         block, width = _BLOCKS[kind]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 _PREFIX = re.compile(r"^(?:model\.diffusion_model\.|diffusion_model\.|net\.|model\.)", re.MULTILINE)
 
 _LONGEST = 1024
+_MOST_LETTERS = 4 << 20
+"""Of all names that are searched: a model has some hundred thousand, and what is beyond tells nothing more."""
 
 
 class Keys:
@@ -18,7 +20,7 @@ class Keys:
         # A name with a line break in it belongs to no model that we know; it must not pass for two. Nor does one in
         # other letters than these, or without end.
         names = [name for name in shapes if len(name) <= _LONGEST and name.isascii() and "\n" not in name]
-        self._text = "\n" + "\n".join(names) + "\n"
+        self._text = "\n" + "\n".join(names)[:_MOST_LETTERS] + "\n"
         self._bare = _PREFIX.sub("", self._text)
 
     def __len__(self) -> int:

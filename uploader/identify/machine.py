@@ -14,12 +14,14 @@ from uploader.identify.allowed import ALLOWED, STRICT, is_storage, storage_bytes
 from uploader.identify.ranges import TooMuch, Window
 from uploader.identify.values import OPAQUE, Global, Instance, Sequence, Storage, Table, Tensor, Tuple, Value
 
-MOST_OPCODES = 400_000
-"""Of all pickles of one file; the largest checkpoints have some 100 000."""
+MOST_STEPS = 400_000
+"""Opcodes of all pickles of one file, and the items that they go through; the largest checkpoints have some 100 000."""
 
 MOST_FINDINGS = 20
 _HIGHEST_PROTOCOL = 5
 _LONGEST_TEXT = 1024
+_LONGEST_NAME = 256
+_MOST_AXES = 64
 _MOST_ITEMS = 1 << 16
 _LARGEST_MEMO = 1 << 24
 _MOST_NAMES = 1000
@@ -45,7 +47,7 @@ class Machine:
         self.strict: dict[str, None] = {}
         self.globals: set[tuple[str, str]] = set()
         self.storages: dict[str, Storage] = {}
-        self._opcodes = 0
+        self._steps = 0
         self._stack: list[Value | _Mark] = []
         self._memo: dict[int, Value] = {}
 
@@ -54,9 +56,7 @@ class Machine:
         self._stack, self._memo = [], {}
         try:
             for opcode, argument, _ in pickletools.genops(window):  # type: ignore[arg-type]
-                self._opcodes += 1
-                if self._opcodes > MOST_OPCODES:
-                    raise TooMuch
+                self._spend(1)
                 if opcode.name == "STOP":
                     return self._pop()
                 self._step(opcode.name, argument)
@@ -64,6 +64,13 @@ class Machine:
             # A text of protocol 0 with an escape that Python does not know is warned of, which may be an error too.
             raise Broken(str(error)) from None
         raise Broken("it does not stop")
+
+    def _spend(self, steps: int) -> None:
+        """Counts work: an opcode, and each item of a value that it goes through, as that may be recalled from the memo
+        any number of times. What is taken off the stack counts no more: an opcode put each there."""
+        self._steps += steps
+        if self._steps > MOST_STEPS:
+            raise TooMuch
 
     def found(self, what: str) -> None:
         if len(self.findings) < MOST_FINDINGS:
@@ -141,7 +148,7 @@ class Machine:
     # names ------------------------------------------------------------------------------------------------
 
     def _name(self, module: str, name: str) -> Global:
-        pair = (module, name)
+        pair = module, name = module[:_LONGEST_NAME], name[:_LONGEST_NAME]  # longer ones are no name that is allowed
         if len(self.globals) < _MOST_NAMES:
             self.globals.add(pair)
         if pair not in ALLOWED:
@@ -178,13 +185,32 @@ class Machine:
             return OPAQUE
         match (maker.module, maker.name):
             case ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor"):
-                return _tensor(arguments)
+                return self._tensor(arguments)
             case ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state"):
                 return next((part for part in arguments[:1] if isinstance(part, Tensor)), OPAQUE)
             case ("collections" | "typing", "OrderedDict"):
-                return _ordered(arguments)
+                return self._ordered(arguments)
             case _:
                 return Instance(maker)
+
+    def _ordered(self, arguments: list[Value]) -> Table:
+        """An ordered dictionary, empty or made of a list of pairs."""
+        table = Table()
+        pairs = arguments[0].items if arguments and isinstance(arguments[0], Sequence) else []
+        self._spend(len(pairs))
+        for pair in pairs:
+            if isinstance(pair, Tuple | Sequence) and len(pair.items) == 2:
+                table.put(*pair.items)
+        return table
+
+    def _tensor(self, arguments: list[Value]) -> Value:
+        """Torch's way to make a tensor: a storage, where it begins in it, its shape, and more."""
+        shape = arguments[2] if len(arguments) > 2 else OPAQUE
+        if isinstance(shape, Tuple) and len(shape.items) <= _MOST_AXES:
+            self._spend(len(shape.items))
+            if _counts(shape.items):
+                return Tensor(tuple(shape.items))
+        return OPAQUE
 
     def reduce(self) -> None:
         arguments, maker = self._pop(), self._pop()
@@ -207,9 +233,12 @@ class Machine:
         state, target = self._pop(), self._top()
         match target:
             case Instance():
-                for part in state.items if isinstance(state, Tuple) else [state]:
-                    if isinstance(part, Table):
-                        for key, value in (part.items or {}).items():
+                parts = state.items if isinstance(state, Tuple) else [state]
+                self._spend(len(parts))
+                for part in parts:
+                    if isinstance(part, Table) and part.items:
+                        self._spend(len(part.items))
+                        for key, value in part.items.items():
                             target.items.put(key, value)
             case Table() | Tensor():
                 pass  # torch keeps notes on them (`_metadata`), which say nothing here
@@ -239,9 +268,6 @@ class Machine:
     def buffer(self) -> None:
         self.found("a buffer that is not in the file")
         self._push(OPAQUE)
-
-    def readonly_buffer(self) -> None:
-        self.found("a buffer that is not in the file")
 
     # data -------------------------------------------------------------------------------------------------
 
@@ -312,24 +338,6 @@ def _fill(table: Table, items: list[Value]) -> None:
         table.put(key, value)
 
 
-def _ordered(arguments: list[Value]) -> Table:
-    """An ordered dictionary, empty or made of a list of pairs."""
-    table = Table()
-    pairs = arguments[0].items if arguments and isinstance(arguments[0], Sequence) else []
-    for pair in pairs:
-        if isinstance(pair, Tuple | Sequence) and len(pair.items) == 2:
-            table.put(*pair.items)
-    return table
-
-
-def _tensor(arguments: list[Value]) -> Value:
-    """Torch's way to make a tensor: a storage, where it begins in it, its shape, and more."""
-    shape = arguments[2] if len(arguments) > 2 else OPAQUE
-    if isinstance(shape, Tuple) and _counts(shape.items):
-        return Tensor(tuple(shape.items))
-    return OPAQUE
-
-
 def _counts(items: list[Value]) -> TypeGuard[list[int]]:
     return all(type(item) is int and item >= 0 for item in items)
 
@@ -355,7 +363,7 @@ _PLAIN: dict[str, Callable[[Machine], None]] = {
     "BUILD": Machine.build,
     "BINPERSID": Machine.persistent,
     "NEXT_BUFFER": Machine.buffer,
-    "READONLY_BUFFER": Machine.readonly_buffer,
+    "READONLY_BUFFER": lambda machine: machine.found("a buffer that is not in the file"),
     "EMPTY_DICT": Machine.empty_table,
     "EMPTY_LIST": Machine.empty_sequence,
     "EMPTY_SET": Machine.empty_sequence,

@@ -7,16 +7,20 @@ NAME/data.pkl, and before it five pickles with the storages behind them), AUTOMA
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from uploader.identify.allowed import STRICT_MEMBERS
 from uploader.identify.machine import Broken, Machine
-from uploader.identify.ranges import Ranges, TooMuch, Window
+from uploader.identify.ranges import Budget, Ranges, Read, TooMuch, Window
 from uploader.identify.values import OPAQUE, Value
 from uploader.identify.zips import Doubtful, Member, NoDirectory, ends_as_zip, open_member, read_directory
 
-LARGEST_PICKLE = 32 << 20
+LARGEST_PICKLE = 16 << 20
 """Bytes of one pickle; the storages do not count, and without them the largest have a few megabytes."""
+
+_BUDGET = 64 << 20
+"""Bytes of one file that are unpacked or followed, whatever lies in what: a few kilobytes may unpack to any number."""
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = 5
@@ -57,7 +61,9 @@ class Looked:
 def look_at_zip(ranges: Ranges, members: list[Member]) -> Looked:
     """Looks through the members of a torch zip. Raises what reading raises."""
     machine = Machine()
-    value = _members(machine, ranges, members, depth=1)
+    value: Value = OPAQUE
+    with suppress(TooMuch):  # which is a finding by then, and ends the walk
+        value = _Walk(machine).members(ranges, members, depth=1)
     strict = [f"{name.partition('/')[2] or name} (in the zip)" for name in _not_strict(members)]
     return Looked(_scan(machine, strict), value, ranges.size, torch=True, pickles=1)
 
@@ -106,51 +112,58 @@ def _not_strict(members: list[Member]) -> list[str]:
     return [member.name[:80] for member in members if not STRICT_MEMBERS.fullmatch(member.name)][:8]
 
 
-def _members(machine: Machine, ranges: Ranges, members: list[Member], depth: int) -> Value:
-    value: Value = OPAQUE
-    looked = [member for member in members if not _RAW.fullmatch(member.name)]
-    if len(looked) > _MOST_MEMBERS:
-        machine.found(_TOO_MUCH)
-    for member in looked[:_MOST_MEMBERS]:
-        left = _member(machine, ranges, member, depth)
-        if member.name.lower().endswith("/data.pkl"):
-            value = left
-    return value
+class _Walk:
+    """Goes through the members of a zip and of those in it. What is too much for one of them ends all of it: the same
+    could wait in every other one."""
 
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._budget = Budget(_BUDGET)
 
-def _member(machine: Machine, ranges: Ranges, member: Member, depth: int) -> Value:
-    named_so = _PICKLE_NAME.fullmatch(member.name) is not None
-    try:
-        read, begin, end = open_member(ranges, member)
-        start = read(begin, min(4, end - begin))
-        if start == b"PK\x03\x04":
-            _nested(machine, read(begin, end - begin) if end - begin <= LARGEST_PICKLE else None, depth)
-            return OPAQUE
-        window = Window(read, begin, end, LARGEST_PICKLE)
-        value = machine.follow(window)
-        while not window.ended():
-            # Torch loads one pickle of a member; what stands behind it is looked at all the same.
-            machine.follow(window)
+    def members(self, ranges: Ranges, members: list[Member], depth: int) -> Value:
+        """Returns what the main pickle would leave. Raises TooMuch, once that is among the findings."""
+        value: Value = OPAQUE
+        looked = [member for member in members if not _RAW.fullmatch(member.name)]
+        try:
+            for member in looked[:_MOST_MEMBERS]:
+                left = self._member(ranges, member, depth)
+                if member.name.lower().endswith("/data.pkl"):
+                    value = left
+            if len(looked) > _MOST_MEMBERS:
+                raise TooMuch
+        except TooMuch:
+            self._machine.found(_TOO_MUCH)
+            raise
         return value
-    except Doubtful as doubtful:
-        machine.found(str(doubtful))
-    except TooMuch:
-        machine.found(_TOO_MUCH)
-    except Broken as broken:
-        # A text or a picture is no pickle; one that is named so, or begins as one, must be followed to its end.
-        if named_so or start[:1] == b"\x80":
-            machine.found(f"a broken pickle: {broken}")
-    return OPAQUE
 
+    def _member(self, ranges: Ranges, member: Member, depth: int) -> Value:
+        named_so = _PICKLE_NAME.fullmatch(member.name) is not None
+        try:
+            read, begin, end = open_member(ranges, member, self._budget)
+            start = read(begin, min(4, end - begin))
+            if start == b"PK\x03\x04":
+                self._nested(read, begin, end, depth)
+                return OPAQUE
+            window = Window(self._budget.of(read), begin, end, LARGEST_PICKLE)
+            value = self._machine.follow(window)
+            while not window.ended():
+                # Torch loads one pickle of a member; what stands behind it is looked at all the same.
+                self._machine.follow(window)
+            return value
+        except Doubtful as doubtful:
+            self._machine.found(str(doubtful))
+        except Broken as broken:
+            # A text or a picture is no pickle; one that is named so, or begins as one, must be followed to its end.
+            if named_so or start[:1] == b"\x80":
+                self._machine.found(f"a broken pickle: {broken}")
+        return OPAQUE
 
-def _nested(machine: Machine, content: bytes | None, depth: int) -> None:
-    if content is None or depth >= _DEEPEST_ZIP:
-        machine.found(_TOO_MUCH)
-        return
-    inner = Ranges(content, lambda _offset, _length: b"", len(content), 0)
-    try:
-        _members(machine, inner, read_directory(inner), depth + 1)
-    except TooMuch:
-        machine.found(_TOO_MUCH)
-    except (NoDirectory, Doubtful) as error:
-        machine.found(f"a zip in the zip that cannot be read: {error or 'it is cut short'}")
+    def _nested(self, read: Read, begin: int, end: int, depth: int) -> None:
+        if end - begin > LARGEST_PICKLE or depth >= _DEEPEST_ZIP:
+            raise TooMuch
+        content = self._budget.of(read)(begin, end - begin)
+        inner = Ranges(content, lambda _offset, _length: b"", len(content), 0)
+        try:
+            self.members(inner, read_directory(inner), depth + 1)
+        except (NoDirectory, Doubtful) as error:
+            self._machine.found(f"a zip in the zip that cannot be read: {error or 'it is cut short'}")

@@ -19,6 +19,29 @@ class TooMuch(Exception):
     """More would have to be read than a look at a file may take."""
 
 
+class Budget:
+    """How many bytes one file may cost altogether, whatever it is made of."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def spend(self, count: int) -> None:
+        """Raises TooMuch beyond."""
+        self.left -= count
+        if self.left < 0:
+            raise TooMuch
+
+    def of(self, read: Read) -> Read:
+        """Reads as `read` does, and spends what it returns."""
+
+        def spending(offset: int, length: int) -> bytes:
+            found = read(offset, length)
+            self.spend(len(found))
+            return found
+
+        return spending
+
+
 class Ranges:
     """A file read by ranges. `head` are its first bytes, not asked for again; `size` is in bytes, None if not known.
 

@@ -16,7 +16,7 @@ from typing import NoReturn, TypeAlias, TypeGuard
 MAX_HEADER = 100_000_000
 """The format's own limit, in bytes."""
 
-LARGEST_READ = 16 << 20
+LARGEST_READ = 8 << 20
 """Bytes of a header that is read at all: far above any model's, and what a hostile one can take of memory and time."""
 
 MAX_TENSORS = 65_536

@@ -6,8 +6,9 @@ from uploader.identify.values import Instance, Table, Tensor, Tuple, Value
 
 _WRAPPERS = ("state_dict", "params_ema", "params", "model_state_dict", "model", "net")
 _DEEPEST = 6
-_MOST_TENSORS = 200_000
-_MOST_VISITS = 1_000_000
+_MOST_TENSORS = 65_536
+_MOST_VISITS = 200_000
+_MOST_LETTERS = 8 << 20
 
 
 def shapes_of(value: Value) -> dict[str, tuple[int, ...]]:
@@ -31,7 +32,7 @@ class _Gathering:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, ...]] = {}
-        self._visits = 0
+        self._visits = self._letters = 0
 
     def run(self, table: Table) -> dict[str, tuple[int, ...]]:
         self._walk("", table, 0)
@@ -40,6 +41,9 @@ class _Gathering:
     def _walk(self, name: str, value: Value, depth: int) -> None:
         self._visits += 1
         if depth > _DEEPEST or self._visits > _MOST_VISITS or len(self._found) >= _MOST_TENSORS or len(name) > 1024:
+            return
+        self._letters += len(name)
+        if self._letters > _MOST_LETTERS:
             return
         if isinstance(value, Tensor):
             self._found[name] = value.shape

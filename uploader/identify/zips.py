@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from uploader.identify.ranges import Ranges, Read, TooMuch, of_bytes
+from uploader.identify.ranges import Budget, Ranges, Read, TooMuch, of_bytes
 
 MOST_MEMBERS = 1 << 16
 LARGEST_UNPACKED = 16 << 20
@@ -149,11 +149,11 @@ def _refuse_doubtful(members: list[Member], directory_at: int) -> None:
             raise Doubtful(f"the member {member.name[:80]!a} does not fit the file")
 
 
-def open_member(ranges: Ranges, member: Member) -> tuple[Read, int, int]:
+def open_member(ranges: Ranges, member: Member, budget: Budget) -> tuple[Read, int, int]:
     """Returns a way to read a member: a reader, where the member begins in it and where it ends.
 
     Raises Doubtful for one that is encrypted, packed in another way than deflate, or has another name in its own
-    header, and TooMuch for one that unpacks to more than `LARGEST_UNPACKED` bytes."""
+    header, and TooMuch for one that unpacks to more than `LARGEST_UNPACKED` bytes, or than `budget` has left."""
     fixed = ranges.read(member.header, 30 + len(member.raw_name))
     if not fixed.startswith(b"PK\x03\x04") or fixed[30:] != member.raw_name or _number(fixed, 8, 2) != member.method:
         raise Doubtful(f"the member {member.name[:80]!a} has another name or form in its own header")
@@ -166,17 +166,19 @@ def open_member(ranges: Ranges, member: Member) -> tuple[Read, int, int]:
         raise Doubtful(f"the member {member.name[:80]!a} is packed in a way that cannot be looked into")
     if member.packed > LARGEST_UNPACKED:
         raise TooMuch
-    content = _inflated(ranges.read(begin, member.packed))
+    budget.spend(member.packed)
+    content = _inflated(ranges.read(begin, member.packed), min(LARGEST_UNPACKED, budget.left))
+    budget.spend(len(content))
     return of_bytes(content), 0, len(content)
 
 
-def _inflated(packed: bytes) -> bytes:
+def _inflated(packed: bytes, most: int) -> bytes:
     unpacker = zlib.decompressobj(-15)
     try:
-        content = unpacker.decompress(packed, LARGEST_UNPACKED + 1)
+        content = unpacker.decompress(packed, most + 1)
     except zlib.error:
         raise Doubtful("a member cannot be unpacked") from None
-    if len(content) > LARGEST_UNPACKED:
+    if len(content) > most:
         raise TooMuch
     if not unpacker.eof:
         raise Doubtful("a member cannot be unpacked")

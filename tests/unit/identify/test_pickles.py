@@ -4,6 +4,7 @@ import io
 import pickle
 import resource
 import struct
+import tarfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -267,6 +268,43 @@ def test_a_legacy_file_is_whole_to_the_byte() -> None:
     error = refusal(content + b"x")
     assert isinstance(error, NotAModel)
     assert "1 bytes behind its end" in error.message
+
+
+def tar_in_pickles(checksum: Callable[[bytes], bytes]) -> bytes:
+    """Five clean pickles; the first begins with a tar of the oldest kind, whose header is inside of a byte text."""
+    evil = b"\x80\x02" + SYSTEM + RUN + b"."
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        member = tarfile.TarInfo("storages")
+        member.size = len(evil)
+        tar.addfile(member, io.BytesIO(evil))
+    rest = made.getvalue()
+    start = b"\x80\x03B" + struct.pack("<I", 512 + len(rest) - 7)
+    fields = b"0000644\0" + b"0000000\0" * 2 + b"00000000000\0" * 2
+    header = start.ljust(100, b"a") + fields + b" " * 8 + b"0" + bytes(355)
+    header = header[:148] + checksum(header) + header[156:]
+    first = header + rest + b"0" + pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)[2:]
+    others = [1001, {"protocol_version": 1001, "little_endian": True}, {}, []]
+    return first + b"".join(pickle.dumps(value, protocol=2) for value in others)
+
+
+@pytest.mark.parametrize(
+    "checksum",
+    [
+        lambda header: b"%06o\0 " % sum(header),
+        lambda header: b"%8o" % sum(byte - 256 * (byte > 127) for byte in header),
+        lambda header: b"\x80" + sum(header).to_bytes(7),
+    ],
+    ids=["unsigned", "signed", "in base 256"],
+)
+def test_a_tar_without_a_mark_is_no_pickle_whatever_else_it_is(checksum: Callable[[bytes], bytes]) -> None:
+    content = tar_in_pickles(checksum)
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+        assert tar.getnames()[1:] == ["storages"]
+    reading = io.BytesIO(content)
+    assert [pickle.load(reading) for _ in range(5)][3:] == [{}, []]
+    assert look(content).container == "archive"
+    assert isinstance(refusal(content, "a.pt"), NotAModel)
 
 
 def test_a_safetensors_file_under_a_pickles_name_is_refused_whatever_is_allowed() -> None:
