@@ -117,9 +117,8 @@ def test_ctrl_c_ends_the_server_s_download_too_and_keeps_its_part(
     second = program.run("push", stalled.link, "--json")
     assert second.document["outcomes"][0]["resumed_from"] > 0
     assert placed(box) == CONTENT
-    asked = origin.requests[-1].range
-    assert asked is not None
-    assert 0 < int(asked.removeprefix("bytes=").removesuffix("-")) <= HALF
+    rests = [asked.range for asked in origin.requests if asked.range and asked.range.endswith("-")]
+    assert 0 < int(rests[-1].removeprefix("bytes=").removesuffix("-")) <= HALF
 
 
 def test_left_alone_listed_waited_for_and_placed(program: Program, box: OpenSSH, origin: Origin) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ from tests.servers.http_origin import Origin, Resource
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.shells import login_shell, needs, tools
+from tests.servers.tcp_proxy import Proxy
 from tests.servers.torch_files import torch_zip, weights
 from tests.servers.watcher import Watcher
 from tests.servers.webuis import FakeA1111
@@ -183,7 +185,7 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
         job = Job("item", artifact, partial(open_stream, artifact, sources), path, "canvas", len(MODEL))
         known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
         terms = Terms(
-            Record("canvas", *known, replace=False, allow_pickle=False, notify=True, began=0),
+            Record("canvas", *known, replace=False, allow_pickle=False, notify=True, verify="auto", began=0),
             setting.records,
             setting.surveys,
             lambda: replace(hand_over(artifact, sources), header=token),
@@ -381,6 +383,94 @@ def test_another_s_part_is_no_beginning_of_ours(here: World, server: OpenSSH, or
     (here.root / CHECKPOINTS / f"{NAME}.{part.artifact.identity}.part").write_bytes(bytes(1000))
     assert here.placed(origin.url(LINK), sha256=Digest(SHA256)).resumed_from == 0
     assert fetches(origin) == [None]
+
+
+def killed(held: Held, server: OpenSSH) -> None:
+    """Ends a held download from outside, and lets its source go on."""
+    (process,) = {int(told.read_text().split()[0]) for told in server.home.glob(".uploader/*/pid")}
+    held.resource.gate = None
+    os.killpg(process, signal.SIGKILL)
+
+
+def test_without_digest_and_validator_nothing_is_gone_on_with(here: World, server: OpenSSH, origin: Origin) -> None:
+    held = Held(origin, here)
+    held.resource.etag = None
+    with held:
+        assert held.resource.reached.wait(20)
+        until(lambda: any(part.stat().st_size for part in here.parts))
+        killed(held, server)
+    assert held.outcomes[0].status == "placed"
+    assert fetches(origin) == [None, None]
+
+
+def test_without_a_digest_a_pieced_file_is_compared_with_its_source(
+    here: World, server: OpenSSH, origin: Origin
+) -> None:
+    with Held(origin, here) as held:
+        assert held.resource.reached.wait(20)
+        until(lambda: any(part.stat().st_size for part in here.parts))
+        killed(held, server)
+    assert held.outcomes[0].evidence is Evidence.SAMPLES
+    assert any(fetches(origin))
+
+
+def test_a_file_that_is_there_meanwhile_ends_the_download_of_it(here: World, server: OpenSSH, origin: Origin) -> None:
+    with Held(origin, here, detach=True, sha256=Digest(SHA256)) as held:
+        held.thread.join(30)
+        assert _downloads(server)
+        (here.root / CHECKPOINTS / NAME).write_bytes(MODEL)
+        assert here.one(origin.url(LINK), sha256=Digest(SHA256)).status == "kept"
+        nothing_left(server)
+    assert not list((here.state / "jobs").iterdir())
+
+
+def test_what_a_record_holds_of_a_download_that_is_unknown_there(here: World, server: OpenSSH, origin: Origin) -> None:
+    with Held(origin, here, detach=True, verify="samples", sha256=Digest(SHA256)) as held:
+        held.thread.join(30)
+        (view,) = here.app.jobs()
+        assert view.record.verify == "samples"
+        killed(held, server)
+        until(lambda: not _downloads(server))
+        shutil.rmtree(server.home / ".uploader")
+        cancelled = here.app.cancel_job(view.record.id)
+    assert cancelled.left == view.record.part
+    assert [part.name for part in here.parts] == [view.record.part.rpartition("/")[2]]
+    assert here.app.jobs() == []
+
+
+def test_a_relayed_push_forgets_a_download_that_it_takes_over(here: World, server: OpenSSH, origin: Origin) -> None:
+    with Held(origin, here, detach=True) as held:
+        held.thread.join(30)
+        killed(held, server)
+        until(lambda: not _downloads(server))
+        here.placed(origin.url(LINK), via="relay")
+    assert here.app.jobs() == []
+    nothing_left(server)
+
+
+def test_ctrl_c_on_a_dead_line_is_over_in_a_moment(tmp_path: Path, server: OpenSSH, origin: Origin) -> None:
+    with Proxy(server.host, server.port) as line:
+        here = world(tmp_path, server, line=line)
+        gate, main = threading.Event(), threading.get_ident()
+        resource, stopped = signed(origin, gate=gate, gate_at=1 << 20), []
+
+        def stop() -> None:
+            resource.reached.wait(20)
+            until(lambda: "fetching" in phases(here))
+            line.freeze()
+            stopped.append(time.monotonic())
+            signal.pthread_kill(main, signal.SIGINT)
+
+        watching = threading.Thread(target=stop)
+        watching.start()
+        try:
+            report = here.push(origin.url(LINK))
+        finally:
+            gate.set()
+            watching.join()
+        assert time.monotonic() - stopped[0] < 6
+    assert report.exit_code == 130
+    assert "the server may go on downloading" in here.said
 
 
 # shells -----------------------------------------------------------------------------------------------

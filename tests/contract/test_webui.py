@@ -27,12 +27,17 @@ from tests.servers.webuis import (
     FakeWebUI,
     all_texts,
 )
+from tests.unit.app.test_entering import kept
 from uploader.app import App, LoginRequest, PushRequest, SyncRequest
 from uploader.artifact import Kind
 from uploader.cli.output import document
+from uploader.credentials import keep_sign_in
 from uploader.errors import CredentialsRefused, NetworkError, UsageError
 from uploader.events import Event, Said
 from uploader.result import Notice, Outcome, Report
+from uploader.secret import Secret
+
+__all__ = ["kept"]
 
 LISTED = Notice(True, True)
 FAMILIES: dict[str, tuple[Callable[..., FakeWebUI], dict[str, str]]] = {
@@ -397,6 +402,32 @@ def test_each_target_of_a_push_has_its_own_webui_told(here: World) -> None:
         here.app.login(second)
         report = here.push(here.model(), to=("canvas", "second"))
         assert [notice(outcome) for outcome in report.outcomes] == [LISTED, LISTED]
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_one_sign_in_of_the_environment_goes_to_none_of_several_webuis(here: World) -> None:
+    folder = here.root.parent / "second" / "models/Stable-diffusion"
+    folder.mkdir(parents=True)
+    with FakeA1111(here.root) as webui, FakeA1111(here.root.parent / "second") as other:
+        tell(here, webui)
+        (target,) = here.app.targets()
+        place: dict[str, Any] = {"host": target.host, "port": target.port, "user": target.user, "root": "second"}
+        here.app.login(
+            LoginRequest(
+                "generic", name="second", webui="a1111", webui_url=other.url, accept_new_host_key=True, **place
+            )
+        )
+        keep_sign_in("second", other.url, Secret("me:mine"), here.app._setting.vault)
+        person = again(here, environ={"UPLOADER_WEBUI_AUTH": "me:geheim"})
+        webui.requests.clear()
+        other.requests.clear()
+        report = person.push(here.model(), to=("canvas", "second"))
+        assert [notice(outcome) for outcome in report.outcomes] == [LISTED, LISTED]
+        assert [seen for seen in webui.requests if "authorization" in seen.headers] == []
+        mine = "Basic " + base64.b64encode(b"me:mine").decode()
+        assert {seen.headers["authorization"] for seen in other.requests} == {mine}
+        notes = [event.text for event in person.events if isinstance(event, Said) and event.level == "note"]
+        assert sum("$UPLOADER_WEBUI_AUTH is given to none of the 2 WebUIs" in text for text in notes) == 1
 
 
 def test_the_time_that_a_webui_may_cost_is_ten_seconds() -> None:

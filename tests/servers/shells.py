@@ -12,8 +12,8 @@ import shlex
 import shutil
 import stat
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -36,19 +36,21 @@ def needs(*programs: str) -> None:
 
 @dataclass
 class LocalShell:
-    """Runs programs as a server would, in a process of this machine. `said` holds what they wrote on stderr."""
+    """Runs programs as a server would, in a process of this machine. `said` holds what they wrote on stderr;
+    `environ` is what the account exports beside its home and its path."""
 
     home: Path
     sh: Sequence[str] = ("sh",)
     path: str = os.defpath
     said: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, program: str, feed: bytes = b"", *, patience: float = 30.0) -> str:
         done = subprocess.run(
             [*self.sh, "-c", _START],
             input=program.encode() + b"\n" + feed,
             capture_output=True,
-            env={"HOME": str(self.home), "PATH": self.path},
+            env={**self.environ, "HOME": str(self.home), "PATH": self.path},
             timeout=patience,
             check=False,
         )
@@ -84,3 +86,16 @@ def login_shell(base: Path, shell: Sequence[str], *, path: str | None = None, ba
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return f"ForceCommand {script}"
+
+
+def group(leader: int) -> list[str]:
+    """The living processes of a group, by their numbers."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = status.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(group) == leader and state != "Z":
+            found.append(status.parent.name)
+    return found

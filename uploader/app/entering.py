@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uploader.app.accounts import logout_source
-from uploader.app.reaching import address_of
+from uploader.app.reaching import place_of
 from uploader.app.requests import LoginRequest, LoginResult
 from uploader.app.setting import KeyRule, Setting
 from uploader.app.visiting import WebUISeen, visit
@@ -256,7 +256,7 @@ def _keep_secrets(
             setting.vault.set(passphrase_account(target.name), passphrase)
             kept.append("passphrase")
         if found is not None and found.webui is not None and found.webui.typed is not None:
-            keep_sign_in(target.name, address_of(target) or "", found.webui.typed, setting.vault)
+            keep_sign_in(target.name, place_of(target) or "", found.webui.typed, setting.vault)
             kept.append("the WebUI's sign-in")
     except KeyringUnavailable as error:
         return tuple(kept), error

@@ -31,7 +31,7 @@ from uploader.runner import Runner, Task
 from uploader.sources import Stream
 from uploader.streams import Pacer
 from uploader.targets import is_address, parse_address
-from uploader.transfer import Errand, Job, Means, Terms
+from uploader.transfer import Errand, Job, Means, Terms, Verify
 
 T = TypeVar("T")
 
@@ -93,11 +93,12 @@ def cancel_job(id: str, setting: Setting) -> Cancelled:
     and what keeps the server from being asked; the record stays then, unless its target was forgotten."""
     record = setting.records.get(id)
     there = is_address(record.target) or record.target in {target.name for target in setting.targets.all()}
+    left: str | None = None
     if there:
         with _reached(record.target, setting) as (_, using):
-            using(partial(_cancel, record))
+            left = using(partial(_cancel, record))
     setting.records.remove(record)
-    return Cancelled(record, there)
+    return Cancelled(record, there, left)
 
 
 def _views(records: list[Record], connection: Connection) -> list[JobView]:
@@ -122,12 +123,15 @@ def _state(sight: Sight, record: Record) -> str:
             return "stopped"
 
 
-def _cancel(record: Record, connection: Connection) -> None:
+def _cancel(record: Record, connection: Connection) -> str | None:
+    """Returns the part file that stays: where the server knows of no such download, it may be somebody else's."""
     shell, key = _shell(connection), jobs.key_of(record.part)
-    if jobs.look(shell, key).state != "none":
-        jobs.stop(shell, key)
-        connection.files.remove(record.part)
-        jobs.clear(shell, key)
+    if jobs.look(shell, key).state == "none":
+        return None if connection.files.stat(record.part) is None else record.part
+    jobs.stop(shell, key)
+    connection.files.remove(record.part)
+    jobs.clear(shell, key)
+    return None
 
 
 def _job(record: Record) -> Job:
@@ -139,7 +143,23 @@ def _job(record: Record) -> Job:
     # The link is not kept, as it may be a secret: nothing can be read from the source again.
     origin = WebFile("", None, ranges=False)
     artifact = Artifact(record.source, record.name, record.size, origin, identity, record.digest, Kind(record.kind))
-    return Job(record.path, artifact, _no_stream, record.final, record.target, record.size, replace=record.replace)
+    return Job(
+        record.path,
+        artifact,
+        _no_stream,
+        record.final,
+        record.target,
+        record.size,
+        replace=record.replace,
+        verify=_proof(record),
+    )
+
+
+def _proof(record: Record) -> Verify:
+    match record.verify:
+        case "full" | "samples" as verify:
+            return verify
+    return "auto"
 
 
 def _no_stream() -> Stream:

@@ -10,9 +10,11 @@ from functools import partial
 
 from uploader.app.notifying import check_wishes
 from uploader.app.pushing import Push
+from uploader.app.reaching import place_of
 from uploader.app.requests import DryRun, PushRequest
 from uploader.app.resolving import Seen, shown_reference
 from uploader.app.setting import Setting
+from uploader.credentials import WEBUI_VARIABLE
 from uploader.errors import Defect, Interrupted, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Began, Ended, Event, Observer, Phase, Planned, Progress, Said
 from uploader.http import Http
@@ -37,7 +39,20 @@ def push(request: PushRequest, setting: Setting) -> Report | DryRun:
         sources = setting.sources(http)
         if len(targets) == 1:
             return Push(request, setting, targets[0], sources, Seen(), kept).run()
-        return _FanOut(request, setting, targets, sources, kept).run()
+        return _FanOut(request, _for_all(setting, targets, notify=request.notify), targets, sources, kept).run()
+
+
+def _for_all(setting: Setting, targets: Sequence[Target], *, notify: bool) -> Setting:
+    """The setting for several targets: the environment's one sign-in is for one WebUI, and nobody says which."""
+    places = {place for target in targets if (place := place_of(target)) is not None}
+    if not notify or len(places) < 2 or not setting.environ.get(WEBUI_VARIABLE):
+        return setting
+    text = (
+        f"${WEBUI_VARIABLE} is given to none of the {len(places)} WebUIs of this push, as it is one's alone; "
+        "`uploader login` keeps a sign-in for each"
+    )
+    setting.observer(Said(text, "note"))
+    return setting.without(WEBUI_VARIABLE)
 
 
 class _FanOut:

@@ -136,7 +136,11 @@ class _Telling:
         models = member.models(kind)
         found = []
         for outcome, path in zip(outcomes, paths, strict=True):
-            model = None if models is None else find(models, outcome.name or posixpath.basename(path))
+            model = (
+                None
+                if models is None
+                else find(models, outcome.name or posixpath.basename(path), posixpath.dirname(path))
+            )
             self.told[id(outcome)] = _notice(kind, path, refreshed, models, model, member)
             if model is not None:
                 found.append((outcome, model))

@@ -98,7 +98,7 @@ class Push:
             down=Pacer(request.limit, self._cancelled),
             connections=self._pool.most if request.connections else None,
         )
-        self._serving = Serving(request, setting, self._means, sources)
+        self._serving = Serving(request, setting, target.name, self._means, sources)
 
     @property
     def target(self) -> str:

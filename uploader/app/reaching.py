@@ -29,6 +29,15 @@ def address_of(target: Target) -> str | None:
     return target.webui_url
 
 
+def place_of(target: Target) -> str | None:
+    """What tells its WebUI from every other: 127.0.0.1 behind a tunnel is another machine for each SSH server."""
+    if target.webui_tunnel is not None:
+        server = target.host if target.port is None else f"{target.host}:{target.port}"
+        way = f"?jump={target.jump}" if target.jump else ""
+        return f"ssh://{server}/{_LOOPBACK}:{target.webui_tunnel}{way}"
+    return target.webui_url
+
+
 def require_address(target: Target) -> str:
     """Raises UsageError where nobody has said where the WebUI is."""
     address = address_of(target)
@@ -40,7 +49,7 @@ def require_address(target: Target) -> str:
 def known_sign_in(target: Target, setting: Setting) -> Secret | None:
     """What the environment or the keyring has for the WebUI's door."""
     account = None if is_address(target.name) else target.name
-    return find_sign_in(account, address_of(target) or "", setting.vault, setting.environ)
+    return find_sign_in(account, place_of(target) or "", setting.vault, setting.environ)
 
 
 @contextmanager

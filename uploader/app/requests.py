@@ -74,10 +74,12 @@ class JobView:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have."""
+    """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have.
+    `left` is the part file that stays on the server, which knows of no such download."""
 
     record: Record
     there: bool
+    left: str | None = None
 
 
 @dataclass(frozen=True)

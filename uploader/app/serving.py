@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,13 +21,14 @@ from uploader.plan import Item, Listing, Reach, Route, settle_route
 from uploader.remote.downloaders import choose
 from uploader.remote.interface import Connection
 from uploader.sources import Sources, hand_over
-from uploader.transfer import Errand, Job, Means, Terms
+from uploader.transfer import STOP_SECONDS, Errand, Job, Means, Terms
 
 
 class Serving:
     """Knows the server once it was looked at; keeps the errands that run."""
 
-    def __init__(self, request: PushRequest, setting: Setting, means: Means, sources: Sources) -> None:
+    def __init__(self, request: PushRequest, setting: Setting, target: str, means: Means, sources: Sources) -> None:
+        self._target = target
         self._request = request
         self._setting = setting
         self._means = means
@@ -102,6 +104,7 @@ class Serving:
             replace=job.replace,
             allow_pickle=self._request.allow_pickle,
             notify=self._request.notify,
+            verify=job.verify,
             began=time.time(),
         )
         terms = Terms(
@@ -143,6 +146,7 @@ class Serving:
                     )
                 if state != "none":
                     jobs.clear(connection.shell, key)
+                self._forget(_part(connection, item))
 
         self._means.retrying(attempt, lambda: 0)
 
@@ -152,14 +156,37 @@ class Serving:
             self._setting.surveys.measured(self.host_key, "here", size, seconds)
 
     def stop(self) -> None:
-        """Ends what runs on the server for this push; called before its lines are ended."""
-        for errand in list(self._errands.values()):
-            errand.stop()
+        """Ends what runs on the server for this push; called before its lines are ended, and over in a
+        moment on a dead one."""
+        stopping: list[tuple[str, threading.Event]] = []
+        for path, errand in list(self._errands.items()):
+            ended = threading.Event()
+            threading.Thread(target=_end, args=(errand, ended), name=f"end {path}", daemon=True).start()
+            stopping.append((path.rpartition("/")[2], ended))
+        deadline = time.monotonic() + STOP_SECONDS
+        for name, ended in stopping:
+            if not ended.wait(timeout=max(0.0, deadline - time.monotonic())):
+                self._say(f"the server may go on downloading {name}: `uploader jobs` shows it")
+
+    def _forget(self, part: str) -> None:
+        """What this machine remembers of a download into a part that it sends to by itself now."""
+        for record in self._setting.records.all():
+            if (record.target, record.part) == (self._target, part):
+                self._setting.records.remove(record)
 
     def _say(self, text: str) -> None:
         self._setting.observer(Said(text, "note"))
 
 
-def _key(connection: Connection, item: Item) -> str:
+def _end(errand: Errand, ended: threading.Event) -> None:
+    if errand.stop():
+        ended.set()
+
+
+def _part(connection: Connection, item: Item) -> str:
     folder, _, name = connection.files.resolve(item.path).rpartition("/")
-    return jobs.key_of(f"{folder}/{part_name(name, item.artifact.identity)}")
+    return f"{folder}/{part_name(name, item.artifact.identity)}"
+
+
+def _key(connection: Connection, item: Item) -> str:
+    return jobs.key_of(_part(connection, item))

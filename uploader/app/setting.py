@@ -112,6 +112,12 @@ class Setting:
         other.observer = observer
         return other
 
+    def without(self, variable: str) -> Setting:
+        """The same, in an environment that lacks a variable."""
+        other = copy(self)
+        other.environ = {name: value for name, value in self.environ.items() if name != variable}
+        return other
+
     def _named(self, name: str) -> list[Target]:
         if name.startswith("@"):
             return self.targets.group(name.removeprefix("@"))

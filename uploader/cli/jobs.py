@@ -70,6 +70,11 @@ def cancel(session: Session, /, job: str) -> int:
     record = cancelled.record
     if session.json:
         document.write(document.of_cancelled(cancelled))
+    elif cancelled.left is not None:
+        answer(
+            f"{record.name} is forgotten. {record.target} knows of no such download; a part file stays there:\n"
+            f"  {cancelled.left}"
+        )
     elif cancelled.there:
         answer(f"{record.name} on {record.target} is cancelled; nothing of it is left there.")
     else:

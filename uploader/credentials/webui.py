@@ -13,8 +13,8 @@ VARIABLE = "UPLOADER_WEBUI_AUTH"
 def find_sign_in(account: str | None, address: str, vault: Vault, environ: Mapping[str, str]) -> Secret | None:
     """Returns `user:password`, a token or a header, as it was given. $UPLOADER_WEBUI_AUTH > keyring.
 
-    `account` is the saved target's name, None where the keyring has no entry for it. What was kept for another
-    `address` is not given out."""
+    `account` is the saved target's name, None where the keyring has no entry for it. `address` tells its WebUI from
+    every other: what was kept for another one is not given out."""
     if environ.get(VARIABLE):
         return Secret(environ[VARIABLE])
     kept = None if account is None else vault.get(webui_account(account))

@@ -17,6 +17,11 @@ _ALIVE = (
     'alive() { [ -s "$d/pid" ] && read -r pid was then <"$d/pid" && kill -0 "$pid" 2>/dev/null && birth "$pid" && '
     '[ "$b $boot" = "$was $then" ]; }; '
 )
+# A variable that the account exports hands its value to every program that is run, whatever it is given later.
+_OWN = (
+    "set +a; unset -v a again at attempt b begin boot by c cut d i key l mark most n order part pid ranges rc rest run "
+    "said st starter then tries was whole; "
+)
 _NAP = "nap() { sleep 0.1 2>/dev/null || sleep 1; }; "
 _SIZE = 'size() { set -f; set -- $(ls -lnd "$1" 2>/dev/null); n=${5:-0}; }; '
 
@@ -28,8 +33,9 @@ SURVEY = (
 
 LOOK = (
     _AT + _ALIVE + '[ -d "$d" ] || { echo none; exit 0; }; '
-    'if [ -s "$d/result" ]; then read -r r <"$d/result"; echo "ended $r"; elif alive; then echo running; '
-    "else then=; "
+    'told() { [ -s "$d/result" ] && read -r r <"$d/result" && echo "ended $r"; }; '
+    # It may have ended between two looks: what is not alive any more is asked once more.
+    "if told; then :; elif alive; then echo running; elif told; then :; else then=; "
     '[ -s "$d/pid" ] && read -r pid was then <"$d/pid"; [ "$then" = "$boot" ] && echo dead || echo reset; fi'
 )
 """Prints `none`, `running`, `ended CODE STATUS BYTES DOWNLOADER`, `dead`, or `reset` (dead, and the machine
@@ -38,11 +44,16 @@ was started anew since)."""
 # Told by its standard input: part, downloader, size, whether the source gives ranges, validator, the exit codes worth
 # another attempt, the downloader's own line, and its order. The order stays in this shell's memory: `printf` is no
 # process of its own.
+#
+# No file of it grows past the promised size and a little, whatever the source sends. Blocks are of 512 bytes, in some
+# shells of 1024.
 RUN = (
     'trap "" HUP; umask 077; cd "$d" || exit 1; ' + _ALIVE + _SIZE + "birth $$; "
     'echo "$$ $b $boot" >pid.new && mv pid.new pid || exit 1; say() { echo "$*" >>log; }; '
     "IFS= read -r part; IFS= read -r by; IFS= read -r whole; IFS= read -r ranges; IFS= read -r mark; "
-    "IFS= read -r again; IFS= read -r attempt; order=$(cat); exec </dev/null; tries=0; most=1; rc=0; st=000; "
+    "IFS= read -r again; IFS= read -r attempt; order=$(cat); "
+    "exec </dev/null; ulimit -f $((whole / 512 + 2048)) 2>/dev/null; "
+    "tries=0; most=1; rc=0; st=000; "
     "while :; do "
     '[ "$ranges" = yes ] || : >"$part"; size "$part"; at=$n; [ "$at" -ge "$whole" ] && break; '
     'eval "$attempt"; size "$part"; say "from $at to $n of $whole bytes: exit code $rc, status $st"; '
@@ -54,7 +65,13 @@ RUN = (
 """The line that a job's own shell runs, sent with START."""
 
 START = (
-    _AT + _ALIVE + _NAP + _SIZE + "IFS= read -r cut; IFS= read -r part; "
+    _OWN
+    + "case $(command -v printf) in /*) echo spoken; exit 0;; esac; "
+    + _AT
+    + _ALIVE
+    + _NAP
+    + _SIZE
+    + "IFS= read -r cut; IFS= read -r part; "
     '[ -f "$part" ] || { echo elsewhere; exit 0; }; [ -w "$part" ] || { echo readonly; exit 0; }; '
     "umask 077; mkdir -p ${HOME:?}/.uploader || exit 1; "
     'if ! mkdir "$d" 2>/dev/null; then if alive; then echo taken; exit 0; fi; chmod 700 "$d" || exit 1; fi; '
@@ -62,21 +79,23 @@ START = (
     'if [ "$cut" -gt 0 ]; then size "$part"; n=$((n > cut ? n - cut : 0)); '
     'dd if=/dev/null of="$part" bs=1 seek="$n" count=0 2>/dev/null || : >"$part"; fi; '
     "IFS= read -r starter; IFS= read -r run; rest=$(cat); "
-    "begin='IFS= read -r d; IFS= read -r run; eval \"$run\"'; "
+    f"begin='{_OWN}IFS= read -r d; IFS= read -r run; eval \"$run\"'; "
     "case $starter in setsid) set -- setsid;; *) set -- python3 -I -c "
     '"import os,sys;os.setsid();os.execvp(sys.argv[1],sys.argv[1:])";; esac; '
     '( printf "%s\\n" "$d" "$run" "$part" "$rest" | "$@" sh -c "$begin" >/dev/null 2>&1 ) >/dev/null 2>&1 & '
     'i=0; while [ ! -s "$d/pid" ] && [ $i -lt 50 ]; do i=$((i + 1)); nap; done; '
     '[ -s "$d/pid" ] && echo started || echo stillborn'
 )
-"""Prints `started`, `taken` (one is running), `elsewhere` (no such part there), `readonly`, or `stillborn`."""
+"""Prints `started`, `taken` (one is running), `elsewhere` (no such part there), `readonly`, `stillborn`, or `spoken`:
+in this shell printf is a program, so that what it is given would be seen in its arguments."""
 
 STOP = (
-    _AT + _ALIVE + _NAP + "if alive; then kill -s TERM -- -$pid 2>/dev/null; i=0; while alive && [ $i -lt 20 ]; do "
-    "i=$((i + 1)); nap; done; alive && kill -s KILL -- -$pid 2>/dev/null; fi; i=0; "
+    _AT + _ALIVE + _NAP + "if alive; then kill -s KILL -- -$pid 2>/dev/null; i=0; "
+    "while kill -s 0 -- -$pid 2>/dev/null && [ $i -lt 5 ]; do i=$((i + 1)); nap; done; fi; i=0; "
     "while alive && [ $i -lt 20 ]; do i=$((i + 1)); nap; done; alive && echo running || echo stopped"
 )
-"""Ends all processes of a job. Prints `stopped`, or `running` when that did not work."""
+"""Ends all processes of a job, at once: a part only grows, and who is asked politely may write once more. Prints
+`stopped`, or `running` when that did not work."""
 
 CLEAR = (
     _AT + _ALIVE + 'alive && exit 3; rm -rf "$d" || exit 1; rmdir ${HOME:?}/.uploader 2>/dev/null; '

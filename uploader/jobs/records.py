@@ -15,13 +15,14 @@ from uploader.atomic import replace_text
 from uploader.errors import ConfigurationError, UsageError
 
 _VERSION = 1
+_PROOFS = ("auto", "full", "samples")
 
 
 @dataclass(frozen=True)
 class Record:
     """One download that a server does for us. `source` is the reference as it may be shown; `path` is below the
     target's root, `final` absolute; `size` is in bytes, `began` in seconds since 1970. `notify`: the WebUI is to be
-    told once it is placed."""
+    told once it is placed. `verify` is how it is to be proven, as in a transfer's Job."""
 
     target: str
     source: str
@@ -35,6 +36,7 @@ class Record:
     replace: bool
     allow_pickle: bool
     notify: bool
+    verify: str
     began: float
 
     @property
@@ -90,6 +92,8 @@ def _read(path: Path) -> Record | None:
             names = {field.name for field in fields(Record)}
             if set(data) == names and all(_fits(data[name], _TYPES[name]) for name in names):
                 Kind(data["kind"])
+                if data["verify"] not in _PROOFS:
+                    return None
                 return Record(**data)
     return None
 

@@ -89,6 +89,11 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: Able, *, c
                 f"commands on this server do not see {order.part}: its SFTP shows other folders than its shell",
                 remedy="Use --via relay.",
             )
+        case "spoken":
+            raise RouteUnavailable(
+                "the server's sh would show the link to whoever lists its processes: its printf is a program",
+                remedy="Use --via relay.",
+            )
         case "readonly":
             raise NoPermission(f"commands on this server may not write to {order.part}", remedy="Use --via relay.")
         case _:

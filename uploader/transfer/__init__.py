@@ -1,7 +1,7 @@
 """One step, done safely: part file, resume, write, verify, rename."""
 
 from uploader.transfer.bundle import Bundle, bundles, is_small
-from uploader.transfer.errand import Errand, Terms
+from uploader.transfer.errand import STOP_SECONDS, Errand, Terms
 from uploader.transfer.feed import Retrying
 from uploader.transfer.fetch import Fetch
 from uploader.transfer.job import Job, Means, Result
@@ -9,6 +9,7 @@ from uploader.transfer.proof import Verify
 from uploader.transfer.step import Step
 
 __all__ = [
+    "STOP_SECONDS",
     "Bundle",
     "Errand",
     "Fetch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from contextlib import suppress
 from functools import partial
 
 from uploader.artifact import WebFile
@@ -69,34 +70,42 @@ class Arrived:
             return
         refuse(self._identity, name, allow_pickle=allow_pickle)
 
-    def prove(self) -> tuple[Evidence, str | None]:
-        """Returns how surely the part is the source's file, and its sha256 where that was taken. Raises WrongBytes."""
+    def prove(self, *, pieced: bool = False) -> tuple[Evidence, str | None]:
+        """Returns how surely the part is the source's file, and its sha256 where that was taken. `pieced`: it did not
+        come in one go, so that its pieces may be two files'. Raises WrongBytes."""
         job = self._job
         evidence, sha256 = self._taken(job.part)
         promised = job.artifact.digest
         if evidence is not None and promised is not None and sha256 is not None:
-            if sha256 != promised.hex:
-                raise wrong_source(job.artifact.name, promised, sha256)
-            return evidence, sha256
+            return evidence, self._kept_word(sha256)
         if job.verify == "full":
             raise UsageError(
                 f"no sha256 of {job.artifact.name} is known, so not all of it can be proven on the server",
                 remedy="Give it with --sha256, leave --verify full out, or use --via relay.",
             )
-        if (job.verify == "samples" or promised is not None) and self._samples:
+        if (job.verify == "samples" or promised is not None or pieced) and self._samples:
             if not self._alike(job.part):
                 raise WrongBytes(
                     f"{job.artifact.name} on the server differs from its source", remedy="Run the same command again."
                 )
             return Evidence.SAMPLES, None
+        if promised is not None:
+            with suppress(NoPermission):  # an account that may write and not read
+                return Evidence.READ_BACK, self._kept_word(self._hash_here(job.part))
         whole = self._identity is not None and self._identity.complete is True
         evidence = Evidence.STRUCTURE if whole else Evidence.SIZE
-        self._means.observer(
-            Said(
-                f"{job.artifact.name}: no sha256 is published to compare with, so only its {evidence} is known", "note"
-            )
-        )
+        why = "no sha256 is published to compare with" if promised is None else "this account may not read it"
+        if promised is None and job.verify == "samples":
+            why += ", and its source cannot be read from here"
+        self._means.observer(Said(f"{job.artifact.name}: {why}, so only its {evidence} is known", "note"))
         return evidence, None
+
+    def _kept_word(self, sha256: str) -> str:
+        """Returns the hash that was found. Raises WrongBytes for another one than was promised."""
+        promised = self._job.artifact.digest
+        if promised is not None and sha256 != promised.hex:
+            raise wrong_source(self._job.artifact.name, promised, sha256)
+        return sha256
 
     def _taken(self, path: str) -> tuple[Evidence | None, str | None]:
         """The sha256 of a file on the server, where there is one to compare it with and a way to have it."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 from uploader import jobs
 from uploader.artifact import WebFile
 from uploader.errors import (
+    Busy,
     Interrupted,
     NotAModel,
     RemoteRefused,
@@ -34,7 +35,8 @@ T = TypeVar("T")
 _FIRST_GLANCE, _LATER_GLANCE = 0.1, 1.0
 _BLIND_GLANCES = 5
 _FRUITLESS = 3
-_STOP_SECONDS = 1.5
+STOP_SECONDS = 1.5
+"""What ending downloads on servers may take after Ctrl-C, all of them together."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Errand:
         self._fresh = False
         self._reached = 0
         self._resumed = 0
+        self._pieced = False
         self._starting = threading.Lock()
         self._ours = False
         self._line: Connection | None = None
@@ -78,7 +81,7 @@ class Errand:
         there = self._using(lambda connection: connection.files.stat(job.path))
         if there is not None:
             if not there.is_folder and there.size == job.size and (kept := self._arrived().same(job.path)):
-                self._forget()
+                self._put_away()
                 return kept
             if there.is_folder or not job.replace:
                 raise taken(job.path)
@@ -94,16 +97,18 @@ class Errand:
                     raise jobs.disk_fault(free) from error
                 raise
 
-    def stop(self) -> None:
-        """Ends the download on the server, from another thread; its part stays for the next run."""
-        if not self._starting.acquire(timeout=_STOP_SECONDS):
-            self._say(f"the server may go on downloading {self._terms.record.name}: `uploader jobs` shows it")
-            return
+    def stop(self) -> bool:
+        """Ends the download on the server, from another thread; its part stays for the next run. Tells whether none
+        goes on for all that is known."""
+        if not self._starting.acquire(timeout=STOP_SECONDS):
+            return False
         try:
             if self._ours and self._line is not None:  # not by a lease: whoever has the last line may keep it
-                jobs.stop(_shell(self._line), self._key, patience=_STOP_SECONDS)
+                jobs.stop(_shell(self._line), self._key, patience=STOP_SECONDS)
         except UploaderError:
-            self._say(f"the server may go on downloading {self._terms.record.name}: `uploader jobs` shows it")
+            return False
+        else:
+            return True
         finally:
             self._starting.release()
 
@@ -120,12 +125,12 @@ class Errand:
         sight, size = self._using(self._glance)
         done = sight.state == "ended" and sight.code == 0 and size == job.size
         if sight.state == "running":
-            self._ours = True
+            self._ours = self._pieced = True
             self._reached = size
             self._terms.records.save(self._terms.record)
             self._say(f"the server is downloading {self._terms.record.name} already: this run joins in")
         elif done:
-            self._reached = size
+            self._reached, self._pieced = size, True
         else:
             self._begin(sight, size)
         self._resumed = self._reached
@@ -146,7 +151,8 @@ class Errand:
         self._phase("resolving")
         handed = self._means.retrying(hand, lambda: 0)
         order = self._order(handed)
-        goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size
+        goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size and self._shows(sight)
+        self._pieced = self._pieced or goes_on
         self._reached = size if goes_on else 0
         self._host, self._fresh = handed.host, True
         self._terms.records.save(self._terms.record)
@@ -172,10 +178,16 @@ class Errand:
                 f"{handed.host} gives this file to its token's owner alone, and no signed link to it",
                 remedy="Use --via relay, or let the token go to the server with --token-on-server.",
             )
+        # Without a validator another file of the same size would be gone on with, and without a digest placed.
+        ranges = origin.ranges and (origin.validator is not None or self._job.artifact.digest is not None)
         return Order(
-            *(handed.link, self._job.part, self._job.size, origin.validator, origin.ranges, handed.plain),
+            *(handed.link, self._job.part, self._job.size, origin.validator, ranges, handed.plain),
             header=handed.header,
         )
+
+    def _shows(self, sight: Sight) -> bool:
+        """Whether a wrong beginning shows in the end; what a machine lost in a fall shows by the digest alone."""
+        return self._job.artifact.digest is not None or sight.state != "reset"
 
     def _start(self, connection: Connection, order: Order, sight: Sight, *, goes_on: bool) -> None:
         shell = _shell(connection)
@@ -194,6 +206,12 @@ class Errand:
         began, before = time.monotonic(), self._reached
         while True:
             sight, size = self._watch()
+            if sight.state == "running":
+                self._using(lambda connection: jobs.stop(_shell(connection), self._key))
+            if size > self._job.size:
+                fault = self._wrong_size(size)
+                self._discard()
+                raise fault
             trouble = jobs.trouble_of(sight) if sight.state == "ended" else None
             if sight.state == "ended" and size == self._job.size and (trouble is None or trouble in PASSING):
                 if self._fresh:
@@ -215,7 +233,7 @@ class Errand:
         return trouble in PASSING and moved
 
     def _watch(self) -> tuple[Sight, int]:
-        """Waits for the job to end, and tells meanwhile how far it is."""
+        """Waits for the job to end, or to write more than was promised, and tells meanwhile how far it is."""
         self._phase("fetching")
         pause, blind, before = _FIRST_GLANCE, 0, -1
         while True:
@@ -226,7 +244,7 @@ class Errand:
             else:
                 blind = 0
                 sight, size = self._using(self._glance)
-                if sight.state != "running":
+                if sight.state != "running" or size > self._job.size:
                     return sight, size
             before = size
             if self._means.cancelled.wait(pause):
@@ -240,7 +258,7 @@ class Errand:
         self._phase("verifying")
         arrived = self._arrived()
         arrived.refuse(self._terms.record.name, allow_pickle=self._terms.record.allow_pickle)
-        evidence, sha256 = arrived.prove()
+        evidence, sha256 = arrived.prove(pieced=self._pieced)
         place(job.part, job.path, job.size, replace=job.replace, using=self._using, say=self._say)
         self._forget()
         return Result(False, evidence, sha256, resumed_from=self._resumed)
@@ -287,6 +305,21 @@ class Errand:
             self._say(f"what the server kept of its download could not be removed: {error.message}")
         self._ours = False
         self._terms.records.remove(self._terms.record)
+
+    def _put_away(self) -> None:
+        """Of a download that nobody needs any more nothing stays: neither a process, nor a part, nor its state."""
+
+        def away(connection: Connection) -> None:
+            if connection.shell is not None and jobs.look(connection.shell, self._key).state != "none":
+                jobs.stop(connection.shell, self._key)
+                connection.files.remove(self._job.part)
+
+        try:
+            self._using(away)
+        except (Busy, RemoteRefused) as error:  # the file is there all the same
+            self._say(f"a download of {self._terms.record.name} on the server was left alone: {error.message}")
+            return
+        self._forget()
 
     def _clear(self, connection: Connection) -> None:
         shell = _shell(connection)

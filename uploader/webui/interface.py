@@ -124,12 +124,25 @@ def answers(service: Service, path: str) -> object:
 # finding a file in a list -----------------------------------------------------------------------------
 
 
-def find(models: Iterable[Listed], name: str) -> Listed | None:
-    """Finds the model that a file is listed as, by its name: new ones have no hash yet."""
-    wanted = name.casefold()
-    return next((model for model in models if wanted in _names(model)), None) or next(
-        (model for model in models if stem(wanted) in _names(model) and _bare(model)), None
-    )
+def find(models: Iterable[Listed], name: str, folder: str | None = None) -> Listed | None:
+    """Finds the model that a file is listed as, by its name: new ones have no hash yet. In another place than its
+    absolute `folder` lies another file of that name, where the WebUI tells places."""
+    wanted, models = name.casefold(), list(models)
+    named = [model for model in models if wanted in _names(model)] or [
+        model for model in models if stem(wanted) in _names(model) and _bare(model)
+    ]
+    here = (model for model in named if folder is None or (model.path and may_be_one(folder, _folder(model.path))))
+    return next(here, None) or next((model for model in named if model.path is None), None)
+
+
+def may_be_one(ours: str, theirs: str) -> bool:
+    """Whether two absolute folders may be one: an account may see only a part of the machine's tree."""
+    ours, theirs = ours.rstrip("/").casefold(), theirs.rstrip("/").casefold()
+    return ours == theirs or theirs.endswith(ours) or ours.endswith(theirs)
+
+
+def _folder(path: str) -> str:
+    return posixpath.dirname(path.replace("\\", "/"))
 
 
 def stem(name: str) -> str:

@@ -12,7 +12,7 @@ from uploader.profile import Api
 from uploader.webui.interface import Listed, Refreshed, answers, refused, table, text_of
 
 JOB_SECONDS = 60.0
-"""How long a file's registration may take: InvokeAI hashes all of it."""
+"""How long all registrations of a push may take together: InvokeAI hashes all of each file."""
 
 _FIRST_LOOK, _LATER_LOOKS = 0.1, 1.0
 """Seconds between two looks at a job: the wait doubles from the one to the other."""
@@ -43,6 +43,7 @@ class InvokeAi:
         self._service = service
         self._version = version
         self._wait = wait
+        self._left = JOB_SECONDS
 
     @classmethod
     def find(cls, service: Service) -> InvokeAi | None:
@@ -68,10 +69,9 @@ class InvokeAi:
         if kind not in _TYPES:
             return Refreshed(False, f"InvokeAI does not list models of the kind {kind}.")
         known = {path for model in self._all() if (path := text_of(model, "path"))}
-        left = JOB_SECONDS
         for path in paths:
             if path not in known:
-                left = self._register(path, left)
+                self._register(path)
         return Refreshed(True)
 
     def models(self, kind: Kind) -> list[Listed] | None:
@@ -91,22 +91,22 @@ class InvokeAi:
     def select(self, model: Listed) -> str | None:
         return f"Choose {model.name} on InvokeAI's page: it keeps that choice in the browser."
 
-    def _register(self, path: str, left: float) -> float:
-        """Registers a file where it lies. Returns what is left of the time. Raises WebUIRefused, NetworkError."""
+    def _register(self, path: str) -> None:
+        """Registers a file where it lies. Raises WebUIRefused, NetworkError."""
         reply = self._service.post("/api/v2/models/install", {}, {"source": path, "inplace": "true"})
         if reply.status in (404, 409, 415):
             raise _not_registered(path, _detail(reply))
         job, look = table(reply, "registering a model"), _FIRST_LOOK
         while text_of(job, "status") not in _ENDED:
-            if left <= 0:
+            if self._left <= 0:
                 raise NetworkError(
                     f"InvokeAI is still busy registering {path}", remedy="Look into its Model Manager in a minute."
                 )
             self._wait(look)
-            left, look = left - look, min(2 * look, _LATER_LOOKS)
+            self._left, look = self._left - look, min(2 * look, _LATER_LOOKS)
             job = table(self._service.get(f"/api/v2/models/install/{job.get('id')}"), "the state of a registration")
         if text_of(job, "status") == "completed" or text_of(job, "error_reason") == "DuplicateModelException":
-            return left
+            return
         raise _not_registered(path, text_of(job, "error", "error_reason") or str(job.get("status")))
 
     def _all(self) -> list[Mapping[str, object]]:

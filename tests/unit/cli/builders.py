@@ -86,6 +86,7 @@ def job(state: str = "running", done: int | None = 50_000_000, reason: str | Non
         replace=False,
         allow_pickle=False,
         notify=True,
+        verify="auto",
         began=1_795_525_200.0,
     )
     return JobView(record, state, done, reason)

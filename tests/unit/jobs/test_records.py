@@ -24,6 +24,7 @@ RECORD = Record(
     replace=False,
     allow_pickle=False,
     notify=True,
+    verify="full",
     began=1.0,
 )
 
@@ -61,7 +62,16 @@ def test_a_name_that_is_none_is_told_with_those_that_are(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{"version": 2}, {"size": "1"}, {"size": True}, {"replace": 1}, {"kind": "song"}, {"more": 1}, {"sha256": 5}],
+    [
+        {"version": 2},
+        {"size": "1"},
+        {"size": True},
+        {"replace": 1},
+        {"kind": "song"},
+        {"more": 1},
+        {"sha256": 5},
+        {"verify": "no"},
+    ],
 )
 def test_a_file_that_makes_no_sense_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
     records = Records(tmp_path)

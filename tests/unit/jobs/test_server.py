@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.shells import LocalShell, needs, tools
+from tests.servers.shells import LocalShell, group, needs, tools
 from uploader import jobs
 from uploader.errors import NoPermission, RemoteRefused, RouteUnavailable
 from uploader.jobs import Able, Sight
@@ -135,7 +135,7 @@ def test_stopping_ends_every_process_and_keeps_part_and_state(shell: LocalShell,
     key = start(shell, part)
     process = int((state_of(shell, key) / "pid").read_text().split()[0])
     jobs.stop(shell, key)
-    assert _group(process) == []
+    assert group(process) == []
     assert part.read_bytes() == b"x"
     assert jobs.look(shell, key).state == "dead"
     jobs.stop(shell, key)  # once more is nothing
@@ -251,19 +251,19 @@ def test_what_a_machine_has_is_found_in_its_own_path(tmp_path: Path) -> None:
     assert "neither setsid nor python3" in (jobs.why_unable(Able(None, ("curl",))) or "")
 
 
+def test_a_shell_whose_printf_is_a_program_is_told_no_link(tmp_path: Path) -> None:
+    needs("bash")
+    spoken = tmp_path / "spoken"
+    spoken.write_text('#!/bin/bash\nenable -n printf\neval "$2"\n')
+    spoken.chmod(0o700)
+    part = tmp_path / "m.part"
+    part.touch()
+    with pytest.raises(RouteUnavailable, match="its printf is a program"):
+        start(LocalShell(tmp_path, [str(spoken)]), part)
+    assert not (tmp_path / ".uploader").exists()
+
+
 def test_clock_and_certificates_are_looked_at_where_no_certificate_will_do(tmp_path: Path) -> None:
     found = jobs.diagnose(LocalShell(tmp_path))
     assert found.clock is not None
     assert abs(found.clock - time.time()) < 100
-
-
-def _group(leader: int) -> list[str]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, group = status.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(group) == leader and state != "Z":
-            found.append(status.parent.name)
-    return found

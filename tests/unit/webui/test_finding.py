@@ -42,6 +42,16 @@ def test_another_one_is_not(listed: Listed) -> None:
     assert find([listed], "dream.v1.safetensors") is None
 
 
+def test_of_two_with_one_name_the_one_in_its_folder_is_it() -> None:
+    old = Listed("a", "/sd/models/Lora/old/a.safetensors")
+    new = Listed("a", "/home/u/sd/models/Lora/a.safetensors")
+    untold = Listed("a.safetensors")
+    assert find([old, untold, new], "a.safetensors", "/sd/models/Lora") is new
+    assert find([old, untold], "a.safetensors", "/sd/models/Lora") is untold
+    assert find([old], "a.safetensors", "/sd/models/Lora") is None
+    assert find([Listed("a", "C:\\sd\\Lora\\a.safetensors")], "a.safetensors", "/sd/Lora") is not None
+
+
 def test_a_whole_name_wins_over_a_bare_one() -> None:
     whole = Listed("a.safetensors")
     assert find([Listed("a"), whole], "a.safetensors") is whole

@@ -139,7 +139,8 @@ def of_jobs(views: Iterable[JobView]) -> Document:
 
 
 def of_cancelled(cancelled: Cancelled) -> Document:
-    return {"schema": SCHEMA, "ok": True, "cancelled": cancelled.record.id, "server_told": cancelled.there}
+    left = {} if cancelled.left is None else {"left": cancelled.left}
+    return {"schema": SCHEMA, "ok": True, "cancelled": cancelled.record.id, "server_told": cancelled.there, **left}
 
 
 def of_identified(found: Iterable[Identified]) -> Document:

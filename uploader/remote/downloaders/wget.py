@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from uploader.remote.downloaders.interface import AGENT, CONNECT_SECONDS, REDIRECTS, STALL_SECONDS, Order, Trouble
+from uploader.remote.downloaders.interface import AGENT, CONNECT_SECONDS, STALL_SECONDS, Order, Trouble
 
+# The link is the end of all redirects already. One that leads on may lead from https to http, which it would follow.
 # What it says holds the link, so it is kept from every file; the last status line in it is all that is wanted.
 _OPTIONS = (
     "--no-config --no-netrc --no-hsts --no-cookies -q -S -c -t 1 "
     f"--connect-timeout={CONNECT_SECONDS} --dns-timeout={CONNECT_SECONDS} --read-timeout={STALL_SECONDS} "
-    f"--max-redirect={REDIRECTS} -U {AGENT}"
+    f"--max-redirect=0 -U {AGENT}"
 )
 _STATUS = (
     'st=$(printf "%s\\n" "$said" | while read -r a b c; do case $a in HTTP/*) echo "$b";; esac; done); '

@@ -207,7 +207,7 @@ def run(
     lost or silent.
     """
     with mapped(where):
-        channel = transport.open_session(timeout=_SILENCE_SECONDS)
+        channel = transport.open_session(timeout=min(patience, _SILENCE_SECONDS))
         try:
             channel.settimeout(patience)
             try:
@@ -221,6 +221,8 @@ def run(
             if not channel.status_event.wait(patience):
                 raise TimeoutError
             status = channel.exit_status
+            if status == -1 and not transport.is_active():
+                raise EOFError  # the line's end is not the command's
         finally:
             channel.close()
     if status not in (0, -1):
