@@ -63,10 +63,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """How a step ended well. `kept`: it was there already. Bytes as in Outcome."""
+    """How a step ended well. `kept`: it was there already. Bytes as in Outcome. `mtime` is the file's time on the
+    server, in seconds, where it was looked at."""
 
     kept: bool
     evidence: Evidence
     sha256: str | None
     bytes_sent: int = 0
     resumed_from: int = 0
+    mtime: int | None = None
