@@ -40,7 +40,7 @@ class Job:
     whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
     in seconds, is when the file shall say it was changed last, where the server lets it; `proven`: the source was found
     to have the artifact's digest just now; `unseen`, by the clock that only grows, is when neither the final name nor
-    a part file was there."""
+    a part file was there; `expected` are size and time of the only file that may be replaced, where not any may."""
 
     item: str
     artifact: Artifact
@@ -53,6 +53,7 @@ class Job:
     verify: Verify = "auto"
     mtime: int | None = None
     proven: bool = False
+    expected: tuple[int, int | None] | None = None
     unseen: float | None = None
 
     @property
