@@ -22,8 +22,8 @@ def place(
     expected: tuple[int, int | None] | None = None,
 ) -> None:
     """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
-    was lost with its line had been a yes. The file gets `mtime`, where one is given. `expected` are size and time of the
-    only file that may be replaced, where not any may.
+    was lost with its line had been a yes. The file gets `mtime`, where one is given. `expected` are size and time of
+    the only file that may be replaced, where not any may.
 
     Raises Exists, RemoteRefused, RemoteMissing, and what the line raises."""
     tried = False
