@@ -45,8 +45,9 @@ class Known:
     architecture: str | None = None
 
     def is_still(self, size: int, mtime: int | None) -> bool:
-        """Whether a file of that size and time (the server's) is the one that was known."""
-        return size == self.size and (self.seen is None or mtime is None or mtime == self.seen)
+        """Whether a file of that size and time (the server's) is the one that was known. One whose time was not looked
+        at could be anybody's."""
+        return size == self.size and (mtime is None or mtime == self.seen)
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -12,7 +12,8 @@ import pytest
 from tests.contract.world import MIB, World, serve, sha256, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.app import PullPlan, PullRequest
-from uploader.app.pulling import watch_pull
+from uploader.app.housekeeping import Visit
+from uploader.app.pulling import Pulling, watch_pull
 from uploader.errors import Interrupted, RemoteMissing, UsageError
 from uploader.result import Evidence, Report
 
@@ -102,6 +103,33 @@ def test_a_file_of_mine_is_not_replaced_unless_i_say_so(here: World) -> None:
     put(here, "outputs/a.png", b"theirs, later", 1_700_009_000)
     assert statuses(pull(here))["outputs/a.png"] == "placed"
     assert got(here)["a.png"] == b"theirs, later"
+
+
+@pytest.mark.parametrize("size", [10, 9 << 20])
+def test_what_is_edited_here_while_it_is_fetched_stays(here: World, size: int) -> None:
+    put(here, "outputs/a.png", b"1" * size)
+    pull(here)
+    put(here, "outputs/a.png", b"2" * size, 1_700_009_000)
+    setting = here.app._setting
+    request = PullRequest("outputs", str(here.disk / "got"))
+    with Visit(setting, None) as visit, Pulling(request, setting, visit) as pulling:
+        plan = pulling.plan()
+        (here.disk / "got/a.png").write_bytes(b"edited here")
+        report = pulling.carry_out(plan)
+    assert statuses(report) == {"outputs/a.png": "failed"}
+    assert got(here) == {"a.png": b"edited here"}
+
+
+def test_no_link_here_leads_a_file_away(here: World) -> None:
+    put(here, "outputs/a.png", b"a")
+    put(here, "outputs/sub/b.png", b"b")
+    (here.disk / "got").mkdir()
+    (here.disk / "got/a.png").symlink_to(here.disk / "nowhere")
+    (here.disk / "away").mkdir()
+    (here.disk / "got/sub").symlink_to(here.disk / "away")
+    assert set(statuses(pull(here)).values()) == {"failed"}
+    assert list((here.disk / "away").iterdir()) == []
+    assert not (here.disk / "nowhere").exists()
 
 
 def test_what_was_fetched_once_is_left_out_when_only_news_are_wanted(here: World) -> None:

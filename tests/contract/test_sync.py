@@ -159,6 +159,27 @@ def test_a_model_that_push_placed_is_known_to_sync(here: World) -> None:
     assert set(actions(here, into=None, by_kind=True).values()) == {"move"}
 
 
+def test_what_is_here_still_stays_where_an_earlier_sync_and_a_push_put_it(here: World) -> None:
+    here.placed(here.model("dream.safetensors", MIB))
+    write(here, "a.bin", b"a" * 100)
+    sync(here, into="models/a")
+    before = here.there
+    for wishes in ({}, {"delete": True, "max_delete": 99}):
+        assert {outcome.status for outcome in sync(here, into="models", **wishes).outcomes} <= {"placed", "kept"}
+        assert before.items() <= here.there.items()
+
+
+def test_what_took_a_pushed_file_s_place_is_not_ours(here: World) -> None:
+    here.placed(here.model("dream.safetensors", MIB))
+    theirs = here.root / CHECKPOINTS / "dream.safetensors"
+    theirs.write_bytes(b"x" * theirs.stat().st_size)
+    os.utime(theirs, (1_800_000_000, 1_800_000_000))
+    (here.disk / "dream.safetensors").unlink()
+    write(here, "other.txt", b"x")
+    sync(here, into=CHECKPOINTS, delete=True, max_delete=99)
+    assert theirs.read_bytes()[:1] == b"x"
+
+
 def test_a_cut_line_is_taken_up_again(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
@@ -172,13 +193,14 @@ def test_a_cut_line_is_taken_up_again(tmp_path: Path) -> None:
         assert here.parts == []
 
 
-def test_a_missing_root_is_refused(here: World) -> None:
-    write(here, "a.txt", b"a")
+@pytest.mark.parametrize("wishes", [{}, {"into": None, "by_kind": True}])
+def test_a_missing_root_is_refused(here: World, wishes: dict[str, Any]) -> None:
+    here.model("dream.safetensors", MIB)
     for folder in sorted(here.root.rglob("*"), reverse=True):
         folder.rmdir()
     here.root.rmdir()
     with pytest.raises(NoSuchRoot):
-        sync(here)
+        sync(here, **wishes)
     assert not here.root.exists()
 
 

@@ -27,9 +27,13 @@ class Script(Ear):
         super().__init__(Path())
         self.happenings = list(happenings)
         self.waits: list[float | None] = []
+        self.closed = 0
 
     def open(self) -> None:
         """Nothing is listened to."""
+
+    def close(self) -> None:
+        self.closed += 1
 
     def wait(self, seconds: float | None) -> None:
         self.waits.append(seconds)
@@ -128,6 +132,7 @@ def test_a_disk_that_is_away_deletes_nothing(here: World) -> None:
     assert watched(here, script, delete=True) == ["outputs/first placed"]
     assert list(here.there) == ["outputs/first"]
     assert script.waits[1] == 15.0
+    assert script.closed == 3  # twice while it was away, and at the end
 
 
 def test_a_fault_that_stays_is_told_once(here: World) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from uploader.app.looking import make_folders
-from uploader.app.noting import mtime_of, note, tolerant
+from uploader.app.noting import mtime_of, note, seen_now, tolerant
 from uploader.app.requests import PushRequest
 from uploader.app.resolving import Seen, read_identity
 from uploader.app.serving import Serving
@@ -205,7 +205,8 @@ class Carrying:
 
     def _placed(self, item: Item, result: Result) -> Outcome:
         path = self._way.resolve(item.path)
-        tolerant(partial(note, self._way.manifest, path, item.artifact, result), self._setting.observer)
+        seen = result.mtime if result.mtime is not None else seen_now(self._using, path)
+        tolerant(partial(note, self._way.manifest, path, item.artifact, result, seen), self._setting.observer)
         return replace(
             known(self._target, item),
             status="kept" if result.kept else "placed",

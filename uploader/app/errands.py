@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from uploader import jobs
 from uploader.app.notifying import notify
-from uploader.app.noting import note, tolerant
+from uploader.app.noting import note, seen_now, tolerant
 from uploader.app.patience import Patience
 from uploader.app.requests import Cancelled, JobView
 from uploader.app.setting import Setting
@@ -64,7 +64,7 @@ def wait_for_job(id: str, setting: Setting) -> Report:
         path=record.path,
         size=record.size,
     )
-    with _reached(record.target, setting) as (means, _):
+    with _reached(record.target, setting) as (means, using):
         job, manifest = _job(record), setting.manifests.of(record.target)
         errand = Errand(job, means, Terms(record, setting.records, setting.surveys, None))
 
@@ -72,7 +72,8 @@ def wait_for_job(id: str, setting: Setting) -> Report:
             result = errand.run()
             if result is None:
                 raise TypeError("an errand that is waited for ends")
-            tolerant(partial(note, manifest, job.path, job.artifact, result), setting.observer)
+            seen = seen_now(using, job.path)
+            tolerant(partial(note, manifest, job.path, job.artifact, result, seen), setting.observer)
             tolerant(manifest.flush, setting.observer)
             return replace(
                 known, status="kept" if result.kept else "placed", sha256=result.sha256, evidence=result.evidence

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -275,6 +276,7 @@ class Doctor:
         yield target.name, "TARGET"
         yield target.host, "HOST"
         yield target.root, "ROOT"
+        yield str(Path.home()), "~"  # what lies below it is then a path, though its name held a blank
         if target.user:
             yield target.user, "USER"
         if target.webui_url:
@@ -285,6 +287,10 @@ class Doctor:
             address = connector.address()
             yield address.host, "HOST"
             yield str(address.port), "PORT"
+            for hop in address.jumps:
+                user, _, place = hop.rpartition("@")
+                yield user, "USER"
+                yield place.rpartition(":")[0] if place.count(":") == 1 else place, "HOST"
             if address.user:
                 yield address.user, "USER"
 

@@ -24,7 +24,7 @@ from uploader.sync.filters import Filters
 from uploader.sync.listing import is_insensitive, list_tree
 from uploader.sync.scan import scan
 from uploader.sync.scene import Scene, Wishes
-from uploader.sync.tree import Here, LocalTree, Refused, RemoteTree, There, clashing, folded
+from uploader.sync.tree import Here, LocalTree, Refused, RemoteTree, There, clashing, folded, spelling
 from uploader.transfer.proof import Using
 
 
@@ -46,7 +46,6 @@ class Sorted:
     tree: LocalTree
     kinds: dict[str, Kind] = field(default_factory=dict)
     starts: tuple[str, ...] = ("",)
-    others: int = 0
 
 
 def look_and_decide(
@@ -63,8 +62,8 @@ def look_and_decide(
     filters = Filters(request.include, request.exclude)
     tree = scan(folder, filters, growing=growing)
     found = Sorted(tree) if place.into is not None else sort_by_kind(tree, folder, place)
-    if found.others:
-        say(f"{found.others} file(s) of {folder} are no models, and are left out")
+    if found.tree.others:
+        say(f"{len(found.tree.others)} file(s) of {folder} are no models, and are left out")
     wishes = Wishes(
         replace=request.replace,
         checksum=request.checksum,
@@ -97,7 +96,7 @@ def _scene(
     concerned = _concerned(base, found.tree, manifest)
     there = list_tree(connection, base, rules, found.starts, concerns=lambda folder: folded(folder) in concerned)
     there.insensitive = _tells_no_case(connection, root, found.tree, there)
-    if not there.exists and connection.files.stat(root) is None:
+    if (place.into is None or not there.exists) and connection.files.stat(root) is None:
         raise NoSuchRoot(
             f"the root {place.root} is not there", remedy="Is the instance started, and is its root right?"
         )
@@ -114,7 +113,7 @@ def sort_by_kind(tree: LocalTree, folder: Path, where: Place) -> Sorted:
     for here in tree.files.values():
         name = posixpath.basename(here.path)
         if model_extension(name) is None:
-            sorted_.others += 1
+            sorted_.tree.others.add(spelling(here.path))
             continue
         try:
             identity = read_identity(folder / here.path, name)

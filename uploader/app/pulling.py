@@ -159,7 +159,7 @@ class Pulling:
             outcomes |= self._fetch(plan, wanted)
         finally:
             self._manifest.flush()
-        return Report(tuple(outcomes[step] for step in plan.steps))
+        return Report(tuple(outcomes[step] for step in plan.steps), stopped=self.interrupted)
 
     def _listed(self, start: str, connection: Connection) -> tuple[str, dict[str, There]]:
         """The folder that names are relative to, and the files that take part."""

@@ -15,7 +15,7 @@ from uploader.app.mirroring import Place, look_and_decide, source_of
 from uploader.app.notifying import notify
 from uploader.app.patience import Patience
 from uploader.app.setting import Setting
-from uploader.errors import RouteUnavailable, UploaderError, UsageError
+from uploader.errors import DeletionRefused, RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned, Said
 from uploader.manifest import Manifest
 from uploader.placement import folder_fault, model_extension, root_fault
@@ -33,6 +33,9 @@ from uploader.transfer import Means
 
 IN_FLIGHT = 3
 """Files at once: while one is proven and gets its name, the next one's bytes are on their way."""
+
+
+_BRINGING = (Action.COPY, Action.MOVE, Action.SEND, Action.REPLACE)
 
 
 def sync(request: SyncRequest, setting: Setting) -> Report | SyncPlan:
@@ -130,7 +133,9 @@ class Syncing:
             down=Pacer(None, self._cancelled),
             connections=None,
         )
-        self._carrier = Carrier(Path(request.folder).absolute(), target.name, self._manifest, self._means)
+        self._carrier = Carrier(
+            Path(request.folder).absolute(), target.name, self._manifest, self._means, replaces_any=request.replace
+        )
 
     def __enter__(self) -> Syncing:
         return self
@@ -152,7 +157,7 @@ class Syncing:
 
     def carry_out(self, plan: SyncPlan) -> Report:
         """Does what the plan says, in an order in which nothing is taken away that is needed still."""
-        base = posixpath.join(plan.root, self._place.into or "").rstrip("/") or "/"
+        base = self._base(plan)
         with self._setting.journals.claim(self._target.name, base):
             work = [step for step in plan.steps if step.action not in (Action.KEEP, Action.REFUSE)]
             self._setting.observer(Planned(len(work), sum(step.size for step in work if step.here)))
@@ -163,6 +168,10 @@ class Syncing:
         if not self.interrupted:
             outcomes = self._told(plan, outcomes)
         return Report(tuple(outcomes), stopped=self.interrupted)
+
+    def _base(self, plan: SyncPlan) -> str:
+        """The absolute folder that this sync is about."""
+        return posixpath.join(plan.root, self._place.into or "").rstrip("/") or "/"
 
     def _told(self, plan: SyncPlan, outcomes: list[Outcome]) -> list[Outcome]:
         """Tells the WebUI of the models that came, where they were sorted by kind: else nobody knows what they are."""
@@ -184,7 +193,7 @@ class Syncing:
         for step in plan.steps:
             by_action[step.action].append(step)
         if self._has_work(plan):
-            self._carrier.clear_parts(plan.steps)
+            self._carrier.clear_parts(self._base(plan), plan.steps)
             self._carrier.make_folders(_folders(plan, trash))
         self._carrier.keep(by_action[Action.KEEP])
         outcomes = {step: _kept(plan, step, self._manifest) for step in by_action[Action.KEEP]}
@@ -192,10 +201,13 @@ class Syncing:
         outcomes |= self._each(plan, by_action[Action.COPY], self._copy)
         outcomes |= self._each(plan, by_action[Action.MOVE], self._carrier.move)
         outcomes |= self._send(plan, [*by_action[Action.SEND], *by_action[Action.REPLACE]])
-        outcomes |= self._each(plan, by_action[Action.DELETE], self._carrier.remove)
-        outcomes |= self._each(plan, by_action[Action.TRASH], partial(self._trash, trash, plan))
+        if all(outcomes[step].status == "placed" for action in _BRINGING for step in by_action[action]):
+            outcomes |= self._each(plan, by_action[Action.DELETE], self._carrier.remove)
+            outcomes |= self._each(plan, by_action[Action.TRASH], partial(self._trash, trash, plan))
+        else:
+            outcomes |= {step: _spared(plan, step) for step in by_action[Action.DELETE] + by_action[Action.TRASH]}
         if self._manifest.begun and all(outcome.status != "failed" for outcome in outcomes.values()):
-            self._carrier.clear_parts()
+            self._carrier.clear_parts(self._base(plan))
         return [outcomes[step] for step in plan.steps]
 
     def _has_work(self, plan: SyncPlan) -> bool:
@@ -300,6 +312,14 @@ def _kept(plan: SyncPlan, step: SyncStep, manifest: Manifest) -> Outcome:
 
 def _refused(plan: SyncPlan, step: SyncStep) -> Outcome:
     error = step.error or UploaderError(step.reason)
+    return replace(known_outcome(plan, step), error=Failure.of(error))
+
+
+def _spared(plan: SyncPlan, step: SyncStep) -> Outcome:
+    error = DeletionRefused(
+        f"{step.key} stays: not all that was to be placed was, and nothing is deleted before that",
+        remedy="See to what failed, then run the same command again.",
+    )
     return replace(known_outcome(plan, step), error=Failure.of(error))
 
 

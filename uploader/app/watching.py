@@ -44,7 +44,7 @@ def watch(syncing: Syncing, ear: Ear, settling: Settling, setting: Setting, tell
     try:
         while True:
             ear.open()
-            ear.wait(_once(syncing, settling, setting, tell, news))
+            ear.wait(_once(syncing, ear, settling, setting, tell, news))
     except KeyboardInterrupt:
         raise stopped() from None
     finally:
@@ -52,7 +52,7 @@ def watch(syncing: Syncing, ear: Ear, settling: Settling, setting: Setting, tell
 
 
 def _once(
-    syncing: Syncing, settling: Settling, setting: Setting, tell: Callable[[Report], None], news: News
+    syncing: Syncing, ear: Ear, settling: Settling, setting: Setting, tell: Callable[[Report], None], news: News
 ) -> float | None:
     """Syncs once. Returns the seconds until the next time, None for the next change."""
     try:
@@ -63,6 +63,8 @@ def _once(
     except PASSING as error:
         if news.absent(error):
             setting.observer(Said(f"{error.message}; waiting for it", "note"))
+        if isinstance(error, SourceMissing | SourceRefused):
+            ear.close()  # a folder that comes back is another one, of which it would hear nothing
         return ABSENCE_SECONDS
     tell(news.of(report))
     if syncing.interrupted:

@@ -40,7 +40,7 @@ _MOST = 1_000_000
 @click.option(
     "--exclude", metavar="P", multiple=True, help="Leave out what matches, as a line of .gitignore or .uploadignore."
 )
-@click.option("--replace", is_flag=True, help="Replace files that are newer on the server.")
+@click.option("--replace", is_flag=True, help="Replace files that somebody else put or changed there.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--watch", is_flag=True, help="Go on: send changes as they come, until Ctrl-C.")
 @as_json

@@ -19,6 +19,7 @@ from uploader.errors import (
     RemoteMissing,
     RemoteRefused,
     SourceChanged,
+    SourceRefused,
     UploaderError,
     WrongBytes,
 )
@@ -111,7 +112,7 @@ class Bringer:
     def _keep(self, step: FetchStep, data: bytes, sha256: str) -> None:
         part = _part(step)
         with _named_faults(step.local):
-            step.local.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(step)
             part.write_bytes(data)
             self._finish(step, part)
         self.remember(step, sha256)
@@ -122,7 +123,7 @@ class Bringer:
         """Fetches a file by pieces, those apart that an earlier run left and that are proven to be right."""
         part, identity = _part(step), _identity(step)
         with _named_faults(step.local):
-            step.local.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(step)
         with self._means.journals.claim(fetched(self._target), str(step.local)) as journal:
             with _named_faults(step.local), part.open("r+b" if part.exists() else "w+b", buffering=0) as file:
                 journal.begin(identity, step.size, PIECE_BYTES, str(part))
@@ -217,8 +218,9 @@ class Bringer:
         """Gives a whole file its time and its name."""
         if step.there.mtime is not None:
             os.utime(part, (step.there.mtime, step.there.mtime))
-        if not step.replaces and step.local.exists():
-            raise SourceChanged(f"{step.local} was made meanwhile by somebody else", remedy="Run the command again.")
+        if (fault := _taken_meanwhile(step)) is not None:
+            part.unlink()
+            raise SourceChanged(f"{step.local} was {fault} meanwhile by somebody else", remedy="Run the command again.")
         part.replace(step.local)
 
     def _told(self, step: FetchStep, resumed: int, done: int) -> None:
@@ -277,6 +279,28 @@ class Pieces:
     def count(self) -> int:
         """Bytes that are here."""
         return self._done
+
+
+def _taken_meanwhile(step: FetchStep) -> str | None:
+    """What somebody did to the local name since it was looked at; a link that leads nowhere is something too."""
+    try:
+        now = step.local.stat()
+    except OSError:
+        return "made" if step.local.is_symlink() else None
+    if not step.replaces or step.here is None:
+        return "made"
+    return None if (now.st_size, now.st_mtime_ns) == (step.here.size, step.here.mtime_ns) else "changed"
+
+
+def _make_folder(step: FetchStep) -> None:
+    """Makes the folder that a file goes to. Raises SourceRefused where a link leads out of the one that was named."""
+    folder = step.local.parents[step.key.count("/")]
+    if not step.local.parent.resolve().is_relative_to(folder.resolve()):
+        raise SourceRefused(
+            f"{step.key} is not fetched: {step.local.parent} leads out of {folder}",
+            remedy="Leave it out with --exclude, or fetch into another folder.",
+        )
+    step.local.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _ranges(size: int) -> list[tuple[int, int]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
+from uploader.errors import Busy, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
 from uploader.events import Said
 from uploader.manifest import Known, Manifest
 from uploader.placement import part_name
 from uploader.reference import PathReference
-from uploader.remote.interface import Connection
+from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.sources import local
 from uploader.sync.compare import read_blocks
@@ -44,26 +45,49 @@ class Carried:
 
 class Carrier:
     """Carries out the steps of one sync from `folder` to `target`; thread-safe. Every file that it places is in the
-    manifest, and so is, beforehand, what it is about to place."""
+    manifest, and so is, beforehand, what it is about to place. `replaces_any`: whatever has come to a name meanwhile
+    may be replaced as well."""
 
-    def __init__(self, folder: Path, target: str, manifest: Manifest, means: Means) -> None:
+    def __init__(
+        self, folder: Path, target: str, manifest: Manifest, means: Means, *, replaces_any: bool = False
+    ) -> None:
+        self._replaces_any = replaces_any
         self._folder = folder
         self._target = target
         self._manifest = manifest
         self._means = means
         self._running: dict[str, Step] = {}
 
-    def clear_parts(self, steps: Sequence[SyncStep] = ()) -> None:
-        """Removes the part files that earlier runs began, but those that `steps` will build on: big ones."""
+    def clear_parts(self, base: str, steps: Sequence[SyncStep] = ()) -> None:
+        """Removes the part files that earlier runs began below `base`, which this run has claimed, but those that
+        `steps` will build on: big ones. What another run is about, here or in a folder above or below, is its own."""
         names = {step.path for step in steps if step.action in (Action.SEND, Action.REPLACE) and not is_small(step)}
-        left = [part for part in self._manifest.begun if part.rpartition(".")[0].rpartition(".")[0] not in names]
+        lead = f"{base.rstrip('/')}/"
+        begun = {part: part.rpartition(".")[0].rpartition(".")[0] for part in self._manifest.begun}
+        with ExitStack() as claims:
+            free: dict[str, bool] = {base: True}
 
-        def remove(connection: Connection) -> None:
-            for part in left:
-                connection.files.remove(part)
+            def is_free(path: str) -> bool:
+                if path not in free:
+                    try:
+                        claims.enter_context(self._means.journals.claim(self._target, path))
+                        free[path] = True
+                    except Busy:
+                        free[path] = False
+                return free[path]
 
-        self.using(remove)
-        self._manifest.end(left)
+            left = [
+                part
+                for part, path in begun.items()
+                if part.startswith(lead) and path not in names and all(map(is_free, _upwards(path)))
+            ]
+
+            def remove(connection: Connection) -> None:
+                for part in left:
+                    connection.files.remove(part)
+
+            self.using(remove)
+            self._manifest.end(left)
 
     def make_folders(self, paths: Iterable[str]) -> None:
         """Makes folders and those above them that are missing. Raises RemoteRefused."""
@@ -100,6 +124,7 @@ class Carrier:
             step.file.size,
             replace=step.action is Action.REPLACE,
             mtime=step.file.mtime,
+            expected=self._expected(step),
         )
         known = self._known(step)
         self._manifest.begin([job.part], {step.path: known})
@@ -143,7 +168,8 @@ class Carrier:
 
     def _read(self, step: SyncStep) -> Small:
         data = b"".join(read_blocks(self._folder, step.file))
-        return Small(step.path, data, step.file.mtime, replace=step.action is Action.REPLACE)
+        replaces = step.action is Action.REPLACE
+        return Small(step.path, data, step.file.mtime, replace=replaces, expected=self._expected(step))
 
     # on the server ------------------------------------------------------------------------------------
 
@@ -186,7 +212,7 @@ class Carrier:
         before = self._manifest.get(source)
         known = replace(self._known(step), sha256=step.sha256, seen=before.seen if before else None)
         self._manifest.begin([], {step.path: known})
-        self.using(lambda connection: _renamed(connection, source, step.path))
+        self._unless_changed(source, before, lambda connection: _renamed(connection, source, step.path))
         self._manifest.forget(source)
         self._manifest.record(step.path, known)
         return Carried(Evidence.SIZE, step.sha256)
@@ -194,24 +220,33 @@ class Carrier:
     def remove(self, step: SyncStep) -> Carried:
         """Removes a file that this program placed, if it is still that one."""
         known = self._manifest.get(step.path)
-
-        def remove(connection: Connection) -> None:
-            there = connection.files.stat(step.path)
-            if there is None:
-                return
-            if there.is_folder or known is None or not known.is_still(there.size, there.mtime):
-                raise RemoteRefused(f"{step.path} was changed on the server meanwhile: it stays")
-            connection.files.remove(step.path)
-
-        self.using(remove)
+        self._unless_changed(step.path, known, lambda connection: connection.files.remove(step.path))
         self._manifest.forget(step.path)
         return Carried()
 
     def put_into_trash(self, step: SyncStep, place: str) -> Carried:
         """Moves a file to `place`, whose folder is there."""
-        self.using(lambda connection: _renamed(connection, step.path, place))
+        known = self._manifest.get(step.path)
+        self._unless_changed(step.path, known, lambda connection: _renamed(connection, step.path, place))
         self._manifest.forget(step.path)
         return Carried()
+
+    def _unless_changed(self, path: str, known: Known | None, act: Callable[[Connection], object]) -> None:
+        """Acts upon a file that this program placed, if it is still that one. Raises RemoteRefused."""
+
+        def looked(connection: Connection) -> None:
+            there = connection.files.stat(path)
+            if there is not None and (known is None or not _is_still(there, known)):
+                raise _changed(path)
+            act(connection)
+
+        self.using(looked)
+
+    def _expected(self, step: SyncStep) -> tuple[int, int | None] | None:
+        """Size and time of the one file that a step may replace; None where any may go."""
+        if self._replaces_any or step.action is not Action.REPLACE or step.there is None:
+            return None
+        return step.there.size, step.there.mtime
 
     def keep(self, steps: Sequence[SyncStep]) -> None:
         """Takes down what is the same, so that the next sync need not compare it again. The server's file is left as it
@@ -252,6 +287,22 @@ class Carrier:
 def is_small(step: SyncStep) -> bool:
     """Whether a file is sent together with others: below a piece there is nothing to resume."""
     return step.size < PIECE_BYTES
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path and the folders above it."""
+    while path != "/":
+        yield path
+        path = posixpath.dirname(path)
+    yield path
+
+
+def _is_still(there: Entry, known: Known) -> bool:
+    return not there.is_folder and known.is_still(there.size, there.mtime)
+
+
+def _changed(path: str) -> RemoteRefused:
+    return RemoteRefused(f"{path} was changed on the server meanwhile: it stays", remedy="Run the same command again.")
 
 
 def _renamed(connection: Connection, source: str, destination: str) -> None:

@@ -137,7 +137,7 @@ def _one(scene: Scene, wishes: Wishes, answers: Answers, key: str, here: Here) -
             return replace(step, action=Action.KEEP, reason="size and time are the same", evidence=Evidence.SIZE)
         if (evidence := _same(scene, answers, key, there)) is not None:
             return replace(step, action=Action.KEEP, reason="the bytes are the same", evidence=evidence)
-    return _overwriting(scene, wishes, step, here, there)
+    return _overwriting(scene, wishes, step, there)
 
 
 def _looks_same(scene: Scene, here: Here, there: There) -> bool:
@@ -155,18 +155,15 @@ def _same(scene: Scene, answers: Answers, key: str, there: There) -> Evidence | 
     return Evidence.SIZE if same else None  # the server's file is known by size and time to be what was placed
 
 
-def _overwriting(scene: Scene, wishes: Wishes, step: SyncStep, here: Here, there: There) -> SyncStep:
+def _overwriting(scene: Scene, wishes: Wishes, step: SyncStep, there: There) -> SyncStep:
     """Decides where the name stands for other bytes."""
     known = scene.of_manifest(there)
-    if known is not None and known.placed:
+    if known is not None and known.placed and known.seen is not None:
         return replace(step, action=Action.REPLACE, reason="it was changed here since it was placed")
     if wishes.replace:
         return replace(step, action=Action.REPLACE, reason="other bytes are there, and --replace was said")
-    if there.mtime is not None and there.mtime < here.mtime:
-        return replace(step, action=Action.REPLACE, reason="the one on the server is older")
-    when = "was changed later than" if there.mtime is not None else "may be newer than"
     error = Exists(
-        f"{step.path} {when} the file here, and its bytes are others",
+        f"{step.path} is not known to be what was placed from here, and its bytes are others",
         remedy="Fetch it with `uploader pull`, or put the file here in its place with --replace.",
     )
     return replace(step, action=Action.REFUSE, reason=error.message, error=error)
@@ -198,8 +195,11 @@ def _sources(scene: Scene) -> Iterator[tuple[str, Known]]:
 
 
 def _gone(scene: Scene) -> dict[str, tuple[str, There]]:
-    """What this program placed from here and the source no longer has: absolute path -> key and file."""
+    """What this program placed from here and the source no longer has: absolute path -> key and file.
+
+    What was placed from a file that is here still is not gone, wherever that file goes now."""
     wanted = {scene.path(key) for key in scene.local.files}
+    still = {spelling(here.path) for here in scene.local.files.values()} | scene.local.others
     refused = [spelling(refused.path) for refused in scene.local.refused]
     found: dict[str, tuple[str, There]] = {}
     for key, there in scene.remote.files.items():
@@ -208,6 +208,8 @@ def _gone(scene: Scene) -> dict[str, tuple[str, There]]:
         if path in wanted or known is None or not scene.is_ours(known):
             continue
         origin = spelling(scene.origin(known) or "")
+        if origin in still:
+            continue
         if not any(name in ("", origin) or origin.startswith(f"{name}/") for name in refused):
             found[path] = (key, there)
     return found

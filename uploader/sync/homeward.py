@@ -25,7 +25,7 @@ class Homeward(StrEnum):
 @dataclass(frozen=True)
 class FetchStep:
     """What will be done with one file, and why. `remote` is absolute, on the server; `local` here. `replaces`: a file
-    is there that may go. `error` is what a refused step fails with."""
+    is there that may go: `here`, as it was seen. `error` is what a refused step fails with."""
 
     key: str
     action: Homeward
@@ -34,6 +34,7 @@ class FetchStep:
     local: Path
     there: There
     replaces: bool = False
+    here: LocalState | None = None
     error: UploaderError | None = None
 
     @property
@@ -84,6 +85,7 @@ def decide_home(scene: HomeScene, *, new_only: bool = False, replace_others: boo
 
 def _decided(scene: HomeScene, step: FetchStep, new_only: bool, replace_others: bool) -> FetchStep:
     there, here, known = step.there, scene.here.get(step.key), scene.known.get(step.remote)
+    step = replace(step, here=here)
     before = known if known is not None and known.is_still(there.size, there.mtime) else None
     if new_only and before is not None:
         return replace(step, action=Homeward.KEEP, reason="it was fetched before")

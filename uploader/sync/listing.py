@@ -63,16 +63,17 @@ def _level(
 
 
 def is_insensitive(connection: Connection, path: str) -> bool:
-    """Whether the server takes `A` and `a` for one name; `path` is a folder that is there. False where its name has no
-    letter to tell by."""
-    folder, name = posixpath.split(path)
-    other = name.swapcase()
-    if other == name:
-        return False
-    there = connection.files.many.list_folders([folder])[0]
-    if isinstance(there, RemoteRefused) or any(entry.name == other for entry in there):
-        return False
-    return isinstance(connection.files.many.stat([posixpath.join(folder, other)])[0], Entry)
+    """Whether the server takes `A` and `a` for one name; `path` is a folder that is there. Told by a name in it, else
+    by its own; False where none has a letter to tell by."""
+    for folder in dict.fromkeys((path, posixpath.dirname(path))):
+        found = connection.files.many.list_folders([folder])[0]
+        if isinstance(found, RemoteRefused):
+            continue
+        names = {entry.name for entry in found}
+        for name in sorted(names):
+            if (other := name.swapcase()).swapcase() == name != other and other not in names:
+                return isinstance(connection.files.many.stat([posixpath.join(folder, other)])[0], Entry)
+    return False
 
 
 def _take(tree: RemoteTree, filters: Filters, path: str, entry: Entry) -> bool:

@@ -71,7 +71,7 @@ class Scene:
 
     def is_ours(self, known: Known) -> bool:
         """Whether this program placed it from this folder, out of what takes part."""
-        origin = self.origin(known) if known.placed else None
+        origin = self.origin(known) if known.placed and known.seen is not None else None
         return origin is not None and self.takes(origin)
 
     def _folder(self, key: str) -> str:

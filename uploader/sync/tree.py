@@ -44,11 +44,13 @@ class Refused:
 
 @dataclass
 class LocalTree:
-    """A scanned folder. `complete` is false when some of it could not be read: then nobody can say what is gone."""
+    """A scanned folder. `complete` is false when some of it could not be read: then nobody can say what is gone.
+    `others` are files, by their spelling, that are there and take no part."""
 
     files: dict[str, Here] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     complete: bool = True
+    others: set[str] = field(default_factory=set)
 
 
 @dataclass

@@ -95,5 +95,5 @@ class Bundle:
         for (item, (job, small)), end in zip(ready.items(), placed, strict=True):
             if isinstance(end, SmallPlaced):
                 self._means.observer(Progress(item, job.size))
-                results[item] = Result(False, end.evidence, small.sha256, self._sent[item])
+                results[item] = Result(False, end.evidence, small.sha256, self._sent[item], mtime=end.mtime)
         return results

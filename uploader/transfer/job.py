@@ -40,7 +40,7 @@ class Job:
     whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
     in seconds, is when the file shall say it was changed last, where the server lets it; `proven`: the source was found
     to have the artifact's digest just now; `unseen`, by the clock that only grows, is when neither the final name nor
-    a part file was there."""
+    a part file was there; `expected` are size and time of the only file that may be replaced, where not any may."""
 
     item: str
     artifact: Artifact
@@ -53,6 +53,7 @@ class Job:
     verify: Verify = "auto"
     mtime: int | None = None
     proven: bool = False
+    expected: tuple[int, int | None] | None = None
     unseen: float | None = None
 
     @property
@@ -63,10 +64,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """How a step ended well. `kept`: it was there already. Bytes as in Outcome."""
+    """How a step ended well. `kept`: it was there already. Bytes as in Outcome. `mtime` is the file's time on the
+    server, in seconds, where it was looked at."""
 
     kept: bool
     evidence: Evidence
     sha256: str | None
     bytes_sent: int = 0
     resumed_from: int = 0
+    mtime: int | None = None

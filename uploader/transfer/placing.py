@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uploader.artifact import Digest
-from uploader.errors import Exists, RemoteExists, RemoteMissing, WrongBytes
-from uploader.remote.interface import Connection
+from uploader.errors import Exists, RemoteExists, RemoteMissing, RemoteRefused, WrongBytes
+from uploader.remote.interface import Connection, Entry
 from uploader.transfer.proof import Using
 
 
@@ -19,11 +19,13 @@ def place(
     using: Using,
     say: Callable[[str], None],
     mtime: int | None = None,
+    expected: tuple[int, int | None] | None = None,
 ) -> None:
     """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
-    was lost with its line had been a yes. The file gets `mtime`, where one is given.
+    was lost with its line had been a yes. The file gets `mtime`, where one is given. `expected` are size and time of
+    the only file that may be replaced, where not any may.
 
-    Raises Exists, RemoteMissing, and what the line raises."""
+    Raises Exists, RemoteRefused, RemoteMissing, and what the line raises."""
     tried = False
 
     def rename(connection: Connection) -> bool:
@@ -38,6 +40,8 @@ def place(
         if mtime is not None:
             files.many.set_times([(part, mtime)])
         if replace:
+            if expected is not None and is_another(files.stat(path), expected):
+                raise changed(path)
             return files.replace(part, path)
         files.rename(part, path)
         return True
@@ -47,6 +51,16 @@ def place(
             say(f"the server cannot replace in one step: the old {path} was removed first")
     except RemoteExists as error:
         raise taken(path) from error
+
+
+def is_another(there: Entry | None, expected: tuple[int, int | None]) -> bool:
+    """Whether something else has come to a name than what was seen there: size and time, in seconds."""
+    return there is not None and (there.is_folder or (there.size, there.mtime) != expected)
+
+
+def changed(path: str) -> RemoteRefused:
+    """A file that was to be replaced is another one by now."""
+    return RemoteRefused(f"{path} was changed on the server meanwhile: it stays", remedy="Run the same command again.")
 
 
 def taken(path: str) -> Exists:

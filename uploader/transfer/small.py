@@ -12,16 +12,19 @@ from uploader.errors import RemoteExists, RemoteRefused, UploaderError, WrongByt
 from uploader.placement import part_name
 from uploader.remote.interface import Connection, Entry, Whole
 from uploader.result import Evidence
+from uploader.transfer.placing import changed, is_another
 
 
 @dataclass(frozen=True)
 class Small:
-    """One file: `path` is its absolute final name; `mtime`, in seconds since 1970, is what it is to get, if any."""
+    """One file: `path` is its absolute final name; `mtime`, in seconds since 1970, is what it is to get, if any.
+    `expected` are size and time of the only file that may be replaced, where not any may."""
 
     path: str
     data: bytes
     mtime: int | None = None
     replace: bool = False
+    expected: tuple[int, int | None] | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -51,6 +54,7 @@ def place_small(connection: Connection, files: Sequence[Small]) -> list[SmallPla
     for at, (file, sha256) in enumerate(zip(files, found, strict=True)):
         if results[at] is None and sha256 != file.sha256:
             results[at] = sha256 if isinstance(sha256, RemoteRefused) else _wrong(file)
+    _spare_others(connection, files, results)
     for replace in (False, True):
         chosen = [at for at, file in enumerate(files) if results[at] is None and file.replace is replace]
         pairs = [(files[at].part, files[at].path) for at in chosen]
@@ -62,6 +66,20 @@ def place_small(connection: Connection, files: Sequence[Small]) -> list[SmallPla
     for at, there in zip(placed, told, strict=True):
         results[at] = SmallPlaced(evidence, there.mtime if isinstance(there, Entry) else None)
     return [result for result in results if result is not None]
+
+
+def _spare_others(
+    connection: Connection, files: Sequence[Small], results: list[SmallPlaced | UploaderError | None]
+) -> None:
+    """Refuses what would replace another file than it was meant to. The new file itself may be there already, where the
+    line was lost after it got its name."""
+    held = [(at, file.expected) for at, file in enumerate(files) if results[at] is None and file.expected is not None]
+    told = connection.files.many.stat([files[at].path for at, _ in held]) if held else []
+    for (at, expected), there in zip(held, told, strict=True):
+        file = files[at]
+        entry = there if isinstance(there, Entry) else None
+        if is_another(entry, expected) and is_another(entry, (len(file.data), file.mtime)):
+            results[at] = changed(file.path)
 
 
 def _proofs(

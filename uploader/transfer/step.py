@@ -278,7 +278,16 @@ class Step:
 
     def _place(self) -> None:
         job = self._job
-        place(job.part, job.path, job.size, replace=job.replace, mtime=job.mtime, using=self._using, say=self._say)
+        place(
+            job.part,
+            job.path,
+            job.size,
+            replace=job.replace,
+            mtime=job.mtime,
+            expected=job.expected,
+            using=self._using,
+            say=self._say,
+        )
 
     # faults -------------------------------------------------------------------------------------------
 

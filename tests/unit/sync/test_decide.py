@@ -73,7 +73,7 @@ def test_another_time_alone_makes_no_other_file_the_bytes_decide() -> None:
     scenery = scene(here("a"), there("a", mtime=NOON - 9))
     assert questions(scenery, Wishes()) == Questions(compare=["a"])
     assert actions(scenery, Answers(same={"a": Evidence.READ_BACK})) == {"a": "keep"}
-    assert actions(scenery, Answers(same={"a": None})) == {"a": "replace"}
+    assert actions(scenery, Answers(same={"a": None})) == {"a": "refuse"}
 
 
 def test_contents_are_compared_when_that_is_asked_for_whatever_is_known() -> None:
@@ -85,15 +85,15 @@ def test_contents_are_compared_when_that_is_asked_for_whatever_is_known() -> Non
 # what may be replaced ---------------------------------------------------------------------------------
 
 
-def test_newer_on_the_server_is_refused_unless_said() -> None:
+def test_what_somebody_else_put_there_is_refused_unless_said_newer_or_older() -> None:
     newer = scene(here("a", 5), there("a", 6, NOON + 1))
     refused = steps(newer)["a"]
     assert refused.action == "refuse"
     assert refused.error is not None
     assert refused.error.code == "exists"
-    assert "changed later" in refused.reason
+    assert "is not known to be what was placed from here" in refused.reason
     assert actions(newer, replace=True) == {"a": "replace"}
-    assert actions(scene(here("a", 5), there("a", 6, NOON - 1))) == {"a": "replace"}
+    assert actions(scene(here("a", 5), there("a", 6, NOON - 1))) == {"a": "refuse"}
     assert actions(scene(here("a", 5), there("a", 6, None))) == {"a": "refuse"}
     assert actions(scene(here("a", 5), there("a", 6, NOON))) == {"a": "refuse"}
 
@@ -104,6 +104,16 @@ def test_what_this_program_placed_is_replaced_even_by_an_older_file() -> None:
     assert actions(touched_there) == {"a": "refuse"}
     found_only = scene(here("a", 5, NOON - 99), there("a"), known("a", placed=False))
     assert actions(found_only) == {"a": "refuse"}
+
+
+def test_a_file_of_the_same_size_whose_time_nobody_saw_is_not_ours() -> None:
+    unseen = known("a", seen=None)
+    for mtime in (NOON, NOON + 9, None):
+        changed = scene(here("a", 100, NOON + 99), there("a", mtime=mtime), unseen)
+        assert actions(changed, Answers(sha256={"a": "bb"})) == {"a": "refuse"}
+    for mtime in (NOON, None):
+        gone = scene(*kept_files(3), there("a", mtime=mtime), unseen)
+        assert "a" not in actions(gone, delete=True)
 
 
 def test_a_file_and_a_folder_do_not_take_each_others_place() -> None:
@@ -218,6 +228,16 @@ def test_what_is_here_and_was_refused_is_not_gone() -> None:
     scenery = scene(*kept_files(5), *placed_files(1), there("d/x"), known("d/x"))
     scenery.local.refused += [Refused("old0", "it is a link that leads out of the folder"), Refused("d", "so is it")]
     assert "delete" not in actions(scenery, delete=True).values()
+
+
+def test_what_is_here_still_is_not_gone_though_it_goes_elsewhere_now() -> None:
+    scenery = scene(*kept_files(5), here("x"), there("deep/x"), known("deep/x", origin="/disk/x"))
+    proof = Answers(sha256={"x": "aa"})
+    assert actions(scenery, proof)["x"] == "send"
+    assert "deep/x" not in actions(scenery, proof, delete=True)
+    other = scene(*kept_files(5), *placed_files(1))
+    other.local.others.add("old0")
+    assert "delete" not in actions(other, delete=True).values()
 
 
 def test_what_is_excluded_takes_no_part() -> None:

@@ -109,6 +109,10 @@ def test_links_are_followed_once(server: MemoryServer) -> None:
 def test_a_server_that_takes_names_for_one_is_found_out(server: MemoryServer) -> None:
     assert not is_insensitive(connection(server), BASE)
     assert is_insensitive(connection(server, Caseless), BASE)
+    assert is_insensitive(connection(server, Caseless), "/")
+    assert not is_insensitive(connection(server), "/")
+    for name in ("A", "ONE", "OTHER"):
+        server.make_folders(f"{BASE}/{name}")
+    server.make_folders(f"{BASE}/.UPLOADER-TRASH")
     server.make_folders("/home/user/WEBUI")
     assert not is_insensitive(connection(server, Caseless), BASE)
-    assert not is_insensitive(connection(server), "/")
