@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,8 +21,10 @@ from uploader.remote.interface import Connection, Connector
 _STAGGER_SECONDS = 0.05
 """Between two sign-ins begun ahead: a server counts those that have not signed in yet (sshd's MaxStartups)."""
 _LOOK_SECONDS = 0.05
+_LAST_SECONDS = 1.0
+"""How long, at the end, those that are being opened are waited for: all of them together."""
 
-_TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
+TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
 """How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
 
 
@@ -125,8 +128,9 @@ class Pool:
             closer.start()
         for closer in closers:
             closer.join()
+        last = time.monotonic() + _LAST_SECONDS
         for opener in self._openers:
-            opener.join(timeout=1.0)
+            opener.join(timeout=max(0.0, last - time.monotonic()))
 
     def _take(self, extra: bool) -> Connection:
         while True:
@@ -136,7 +140,7 @@ class Pool:
                 self._opening += 1
             try:
                 return self._connected()
-            except _TURNED_AWAY:
+            except TURNED_AWAY:
                 if extra or not self._turned_away():
                     raise
 
@@ -163,11 +167,12 @@ class Pool:
                 self._awaiting -= awaited
 
     def _turned_away(self) -> bool:
-        """Takes down that the server takes no more than there are; False when there are none."""
+        """Takes down that the server takes no more than there are, those included that are being opened: the fate of
+        one says nothing of theirs. False when there are none."""
         with self._changed:
             if not self._open:
                 return False
-            self.most = len(self._open)
+            self.most = len(self._open) + self._opening
             return True
 
     def _connected(self) -> Connection:
@@ -182,6 +187,7 @@ class Pool:
         with self._changed:
             self._opening -= 1
             self._open.add(connection)
+            self.most = max(self.most, len(self._open))
             self._changed.notify_all()
             self.round_trip = connection.round_trip
             late = self._interrupted.is_set()

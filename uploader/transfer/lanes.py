@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from uploader.errors import CredentialsMissing, CredentialsRefused, Interrupted, NetworkError, RemoteRefused
+from uploader.errors import Interrupted, NetworkError
 from uploader.remote.interface import Connection, Range, Writer
-from uploader.remote.pool import Pool
+from uploader.remote.pool import TURNED_AWAY, Pool
 from uploader.streams import Pacer
 from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Retrying
@@ -19,9 +19,6 @@ _WINDOW = 4 * 1024 * 1024
 
 _LOOK_SECONDS = 0.25
 """Between two looks whether another connection is worth it."""
-
-_TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
-"""How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
 
 
 @dataclass
@@ -109,7 +106,7 @@ class Lanes:
         with self._lock:
             self._living -= 1
             self._ended.notify_all()
-            turned_away = isinstance(fault, _TURNED_AWAY) and number not in self._inside
+            turned_away = isinstance(fault, TURNED_AWAY) and number not in self._inside
             # The others carry on without one that found no way in; the last one's fault is everybody's.
             if fault is None or (turned_away and (self._living or self._feed.over.is_set())):
                 return
