@@ -230,8 +230,8 @@ class Step:
         if means.connections is not None:
             lanes.run(max(1, min(means.connections, missing)))
             return
-        climb = Climb(means.pool.round_trip, max(1, min(means.pool.most, missing)))
-        lanes.run(climb.first, climb)
+        climb = Climb(means.pool.round_trip, lambda: max(1, min(means.pool.most, missing)))
+        lanes.run(climb.to_begin, climb)
 
     @contextmanager
     def _following(self, there: Iterable[int]) -> Iterator[Behind]:
