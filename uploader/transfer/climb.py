@@ -38,8 +38,8 @@ class Climb:
     """Says when another connection is worth it. `round_trip` in seconds, as `clock` counts them.
 
     It begins with two at most. The others of the first number join as soon as the line is seen to be fast enough for
-    all of them. Then it asks for one more while those that there are seem to be held back by their windows, and as long as the last one
-    made the whole faster.
+    all of them. Then it asks for one more while those that there are seem to be held back by their windows, and as
+    long as the last one made the whole faster.
     """
 
     def __init__(self, round_trip: float, most: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:

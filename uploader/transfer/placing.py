@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uploader.artifact import Digest
-from uploader.errors import Exists, RemoteExists, RemoteMissing, WrongBytes
+from uploader.errors import Busy, Exists, RemoteExists, RemoteMissing, WrongBytes
 from uploader.remote.interface import Connection
 from uploader.transfer.proof import Using
+
+_LARGE = 4 << 20
 
 
 def place(
@@ -21,15 +23,20 @@ def place(
     mtime: int | None = None,
 ) -> None:
     """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
-    was lost with its line had been a yes. The file gets `mtime`, where one is given.
+    was lost with its line had been a yes; a part of another size is not the one that was proven. The file gets `mtime`,
+    where one is given.
 
-    Raises Exists, RemoteMissing, and what the line raises."""
+    Raises Exists, Busy, RemoteMissing, and what the line raises."""
     tried = False
 
     def rename(connection: Connection) -> bool:
         nonlocal tried
         files = connection.files
-        if tried and files.stat(part) is None:
+        # A round trip, where it is nothing beside the sending.
+        held = files.stat(part) if tried or size >= _LARGE else None
+        if held is not None and held.size != size:
+            raise busy(part)
+        if tried and held is None:
             there = files.stat(path)
             if there is not None and there.size == size:
                 return True  # done before the line was lost; only the answer was missing
@@ -47,6 +54,14 @@ def place(
             say(f"the server cannot replace in one step: the old {path} was removed first")
     except RemoteExists as error:
         raise taken(path) from error
+
+
+def busy(part: str) -> Busy:
+    """Somebody else changes the part file."""
+    return Busy(
+        f"{part} is being written by somebody else",
+        remedy="Another machine, or a run with another $UPLOADER_HOME, may be sending the same file. Let it end first.",
+    )
 
 
 def taken(path: str) -> Exists:
