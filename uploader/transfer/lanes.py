@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from uploader.errors import Interrupted, NetworkError
 from uploader.remote.interface import Connection, Range, Writer
-from uploader.remote.pool import TURNED_AWAY, Pool
+from uploader.remote.pool import TURNED_AWAY, NoFurther, Pool
 from uploader.streams import Pacer
 from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Retrying
@@ -146,20 +146,36 @@ class Lanes:
         self._feed.stop()
 
     def _session(self, number: int) -> None:
-        """Sends over one connection until nothing is left."""
+        """Sends until nothing is left, over one connection or, where others wait for it, over one after another."""
+        lent = False
+        while not self._feed.over.is_set():
+            try:
+                if self._turn(number):
+                    return
+                lent = True
+            except NoFurther:
+                if not lent:
+                    raise
+                self._feed.over.wait(_LOOK_SECONDS)  # until whoever it was given to gives it back
+
+    def _turn(self, number: int) -> bool:
+        """Sends over one connection until nothing is left: True. False when it was given back to others before."""
         self._inside.discard(number)
-        if self._feed.over.is_set():
-            return
+        extra = number > 0
         flight: dict[int, _Flight] = {}
         try:
-            with self._pool.lease(extra=number > 0) as connection:
+            with self._pool.lease(extra=extra, long=True) as connection:
                 self._inside.add(number)
                 writer = open_part(connection, self._part, fresh=False, held=self._held)
                 self._on_open(connection)  # by now there is a part
                 stride = Stride()
-                while self._step(writer, flight, stride):
-                    pass
+                while not (leaving := self._pool.wanted(connection, extra=extra)):
+                    if not self._step(writer, flight, stride):
+                        break
+                while flight:  # what is on its way is waited for
+                    self._settle(writer.reap(), flight, stride)
                 writer.close()
+                return not leaving
         except NetworkError:
             self._held = True
             raise

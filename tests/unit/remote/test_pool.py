@@ -417,3 +417,45 @@ def test_many_that_hang_while_being_opened_hold_up_the_end_no_longer_than_one(se
     pool.close()
     assert time.monotonic() - began < 3
     go_on.set()
+
+
+def test_who_keeps_one_long_is_asked_for_it_by_a_brief_use_and_comes_after_it(server: MemoryServer) -> None:
+    pool = Pool(MemoryConnector(server), most=1)
+    order: list[str] = []
+
+    def brief() -> None:
+        with pool.lease():
+            order.append("brief")
+
+    with pool.lease(long=True) as connection:
+        assert not pool.wanted(connection, extra=False)
+        other = threading.Thread(target=brief)
+        other.start()
+        while not pool.wanted(connection, extra=False):
+            time.sleep(0.001)
+    with pool.lease(long=True) as connection:
+        order.append("long")
+        assert not pool.wanted(connection, extra=False)
+    other.join(10)
+    assert order == ["brief", "long"]
+    pool.close()
+
+
+def test_of_several_that_are_lent_one_comes_back_for_one_who_waits(server: MemoryServer) -> None:
+    pool = Pool(MemoryConnector(server), most=2)
+    done = threading.Event()
+
+    def first_of_another_file() -> None:
+        with pool.lease(long=True):
+            done.set()
+
+    with pool.lease(long=True) as first, pool.lease(extra=True, long=True) as second:
+        other = threading.Thread(target=first_of_another_file)
+        other.start()
+        while not pool.wanted(second, extra=True):
+            time.sleep(0.001)
+        assert not pool.wanted(first, extra=False)
+        assert not pool.wanted(first, extra=True)
+    assert done.wait(10)
+    other.join(10)
+    pool.close()

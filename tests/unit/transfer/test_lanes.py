@@ -262,3 +262,31 @@ def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
     assert stride.portion(255 * 1024) == 255 * 1024
     now += 60.0
     assert stride.portion(255 * 1024) == 32 * 1024
+
+
+def test_a_brief_use_of_the_only_connection_need_not_wait_for_the_file_s_end() -> None:
+    sending = Sending(content(6))
+    sending.pool = Pool(MemoryConnector(sending.server), most=1)
+    acknowledged: list[int] = []
+    used_after: list[int] = []
+
+    def use() -> None:
+        with sending.pool.lease():
+            used_after.append(len(acknowledged))
+
+    user = threading.Thread(target=use)
+
+    def note(index: int) -> None:
+        acknowledged.append(index)
+        if len(acknowledged) == 1:
+            user.start()
+            while not sending.pool._brief:
+                threading.Event().wait(0.001)  # until it waits: nothing else tells
+
+    sending.acknowledged = type("Noting", (list,), {"append": lambda self, index: note(index)})()
+    sending.run(1)
+    user.join(10)
+    assert sorted(acknowledged) == list(range(6))
+    assert used_after
+    assert used_after[0] < 6
+    assert bytes(sending.server.files[PART]) == sending.data
