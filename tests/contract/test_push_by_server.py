@@ -44,8 +44,10 @@ from uploader.transfer import Errand, Job, Means, Terms
 MODEL = safetensors("checkpoint", size_bytes=2 << 20)
 SHA256 = hashlib.sha256(MODEL).hexdigest()
 NAME = "linked.safetensors"
-LINK = f"/{NAME}?token=hush-hush"
-SIGNED = "/store/4711?sig=squeamish-ossifrage"
+# Of this process alone: whoever looks at all processes of a machine must not meet another test's.
+TOKEN, SIGNATURE = f"hush-{os.getpid()}-hush", f"squeamish-{os.getpid()}-ossifrage"
+LINK = f"/{NAME}?token={TOKEN}"
+SIGNED = f"/store/4711?sig={SIGNATURE}"
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ def test_the_server_downloads_it_and_not_a_byte_leaves_this_machine(
 
 
 def test_neither_token_nor_signed_link_is_ever_seen_on_the_server(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Watcher(server.home, ["hush-hush", "squeamish-ossifrage"]) as watcher, Held(origin, here) as held:
+    with Watcher(server.home, [TOKEN, SIGNATURE]) as watcher, Held(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: _downloads(server))
         seen = watcher.rounds
@@ -162,9 +164,9 @@ def test_neither_token_nor_signed_link_is_ever_seen_on_the_server(here: World, s
     assert held.outcomes[0].status == "placed"
     assert watcher.found == []
     assert {"curl", "sh"} <= watcher.names
-    assert "hush-hush" not in here.said + str(here.events) + str(held.outcomes)
-    assert "squeamish" not in here.said + str(here.events) + str(held.outcomes)
-    assert not any(b"hush" in path.read_bytes() for path in here.state.rglob("*") if path.is_file())
+    assert TOKEN not in here.said + str(here.events) + str(held.outcomes)
+    assert SIGNATURE not in here.said + str(here.events) + str(held.outcomes)
+    assert not any(TOKEN.encode() in path.read_bytes() for path in here.state.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("consent", [False, True])
@@ -174,10 +176,10 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
     """As a source has it that gives no signed link: what is handed over then is the link and the token's line."""
     origin.serve(f"/{NAME}", MODEL, etag='"v1"')
     setting = Setting(environ={}, asker=None, observer=here.events.append, state=here.state)
-    link, token = origin.url(f"/{NAME}"), Secret("Authorization: Bearer hush-hush")
+    link, token = origin.url(f"/{NAME}"), Secret(f"Authorization: Bearer {TOKEN}")
     artifact = Artifact(link, NAME, len(MODEL), WebFile(link, '"v1"', ranges=True), "0123abcd", Digest(SHA256))
     path = str(here.root / CHECKPOINTS / NAME)
-    with Http() as http, Watcher(server.home, ["hush-hush"]) as watcher:
+    with Http() as http, Watcher(server.home, [TOKEN]) as watcher:
         sources = Sources(http)
         pool, cancelled = Pool(setting.connector(setting.choose_target(None))[0]), threading.Event()
         patience, pacer = Patience(cancelled, here.events.append, here.wait), Pacer(None, cancelled)
@@ -201,7 +203,7 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
         finally:
             pool.close()
     told = [request.headers.get("authorization") for request in origin.requests]
-    assert told.count("Bearer hush-hush") == int(consent)
+    assert told.count(f"Bearer {TOKEN}") == int(consent)
     assert watcher.found == []
     nothing_left(server)
 

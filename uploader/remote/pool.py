@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,8 +21,10 @@ from uploader.remote.interface import Connection, Connector
 _STAGGER_SECONDS = 0.05
 """Between two sign-ins begun ahead: a server counts those that have not signed in yet (sshd's MaxStartups)."""
 _LOOK_SECONDS = 0.05
+_LAST_SECONDS = 1.0
+"""How long, at the end, those that are being opened are waited for: all of them together."""
 
-_TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
+TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
 """How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
 
 
@@ -45,19 +48,23 @@ class Pool:
         self._ahead = 0
         self._awaiting = 0
         self._openers: list[threading.Thread] = []
+        # Who waits for one that is given back, in the order in which they came; those who keep it long come after.
+        self._brief: list[object] = []
+        self._long: list[object] = []
+        self._leaving: set[Connection] = set()
         self._interrupted = threading.Event()
 
     @contextmanager
-    def lease(self, *, extra: bool = False) -> Iterator[Connection]:
+    def lease(self, *, extra: bool = False, long: bool = False) -> Iterator[Connection]:
         """Hands out a connection: an idle one, or one that is being opened ahead for nobody else, else it opens another
-        (when all were lost, one caller does, and the others wait how that ends). Where there
-        are as many as there may be it waits for one to be given back; an `extra` one, which is welcome and not
-        needed, then raises NoFurther instead. It goes back unless it was lost meanwhile, or left in the middle of
-        something: a refusal alone costs no new login.
+        (when all were lost, one caller does, and the others wait how that ends). Where there are as many as
+        there may be it waits for one to be given back; an `extra` one, which is welcome and not needed, then raises
+        NoFurther instead. Who keeps it `long` asks `wanted` now and then, and is served after the others. It goes back
+        unless it was lost meanwhile, or left in the middle of something: a refusal alone costs no new login.
 
         Raises what Connector.connect raises, and Interrupted after `interrupt`.
         """
-        connection = self._take(extra)
+        connection = self._take(extra, long)
         try:
             yield connection
         except NetworkError as error:
@@ -72,6 +79,15 @@ class Pool:
             self._drop(connection)
             raise
         self._give_back(connection)
+
+    def wanted(self, connection: Connection, *, extra: bool) -> bool:
+        """Whether a leased one should be given back soon, because somebody waits for it: for a moment's use, or, where
+        the lease is an `extra` one, for any. Each who waits is answered for by one connection."""
+        with self._changed:
+            waiting = len(self._brief) + (len(self._long) if extra else 0)
+            if connection not in self._leaving and waiting > len(self._leaving) + len(self._idle):
+                self._leaving.add(connection)
+            return connection in self._leaving
 
     def warm(self, count: int) -> None:
         """Begins to open connections until there are `count`, and does not wait for them. One that fails is one that
@@ -125,27 +141,46 @@ class Pool:
             closer.start()
         for closer in closers:
             closer.join()
+        last = time.monotonic() + _LAST_SECONDS
         for opener in self._openers:
-            opener.join(timeout=1.0)
+            opener.join(timeout=max(0.0, last - time.monotonic()))
 
-    def _take(self, extra: bool) -> Connection:
+    def _take(self, extra: bool, long: bool) -> Connection:
         while True:
             with self._changed:
-                if (connection := self._found(extra)) is not None:
+                if (connection := self._in_turn(extra, long)) is not None:
                     return connection
                 self._opening += 1
             try:
                 return self._connected()
-            except _TURNED_AWAY:
+            except TURNED_AWAY:
                 if extra or not self._turned_away():
                     raise
 
-    def _found(self, extra: bool) -> Connection | None:
+    def _in_turn(self, extra: bool, long: bool) -> Connection | None:
+        """As `_found`, behind those who wait already. The caller holds the lock."""
+        turn = object()
+        queue = self._long if long or extra else self._brief
+        if not extra:
+            queue.append(turn)
+        try:
+            return self._found(extra, lambda: self._before(queue, turn))
+        finally:
+            if not extra:
+                queue.remove(turn)
+                self._changed.notify_all()
+
+    def _before(self, queue: list[object], turn: object) -> int:
+        """How many are served first."""
+        before = queue.index(turn) if turn in queue else len(queue)
+        return before if queue is self._brief else before + len(self._brief)
+
+    def _found(self, extra: bool, before: Callable[[], int]) -> Connection | None:
         """Waits for a connection, or for room for another: None. The caller holds the lock."""
         while True:
             if self._interrupted.is_set():
                 raise Interrupted("the transfer was stopped")
-            if self._idle:
+            if len(self._idle) > before():
                 return self._idle.pop()
             full = len(self._open) + self._opening >= self.most
             # Each of those that are opened ahead is worth one who waits: one that hangs holds up nobody else.
@@ -163,11 +198,12 @@ class Pool:
                 self._awaiting -= awaited
 
     def _turned_away(self) -> bool:
-        """Takes down that the server takes no more than there are; False when there are none."""
+        """Takes down that the server takes no more than there are, those included that are being opened: the fate of
+        one says nothing of theirs. False when there are none."""
         with self._changed:
             if not self._open:
                 return False
-            self.most = len(self._open)
+            self.most = len(self._open) + self._opening
             return True
 
     def _connected(self) -> Connection:
@@ -182,6 +218,7 @@ class Pool:
         with self._changed:
             self._opening -= 1
             self._open.add(connection)
+            self.most = max(self.most, len(self._open))
             self._changed.notify_all()
             self.round_trip = connection.round_trip
             late = self._interrupted.is_set()
@@ -213,6 +250,7 @@ class Pool:
             self._drop(connection)
             return
         with self._changed:
+            self._leaving.discard(connection)
             if connection in self._open:  # not closed meanwhile
                 self._idle.append(connection)
                 self._changed.notify_all()
@@ -220,6 +258,7 @@ class Pool:
     def _drop(self, connection: Connection) -> None:
         with self._changed:
             self._open.discard(connection)
+            self._leaving.discard(connection)
             if not self._open:  # what the server took before says nothing of the line that comes next
                 self.most = self._wanted
             self._changed.notify_all()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from uploader.errors import CredentialsMissing, CredentialsRefused, Interrupted, NetworkError, RemoteRefused
+from uploader.errors import Interrupted, NetworkError
 from uploader.remote.interface import Connection, Range, Writer
-from uploader.remote.pool import Pool
+from uploader.remote.pool import TURNED_AWAY, NoFurther, Pool
 from uploader.streams import Pacer
 from uploader.transfer.climb import Climb
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Retrying
@@ -19,9 +21,11 @@ _WINDOW = 4 * 1024 * 1024
 
 _LOOK_SECONDS = 0.25
 """Between two looks whether another connection is worth it."""
-
-_TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
-"""How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
+_HURRIED_SECONDS = 0.03
+_LEAST_PORTION = 32 * 1024
+_PORTION_SECONDS = 5.0
+"""Of what a lane moves, at most so much goes in one write: a server answers whole ones alone, and one that takes
+long to arrive seems to be lost."""
 
 
 @dataclass
@@ -30,6 +34,27 @@ class _Flight:
 
     piece: Piece
     acknowledged: int = 0
+
+
+class Stride:
+    """How much one lane moved in the last seconds, and so how much of it one write may be. `clock` in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._moved: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def add(self, size: int) -> None:
+        """Takes down that so many bytes were acknowledged just now."""
+        self._moved.append((self._clock(), size))
+        self._sum += size
+
+    def portion(self, most: int) -> int:
+        """Bytes that one write may have, `most` at most."""
+        since = self._clock() - _PORTION_SECONDS
+        while self._moved and self._moved[0][0] < since:
+            self._sum -= self._moved.popleft()[1]
+        return min(most, max(_LEAST_PORTION, self._sum // _LEAST_PORTION * _LEAST_PORTION))
 
 
 class Lanes:
@@ -83,8 +108,11 @@ class Lanes:
             self._begin()
         with self._lock:
             while self._living:
-                self._ended.wait(_LOOK_SECONDS if climb is not None else None)
-                if climb is not None and self._living and climb.more(self._moved(), self._living):
+                if climb is None:
+                    self._ended.wait()
+                    continue
+                self._ended.wait(_HURRIED_SECONDS if climb.hurried else _LOOK_SECONDS)
+                for _ in range(climb.more(self._moved(), self._living) if self._living else 0):
                     self._begin()
         for thread in self._threads:
             thread.join()
@@ -109,7 +137,7 @@ class Lanes:
         with self._lock:
             self._living -= 1
             self._ended.notify_all()
-            turned_away = isinstance(fault, _TURNED_AWAY) and number not in self._inside
+            turned_away = isinstance(fault, TURNED_AWAY) and number not in self._inside
             # The others carry on without one that found no way in; the last one's fault is everybody's.
             if fault is None or (turned_away and (self._living or self._feed.over.is_set())):
                 return
@@ -118,49 +146,69 @@ class Lanes:
         self._feed.stop()
 
     def _session(self, number: int) -> None:
-        """Sends over one connection until nothing is left."""
+        """Sends until nothing is left, over one connection or, where others wait for it, over one after another."""
+        lent = False
+        while not self._feed.over.is_set():
+            try:
+                if self._turn(number):
+                    return
+                lent = True
+            except NoFurther:
+                if not lent:
+                    raise
+                self._feed.over.wait(_LOOK_SECONDS)  # until whoever it was given to gives it back
+
+    def _turn(self, number: int) -> bool:
+        """Sends over one connection until nothing is left: True. False when it was given back to others before."""
         self._inside.discard(number)
-        if self._feed.over.is_set():
-            return
+        extra = number > 0
         flight: dict[int, _Flight] = {}
         try:
-            with self._pool.lease(extra=number > 0) as connection:
+            with self._pool.lease(extra=extra, long=True) as connection:
                 self._inside.add(number)
-                self._on_open(connection)
                 writer = open_part(connection, self._part, fresh=False, held=self._held)
-                while self._step(writer, flight):
-                    pass
+                self._on_open(connection)  # by now there is a part
+                stride = Stride()
+                while not (leaving := self._pool.wanted(connection, extra=extra)):
+                    if not self._step(writer, flight, stride):
+                        break
+                while flight:  # what is on its way is waited for
+                    self._settle(writer.reap(), flight, stride)
                 writer.close()
+                return not leaving
         except NetworkError:
             self._held = True
             raise
         finally:
             self._return(flight)
 
-    def _step(self, writer: Writer, flight: dict[int, _Flight]) -> bool:
+    def _step(self, writer: Writer, flight: dict[int, _Flight], stride: Stride) -> bool:
         """Takes and sends one piece, or waits for acknowledgements. False when there is nothing left to do."""
         # Another connection may yet fail and give its pieces back: with nothing under way, wait for that too.
         piece = self._feed.take(wait=not flight)
         if piece is not None:
             flight[piece.index] = _Flight(piece)
-            self._send(writer, piece, flight)
+            self._send(writer, piece, flight, stride)
         elif flight:
-            self._settle(writer.reap(), flight)
+            self._settle(writer.reap(), flight, stride)
         return piece is not None or bool(flight) or not self._feed.over.is_set()
 
-    def _send(self, writer: Writer, piece: Piece, flight: dict[int, _Flight]) -> None:
+    def _send(self, writer: Writer, piece: Piece, flight: dict[int, _Flight], stride: Stride) -> None:
         view = memoryview(piece.data)
-        portion = self._pacer.portion(writer.request_bytes)
-        for at in range(0, len(view), portion):
-            data = view[at : at + portion]
+        most = self._pacer.portion(writer.request_bytes)
+        at = 0
+        while at < len(view):
+            data = view[at : at + stride.portion(most)]
             self._pacer.pass_through(len(data))
             writer.send(piece.offset + at, data)
             with self._lock:
                 self.sent += len(data)
-            self._settle(writer.reap(wait=writer.pending > _WINDOW), flight)
+            at += len(data)
+            self._settle(writer.reap(wait=writer.pending > _WINDOW), flight, stride)
 
-    def _settle(self, ranges: list[Range], flight: dict[int, _Flight]) -> None:
+    def _settle(self, ranges: list[Range], flight: dict[int, _Flight], stride: Stride) -> None:
         for offset, length in ranges:
+            stride.add(length)
             index = offset // PIECE_BYTES
             held = flight[index]
             held.acknowledged += length

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uploader.artifact import Digest
-from uploader.errors import Exists, RemoteExists, RemoteMissing, RemoteRefused, WrongBytes
+from uploader.errors import Busy, Exists, RemoteExists, RemoteMissing, RemoteRefused, WrongBytes
 from uploader.remote.interface import Connection, Entry
 from uploader.transfer.proof import Using
+
+_LARGE = 4 << 20
 
 
 def place(
@@ -22,16 +24,20 @@ def place(
     expected: tuple[int, int | None] | None = None,
 ) -> None:
     """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
-    was lost with its line had been a yes. The file gets `mtime`, where one is given. `expected` are size and time of
-    the only file that may be replaced, where not any may.
+    was lost with its line had been a yes; a part of another size is not the one that was proven. The file gets `mtime`,
+    where one is given. `expected` are size and time of the only file that may be replaced, where not any may.
 
-    Raises Exists, RemoteRefused, RemoteMissing, and what the line raises."""
+    Raises Exists, Busy, RemoteRefused, RemoteMissing, and what the line raises."""
     tried = False
 
     def rename(connection: Connection) -> bool:
         nonlocal tried
         files = connection.files
-        if tried and files.stat(part) is None:
+        # A round trip, where it is nothing beside the sending.
+        held = files.stat(part) if tried or size >= _LARGE else None
+        if held is not None and held.size != size:
+            raise busy(part)
+        if tried and held is None:
             there = files.stat(path)
             if there is not None and there.size == size:
                 return True  # done before the line was lost; only the answer was missing
@@ -61,6 +67,14 @@ def is_another(there: Entry | None, expected: tuple[int, int | None]) -> bool:
 def changed(path: str) -> RemoteRefused:
     """A file that was to be replaced is another one by now."""
     return RemoteRefused(f"{path} was changed on the server meanwhile: it stays", remedy="Run the same command again.")
+
+
+def busy(part: str) -> Busy:
+    """Somebody else changes the part file."""
+    return Busy(
+        f"{part} is being written by somebody else",
+        remedy="Another machine, or a run with another $UPLOADER_HOME, may be sending the same file. Let it end first.",
+    )
 
 
 def taken(path: str) -> Exists:

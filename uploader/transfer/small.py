@@ -50,8 +50,8 @@ def place_small(connection: Connection, files: Sequence[Small]) -> list[SmallPla
     many = connection.files.many
     results: list[SmallPlaced | UploaderError | None] = [None] * len(files)
     results = list(many.write([Whole(file.part, file.data, file.mtime) for file in files]))
-    evidence, found = _proofs(connection, [(file.part, len(file.data)) for file in files])
-    for at, (file, sha256) in enumerate(zip(files, found, strict=True)):
+    found = _proofs(connection, [(file.part, len(file.data)) for file in files])
+    for at, (file, (_, sha256)) in enumerate(zip(files, found, strict=True)):
         if results[at] is None and sha256 != file.sha256:
             results[at] = sha256 if isinstance(sha256, RemoteRefused) else _wrong(file)
     _spare_others(connection, files, results)
@@ -64,7 +64,7 @@ def place_small(connection: Connection, files: Sequence[Small]) -> list[SmallPla
     placed = [at for at, result in enumerate(results) if result is None]
     told = many.stat([files[at].path for at in placed])
     for at, there in zip(placed, told, strict=True):
-        results[at] = SmallPlaced(evidence, there.mtime if isinstance(there, Entry) else None)
+        results[at] = SmallPlaced(found[at][0], there.mtime if isinstance(there, Entry) else None)
     return [result for result in results if result is not None]
 
 
@@ -84,14 +84,18 @@ def _spare_others(
 
 def _proofs(
     connection: Connection, files: Sequence[tuple[str, int]]
-) -> tuple[Evidence, list[str | RemoteRefused | None]]:
-    """The sha256 of each file as the server has it: taken there, or of what is read back."""
-    if (taken := connection.hash_files([path for path, _ in files])) is not None:
-        return Evidence.REMOTE_HASH, list(taken)
+) -> list[tuple[Evidence, str | RemoteRefused | None]]:
+    """The sha256 of each file as the server has it: taken there, or of what is read back. A shell may see other folders
+    than SFTP does: that it finds no such file says nothing of it."""
+    taken = connection.hash_files([path for path, _ in files]) or [None] * len(files)
     # One byte more than was sent: a file that is too long is no whole file either.
-    read = connection.files.many.read([(path, size + 1) for path, size in files])
-    sums = [data if isinstance(data, RemoteRefused) else hashlib.sha256(data).hexdigest() for data in read]
-    return Evidence.READ_BACK, list(sums)
+    unknown = [(path, size + 1) for (path, size), sha256 in zip(files, taken, strict=True) if sha256 is None]
+    read = iter(connection.files.many.read(unknown) if unknown else [])
+    return [(Evidence.REMOTE_HASH, sha256) if sha256 else (Evidence.READ_BACK, _sum(next(read))) for sha256 in taken]
+
+
+def _sum(data: bytes | RemoteRefused) -> str | RemoteRefused:
+    return data if isinstance(data, RemoteRefused) else hashlib.sha256(data).hexdigest()
 
 
 def _take_back(
@@ -101,8 +105,8 @@ def _take_back(
     been, before the line was lost."""
     taken = [at for at, result in enumerate(results) if isinstance(result, RemoteExists)]
     if taken:
-        _, found = _proofs(connection, [(files[at].path, len(files[at].data)) for at in taken])
-        for at, sha256 in zip(taken, found, strict=True):
+        found = _proofs(connection, [(files[at].path, len(files[at].data)) for at in taken])
+        for at, (_, sha256) in zip(taken, found, strict=True):
             if sha256 == files[at].sha256:
                 results[at] = None
                 connection.files.remove(files[at].part)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from uploader.artifact import LocalFile, WebFile
 from uploader.aside import Aside
-from uploader.errors import RemoteRefused, UploaderError, WrongBytes
+from uploader.errors import Exists, RemoteRefused, UploaderError, WrongBytes
 from uploader.events import Phase, Progress, Said
 from uploader.journal import Journal
 from uploader.remote.interface import Connection, Entry
@@ -60,7 +61,7 @@ class Step:
                 self._refuse_wrong_source(self._read_all(stream).sha256)
             there, self._part_there = self._using(self._look) if not self._just_seen() else (None, False)
             if there is not None:
-                if not there.is_folder and there.size == self._job.size and (kept := self._compare(stream)):
+                if (kept := self._same(there, stream)) is not None:
                     return kept
                 if there.is_folder or not self._job.replace:
                     raise taken(self._job.path)
@@ -87,6 +88,14 @@ class Step:
         return final, part is not None
 
     # what is there ------------------------------------------------------------------------------------
+
+    def _kept(self, stream: Stream) -> Result | None:
+        """What `_compare` says of what took the final name in the meantime."""
+        there, _ = self._using(self._look)
+        return None if there is None else self._same(there, stream)
+
+    def _same(self, there: Entry, stream: Stream) -> Result | None:
+        return self._compare(stream) if not there.is_folder and there.size == self._job.size else None
 
     def _compare(self, stream: Stream) -> Result | None:
         """Proves that the final name stands for these bytes already; None when it does not."""
@@ -150,7 +159,13 @@ class Step:
                 remedy="Its disk or its SFTP server is faulty. The wrong part was removed.",
             )
         sha256 = reading.sha256 or proof.sha256
-        self._place()
+        try:
+            self._place()
+        except Exists:  # another may have put the very same file there meanwhile
+            if (kept := self._kept(stream)) is None:
+                raise
+            self._discard(journal)
+            return replace(kept, bytes_sent=self.sent, resumed_from=self._resumed)
         journal.remove()
         return Result(False, proof.evidence, sha256, self.sent, self._resumed)
 
@@ -230,8 +245,8 @@ class Step:
         if means.connections is not None:
             lanes.run(max(1, min(means.connections, missing)))
             return
-        climb = Climb(means.pool.round_trip, max(1, min(means.pool.most, missing)))
-        lanes.run(climb.first, climb)
+        climb = Climb(means.pool.round_trip, lambda: max(1, min(means.pool.most, missing)))
+        lanes.run(climb.to_begin, climb)
 
     @contextmanager
     def _following(self, there: Iterable[int]) -> Iterator[Behind]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import stat
 import subprocess
@@ -207,12 +208,13 @@ def test_stopping_ends_the_program_too_and_leaves_no_file_of_its_own(place: Plac
 
 
 def test_no_link_is_seen_though_the_account_exports_the_names_it_is_kept_under(tmp_path: Path, by: Downloader) -> None:
+    secret = f"hush-{os.getpid()}-hush"  # of this process alone: all processes of the machine are looked at
     names = ("order", "rest", "c", "said", "st", "run", "part", "attempt", "then", "program")
     shell = LocalShell(tmp_path, environ=dict.fromkeys(names, "x"))
     place, gate = Place(shell, by), threading.Event()
-    with Origin() as origin, Watcher(tmp_path, ["hush-hush"]) as watcher, gone(gate):
+    with Origin() as origin, Watcher(tmp_path, [secret]) as watcher, gone(gate):
         held = origin.serve("/m", CONTENT, etag='"v1"', gate=gate, gate_at=FIRST)
-        process = place.begin(origin.url("/m?sig=hush-hush"))
+        process = place.begin(origin.url(f"/m?sig={secret}"))
         assert held.reached.wait(20)
         seen, deadline = watcher.rounds, time.monotonic() + 20
         while watcher.rounds < seen + 3:

@@ -373,3 +373,89 @@ def test_where_all_were_lost_one_asks_first_and_the_others_come_by_its_answer(se
         thread.join(10)
     assert used == [True] * 4
     pool.close()
+
+
+def test_one_refusal_among_several_costs_that_one_alone(server: MemoryServer) -> None:
+    """What the others become, which are being opened then, is not known yet."""
+    refused = threading.Event()
+    tries: list[int] = []
+
+    class OnceReset(MemoryConnector):
+        def connect(self) -> MemoryConnection:
+            with self.server.lock:
+                tries.append(1)
+                number = len(tries)
+            if number == 2:
+                refused.set()
+                raise NetworkError("reset once")
+            if number > 2:
+                refused.wait(10)
+            return super().connect()
+
+    pool = Pool(OnceReset(server), most=4)
+    with pool.lease():
+        pool.warm(4)
+        with pool.lease(), pool.lease():
+            assert pool.most == 3
+    pool.close()
+
+
+def test_many_that_hang_while_being_opened_hold_up_the_end_no_longer_than_one(server: MemoryServer) -> None:
+    go_on = threading.Event()
+
+    class Hanging(MemoryConnector):
+        def connect(self) -> MemoryConnection:
+            if threading.current_thread().name == "opener":
+                go_on.wait(20)
+            return super().connect()
+
+    pool = Pool(Hanging(server), most=6)
+    with pool.lease():
+        pool.warm(6)
+    began = time.monotonic()
+    pool.interrupt()
+    pool.close()
+    assert time.monotonic() - began < 3
+    go_on.set()
+
+
+def test_who_keeps_one_long_is_asked_for_it_by_a_brief_use_and_comes_after_it(server: MemoryServer) -> None:
+    pool = Pool(MemoryConnector(server), most=1)
+    order: list[str] = []
+
+    def brief() -> None:
+        with pool.lease():
+            order.append("brief")
+
+    with pool.lease(long=True) as connection:
+        assert not pool.wanted(connection, extra=False)
+        other = threading.Thread(target=brief)
+        other.start()
+        while not pool.wanted(connection, extra=False):
+            time.sleep(0.001)
+    with pool.lease(long=True) as connection:
+        order.append("long")
+        assert not pool.wanted(connection, extra=False)
+    other.join(10)
+    assert order == ["brief", "long"]
+    pool.close()
+
+
+def test_of_several_that_are_lent_one_comes_back_for_one_who_waits(server: MemoryServer) -> None:
+    pool = Pool(MemoryConnector(server), most=2)
+    done = threading.Event()
+
+    def first_of_another_file() -> None:
+        with pool.lease(long=True):
+            done.set()
+
+    with pool.lease(long=True) as first, pool.lease(extra=True, long=True) as second:
+        other = threading.Thread(target=first_of_another_file)
+        other.start()
+        while not pool.wanted(second, extra=True):
+            time.sleep(0.001)
+        assert not pool.wanted(first, extra=False)
+        assert not pool.wanted(first, extra=True)
+    assert done.wait(10)
+    other.join(10)
+    pool.close()

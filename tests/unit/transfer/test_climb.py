@@ -16,7 +16,8 @@ class Line:
         self.now = 0.0
         self.round_trip = round_trip
         self.capacity = capacity
-        self.climb = Climb(round_trip, most, lambda: self.now)
+        self.most = most
+        self.climb = Climb(round_trip, lambda: self.most, lambda: self.now)
 
     def settle(self, lanes: int, seconds: float = 60.0) -> int:
         """How many connections there are after that time."""
@@ -24,8 +25,7 @@ class Line:
         while self.now < seconds:
             moved += 0.25 * min(self.capacity, lanes * WINDOW / max(self.round_trip, 1e-4))
             self.now += 0.25
-            if self.climb.more(int(moved), lanes):
-                lanes += 1
+            lanes += self.climb.more(int(moved), lanes)
         return lanes
 
 
@@ -57,3 +57,26 @@ def test_on_a_short_way_one_is_enough() -> None:
 
 def test_those_to_begin_with_that_could_not_be_had_are_asked_for_again() -> None:
     assert Line(0.1, 20e6).settle(1) == 4
+
+
+def test_a_far_line_begins_with_two_and_the_others_join_at_once_when_it_is_seen_to_be_fast() -> None:
+    line = Line(0.1, 60e6)
+    assert line.climb.to_begin == 2
+    assert line.climb.hurried
+    assert line.climb.more(0, 2) == 0
+    line.now = 0.2
+    assert line.climb.more(64 * 1024, 2) == 0
+    line.now = 0.3
+    assert line.climb.more(192 * 1024, 2) == 2
+    assert not line.climb.hurried
+
+
+def test_a_far_and_slow_line_stays_with_two() -> None:
+    assert Line(0.25, 62_000).settle(2) == 2
+
+
+def test_a_server_that_took_fewer_for_a_while_is_asked_for_the_others_later() -> None:
+    line = Line(0.1, 60e6, most=1)
+    assert line.settle(1) == 1
+    line.most = 8
+    assert line.settle(1, seconds=120.0) >= 4

@@ -25,7 +25,7 @@ from uploader.remote.memory import MemoryConnector, MemoryServer
 from uploader.remote.pool import Pool
 from uploader.streams import Pacer
 from uploader.transfer.feed import PIECE_BYTES, Feed, Piece, Reading, read_pieces
-from uploader.transfer.lanes import Lanes
+from uploader.transfer.lanes import Lanes, Stride
 
 PART = f"{FOLDER}/m.part"
 
@@ -247,3 +247,46 @@ def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
     sending.whole()
     names = [name for names in users.values() for name in names]
     assert len(names) == len(set(names)) == 3
+
+
+def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
+    now = 0.0
+    stride = Stride(lambda: now)
+    assert stride.portion(255 * 1024) == 32 * 1024
+    assert stride.portion(32_000) == 32_000
+    for _ in range(10):  # 16 KiB a second
+        now += 2.0
+        stride.add(32 * 1024)
+    assert stride.portion(255 * 1024) == 96 * 1024
+    stride.add(4 << 20)
+    assert stride.portion(255 * 1024) == 255 * 1024
+    now += 60.0
+    assert stride.portion(255 * 1024) == 32 * 1024
+
+
+def test_a_brief_use_of_the_only_connection_need_not_wait_for_the_file_s_end() -> None:
+    sending = Sending(content(6))
+    sending.pool = Pool(MemoryConnector(sending.server), most=1)
+    acknowledged: list[int] = []
+    used_after: list[int] = []
+
+    def use() -> None:
+        with sending.pool.lease():
+            used_after.append(len(acknowledged))
+
+    user = threading.Thread(target=use)
+
+    def note(index: int) -> None:
+        acknowledged.append(index)
+        if len(acknowledged) == 1:
+            user.start()
+            while not sending.pool._brief:
+                threading.Event().wait(0.001)  # until it waits: nothing else tells
+
+    sending.acknowledged = type("Noting", (list,), {"append": lambda self, index: note(index)})()
+    sending.run(1)
+    user.join(10)
+    assert sorted(acknowledged) == list(range(6))
+    assert used_after
+    assert used_after[0] < 6
+    assert bytes(sending.server.files[PART]) == sending.data

@@ -90,3 +90,19 @@ def test_a_folder_that_is_not_there_is_told_of_its_file_alone() -> None:
     results = place_small(connect(server), [FILES[0], lost])
     assert isinstance(results[0], SmallPlaced)
     assert isinstance(results[1], RemoteMissing)
+
+
+def test_what_a_shell_of_other_folders_does_not_find_is_read_back() -> None:
+    class Elsewhere(MemoryConnection):
+        def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
+            found = super().hash_files(paths)
+            return (
+                None
+                if found is None
+                else [None if "/b." in path else sha256 for path, sha256 in zip(paths, found, strict=True)]
+            )
+
+    server = MemoryServer(hashes=True)
+    results = place_small(Elsewhere(server, None), FILES)
+    assert words(results) == ["remote-hash", "read-back", "remote-hash"]
+    assert bytes(server.files[f"{HOME}/b"]) == FILES[1].data

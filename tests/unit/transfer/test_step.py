@@ -19,7 +19,7 @@ from uploader.errors import (
     SourceChanged,
     WrongBytes,
 )
-from uploader.remote.interface import Range
+from uploader.remote.interface import Entry, Range
 from uploader.remote.memory import MemoryFiles, MemoryWriter
 from uploader.result import Evidence
 from uploader.sources import local
@@ -321,6 +321,35 @@ def test_a_name_that_was_taken_meanwhile_is_not_overwritten(bench: Bench) -> Non
 
     bench.connector = with_files(bench.server, Taken)
     assert isinstance(bench.fails(DATA), Exists)
+    assert len(bench.parts) == 1
+
+
+def test_the_very_same_file_that_took_the_name_meanwhile_is_kept(bench: Bench) -> None:
+    class Taken(MemoryFiles):
+        def rename(self, source: str, destination: str) -> None:
+            self.server.files[destination] = bytearray(self.server.files[source])
+            raise RemoteExists("taken")
+
+    bench.connector = with_files(bench.server, Taken)
+    result = bench.send(DATA)
+    assert result.kept
+    assert result.bytes_sent == len(DATA)
+    assert bench.parts == []
+    assert bench.final == DATA
+
+
+def test_a_part_that_another_cut_short_after_its_proof_gets_no_name(bench: Bench) -> None:
+    data = content(2.1)
+
+    class Cut(MemoryFiles):
+        def stat(self, path: str) -> Entry | None:
+            if path.endswith(".part") and len(self.server.files.get(path, b"")) == len(data):
+                del self.server.files[path][-1:]
+            return super().stat(path)
+
+    bench.connector = with_files(bench.server, Cut)
+    assert isinstance(bench.fails(data), Busy)
+    assert bench.final is None
     assert len(bench.parts) == 1
 
 

@@ -136,6 +136,7 @@ class SftpConnector:
             wire,
             quirk_bytes=self._quirks.max_request_bytes,
             other_space=lambda path: commands.space(path) if (commands := connection.shell) else None,
+            is_openssh="OpenSSH" in transport.remote_version,
         )
         with mapped(where):
             key = transport.get_remote_server_key()

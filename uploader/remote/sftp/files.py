@@ -82,7 +82,8 @@ class SftpWriter:
 
 
 class SftpFiles:
-    """Files over one Wire. `quirk_bytes` lowers the largest request; `other_space` tells of disks otherwise."""
+    """Files over one Wire. `quirk_bytes` lowers the largest request; `other_space` tells of disks otherwise;
+    `is_openssh`: the server calls itself so."""
 
     def __init__(
         self,
@@ -90,8 +91,10 @@ class SftpFiles:
         *,
         quirk_bytes: int | None = None,
         other_space: Callable[[str], Space | None] | None = None,
+        is_openssh: bool = False,
     ) -> None:
         self.wire = session
+        self._is_openssh = is_openssh
         self.open_handles: set[bytes] = set()
         self._handles = _FEW_HANDLES
         self._other_space = other_space or (lambda _path: None)
@@ -172,7 +175,7 @@ class SftpFiles:
     def _renames_safely(self) -> bool:
         """Whether this is OpenSSH's own sftp-server: it gives a file another name by a link, which no name that is
         there gives way to, and needs no look beforehand."""
-        return self.wire.extensions.keys() >= _OPENSSHS_OWN
+        return self._is_openssh and self.wire.extensions.keys() >= _OPENSSHS_OWN
 
     def replace(self, source: str, destination: str) -> bool:
         what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
