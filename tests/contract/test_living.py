@@ -128,6 +128,26 @@ def test_nothing_outside_of_the_root_is_ever_removed(here: World, path: str) -> 
         here.app.rm("canvas", [path], yes=True)
 
 
+def test_a_link_to_a_folder_elsewhere_leads_rm_nowhere(here: World) -> None:
+    elsewhere = here.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "theirs.safetensors").write_bytes(b"theirs")
+    (here.root / "models" / "x").symlink_to("../../elsewhere")
+    with pytest.raises(RemoteRefused, match="is a link"):
+        here.app.rm("canvas", ["models/x/theirs.safetensors"], yes=True)
+    assert (elsewhere / "theirs.safetensors").exists()
+
+
+def test_a_folder_of_models_on_a_larger_disk_is_the_target_s_own(here: World) -> None:
+    disk = here.root.parent / "disk"
+    disk.mkdir()
+    (disk / "old.safetensors").write_bytes(b"old")
+    (here.root / LORAS).rmdir()
+    (here.root / LORAS).symlink_to("../../disk")
+    assert [gone.path for gone in here.app.rm("canvas", [f"{LORAS}/old.safetensors"], yes=True)]
+    assert list(disk.iterdir()) == []
+
+
 def test_all_that_is_wrong_is_told_and_nothing_removed(here: World) -> None:
     here.placed(here.model("dream.safetensors"))
     with pytest.raises(Several) as told:

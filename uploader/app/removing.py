@@ -90,6 +90,7 @@ def _looked_at(visit: Visit, connection: Connection, paths: Sequence[str]) -> li
         folder, name = posixpath.split(path)
         try:
             if folder not in listings:
+                _refuse_outside(visit, connection, folder)
                 listings[folder] = {entry.name: entry for entry in connection.files.list_folder(folder)}
             removals.append(_removal(visit, connection, path, listings[folder].get(name), listings[folder]))
         except RemoteRefused as error:
@@ -97,6 +98,20 @@ def _looked_at(visit: Visit, connection: Connection, paths: Sequence[str]) -> li
     if faults:
         raise faults[0] if len(faults) == 1 else Several(faults)
     return removals
+
+
+def _refuse_outside(visit: Visit, connection: Connection, folder: str) -> None:
+    """Raises RemoteRefused for a folder behind a link, which may lead out of the root. A WebUI's own folder of a kind
+    may well lie on a larger disk, and is one of the places that this program works in."""
+    own = {visit.root, *(posixpath.join(visit.root, name) for name in visit.kinds)}
+    while folder not in own and len(folder) > len(visit.root):
+        parent, name = posixpath.split(folder)
+        if any(entry.is_link for entry in connection.files.list_folder(parent) if entry.name == name):
+            raise RemoteRefused(
+                f"{visit.shown(folder)} is a link: what is behind it may lie outside of the root",
+                remedy="Remove it by the path that has no link in it, or by the server's own means.",
+            )
+        folder = posixpath.dirname(folder)
 
 
 def _removal(visit: Visit, connection: Connection, path: str, entry: Entry | None, beside: dict[str, Entry]) -> Removal:
