@@ -33,7 +33,7 @@ class Look:
         """Returns what is there for each item. What the server refuses to tell of one is that one's error."""
         folders = [self._folder(item) for item in items]
         few = [item for item, folder in zip(items, folders, strict=True) if folders.count(folder) <= _FEW]
-        self._ask((path for item in few for path in (self._folder(item), *self._names(item))), folders)
+        self._ask([*folders, *(name for item in few for name in self._names(item))], folders)
         for folder in set(folders):
             # One listing is one answer for all; for a file or two, asking for each is cheaper. Folders that may be
             # entered but not listed exist: there each is asked for.
@@ -83,7 +83,10 @@ class Look:
 
     def _list(self, folder: str) -> None:
         if self._is_folder(folder):
-            self._lists[folder] = {entry.name: entry for entry in self._files.list_folder(folder)}
+            (listed,) = self._files.many.list_folders([folder])
+            if isinstance(listed, RemoteRefused):
+                raise listed
+            self._lists[folder] = {entry.name: entry for entry in listed}
 
     def _told(self, item: Item) -> Listing:
         try:

@@ -17,7 +17,7 @@ LARGEST = 1 << 20
 AT_ONCE = 3
 """Bundles under way: each waits for the line, and hardly fills it."""
 
-_MOST_FILES = 256
+_MOST_FILES = 1000
 _MOST_BYTES = 4 << 20
 
 

@@ -92,9 +92,9 @@ def test_a_stop_ends_it(bench: Bench) -> None:
 
 
 def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
-    made = jobs(bench, 600, size=10)
+    made = jobs(bench, 1, size=10) * 2400
     cut = bundles(made)
-    assert [len(bundle) for bundle in cut] == [256, 256, 88]
+    assert [len(bundle) for bundle in cut] == [1000, 1000, 400]
     assert [one.item for bundle in cut for one in bundle] == [one.item for one in made]
     large = [replace(made[0], size=LARGEST)] * 9
     assert [len(bundle) for bundle in bundles(large)] == [4, 4, 1]
