@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SIDE_BY_SIDE = 256
+_NAMES_SIDE_BY_SIDE = 1000
+"""Dialogues about names alone, which open nothing on the server."""
 _LISTINGS_AHEAD = 4
 _READ, _WRITE_NEW = 0x01, 0x02 | 0x08 | 0x10  # SSH_FXF_WRITE, CREAT, TRUNC
 
@@ -55,7 +57,7 @@ class SftpMany:
         self._side_by_side = side_by_side
 
     def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
-        return self._held(_stat(path) for path in paths)
+        return self._named(_stat(path) for path in paths)
 
     def look(
         self, paths: Sequence[str], disks: Sequence[str]
@@ -71,7 +73,7 @@ class SftpMany:
         return self._held(_list(path) for path in paths)
 
     def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
-        return self._held(_make_folder(path) for path in paths)
+        return self._named(_make_folder(path) for path in paths)
 
     def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
         done = self._held(_write(file, self._files.request_bytes) for file in files)
@@ -84,13 +86,13 @@ class SftpMany:
 
     def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
         if not replace:
-            return self._held(_rename(source, destination) for source, destination in pairs)
+            return self._named(_rename(source, destination) for source, destination in pairs)
         if "posix-rename@openssh.com" in self._wire.extensions:
-            return self._held(_posix_rename(source, destination) for source, destination in pairs)
+            return self._named(_posix_rename(source, destination) for source, destination in pairs)
         return [self._replace(source, destination) for source, destination in pairs]
 
     def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
-        return self._held(_set_time(path, mtime) for path, mtime in times)
+        return self._named(_set_time(path, mtime) for path, mtime in times)
 
     def _replace(self, source: str, destination: str) -> RemoteRefused | None:
         try:
@@ -101,6 +103,9 @@ class SftpMany:
 
     def _held(self, dialogues: Iterator[Dialogue[T]]) -> list[T | RemoteRefused]:
         return _Conversation(self._wire, dialogues, self._side_by_side).run()
+
+    def _named(self, dialogues: Iterator[Dialogue[T]]) -> list[T | RemoteRefused]:
+        return _Conversation(self._wire, dialogues, _NAMES_SIDE_BY_SIDE).run()
 
 
 class _Conversation(Generic[T]):
