@@ -22,7 +22,7 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	@mkdir -p .cache/tmp
-	$(TEMP) $(BIN)/python -m pytest -n auto
+	$(TEMP) $(BIN)/python -m pytest -n auto --reruns 1
 
 check: .venv/ready-dev
 	$(BIN)/ruff format --check .
@@ -30,7 +30,7 @@ check: .venv/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@mkdir -p .cache/tmp
-	$(TEMP) $(BIN)/coverage run -m pytest -n auto tests/unit tests/contract
+	$(TEMP) $(BIN)/coverage run -m pytest -n auto --reruns 1 tests/unit tests/contract
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
