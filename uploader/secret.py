@@ -44,8 +44,8 @@ class Secret:
 
 @dataclass(frozen=True)
 class Token:
-    """A service's token. `explicit`: it was given for this very run, not found where it is kept for the service's own
-    address; only such a one may be meant for a mirror."""
+    """A service's token. `explicit`: it was given for this very run, not found where it is kept. Neither kind goes to a
+    mirror."""
 
     secret: Secret
     explicit: bool
