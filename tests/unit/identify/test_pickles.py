@@ -566,7 +566,7 @@ def test_a_stream_of_endless_opcodes_is_given_up_soon(content: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     assert findings(content) == ("more than can be looked through",)
-    assert time.process_time() - began < 4
+    assert time.process_time() - began < 15  # under a tracer that counts lines, too; without its bound it would not end
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
