@@ -6,16 +6,16 @@ import sys
 import threading
 from pathlib import Path
 
-from uploader.app.patience import Patience
-from uploader.cache import Cache
 from uploader.events import silence
 from uploader.http import Http
-from uploader.journal import Journals
+from uploader.rate_limit import Pacer
 from uploader.reference import UrlReference
 from uploader.remote.memory import MemoryConnector, MemoryServer
 from uploader.remote.pool import Pool
+from uploader.retry import Patience
 from uploader.sources import Sources, open_stream, resolve
-from uploader.streams import Pacer
+from uploader.state.cache import Cache
+from uploader.state.uploads import Journals
 from uploader.transfer import Fetch, Means
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 _MOST_TWICE = 32 << 20
 

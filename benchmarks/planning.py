@@ -22,11 +22,11 @@ _MOST_SECONDS, _MOST_MEBIBYTES = 10, 300
 _PROGRAM = """
     import re, sys, time
     from pathlib import Path
-    from uploader.sync.decide import Answers, decide, questions
-    from uploader.sync.filters import Filters
-    from uploader.sync.scan import scan
-    from uploader.sync.scene import Scene, Wishes
-    from uploader.sync.tree import RemoteTree, There
+    from uploader.commands.sync.decide import Answers, decide, questions
+    from uploader.scan.filters import Filters
+    from uploader.scan.local import scan
+    from uploader.commands.sync.state import Scene, Wishes
+    from uploader.scan.tree import RemoteTree, There
     began = time.process_time()
     tree = scan(Path(sys.argv[1]), Filters(exclude=["*.tmp", "/other/"]))
     there = {key: There(key, here.size, here.mtime) for key, here in list(tree.files.items())[::2]}

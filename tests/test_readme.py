@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from uploader.catalog import load, markdown_table, webui_markdown_table
+from uploader.profiles import load, markdown_table, webui_markdown_table
 
 README = Path(__file__).parent.parent / "README.md"
 

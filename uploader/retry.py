@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import tenacity
 
 from uploader.errors import Interrupted, RateLimited, UploaderError
+from uploader.events import Observer, Said
 
 ATTEMPTS = 6
 """Tries in a row without progress, the first one included."""
@@ -21,6 +24,7 @@ LONGEST_WAIT = 30.0
 LONGEST_PATIENCE = 120.0
 """Seconds between two tries, whatever a rate limit asks for."""
 
+T = TypeVar("T")
 _Result = TypeVar("_Result")
 _growing = tenacity.wait_exponential(multiplier=1, max=LONGEST_WAIT)
 
@@ -119,3 +123,68 @@ def _fault(state: tenacity.RetryCallState) -> BaseException | None:
 
 def _stopped() -> Interrupted:
     return Interrupted("stopped", remedy="Run the same command again: it goes on where it stopped.")
+
+
+class Retrying(Protocol):
+    """Runs a call again while its fault may pass; `progress()` that grows earns it more patience.
+
+    `over`, once set, ends a wait between two tries at once: the call then finds by itself that it has nothing to do.
+    """
+
+    def __call__(
+        self, call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None
+    ) -> T: ...
+
+
+_LOOK_SECONDS = 0.2
+
+
+_SAME_SECONDS = 1.0
+"""Within which one fault met by many lines at once is told once."""
+
+
+ATTEMPTS_TO_RESOLVE = 3
+"""Tries for a reference's address: few, as a mistyped one fails like a line that is down."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Fulfils `transfer.Retrying`. `wait` waits that many seconds and says whether it was stopped meanwhile; it is
+    `cancelled.wait` unless given."""
+
+    cancelled: threading.Event
+    observer: Observer
+    wait: Callable[[float], bool] | None = None
+    attempts: int = ATTEMPTS
+    _told: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    def __call__(self, call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None) -> T:
+        wait = self.wait or self.cancelled.wait
+        return retrying(
+            call,
+            cancelled=self.cancelled,
+            attempts=self.attempts,
+            on_retry=self._tell,
+            progress=progress,
+            wait=wait if over is None else partial(_wait_until, over, wait),
+        )
+
+    def _tell(self, error: UploaderError, seconds: float) -> None:
+        text = f"{error.message}; trying again in {seconds:.0f} s"
+        with self._lock:
+            now = time.monotonic()
+            is_new = now - self._told.get(text, -_SAME_SECONDS) >= _SAME_SECONDS
+            if is_new:
+                self._told[text] = now
+        if is_new:
+            self.observer(Said(text, "note"))
+
+
+def _wait_until(over: threading.Event, wait: Callable[[float], bool], seconds: float) -> bool:
+    left = seconds
+    while left > 0 and not over.is_set():
+        if wait(min(left, _LOOK_SECONDS)):
+            return True
+        left -= _LOOK_SECONDS
+    return False

@@ -13,8 +13,8 @@ import pytest
 from tests.cli.program import Program
 from tests.servers.models import write_sparse_safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
-from uploader.journal import FLUSH_BYTES
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.state.uploads import FLUSH_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 MIB = 1 << 20
 DREAM = "webui/models/Stable-diffusion/dream.safetensors"

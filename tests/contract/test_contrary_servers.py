@@ -14,7 +14,7 @@ from tests.servers.faulty import Crowded, NoPosixRename
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.result import Evidence
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
 SIZE = 17 * MIB + 24

@@ -11,12 +11,12 @@ import pytest
 from tests.contract.world import CHECKPOINTS, LORAS, World, serve, world
 from tests.servers.http_origin import Origin
 from tests.servers.models import safetensors
-from uploader.app import LoginRequest
-from uploader.app.setting import Setting
+from uploader.api import LoginRequest
 from uploader.demo.server import EmbeddedServer
 from uploader.errors import UsageError
 from uploader.events import Began, Ended, Event, Planned, silence
 from uploader.result import Report
+from uploader.session.session import Setting
 
 LINK = "/style.safetensors?token=hush-hush"
 MODEL = safetensors("checkpoint", size_bytes=1 << 20)

@@ -16,7 +16,7 @@ from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.events import Progress
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"

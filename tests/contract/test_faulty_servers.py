@@ -17,7 +17,7 @@ from tests.servers.tcp_proxy import Proxy
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Progress
 from uploader.result import Evidence
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
@@ -206,7 +206,7 @@ def test_of_two_pushes_of_one_file_at_once_the_second_is_told_that_it_is_busy(tm
 _INTERRUPTED = """
 import sys
 from pathlib import Path
-from uploader.app import App, PushRequest
+from uploader.api import App, PushRequest
 from uploader.events import Phase, Progress, Said
 
 def heard(event):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.world import World
-from uploader.app import PullRequest, SyncRequest
+from uploader.api import PullRequest, SyncRequest
 
 
 def test_logout_forgets_what_was_placed_and_fetched_and_touches_no_file(here: World) -> None:

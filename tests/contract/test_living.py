@@ -11,13 +11,13 @@ import pytest
 from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.tcp_proxy import Proxy
 from tests.servers.webuis import FakeA1111
-from uploader.app import App, Check, Diagnosis, SyncRequest
-from uploader.app.examining import Doctor
-from uploader.app.housekeeping import Visit
-from uploader.app.masking import masked
+from uploader.api import App, Check, Diagnosis, SyncRequest
 from uploader.artifact import Kind
+from uploader.commands.doctor.checks import Doctor
+from uploader.commands.doctor.mask import masked
 from uploader.errors import Interrupted, RemoteMissing, RemoteRefused, Several, Unsupported, UsageError
 from uploader.secret import Secret
+from uploader.session.target import Visit
 
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
 

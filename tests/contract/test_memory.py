@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 _PUSH = r"""
 import json, re, sys
 from pathlib import Path
-from uploader.app import App, PushRequest
+from uploader.api import App, PushRequest
 
 base = Path(sys.argv[1])
 app = App(environ={}, asker=None, state=base / "state", ssh_folder=base / "ssh")

@@ -11,11 +11,11 @@ import pytest
 
 from tests.contract.world import MIB, World, serve, sha256, world
 from tests.servers.tcp_proxy import Proxy
-from uploader.app import PullPlan, PullRequest
-from uploader.app.housekeeping import Visit
-from uploader.app.pulling import Pulling, watch_pull
+from uploader.api import PullPlan, PullRequest
+from uploader.commands.pull.run import Pulling, watch_pull
 from uploader.errors import Interrupted, RemoteMissing, UsageError
 from uploader.result import Evidence, Report
+from uploader.session.target import Visit
 
 IMAGES = "outputs/txt2img-images/2026-11-24"
 

@@ -26,20 +26,21 @@ from tests.servers.tcp_proxy import Proxy
 from tests.servers.torch_files import torch_zip, weights
 from tests.servers.watcher import Watcher
 from tests.servers.webuis import FakeA1111
-from uploader.app import LoginRequest
-from uploader.app.patience import Patience
-from uploader.app.setting import Setting
+from uploader.api import LoginRequest
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import RouteUnavailable
 from uploader.events import Phase
 from uploader.http import Http
-from uploader.jobs import Record, Surveys
+from uploader.rate_limit import Pacer
 from uploader.remote.pool import Pool
 from uploader.result import Evidence, Notice, Outcome
+from uploader.retry import Patience
 from uploader.secret import Secret
+from uploader.server_download import Record, Surveys
+from uploader.server_download.run import Errand, Terms
+from uploader.session.session import Setting
 from uploader.sources import Sources, hand_over, open_stream
-from uploader.streams import Pacer
-from uploader.transfer import Errand, Job, Means, Terms
+from uploader.transfer import Job, Means
 
 MODEL = safetensors("checkpoint", size_bytes=2 << 20)
 SHA256 = hashlib.sha256(MODEL).hexdigest()

@@ -14,7 +14,7 @@ from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.civitai import PICTURE, Civitai, Refusal, file, model, version
 from tests.servers.models import safetensors
 from tests.servers.webuis import FakeA1111
-from uploader.app import LoginRequest
+from uploader.api import LoginRequest
 from uploader.artifact import Digest
 from uploader.result import Notice
 

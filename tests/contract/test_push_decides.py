@@ -16,7 +16,7 @@ from tests.servers.http_origin import Origin
 from tests.servers.models import safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
-from uploader.app import PushRequest
+from uploader.api import PushRequest
 from uploader.artifact import Kind
 from uploader.demo.server import EmbeddedServer
 from uploader.demo.tree import Tree

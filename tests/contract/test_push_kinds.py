@@ -17,9 +17,9 @@ from tests.servers.torch_files import (
     weights,
     yolo,
 )
-from uploader.app import PushRequest
+from uploader.api import PushRequest
 from uploader.artifact import Kind
-from uploader.cli.output.document import of_plan
+from uploader.documents import of_plan
 from uploader.result import Report
 
 FILES: dict[str, tuple[bytes, Kind]] = {

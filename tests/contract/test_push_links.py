@@ -16,7 +16,7 @@ from tests.servers.http_origin import Origin
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import Call, Name, torch_zip, weights
 from uploader.artifact import Digest, Kind
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
 LINK = "/get/linked.safetensors"

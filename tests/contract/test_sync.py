@@ -11,10 +11,10 @@ import pytest
 from tests.contract.test_living import Person, with_person
 from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.tcp_proxy import Proxy
-from uploader.app import SyncPlan, SyncRequest
+from uploader.api import SyncPlan, SyncRequest
 from uploader.errors import NoSuchRoot, UsageError
 from uploader.result import Report
-from uploader.sync.filters import TRASH
+from uploader.scan.filters import TRASH
 
 
 def write(here: World, path: str, data: bytes, mtime: int = 1_700_000_000) -> Path:

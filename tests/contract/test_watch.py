@@ -10,14 +10,14 @@ import pytest
 
 from tests.contract.world import World, serve, world
 from tests.servers.tcp_proxy import Proxy
-from uploader.app import SyncRequest
-from uploader.app.syncing import begun
-from uploader.app.watching import watch
+from uploader.api import SyncRequest
+from uploader.commands.sync.folder_watcher import Ear
+from uploader.commands.sync.run import begun
+from uploader.commands.sync.stable_files import Settling
+from uploader.commands.sync.watch import watch
 from uploader.errors import CredentialsRefused, Interrupted
 from uploader.events import Said
 from uploader.result import Report
-from uploader.sync.changes import Ear
-from uploader.sync.settling import Settling
 
 
 class Script(Ear):

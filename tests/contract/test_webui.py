@@ -27,10 +27,10 @@ from tests.servers.webuis import (
     FakeWebUI,
     all_texts,
 )
-from tests.unit.app.test_entering import kept
-from uploader.app import App, LoginRequest, PushRequest, SyncRequest
+from tests.unit.commands.login.test_run import kept
+from uploader import documents
+from uploader.api import App, LoginRequest, PushRequest, SyncRequest
 from uploader.artifact import Kind
-from uploader.cli.output import document
 from uploader.credentials import keep_sign_in
 from uploader.errors import CredentialsRefused, NetworkError, UsageError
 from uploader.events import Event, Said
@@ -539,7 +539,7 @@ def told_everything(here: World, report: Report, webui: FakeWebUI) -> list[str]:
     sent = [text for seen in webui.requests for text in all_texts([seen.path, seen.query, seen.headers, seen.body])]
     said = [event.text for event in here.events if isinstance(event, Said)]
     written = [path.read_text("utf-8", "replace") for path in here.state.rglob("*") if path.is_file()]
-    return [*sent, *said, *written, repr(report), json.dumps(document.of_report(report))]
+    return [*sent, *said, *written, repr(report), json.dumps(documents.of_report(report))]
 
 
 def test_no_ssh_secret_reaches_a_webui(here: World) -> None:
@@ -592,7 +592,7 @@ def test_of_a_command_line_nothing_but_folders_is_kept_or_shown(here: World) -> 
             tell(here, webui, kind)
             report = here.push(here.model())
             facts = here.app.webui_facts(None)
-            shown = [repr(facts), json.dumps(document.of_webui(facts)), *told_everything(here, report, webui)]
+            shown = [repr(facts), json.dumps(documents.of_webui(facts)), *told_everything(here, report, webui)]
             assert any(str(here.root) in text for text in shown[:2])
             assert not any(password in text for text in shown for password in PASSWORDS)
 

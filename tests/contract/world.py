@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
-from uploader.app import App, DryRun, LoginRequest, PushRequest
+from uploader.api import App, DryRun, LoginRequest, PushRequest
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Event, Said
 from uploader.result import Outcome, Report

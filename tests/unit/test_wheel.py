@@ -17,11 +17,11 @@ LOOK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import uploader
-from uploader import catalog
-loaded = catalog.load()
+from uploader import profiles
+loaded = profiles.load()
 print(json.dumps({
     "package": uploader.__file__,
-    "profiles": str(catalog.builtin_folder()),
+    "profiles": str(profiles.builtin_folder()),
     "providers": list(loaded.providers),
     "webuis": list(loaded.webuis),
     "root": loaded.provider("conoha-ai-canvas").root,

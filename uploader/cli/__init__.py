@@ -9,9 +9,9 @@ from importlib import import_module
 import click
 
 from uploader import __version__
-from uploader.cli.boundary import guarded
-from uploader.cli.output.stream import make_safe
-from uploader.cli.session import Session
+from uploader.cli.errors import guarded
+from uploader.cli.invocation import Session
+from uploader.cli.terminal import make_safe
 
 _VERBS = (
     *("push", "jobs", "search", "identify", "sync", "pull", "ls", "df", "rm", "webui"),

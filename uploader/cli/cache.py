@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.group(short_help="List or clear the downloads that are kept.", invoke_without_command=True)
@@ -25,13 +26,14 @@ def cache(context: click.Context) -> int:
     session = context.ensure_object(Session)
     with session.app() as app:
         kept = app.cache()
-    from uploader.cli.output import document, pages
-    from uploader.cli.output.stream import tell
+    from uploader import documents
+    from uploader.cli.show.listings import tell_cache
+    from uploader.cli.terminal import tell
 
     if session.json:
-        document.write(document.of_cache(kept))
+        write(documents.of_cache(kept))
     elif kept.entries:
-        pages.tell_cache(kept)
+        tell_cache(kept)
     else:
         tell("No download is kept.")
     return 0
@@ -49,11 +51,11 @@ def clear(session: Session, /, names: tuple[str, ...]) -> int:
     """
     with session.app() as app:
         cleared = app.clear_cache(names)
-    from uploader.cli.output import document
-    from uploader.cli.output.stream import answer, tell
+    from uploader import documents
+    from uploader.cli.terminal import answer, tell
 
     if session.json:
-        document.write(document.of_cleared(cleared))
+        write(documents.of_cleared(cleared))
     else:
         for name in cleared.removed:
             answer(f"removed {name}")

@@ -15,7 +15,7 @@ _SOURCES = (("civitai", "a token for Civitai"), ("huggingface", "a token for Hug
 
 def target_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the name of a saved target."""
-    from uploader.targets import Targets, state_folder
+    from uploader.state.targets import Targets, state_folder
 
     return _matching(
         incomplete, lambda: ((saved.name, saved.provider) for saved in Targets(state_folder(os.environ)).all())
@@ -34,8 +34,8 @@ def login_names(_context: click.Context, _parameter: click.Parameter, incomplete
 
 def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the id of a provider, a user's own included."""
-    from uploader.catalog import load
-    from uploader.targets import state_folder
+    from uploader.profiles import load
+    from uploader.state.targets import state_folder
 
     return _matching(
         incomplete,
@@ -45,8 +45,8 @@ def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplet
 
 def job_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the name of a job; no server is asked."""
-    from uploader.jobs import Records
-    from uploader.targets import state_folder
+    from uploader.server_download import Records
+    from uploader.state.targets import state_folder
 
     return _matching(
         incomplete, lambda: ((one.id, one.name) for one in Records(state_folder(os.environ) / "jobs").all())
@@ -55,8 +55,8 @@ def job_ids(_context: click.Context, _parameter: click.Parameter, incomplete: st
 
 def webui_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the id of a WebUI."""
-    from uploader.catalog import load
-    from uploader.targets import state_folder
+    from uploader.profiles import load
+    from uploader.state.targets import state_folder
 
     return _matching(
         incomplete, lambda: ((one.id, one.name) for one in load(state_folder(os.environ) / "profiles").webuis.values())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from uploader.cli.invocation import Session
 from uploader.cli.options import quiet, verbose, with_session
-from uploader.cli.session import Session
 
 
 @click.command(short_help="See the whole job on this machine; needs no account.")
@@ -18,7 +18,7 @@ def demo(session: Session, /, keep: bool) -> int:
 
     Nothing outside of a temporary folder is touched.
     """
-    from uploader.cli.output.stream import answer
+    from uploader.cli.terminal import answer
     from uploader.demo import run
 
     with session.conversation() as conversation:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="Show how much room a target has left.")
@@ -19,10 +20,11 @@ def df(session: Session, /, target: str | None) -> int:
     """Show how full the disk of TARGET's models is, and what each kind of model takes of it."""
     with session.app() as app:
         use = app.df(target)
-    from uploader.cli.output import document, holdings
+    from uploader.cli.show.listings import tell_disk
+    from uploader.documents import of_disk
 
     if session.json:
-        document.write(holdings.of_disk(use))
+        write(of_disk(use))
     else:
-        holdings.tell_disk(use)
+        tell_disk(use)
     return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="Find out what is wrong with a target.")
@@ -23,10 +24,11 @@ def doctor(session: Session, /, target: str | None, report: bool) -> int:
     """
     with session.app() as app:
         diagnosis = app.doctor(target, report=report)
-    from uploader.cli.output import checks, document
+    from uploader.cli.show.doctor import tell_diagnosis
+    from uploader.documents import of_diagnosis
 
     if session.json:
-        document.write(checks.of_diagnosis(diagnosis))
+        write(of_diagnosis(diagnosis))
     else:
-        checks.tell_diagnosis(diagnosis, about_us=report)
+        tell_diagnosis(diagnosis, about_us=report)
     return diagnosis.exit_code

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="Say what a file is, by its own bytes.")
@@ -23,11 +24,12 @@ def identify(session: Session, /, references: tuple[str, ...], allow_http: bool)
     """
     with session.app() as app:
         found = app.identify(references, allow_http=allow_http)
-    from uploader.cli.output import document, pages
-    from uploader.cli.output.stream import tell_error
+    from uploader import documents
+    from uploader.cli.show.listings import tell_identified
+    from uploader.cli.terminal import tell_error
     from uploader.result import Failure, Outcome, Report
 
-    document.write(document.of_identified(found)) if session.json else pages.tell_identified(found)
+    write(documents.of_identified(found)) if session.json else tell_identified(found)
     failed = [(one.source, one.error) for one in found if one.error is not None]
     for source, error in failed:
         tell_error(error.message if source in error.message else f"{source}: {error.message}", error.remedy)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import job_ids
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.group(invoke_without_command=True, short_help="See to what servers download by themselves.")
@@ -20,16 +21,17 @@ def jobs(context: click.Context, /) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    from uploader.cli.output import document, pages
-    from uploader.cli.output.stream import tell
+    from uploader import documents
+    from uploader.cli.show.listings import tell_jobs
+    from uploader.cli.terminal import tell
 
     session = context.ensure_object(Session)
     with session.app() as app:
         found = app.jobs()
     if session.json:
-        document.write(document.of_jobs(found))
+        write(documents.of_jobs(found))
     elif found:
-        pages.tell_jobs(found)
+        tell_jobs(found)
     else:
         tell("No server downloads for us. `uploader push LINK --detach` has one do it.")
     return 0
@@ -43,15 +45,16 @@ def jobs(context: click.Context, /) -> int:
 @with_session
 def wait(session: Session, /, job: str) -> int:
     """Wait for JOB, prove what it downloaded, and give it its name. Ctrl-C ends the waiting, not the download."""
-    from uploader.cli.output import document, report
+    from uploader import documents
+    from uploader.cli.show.report import tell_faults, tell_report
 
     with session.app() as app:
         answer = app.wait_for_job(job)
     if session.json:
-        document.write(document.of_report(answer))
-        report.tell_faults(answer)
+        write(documents.of_report(answer))
+        tell_faults(answer)
     else:
-        report.tell_report(answer, notes=not session.quiet)
+        tell_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 
@@ -62,14 +65,14 @@ def wait(session: Session, /, job: str) -> int:
 @with_session
 def cancel(session: Session, /, job: str) -> int:
     """End JOB, and remove what it left on the server."""
-    from uploader.cli.output import document
-    from uploader.cli.output.stream import answer
+    from uploader import documents
+    from uploader.cli.terminal import answer
 
     with session.app() as app:
         cancelled = app.cancel_job(job)
     record = cancelled.record
     if session.json:
-        document.write(document.of_cancelled(cancelled))
+        write(documents.of_cancelled(cancelled))
     elif cancelled.left is not None:
         answer(
             f"{record.name} is forgotten. {record.target} knows of no such download; a part file stays there:\n"

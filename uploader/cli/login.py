@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uploader.cli.completion import login_names, webui_ids
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, verbose, whole, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 from uploader.errors import CredentialsMissing
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def login(
         return _login_source(session, provider, token_stdin=token_stdin, check=not no_check)
     if token_stdin:
         raise click.UsageError(f"--token-stdin is for {' and '.join(_SOURCES)}; a server takes --password-stdin.")
-    from uploader.app import LoginRequest
-    from uploader.cli.output import document, pages
-    from uploader.cli.output.stream import tell
+    from uploader import documents
+    from uploader.api import LoginRequest
+    from uploader.cli.show.login import tell_login
+    from uploader.cli.terminal import tell
 
     request = LoginRequest(
         provider, **options, password=line_of_stdin("password") if password_stdin else None, check=not no_check
@@ -72,9 +74,9 @@ def login(
     with session.app() as app:
         result = app.login(request)
     if session.json:
-        document.write(document.of_login(result))
+        write(documents.of_login(result))
     else:
-        pages.tell_login(result)
+        tell_login(result)
     if result.keyring_fault is not None:
         tell(f"note: nothing more was kept in the keyring: {result.keyring_fault.message}")
         if result.keyring_fault.remedy:
@@ -83,15 +85,16 @@ def login(
 
 
 def _login_source(session: Session, source: str, *, token_stdin: bool, check: bool) -> int:
-    from uploader.app import TokenRequest
+    from uploader import documents
+    from uploader.api import TokenRequest
     from uploader.artifact import Service
-    from uploader.cli.output import document, pages
-    from uploader.cli.output.stream import tell
+    from uploader.cli.show.login import tell_token
+    from uploader.cli.terminal import tell
 
     request = TokenRequest(Service(source), line_of_stdin("token") if token_stdin else None, check)
     with session.app() as app:
         result = app.login_source(request)
-    document.write(document.of_token(result)) if session.json else pages.tell_token(result)
+    write(documents.of_token(result)) if session.json else tell_token(result)
     if result.overruled:
         tell("note: the environment holds a token too, and that one is used while it does")
     return 0

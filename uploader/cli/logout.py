@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import names_to_forget
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="Forget a saved account and its password.")
@@ -22,11 +23,11 @@ def logout(session: Session, /, name: str) -> int:
     """
     with session.app() as app:
         removed = app.logout(name)
-    from uploader.cli.output import document
-    from uploader.cli.output.stream import answer
+    from uploader import documents
+    from uploader.cli.terminal import answer
 
     if session.json:
-        document.write(document.of_logout(removed))
+        write(documents.of_logout(removed))
     else:
         answer("\n".join(removed))
     return 0

@@ -6,8 +6,9 @@ import click
 
 from uploader.artifact import Kind
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="List the models that a target holds.")
@@ -29,13 +30,14 @@ def ls(session: Session, /, target: str | None, kind: str | None) -> int:
         if kind is not None and kind not in kinds:
             raise click.BadParameter(f"{kind!r} is no kind. Choose one of {', '.join(Kind)}.")
         models = app.ls(target, Kind(kind) if kind else None)
-    from uploader.cli.output import document, holdings
-    from uploader.cli.output.stream import tell
+    from uploader.cli.show.listings import tell_models
+    from uploader.cli.terminal import tell
+    from uploader.documents import of_models
 
     if session.json:
-        document.write(holdings.of_models(models))
+        write(of_models(models))
     elif models:
-        holdings.tell_models(models)
+        tell_models(models)
     else:
         tell("No model is there." if kind is None else f"No model of the kind {kind} is there.")
     return 0

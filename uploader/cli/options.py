@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from uploader.cli.session import Session
+from uploader.cli.invocation import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import provider_ids
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="List the services that it works with.")
@@ -19,13 +20,14 @@ def providers(session: Session, /, id: str | None) -> int:
     where that is known from and how sure it is."""
     with session.app() as app:
         catalog = app.catalog()
-    from uploader.cli.output import document, pages
+    from uploader import documents
+    from uploader.cli.show.profiles import tell_provider, tell_providers
 
     wanted = list(catalog.providers.values()) if id is None else [catalog.provider(id)]
     if session.json:
-        document.write(document.of_providers(wanted))
+        write(documents.of_providers(wanted))
     elif id is None:
-        pages.tell_providers(catalog)
+        tell_providers(catalog)
     else:
-        pages.tell_provider(wanted[0], catalog)
+        tell_provider(wanted[0], catalog)
     return 0

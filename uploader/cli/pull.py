@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 if TYPE_CHECKING:
-    from uploader.app import App, PullRequest
+    from uploader.api import App, PullRequest
     from uploader.result import Report
 
 
@@ -40,36 +41,38 @@ def pull(session: Session, /, **options: Any) -> int:
     What was cut off goes on where it stopped. A file appears here when it is whole and proven. Nothing on the server
     is changed.
     """
-    from uploader.app import PullPlan, PullRequest
+    from uploader.api import PullPlan, PullRequest
 
     request = PullRequest(**options)
     with session.app() as app:
         if request.watch:
             return _watch(session, app, request)
         answer = app.pull(request)
-    from uploader.cli.output import document, folders
-    from uploader.cli.output.report import tell_faults
+    from uploader import documents
+    from uploader.cli.show.folders import exit_code_of, tell_folder_report, tell_pull_plan
+    from uploader.cli.show.report import tell_faults
+    from uploader.documents import of_pull_plan
 
     if isinstance(answer, PullPlan):
-        document.write(folders.of_pull_plan(answer)) if session.json else folders.tell_pull_plan(answer)
-        return folders.exit_code_of((step.key, step.error) for step in answer.steps)
+        write(of_pull_plan(answer)) if session.json else tell_pull_plan(answer)
+        return exit_code_of((step.key, step.error) for step in answer.steps)
     if session.json:
-        document.write(document.of_report(answer))
+        write(documents.of_report(answer))
         tell_faults(answer)
     else:
-        folders.tell_report(answer)
+        tell_folder_report(answer)
     return answer.exit_code
 
 
 def _watch(session: Session, app: App, request: PullRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
-    from uploader.cli.output import folders
+    from uploader.cli.show.folders import tell_changes
 
     as_json = session.json
 
     def tell(report: Report) -> None:
         session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
-        folders.tell_changes(report, as_json=as_json)
+        tell_changes(report, as_json=as_json)
 
     app.watch_pull(request, tell)
     return 0

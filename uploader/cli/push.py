@@ -10,13 +10,14 @@ import click
 
 from uploader.artifact import Digest, Kind
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import ROUTES, as_json, preferences, quiet, rate, verbose, whole, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 from uploader.errors import UsageError
 from uploader.profile import MOST_CONNECTIONS
 
 if TYPE_CHECKING:
-    from uploader.app import DryRun
+    from uploader.api import DryRun
 
 
 @click.command(short_help="Put models into a target's folders.")
@@ -118,7 +119,7 @@ def push(
     given = (*sources, *(source for name in lists for source in references(name)))
     if not given:
         raise click.UsageError("Nothing to push: name a file or a link, or give --from-file LIST.")
-    from uploader.app import DryRun, PushRequest
+    from uploader.api import DryRun, PushRequest
 
     kind, sha256, prefer = (options.pop(name) for name in ("kind", "sha256", "prefer"))
     request = PushRequest(
@@ -131,16 +132,17 @@ def push(
     )
     with session.app() as app:
         answer = app.push(request)
-    from uploader.cli.output import document, report
+    from uploader import documents
+    from uploader.cli.show.report import tell_faults, tell_plan, tell_report
 
     if isinstance(answer, DryRun):
-        document.write(document.of_plan(answer)) if session.json else report.tell_plan(answer)
+        write(documents.of_plan(answer)) if session.json else tell_plan(answer)
         return plan_exit_code(answer)
     if session.json:
-        document.write(document.of_report(answer))
-        report.tell_faults(answer)
+        write(documents.of_report(answer))
+        tell_faults(answer)
     else:
-        report.tell_report(answer, notes=not session.quiet)
+        tell_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 

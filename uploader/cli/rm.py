@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="Remove models from a target.")
@@ -25,10 +26,11 @@ def rm(session: Session, /, target: str, paths: tuple[str, ...], yes: bool) -> i
     """
     with session.app() as app:
         removed = app.rm(target, paths, yes=yes)
-    from uploader.cli.output import document, holdings
+    from uploader.cli.show.listings import tell_removals
+    from uploader.documents import of_removals
 
     if session.json:
-        document.write(holdings.of_removals(removed))
+        write(of_removals(removed))
     else:
-        holdings.tell_removals(removed)
+        tell_removals(removed)
     return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.artifact import Kind
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, preferences, quiet, verbose, whole, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 _MOST = 100
 _KINDS = [kind.value for kind in Kind if kind not in (Kind.OTHER, Kind.IP_ADAPTER)]
@@ -49,18 +50,19 @@ def search(
 
     The reference is the model's newest version; the size is that of the file which push would take of it.
     """
-    from uploader.app import SearchRequest
+    from uploader.api import SearchRequest
 
     request = SearchRequest(" ".join(words), Kind(kind) if kind else None, base, prefer or (), count)
     with session.app() as app:
         hits = app.search(request)
-    from uploader.cli.output import document, pages
-    from uploader.cli.output.stream import tell
+    from uploader import documents
+    from uploader.cli.show.listings import tell_hits
+    from uploader.cli.terminal import tell
 
     if session.json:
-        document.write(document.of_search(hits))
+        write(documents.of_search(hits))
     elif hits:
-        pages.tell_hits(hits)
+        tell_hits(hits)
     else:
         tell("Nothing on Civitai fits these words.")
     return 0

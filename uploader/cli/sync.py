@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, quiet, verbose, whole, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 if TYPE_CHECKING:
-    from uploader.app import App, SyncRequest
+    from uploader.api import App, SyncRequest
     from uploader.result import Report
 
 _MOST = 1_000_000
@@ -54,36 +55,38 @@ def sync(session: Session, /, **options: Any) -> int:
     and then only files that this program placed from DIR. A file .uploadignore in DIR says what to leave out, with
     gitignore's rules.
     """
-    from uploader.app import SyncPlan, SyncRequest
+    from uploader.api import SyncPlan, SyncRequest
 
     request = SyncRequest(**options)
     with session.app() as app:
         if request.watch:
             return _watch(session, app, request)
         answer = app.sync(request)
-    from uploader.cli.output import document, folders
-    from uploader.cli.output.report import tell_faults
+    from uploader import documents
+    from uploader.cli.show.folders import exit_code_of, tell_folder_report, tell_sync_plan
+    from uploader.cli.show.report import tell_faults
+    from uploader.documents import of_sync_plan
 
     if isinstance(answer, SyncPlan):
-        document.write(folders.of_plan(answer)) if session.json else folders.tell_plan(answer)
-        return folders.exit_code_of((step.key, step.error) for step in answer.steps)
+        write(of_sync_plan(answer)) if session.json else tell_sync_plan(answer)
+        return exit_code_of((step.key, step.error) for step in answer.steps)
     if session.json:
-        document.write(document.of_report(answer))
+        write(documents.of_report(answer))
         tell_faults(answer)
     else:
-        folders.tell_report(answer, notes=not session.quiet)
+        tell_folder_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 
 def _watch(session: Session, app: App, request: SyncRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
-    from uploader.cli.output import folders
+    from uploader.cli.show.folders import tell_changes
 
     as_json = session.json
 
     def tell(report: Report) -> None:
         session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
-        folders.tell_changes(report, as_json=as_json, notes=not session.quiet)
+        tell_changes(report, as_json=as_json, notes=not session.quiet)
 
     app.watch(request, tell)
     return 0

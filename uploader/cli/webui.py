@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
+from uploader.cli.invocation import Session
 from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.session import Session
+from uploader.cli.terminal import write
 
 
 @click.command(short_help="Ask the WebUI what it is and what it lists.")
@@ -23,10 +24,11 @@ def webui(session: Session, /, target: str | None) -> int:
     with session.app() as app:
         facts = app.webui_facts(target)
         catalog = app.catalog()
-    from uploader.cli.output import document, pages
+    from uploader import documents
+    from uploader.cli.show.webui import tell_webui
 
     if session.json:
-        document.write(document.of_webui(facts))
+        write(documents.of_webui(facts))
     else:
-        pages.tell_webui(facts, catalog)
+        tell_webui(facts, catalog)
     return 0

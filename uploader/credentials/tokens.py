@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from uploader.artifact import Service
-from uploader.credentials.vault import Vault
+from uploader.credentials.keyring import Vault
 from uploader.errors import CredentialsRefused
 from uploader.secret import Secret, Token
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from uploader.app import App, DryRun, LoginRequest, PushRequest
+from uploader.api import App, DryRun, LoginRequest, PushRequest
 from uploader.artifact import Digest
 from uploader.demo.model import make_checkpoint, make_lora
 from uploader.demo.origin import Origin

@@ -1,10 +1,10 @@
 """The one HTTP client: ranges, redirects, who may see a token, what may be shown of an address; knows no vendor."""
 
 from uploader.http.address import host_of, is_loopback, shown
-from uploader.http.answer import HEAD_BYTES, Answer, Reply
 from uploader.http.client import Http
-from uploader.http.door import Door, Explainer, Refusal, authority
-from uploader.http.fields import Fields, Json
+from uploader.http.json_fields import Fields, Json
+from uploader.http.responses import HEAD_BYTES, Answer, Reply
+from uploader.http.token_scope import Door, Explainer, Refusal, authority
 
 __all__ = [
     "HEAD_BYTES",

@@ -65,3 +65,24 @@ def with_query(url: str, params: Mapping[str, str | Sequence[str]]) -> str:
     if not params:
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode(params, doseq=True)}"
+
+
+_PLAIN = re.compile(r"[\x20-\x7e]+")
+
+
+def base_fault(base: str) -> str | None:
+    """Says what is wrong with a service's address; None when nothing is."""
+    try:
+        parts = urlsplit(base)
+        _ = parts.port
+    except ValueError:
+        return "it is no web address"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "it begins with https:// or http://, and a host"
+    if "@" in parts.netloc:
+        return "it holds a sign-in; leave that out, it is asked for"
+    if parts.query or parts.fragment:
+        return "it ends before a ? or a #"
+    if not _PLAIN.fullmatch(base) or " " in base:
+        return "it holds a blank or a character that no address has"
+    return None

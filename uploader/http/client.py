@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Literal, Self
 from uploader import __version__
 from uploader.errors import NetworkError, NoRanges, SourceRefused, UsageError
 from uploader.http.address import host_of, is_loopback, shown, split, with_query
-from uploader.http.answer import HEAD_BYTES, REDIRECTS, Answer, Reply, answer, begin, following, json_of
-from uploader.http.door import Door
-from uploader.http.faults import AGAIN, OTHER_LINK, named_faults, not_encoded, refusal, refused
-from uploader.http.fields import Json
-from uploader.http.headers import content_length, content_range
-from uploader.http.memory import Memory
+from uploader.http.errors import AGAIN, OTHER_LINK, named_faults, not_encoded, refusal, refused
+from uploader.http.json_fields import Json
+from uploader.http.redirects import Memory
+from uploader.http.responses import (
+    HEAD_BYTES,
+    REDIRECTS,
+    Answer,
+    Reply,
+    answer,
+    begin,
+    content_length,
+    content_range,
+    following,
+    json_of,
+)
+from uploader.http.token_scope import Door
 
 if TYPE_CHECKING:
     import httpx

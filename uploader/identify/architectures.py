@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from uploader.identify.keys import Keys
+from uploader.identify.tensor_names import Keys
 
 _CROSS = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
 _MIDDLE = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"

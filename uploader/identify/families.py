@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from uploader.artifact import Kind
 from uploader.identify.architectures import Architecture, diffusion_architecture, told
-from uploader.identify.keys import Keys
+from uploader.identify.tensor_names import Keys
 
 _LORA_WIDTH = re.compile(r"attn2[._]to_[kv][._](?:lora_down\.weight|lora_A\.weight|lora\.down\.weight|hada_w1_b)$")
 _SD3_WIDTH = re.compile(r"transformer_blocks[._]\d+[._]attn[._]to_q[._](?:lora_down|lora_A)(?:\.default)?\.weight$")

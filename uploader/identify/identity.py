@@ -8,11 +8,11 @@ from uploader.artifact import Kind
 from uploader.identify import gguf, safetensors
 from uploader.identify.containers import Container, container_of, looks_torn_from_torch, zip_container
 from uploader.identify.families import architecture_of
-from uploader.identify.keys import Keys
 from uploader.identify.kinds import kind_of
+from uploader.identify.pickle_tensors import shapes_of
 from uploader.identify.pickles import Looked, PickleScan, look_at_stream, look_at_zip
 from uploader.identify.ranges import Ranges, Read, TooMuch
-from uploader.identify.tensors import shapes_of
+from uploader.identify.tensor_names import Keys
 from uploader.identify.zips import Doubtful, NoDirectory, read_directory
 
 __all__ = ["Container", "Identity", "Read", "identify"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from uploader.artifact import Kind
 from uploader.identify.architectures import diffusion_architecture
-from uploader.identify.keys import Keys
+from uploader.identify.tensor_names import Keys
 
 _ADAPTER_STARTS = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "lora_transformer_", "lycoris_")
 _ADAPTER_ENDS = (

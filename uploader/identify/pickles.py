@@ -10,10 +10,10 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from uploader.identify.allowed import STRICT_MEMBERS
-from uploader.identify.machine import Broken, Machine
+from uploader.identify.pickle_allowlist import STRICT_MEMBERS
+from uploader.identify.pickle_machine import Broken, Machine
+from uploader.identify.pickle_values import OPAQUE, Value
 from uploader.identify.ranges import Budget, Ranges, Read, TooMuch, Window
-from uploader.identify.values import OPAQUE, Value
 from uploader.identify.zips import Doubtful, Member, NoDirectory, ends_as_zip, open_member, read_directory
 
 LARGEST_PICKLE = 16 << 20

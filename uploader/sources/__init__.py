@@ -19,12 +19,12 @@ from uploader.reference import (
 from uploader.sources import civitai, direct, github, huggingface, local, modelscope
 from uploader.sources.civitai import Hit
 from uploader.sources.civitai import search as search_civitai
-from uploader.sources.handover import Handover
-from uploader.sources.handover import hand_over as follow
+from uploader.sources.endpoints import Sources
+from uploader.sources.http_stream import WebStream
 from uploader.sources.interface import FIRST_CHOICE, PREFERENCES, Choice, Stream
+from uploader.sources.server_link import Handover
+from uploader.sources.server_link import hand_over as follow
 from uploader.sources.shared import Shared
-from uploader.sources.sites import Sources
-from uploader.sources.web import WebStream
 
 __all__ = [
     "FIRST_CHOICE",

@@ -11,10 +11,10 @@ from uploader.artifact import MODEL_EXTENSIONS, Artifact, WebFile
 from uploader.errors import NotAModel
 from uploader.http import Answer, Http, shown
 from uploader.reference import UrlReference
-from uploader.sources import elsewhere
+from uploader.sources import unsupported_sites as elsewhere
+from uploader.sources.file_names import safe_name
+from uploader.sources.http_stream import WebStream
 from uploader.sources.interface import Stream
-from uploader.sources.naming import safe_name
-from uploader.sources.web import WebStream
 
 _SIGNATURE = re.compile(
     "x-(amz|goog|oss|cos)-.+|authorization|signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid"

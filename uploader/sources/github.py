@@ -15,10 +15,10 @@ from uploader.artifact import Artifact, Digest, Service
 from uploader.errors import NetworkError, RateLimited, SourceMissing, UploaderError
 from uploader.http import Door, Fields, Http, Refusal
 from uploader.reference import GitHubReference
+from uploader.sources.endpoints import Site, Sources
 from uploader.sources.interface import Choice
 from uploader.sources.listing import Listed, chosen
-from uploader.sources.published import Published, artifact, open_hosts, run_out
-from uploader.sources.sites import Site, Sources
+from uploader.sources.published_file import Published, artifact, open_hosts, run_out
 
 _API = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")

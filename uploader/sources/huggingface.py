@@ -22,10 +22,10 @@ from uploader.errors import (
 )
 from uploader.http import Door, Fields, Http, Refusal
 from uploader.reference import HuggingFaceReference
+from uploader.sources.endpoints import Sources
 from uploader.sources.interface import Choice
 from uploader.sources.listing import MOST_ENTRIES, Listed, chosen
-from uploader.sources.published import Published, artifact, run_out
-from uploader.sources.sites import Sources
+from uploader.sources.published_file import Published, artifact, run_out
 
 _MOST_HOPS = 5
 _MOST_PAGES = 50

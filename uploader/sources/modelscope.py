@@ -14,10 +14,10 @@ from uploader.artifact import Artifact, Digest, Service
 from uploader.errors import CredentialsRefused, SourceMissing, UploaderError
 from uploader.http import Door, Fields, Refusal
 from uploader.reference import ModelScopeReference
+from uploader.sources.endpoints import Sources
 from uploader.sources.interface import Choice
 from uploader.sources.listing import MOST_ENTRIES, Listed, chosen
-from uploader.sources.published import Published, artifact, open_hosts, run_out
-from uploader.sources.sites import Sources
+from uploader.sources.published_file import Published, artifact, open_hosts, run_out
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _API = "/api/v1/models/"

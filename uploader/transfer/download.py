@@ -12,15 +12,13 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uploader.journal import FLUSH_BYTES, FLUSH_SECONDS, Journal
-from uploader.transfer.feed import PIECE_BYTES
-from uploader.transfer.lines import MOST_LINES, Stretch
+from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, Journal
+from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.range_readers import MOST_LINES, Stretch
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_LEAST, _MOST = 2, 16
-"""Pieces of a stretch: long ones ask seldom, short ones let the hash follow and the lines end together."""
 
 _DUE = FLUSH_BYTES // PIECE_BYTES
 _UNKEPT = 2 * _DUE
@@ -28,6 +26,73 @@ _UNKEPT = 2 * _DUE
 that are faster than the disk wait for it."""
 
 _BLOCK = 1024 * 1024
+
+
+class Follower:
+    """A thread that follows the lines: hashes what is written without a gap, and has it kept now and then.
+
+    `whole` is the hash of the first `hashed` bytes, taken before. `done` is set when it is through, also for a fault.
+    """
+
+    def __init__(self, ledger: Ledger, part: Path, whole: _Hash, hashed: int) -> None:
+        self.done = threading.Event()
+        self._ledger = ledger
+        self._part = part
+        self._whole = whole
+        self._hashed = hashed
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def __enter__(self) -> Follower:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ledger.stop()
+        self._thread.join()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was followed (hex)."""
+        return self._whole.hexdigest()
+
+    def _run(self) -> None:
+        try:
+            with self._part.open("rb", buffering=0) as file:
+                file.seek(self._hashed)
+                self._follow(file)
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that waits for the download
+            self._ledger.fail(error)
+        finally:
+            try:
+                self._ledger.keep()  # what arrived before a fault or a stop is kept as well
+            except BaseException as error:  # noqa: BLE001
+                self._ledger.fail(error)
+            self.done.set()
+
+    def _follow(self, file: FileIO) -> None:
+        ledger, kept_at = self._ledger, time.monotonic()
+        while self._hashed < ledger.size and not ledger.over.is_set():
+            end = ledger.prefix(self._hashed, FLUSH_SECONDS / 4)
+            while self._hashed < end and not ledger.over.is_set():
+                data = file.read(min(_BLOCK, end - self._hashed))
+                if not data:
+                    raise OSError(f"{self._part} became shorter")
+                self._whole.update(data)
+                self._hashed += len(data)
+            if ledger.is_due or time.monotonic() - kept_at >= FLUSH_SECONDS:
+                ledger.keep()
+                kept_at = time.monotonic()
+
+
+def _write(file: FileIO | None, data: memoryview) -> None:
+    if file is None:
+        raise ValueError("a stretch that was not taken is not written")
+    while data:
+        data = data[file.write(data) :]
+
+
+_LEAST, _MOST = 2, 16
+"""Pieces of a stretch: long ones ask seldom, short ones let the hash follow and the lines end together."""
 
 
 @dataclass(eq=False)
@@ -172,66 +237,3 @@ class Ledger:
 
     def _bytes(self) -> int:
         return min(self._prefix * PIECE_BYTES, self.size)
-
-
-class Follower:
-    """A thread that follows the lines: hashes what is written without a gap, and has it kept now and then.
-
-    `whole` is the hash of the first `hashed` bytes, taken before. `done` is set when it is through, also for a fault.
-    """
-
-    def __init__(self, ledger: Ledger, part: Path, whole: _Hash, hashed: int) -> None:
-        self.done = threading.Event()
-        self._ledger = ledger
-        self._part = part
-        self._whole = whole
-        self._hashed = hashed
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
-
-    def __enter__(self) -> Follower:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ledger.stop()
-        self._thread.join()
-
-    @property
-    def sha256(self) -> str:
-        """The hash of what was followed (hex)."""
-        return self._whole.hexdigest()
-
-    def _run(self) -> None:
-        try:
-            with self._part.open("rb", buffering=0) as file:
-                file.seek(self._hashed)
-                self._follow(file)
-        except BaseException as error:  # noqa: BLE001 - carried to the thread that waits for the download
-            self._ledger.fail(error)
-        finally:
-            try:
-                self._ledger.keep()  # what arrived before a fault or a stop is kept as well
-            except BaseException as error:  # noqa: BLE001
-                self._ledger.fail(error)
-            self.done.set()
-
-    def _follow(self, file: FileIO) -> None:
-        ledger, kept_at = self._ledger, time.monotonic()
-        while self._hashed < ledger.size and not ledger.over.is_set():
-            end = ledger.prefix(self._hashed, FLUSH_SECONDS / 4)
-            while self._hashed < end and not ledger.over.is_set():
-                data = file.read(min(_BLOCK, end - self._hashed))
-                if not data:
-                    raise OSError(f"{self._part} became shorter")
-                self._whole.update(data)
-                self._hashed += len(data)
-            if ledger.is_due or time.monotonic() - kept_at >= FLUSH_SECONDS:
-                ledger.keep()
-                kept_at = time.monotonic()
-
-
-def _write(file: FileIO | None, data: memoryview) -> None:
-    if file is None:
-        raise ValueError("a stretch that was not taken is not written")
-    while data:
-        data = data[file.write(data) :]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from uploader.errors import WebUIRefused
-from uploader.http.service import Service
 from uploader.profile import Api
 from uploader.webui.a1111 import A1111
+from uploader.webui.client import Service
 from uploader.webui.comfyui import ComfyUi
 from uploader.webui.interface import Listed, Member, Refreshed, find
 from uploader.webui.invokeai import InvokeAi

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from uploader.artifact import Kind
-from uploader.http.service import Service
 from uploader.profile import Api
+from uploader.webui.client import Service
 from uploader.webui.interface import Listed, Refreshed, answers, items, refused, table, text_of
 
 _API = "/sdapi/v1"

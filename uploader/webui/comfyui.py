@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from uploader.artifact import Kind
-from uploader.http.service import Service
 from uploader.profile import Api
+from uploader.webui.client import Service
 from uploader.webui.interface import Listed, Refreshed, answers, text_of, texts
 
 _KEYS = {

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from uploader.artifact import MODEL_EXTENSIONS, Kind
 from uploader.errors import WebUIRefused
-from uploader.http.service import Reply, Service
 from uploader.profile import Api
+from uploader.webui.client import Reply, Service
 
 
 @dataclass(frozen=True)

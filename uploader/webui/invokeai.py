@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from uploader.artifact import Kind
 from uploader.errors import NetworkError, WebUIRefused
-from uploader.http.service import Reply, Service
 from uploader.profile import Api
+from uploader.webui.client import Reply, Service
 from uploader.webui.interface import Listed, Refreshed, answers, refused, table, text_of
 
 JOB_SECONDS = 60.0

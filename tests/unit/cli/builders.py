@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uploader.app import DryRun, FolderDifference, JobView, Trouble, WebUIFacts
+from uploader.api import DryRun, FolderDifference, JobView, Trouble, WebUIFacts
 from uploader.artifact import Artifact, Kind, LocalFile
+from uploader.commands.push.plan import Item, PlannedStep
 from uploader.errors import Exists, UploaderError
-from uploader.jobs import Record
-from uploader.plan import Action, Item, PlannedStep, Route
 from uploader.result import Evidence, Failure, Outcome
+from uploader.server_download import Record
+from uploader.steps import Action, Route
 
 SHA256 = "ab" * 32
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from uploader.artifact import Artifact, WebFile
-from uploader.cache import Cache
 from uploader.cli import main
-from uploader.journal import Journals
+from uploader.state.cache import Cache
+from uploader.state.uploads import Journals
 
 SHA256 = "5" * 64
 NAME = "0123abcd-dream.safetensors"

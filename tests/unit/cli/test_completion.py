@@ -6,7 +6,7 @@ import click
 from uploader.cli.completion import provider_ids, target_names, webui_ids
 from uploader.cli.push import push
 from uploader.profile import Target
-from uploader.targets import Targets
+from uploader.state.targets import Targets
 
 CONTEXT, OPTION = click.Context(push), push.params[0]
 

@@ -7,9 +7,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.unit.cli.builders import Clock
-from uploader.cli.output.board import Board, Row
-from uploader.cli.output.live import Live, Rows, layout, shorten, table
+from uploader.cli.display.live import Live, Rows, layout, shorten, table
 from uploader.events import Began, Ended, Phase, Planned, Progress, Said
+from uploader.progress import Board, Row
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 MB = 1_000_000

@@ -10,12 +10,12 @@ import pytest
 
 from tests.servers.models import write_safetensors
 from tests.unit.cli.builders import plan_with_a_refusal
-from uploader.app import DryRun
+from uploader.api import DryRun
 from uploader.cli import main
-from uploader.cli.output import choose
-from uploader.cli.output.live import Live
-from uploader.cli.output.plain import Plain
-from uploader.cli.output.silent import Silent
+from uploader.cli.display import choose
+from uploader.cli.display.live import Live
+from uploader.cli.display.plain import Plain
+from uploader.cli.display.silent import Silent
 from uploader.cli.push import plan_exit_code, references
 from uploader.errors import UsageError
 from uploader.events import Said

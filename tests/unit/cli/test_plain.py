@@ -1,5 +1,5 @@
 from tests.unit.cli.builders import Clock
-from uploader.cli.output.plain import Plain
+from uploader.cli.display.plain import Plain
 from uploader.events import Began, Ended, Phase, Planned, Progress, Said
 
 MB = 1_000_000

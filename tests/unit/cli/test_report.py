@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal, step
-from uploader.app import DryRun
-from uploader.cli.output.report import outcome_line, tell_plan, tell_report
+from uploader.api import DryRun
+from uploader.cli.show.report import outcome_line, tell_plan, tell_report
 from uploader.errors import Exists, Interrupted, SourceMissing
 from uploader.result import Evidence, Notice, Report
 

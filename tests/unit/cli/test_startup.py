@@ -25,7 +25,7 @@ def test_help_loads_nothing_heavy(verb: list[str]) -> None:
     assert seen["code"] == 0
     assert "Usage: uploader" in done.stdout
     assert not HEAVY & set(seen["modules"])
-    assert "uploader.app" not in seen["modules"]
+    assert "uploader.api" not in seen["modules"]
 
 
 def test_the_module_runs_as_a_program() -> None:

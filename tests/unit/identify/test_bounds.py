@@ -18,7 +18,7 @@ _TENSOR = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
 _PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
-from uploader.app.resolving import read_identity
+from uploader.identify.read import read_identity
 from uploader.errors import UploaderError
 from uploader.identify import refuse
 

@@ -34,7 +34,7 @@ from tests.servers.torch_files import (
 from uploader.artifact import Kind
 from uploader.errors import NotAModel, Truncated, UploaderError
 from uploader.identify import Identity, identify, refuse
-from uploader.identify.allowed import ALLOWED
+from uploader.identify.pickle_allowlist import ALLOWED
 
 SYSTEM = b"cos\nsystem\n"
 RUN = b"(X\x02\x00\x00\x00idtR"

@@ -18,8 +18,8 @@ from uploader.demo.server import EmbeddedServer
 from uploader.demo.tree import Handle, Tree
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteRefused
 from uploader.remote.sftp import SftpConnection
-from uploader.remote.sftp.packing import unpacked_entry
-from uploader.remote.sftp.wire import Unpacker, string
+from uploader.remote.sftp.attributes import unpacked_entry
+from uploader.remote.sftp.protocol import Unpacker, string
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from uploader.http import Http
 from uploader.reference import parse
 from uploader.secret import Secret, Token
 from uploader.sources import Choice, Sources, open_stream, resolve
-from uploader.sources.sites import HOMES
+from uploader.sources.endpoints import HOMES
 
 CONTENT = safetensors("checkpoint", size_bytes=300_000)
 OTHER = safetensors("checkpoint", size_bytes=310_000, seed=2)

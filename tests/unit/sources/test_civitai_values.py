@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from uploader.errors import UploaderError
 from uploader.http import Fields
 from uploader.reference import CivitaiReference
-from uploader.sources.civitai.choosing import choose
+from uploader.sources.civitai.choose_file import choose
 from uploader.sources.civitai.values import kind_of, read_version
 from uploader.sources.interface import PREFERENCES, Choice
 

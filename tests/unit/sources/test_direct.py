@@ -15,7 +15,7 @@ from uploader.http import Http
 from uploader.identify import identify, refuse
 from uploader.reference import UrlReference
 from uploader.sources import direct
-from uploader.sources.naming import safe_name
+from uploader.sources.file_names import safe_name
 
 MODEL = safetensors("lora", size_bytes=300_000)
 

@@ -8,7 +8,6 @@ import pytest
 
 from tests.servers.huggingface import HuggingFace
 from tests.servers.models import safetensors
-from uploader.app.patience import Patience
 from uploader.artifact import Artifact, Service, WebFile
 from uploader.errors import (
     CredentialsMissing,
@@ -25,9 +24,10 @@ from uploader.errors import (
 from uploader.events import silence
 from uploader.http import Http
 from uploader.reference import parse
+from uploader.retry import Patience
 from uploader.secret import Secret, Token
 from uploader.sources import Choice, Sources, open_stream, resolve
-from uploader.sources.sites import Home
+from uploader.sources.endpoints import Home
 
 MODEL = safetensors("lora", size_bytes=300_000)
 OTHER = safetensors("lora", size_bytes=300_000, seed=1)

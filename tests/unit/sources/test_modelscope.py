@@ -12,7 +12,7 @@ from uploader.errors import CredentialsRefused, NetworkError, SourceMissing, Usa
 from uploader.http import Http
 from uploader.reference import parse
 from uploader.sources import Choice, Sources, open_stream, resolve
-from uploader.sources.sites import Home
+from uploader.sources.endpoints import Home
 
 MODEL = safetensors("lora", size_bytes=200_000)
 PAGE = "https://modelscope.cn/models/org/name"

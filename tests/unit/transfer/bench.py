@@ -9,20 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from uploader.app.patience import Patience
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import NetworkError, UploaderError
 from uploader.events import Event, Phase, Progress, Said
-from uploader.journal import Journals
+from uploader.rate_limit import Pacer
 from uploader.reference import PathReference
 from uploader.remote.interface import Connector
 from uploader.remote.memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
 from uploader.remote.pool import Pool
+from uploader.retry import Patience
 from uploader.sources import local
 from uploader.sources.interface import Stream
-from uploader.streams import Pacer
+from uploader.state.uploads import Journals
 from uploader.transfer import Job, Means, Result, Step
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 FOLDER = "/home/user/models"
 FINAL = f"{FOLDER}/m.safetensors"

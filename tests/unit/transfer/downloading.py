@@ -11,15 +11,15 @@ import sys
 from pathlib import Path
 
 from tests.unit.transfer.bench import Bench
-from uploader.cache import Cache
 from uploader.events import Event, Progress
 from uploader.http import Http
+from uploader.rate_limit import Pacer
 from uploader.reference import UrlReference
 from uploader.sources import direct
-from uploader.streams import Pacer
+from uploader.state.cache import Cache
 from uploader.transfer import Fetch
-from uploader.transfer.ahead import read_ahead
-from uploader.transfer.lines import Supply
+from uploader.transfer.range_readers import Supply
+from uploader.transfer.read_ahead import read_ahead
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from uploader.errors import (
     WrongBytes,
 )
 from uploader.sources import local
-from uploader.transfer.feed import PIECE_BYTES
+from uploader.transfer.chunks import PIECE_BYTES
 
 DATA = content(4.4)
 WHOLE = hashlib.sha256(DATA).hexdigest()

@@ -20,8 +20,8 @@ from tests.servers.webuis import (
 )
 from uploader.artifact import Kind
 from uploader.errors import NetworkError, UploaderError, WebUIRefused
-from uploader.http.service import Service
 from uploader.webui import Listed, Member, find, recognise
+from uploader.webui.client import Service
 from uploader.webui.invokeai import InvokeAi
 
 FAMILIES: list[Callable[..., FakeWebUI]] = [FakeA1111, FakeForge, FakeSdNext, FakeComfyUI, FakeInvokeAI, FakeSwarmUI]

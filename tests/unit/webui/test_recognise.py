@@ -16,11 +16,11 @@ from tests.servers.webuis import (
     FakeSwarmUI,
     FakeWebUI,
 )
-from uploader.catalog import load
 from uploader.errors import CredentialsRefused, WebUIRefused
-from uploader.http.service import Service
 from uploader.profile import Api
+from uploader.profiles import load
 from uploader.webui import MEMBERS, recognise
+from uploader.webui.client import Service
 
 FAKES: list[tuple[Callable[..., FakeWebUI], Api, tuple[str, ...], str | None]] = [
     (FakeA1111, Api.A1111, ("a1111", "reforge"), None),

@@ -2,10 +2,10 @@
 
 import logging
 
-from uploader.remote.sftp.config import Address
 from uploader.remote.sftp.connect import SftpConnector, Surroundings
 from uploader.remote.sftp.connection import SftpConnection
-from uploader.remote.sftp.hostkeys import KnownHosts
+from uploader.remote.sftp.known_hosts import KnownHosts
+from uploader.remote.sftp.ssh_config import Address
 
 __all__ = ["Address", "KnownHosts", "SftpConnection", "SftpConnector", "Surroundings"]
 

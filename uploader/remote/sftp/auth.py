@@ -18,9 +18,9 @@ from uploader.errors import (
 )
 from uploader.events import Observer, Said
 from uploader.remote.interface import Question, Secrets
-from uploader.remote.sftp.config import Address
-from uploader.remote.sftp.faults import mapped
-from uploader.remote.sftp.keys import agent_listens, agents, blob, is_file, read_key
+from uploader.remote.sftp.errors import mapped
+from uploader.remote.sftp.private_keys import agent_listens, agents, blob, is_file, read_key
+from uploader.remote.sftp.ssh_config import Address
 from uploader.remote.sftp.transport import Transport
 from uploader.secret import Secret
 

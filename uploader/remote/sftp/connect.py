@@ -19,15 +19,15 @@ from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
 from uploader.remote.interface import Secrets, Trust
 from uploader.remote.sftp.auth import Login, Way
-from uploader.remote.sftp.config import Address, look_up, parse_hop
 from uploader.remote.sftp.connection import ServerIdentity, SftpConnection, sftp_channel
-from uploader.remote.sftp.faults import NothingInCommon, mapped
+from uploader.remote.sftp.errors import NothingInCommon, mapped
 from uploader.remote.sftp.files import SftpFiles
-from uploader.remote.sftp.hostkeys import KnownHosts, fingerprint
-from uploader.remote.sftp.proxy import ProxyLine
-from uploader.remote.sftp.tools import Tools
+from uploader.remote.sftp.known_hosts import KnownHosts, fingerprint
+from uploader.remote.sftp.protocol import Wire
+from uploader.remote.sftp.proxy_command import ProxyLine
+from uploader.remote.sftp.shell_probe import Tools
+from uploader.remote.sftp.ssh_config import Address, look_up, parse_hop
 from uploader.remote.sftp.transport import Transport, close_all, shake_hands
-from uploader.remote.sftp.wire import Wire
 
 _KEY_FAMILIES = (
     ("ssh-ed25519",),

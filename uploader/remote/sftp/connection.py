@@ -10,14 +10,14 @@ import paramiko
 
 from uploader.errors import RemoteRefused
 from uploader.remote.interface import Copied, Paced, Range, ServerFacts
-from uploader.remote.sftp.along import SftpAlong, SftpReadAlong
-from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
+from uploader.remote.sftp.protocol import Wire
+from uploader.remote.sftp.rolling_hash import SftpAlong, SftpReadAlong
 from uploader.remote.sftp.shell import Shell
-from uploader.remote.sftp.tools import Tools
+from uploader.remote.sftp.shell_probe import Tools
 from uploader.remote.sftp.transport import Transport, close_all
 from uploader.remote.sftp.tunnel import open_tunnel
-from uploader.remote.sftp.wire import Wire
 
 _CHANNEL_REQUEST = 98
 _COPYING = {"copy-data", "hardlink@openssh.com"}

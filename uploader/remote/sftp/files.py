@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from uploader.errors import NetworkError, NoSpace, RemoteExists, RemoteMissing, RemoteRefused, Unsupported
 from uploader.remote.interface import Entry, Range, Space
-from uploader.remote.sftp import wire
-from uploader.remote.sftp.faults import EndOfFile
-from uploader.remote.sftp.many import SftpMany
-from uploader.remote.sftp.packing import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry, unpacked_space
-from uploader.remote.sftp.wire import Unpacker, Wire, check, string
+from uploader.remote.sftp import protocol as wire
+from uploader.remote.sftp.attributes import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry, unpacked_space
+from uploader.remote.sftp.errors import EndOfFile
+from uploader.remote.sftp.operations import SftpMany
+from uploader.remote.sftp.protocol import Unpacker, Wire, check, string
 
 _PLAIN_REQUEST = 32 * 1024
 _LARGEST_REQUEST = 255 * 1024

@@ -14,7 +14,7 @@ import paramiko
 
 from uploader.errors import NetworkError, RemoteRefused
 from uploader.remote.interface import Range, Space
-from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.errors import mapped
 
 _MARK = "uploader-shell"
 _PROBE = (

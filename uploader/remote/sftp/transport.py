@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import paramiko
 
-from uploader.remote.sftp.packets import Packets, ReadAhead
+from uploader.remote.sftp.packetizer import Packets, ReadAhead
 
 _CIPHERS = (
     "aes128-gcm@openssh.com",  # with AES in the CPU the fastest by far

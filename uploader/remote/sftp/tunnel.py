@@ -5,7 +5,7 @@ from __future__ import annotations
 import paramiko
 
 from uploader.errors import NetworkError, RemoteRefused
-from uploader.remote.sftp.faults import mapped
+from uploader.remote.sftp.errors import mapped
 
 _PROHIBITED = 1
 """SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254, section 5.1)."""

@@ -1,0 +1,99 @@
+"""login and logout for a source: the token is shown to that source alone, and then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.civitai import Civitai
+from tests.servers.http_origin import Origin
+from tests.unit.commands.login.test_run import Person, kept
+from uploader.api import App, LoginRequest, TokenRequest
+from uploader.artifact import Service
+from uploader.errors import CredentialsMissing, CredentialsRefused, KeyringUnavailable, NetworkError, UsageError
+from uploader.secret import Secret
+
+__all__ = ["kept"]
+
+Kept = dict[tuple[str, str], str]
+GOOD = TokenRequest(Service.CIVITAI, Secret(f" {Civitai.token}\n"))
+
+
+@pytest.fixture
+def civitai() -> Iterator[Civitai]:
+    with Civitai() as service:
+        yield service
+
+
+def app(tmp_path: Path, civitai: Civitai, person: Person | None = None, **environ: str) -> App:
+    return App(environ={"CIVITAI_ENDPOINT": civitai.endpoint, **environ}, asker=person, state=tmp_path)
+
+
+def test_a_token_is_shown_to_its_source_and_kept(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+    result = app(tmp_path, civitai).login_source(GOOD)
+    assert (result.user, result.checked, result.overruled) == ("somebody", True, False)
+    assert kept == {("uploader", "source:civitai"): Civitai.token}
+    assert [seen.path for seen in civitai.seen] == ["/api/v1/me"]
+    civitai.assert_no_token_strayed()
+
+
+def test_it_is_asked_for_where_somebody_is_there(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+    person = Person(Civitai.token)
+    app(tmp_path, civitai, person).login_source(TokenRequest(Service.CIVITAI))
+    assert "not shown" in person.asked[0]
+    assert kept
+    for nobody in (None, Person("")):
+        with pytest.raises(CredentialsMissing, match="no token"):
+            app(tmp_path, civitai, nobody).login_source(TokenRequest(Service.CIVITAI))
+
+
+def test_one_that_the_source_does_not_take_is_not_kept(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+    with pytest.raises(CredentialsRefused) as caught:
+        app(tmp_path, civitai).login_source(TokenRequest(Service.CIVITAI, Secret("outdated-1")))
+    assert "outdated-1" not in f"{caught.value.message}{caught.value.remedy}"
+    assert kept == {}
+
+
+def test_unasked_it_is_kept_unseen(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+    result = app(tmp_path, civitai, CIVITAI_TOKEN="x").login_source(
+        TokenRequest(Service.CIVITAI, Secret("whatever"), check=False)
+    )
+    assert (result.user, result.checked, result.overruled) == (None, False, True)
+    assert civitai.seen == []
+    assert kept["uploader", "source:civitai"] == "whatever"
+
+
+def test_without_a_keyring_the_environment_is_named(tmp_path: Path, civitai: Civitai) -> None:
+    with pytest.raises(KeyringUnavailable) as caught:
+        app(tmp_path, civitai).login_source(GOOD)
+    assert "$CIVITAI_TOKEN" in (caught.value.remedy or "")
+
+
+def test_hugging_face_says_whose_a_token_is(tmp_path: Path, kept: Kept) -> None:
+    with Origin() as origin:
+        origin.serve("/api/whoami-v2", b'{"name": "somebody"}', content_type="application/json")
+        hf = App(environ={"HF_ENDPOINT": origin.url("")}, asker=None, state=tmp_path)
+        assert hf.login_source(TokenRequest(Service.HUGGINGFACE, Secret("hf_x"))).user == "somebody"
+        assert [request.headers["authorization"] for request in origin.requests] == ["Bearer hf_x"]
+        origin.fail("/api/whoami-v2", 500)
+        with pytest.raises(NetworkError):
+            hf.login_source(TokenRequest(Service.HUGGINGFACE, Secret("hf_y")))
+    assert kept == {("uploader", "source:huggingface"): "hf_x"}
+
+
+def test_logout_forgets_a_token_once(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+    here = app(tmp_path, civitai, CIVITAI_TOKEN="x")
+    here.login_source(GOOD)
+    said = here.logout("civitai")
+    assert "removed" in said[0]
+    assert "$CIVITAI_TOKEN is still set" in said[1]
+    assert kept == {}
+    with pytest.raises(UsageError, match="holds no token"):
+        here.logout("civitai")
+
+
+def test_no_target_is_named_like_a_source(tmp_path: Path, civitai: Civitai) -> None:
+    with pytest.raises(UsageError, match="source of models"):
+        app(tmp_path, civitai).login(LoginRequest("generic", name="civitai", host="h"))

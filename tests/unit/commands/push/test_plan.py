@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
+from uploader.commands.push.plan import (
+    Item,
+    Listing,
+    PlannedStep,
+    Reach,
+    Wishes,
+    choose_route,
+    clashes,
+    plan,
+    settle_route,
+)
+from uploader.errors import Exists, NoPermission, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
+from uploader.steps import Action, Route
+
+FOLDER = "models/Stable-diffusion"
+LORAS = "models/Lora"
+LOCAL = Artifact("dream.safetensors", "dream.safetensors", 1000, LocalFile(Path("/d"), 1), "0123abcd")
+WEB = replace(LOCAL, source="https://x/dream", origin=WebFile("https://x/dream", '"v1"', ranges=True))
+ITEM = Item(LOCAL, Kind.CHECKPOINT, LOCAL.name, Route.LOCAL, f"webui/{FOLDER}/{LOCAL.name}", FOLDER)
+
+LINKED = replace(ITEM, artifact=WEB, route=Route.RELAY)
+ABLE = Reach("curl")
+UNABLE = Reach(None, "it has no curl")
+NONE = Wishes()
+
+
+def decide(listing: Listing, wishes: Wishes = NONE, *, item: Item = ITEM, free: int | None = None) -> PlannedStep:
+    (step,) = plan([item], [listing], wishes, root="webui", free={} if free is None else {item.folder: free})
+    return step
+
+
+def refusal(step: PlannedStep, error: type[Exception]) -> str:
+    assert step.action is Action.REFUSE
+    assert isinstance(step.error, error)
+    assert step.error.remedy
+    assert step.reason == step.error.message
+    assert step.bytes == 0
+    return step.reason
+
+
+# what is there ----------------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_sent() -> None:
+    step = decide(Listing())
+    assert (step.action, step.reason, step.bytes, step.make) == (Action.SEND, "is not there yet", 1000, ())
+
+
+def test_what_an_earlier_run_left_is_gone_on_from() -> None:
+    step = decide(Listing(part=800, claimed=600))
+    assert (step.action, step.bytes) == (Action.RESUME, 400)
+    assert "600 bytes of an earlier run" in step.reason
+
+
+def test_a_part_that_the_journal_does_not_know_counts_for_nothing() -> None:
+    step = decide(Listing(part=800))
+    assert (step.action, step.bytes) == (Action.SEND, 1000)
+
+
+def test_claims_without_a_part_count_for_nothing() -> None:
+    assert decide(Listing(claimed=600)).action is Action.SEND
+
+
+def test_a_file_of_the_same_size_is_compared() -> None:
+    step = decide(Listing(final=1000))
+    assert (step.action, step.bytes, step.error) == (Action.COMPARE, 0, None)
+
+
+def test_comparing_may_end_in_sending_where_replacing_is_allowed() -> None:
+    step = decide(Listing(final=1000), Wishes(replace=True))
+    assert (step.action, step.bytes) == (Action.COMPARE, 1000)
+
+
+def test_a_file_of_another_size_is_not_overwritten() -> None:
+    assert "999 bytes where this file has 1,000" in refusal(decide(Listing(final=999)), Exists)
+
+
+def test_a_file_of_another_size_is_replaced_where_that_is_allowed() -> None:
+    step = decide(Listing(final=999), Wishes(replace=True))
+    assert (step.action, step.bytes, step.reason) == (Action.REPLACE, 1000, "takes the place of a file of 999 bytes")
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True)])
+def test_one_whose_size_is_not_known_is_compared_with_what_is_there(wishes: Wishes) -> None:
+    item = replace(ITEM, artifact=replace(WEB, size=None))
+    step = decide(Listing(final=999), wishes, item=item)
+    assert (step.action, step.error, step.bytes) == (Action.COMPARE, None, 0)
+    assert "once this one is downloaded" in step.reason
+
+
+def test_what_the_server_refuses_to_tell_of_one_item_is_that_item_s_error_alone() -> None:
+    refused = NoPermission("the folder may not be read", remedy="Ask its owner.")
+    steps = plan([ITEM, ITEM], [Listing(error=refused), Listing()], NONE, root="webui", free={FOLDER: 1000})
+    assert refusal(steps[0], NoPermission) == "the folder may not be read"
+    assert steps[1].action is Action.SEND
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True, mkdir=True)])
+def test_a_folder_of_that_name_is_never_replaced(wishes: Wishes) -> None:
+    assert "is a folder" in refusal(decide(Listing(final=4096, final_is_folder=True), wishes), RemoteRefused)
+
+
+# folders ----------------------------------------------------------------------------------------------
+
+
+def test_the_folder_of_a_kind_is_made_when_its_parent_is_there() -> None:
+    step = decide(Listing(missing=(FOLDER,)))
+    assert (step.action, step.make) == (Action.SEND, (FOLDER,))
+    assert step.reason == f"is not there yet; makes the folder {FOLDER}"
+
+
+def test_a_missing_root_is_refused() -> None:
+    assert "the root webui is not there" in refusal(decide(Listing(missing=("", "models", FOLDER))), NoSuchRoot)
+
+
+def test_a_missing_parent_is_refused() -> None:
+    assert "nor the folder above it" in refusal(decide(Listing(missing=("models", FOLDER))), NoSuchRoot)
+
+
+@pytest.mark.parametrize("missing", [("models", FOLDER), ("", "models", FOLDER)])
+def test_with_mkdir_all_of_them_are_made(missing: tuple[str, ...]) -> None:
+    step = decide(Listing(missing=missing), Wishes(mkdir=True))
+    assert (step.action, step.make, step.error) == (Action.SEND, missing, None)
+
+
+# space ------------------------------------------------------------------------------------------------
+
+
+def test_what_fits_exactly_is_sent() -> None:
+    assert decide(Listing(), free=1000).error is None
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
+    step = decide(Listing(), free=999)
+    assert step.action is Action.REFUSE
+    assert isinstance(step.error, NoSpace)
+    assert "needs 1,000 bytes" in step.reason
+    assert "999 left" in step.reason
+
+
+def test_only_what_is_still_missing_needs_space() -> None:
+    assert decide(Listing(part=600, claimed=600), free=400).error is None
+    assert decide(Listing(part=600, claimed=600), free=399).error is not None
+
+
+@pytest.mark.parametrize(
+    ("listing", "wishes"),
+    [
+        (Listing(part=800), NONE),
+        (Listing(part=800, claimed=100), NONE),
+        (Listing(part=800, final=999), Wishes(replace=True)),
+        (Listing(part=800, final=1000), Wishes(replace=True)),
+    ],
+)
+def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: Listing, wishes: Wishes) -> None:
+    assert decide(listing, wishes, free=200).error is None
+    assert "needs 200 bytes" in refusal(decide(listing, wishes, free=199), NoSpace)
+
+
+def test_a_part_that_is_longer_than_its_file_makes_no_room_for_others() -> None:
+    steps = plan([ITEM, ITEM], [Listing(part=5000), Listing()], NONE, root="webui", free={FOLDER: 999})
+    assert [step.action for step in steps] == [Action.SEND, Action.REFUSE]
+
+
+def test_a_comparison_needs_no_space() -> None:
+    assert decide(Listing(final=1000), free=0).error is None
+
+
+def test_space_goes_to_the_first_and_a_smaller_one_may_still_fit() -> None:
+    small = replace(ITEM, artifact=replace(LOCAL, size=100), path="webui/small")
+    steps = plan([ITEM, ITEM, small], [Listing()] * 3, Wishes(), root="webui", free={FOLDER: 1100})
+    assert [step.action for step in steps] == [Action.SEND, Action.REFUSE, Action.SEND]
+
+
+def test_a_refused_item_takes_no_space() -> None:
+    steps = plan([ITEM, ITEM], [Listing(final=1), Listing()], Wishes(), root="webui", free={FOLDER: 1000})
+    assert [type(step.error) for step in steps] == [Exists, type(None)]
+
+
+@pytest.mark.parametrize(
+    ("free", "actions"),
+    [
+        pytest.param({FOLDER: 1500, LORAS: 1500}, [Action.SEND, Action.REFUSE], id="the-same-number-is-one-disk"),
+        pytest.param({FOLDER: 1500, LORAS: 1501}, [Action.SEND, Action.SEND], id="another-number-is-another-disk"),
+        pytest.param({FOLDER: 10, LORAS: 1000}, [Action.REFUSE, Action.SEND], id="a-full-disk-is-only-its-own-items'"),
+        pytest.param({LORAS: 1000}, [Action.SEND, Action.SEND], id="a-disk-that-is-not-told-is-not-judged"),
+    ],
+)
+def test_space_is_judged_disk_by_disk(free: dict[str, int], actions: list[Action]) -> None:
+    lora = replace(ITEM, kind=Kind.LORA, folder=LORAS, path="webui/lora")
+    assert [step.action for step in plan([ITEM, lora], [Listing()] * 2, NONE, root="webui", free=free)] == actions
+
+
+def test_where_the_space_is_not_known_it_is_not_judged() -> None:
+    assert decide(Listing(), free=None).error is None
+
+
+def test_steps_come_in_the_order_of_the_items() -> None:
+    items = [replace(ITEM, path=f"webui/{n}") for n in range(5)]
+    assert [step.item for step in plan(items, [Listing()] * 5, Wishes(), root="webui", free={})] == items
+
+
+# routes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", ["auto", "local"])
+def test_a_file_of_this_disk_goes_from_this_disk(wanted: str) -> None:
+    assert choose_route(LOCAL, wanted) is Route.LOCAL
+
+
+def test_a_file_of_this_disk_is_not_relayed() -> None:
+    with pytest.raises(RouteUnavailable, match="nothing to relay"):
+        choose_route(LOCAL, "relay")
+
+
+@pytest.mark.parametrize("artifact", [LOCAL, replace(WEB, size=None)])
+def test_no_server_downloads_a_file_of_this_disk_or_one_of_unknown_size(artifact: Artifact) -> None:
+    with pytest.raises(RouteUnavailable) as caught:
+        choose_route(artifact, "server")
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+
+
+def settled(wanted: str, reach: Reach, item: Item = LINKED, **wishes: bool) -> tuple[Route, str]:
+    chosen = settle_route(item, wanted, reach, **wishes)
+    return chosen.route, chosen.way
+
+
+def test_a_server_that_can_downloads_a_link_by_itself_and_the_reason_says_with_what() -> None:
+    assert settled("auto", ABLE) == (Route.SERVER, "the server downloads it by itself with curl")
+    assert settled("server", ABLE)[0] is Route.SERVER
+
+
+def test_what_either_way_takes_is_told_where_it_was_measured() -> None:
+    large = replace(LINKED, artifact=replace(WEB, size=6_000_000_000))
+    way = settled("auto", replace(ABLE, there=100e6, here=2e6), large)[1]
+    assert way.endswith("with curl (about 60 s; by way of this machine it would take about 50 min)")
+    way = settled("auto", replace(UNABLE, here=0.5e6), large)[1]
+    assert way.startswith("by way of this machine, about 3.3 h, as the server cannot download it by itself: it has no")
+
+
+def test_a_server_that_cannot_leaves_it_to_this_machine_and_says_why() -> None:
+    route, way = settled("auto", UNABLE)
+    assert route is Route.RELAY
+    assert "it has no curl" in way
+    with pytest.raises(RouteUnavailable, match="it has no curl") as caught:
+        settled("server", UNABLE)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("wanted", ["local", "relay"])
+def test_the_route_that_was_asked_for_is_kept_whatever_the_server_can(wanted: str) -> None:
+    assert settled(wanted, ABLE) == (Route.RELAY, "")
+
+
+def test_all_of_a_link_without_a_hash_is_proven_by_way_of_this_machine_alone() -> None:
+    assert settled("auto", ABLE, whole=True)[0] is Route.RELAY
+    with pytest.raises(RouteUnavailable, match="--verify full"):
+        settled("server", ABLE, whole=True)
+    hashed = replace(LINKED, artifact=replace(WEB, digest=Digest("0" * 64)))
+    assert settled("auto", ABLE, hashed, whole=True)[0] is Route.SERVER
+
+
+@pytest.mark.parametrize(("item", "wanted"), [(None, "auto"), (ITEM, "auto"), (None, "relay")])
+def test_what_travels_by_way_of_this_machine_cannot_be_left_alone(item: Item | None, wanted: str) -> None:
+    with pytest.raises(RouteUnavailable, match=r"cannot download|has to stay"):
+        settle_route(item or LINKED, wanted, UNABLE, alone=True)
+
+
+def test_a_download_of_the_server_s_own_sends_nothing_and_needs_its_space() -> None:
+    fetched = replace(LINKED, route=Route.SERVER, way="with curl")
+    step = decide(Listing(), item=fetched, free=1000)
+    assert (step.action, step.bytes, step.reason) == (Action.SEND, 0, "is not there yet; with curl")
+    assert decide(Listing(), item=fetched, free=999).error is not None
+    assert decide(Listing(final=9), Wishes(replace=True), item=fetched).bytes == 0
+    assert decide(Listing(final=1000), Wishes(replace=True), item=fetched).bytes == 0
+
+
+def test_a_download_that_runs_is_joined_and_one_that_ended_is_gone_on_with() -> None:
+    fetched = replace(LINKED, route=Route.SERVER, way="with curl")
+    step = decide(Listing(part=600, job="running"), item=fetched)
+    assert (step.action, step.error) == (Action.RESUME, None)
+    assert "joins in" in step.reason
+    step = decide(Listing(part=600, job="left"), item=fetched)
+    assert (step.action, step.reason) == (
+        Action.RESUME,
+        "the server goes on after 600 bytes of a download that ended; with curl",
+    )
+    whole = decide(Listing(part=1000, job="left"), item=fetched, free=0)
+    assert (whole.action, whole.reason) == (
+        Action.RESUME,
+        "the server has downloaded it: it is proven and gets its name",
+    )
+    assert decide(Listing(part=600), item=fetched).action is Action.SEND
+
+
+def test_a_link_with_ranges_is_relayed_by_itself() -> None:
+    assert choose_route(WEB, "auto") is Route.RELAY
+
+
+@pytest.mark.parametrize(("size", "ranges"), [(None, True), (1000, False), (None, False)])
+def test_a_link_that_cannot_be_read_on_after_a_cut_goes_by_the_disk(size: int | None, ranges: bool) -> None:
+    artifact = replace(WEB, size=size, origin=WebFile("https://x", None, ranges))
+    assert choose_route(artifact, "auto") is Route.LOCAL
+
+
+@pytest.mark.parametrize("wanted", ["local", "relay"])
+def test_the_wanted_route_of_a_link_is_taken(wanted: str) -> None:
+    assert choose_route(replace(WEB, origin=WebFile("https://x", None, ranges=False)), wanted) is Route(wanted)
+
+
+def test_a_link_without_a_size_is_not_relayed() -> None:
+    with pytest.raises(RouteUnavailable, match="does not tell its size"):
+        choose_route(replace(WEB, size=None), "relay")
+
+
+# names ------------------------------------------------------------------------------------------------
+
+
+def test_two_sources_for_one_name_are_told_of_each() -> None:
+    rival = replace(ITEM, artifact=WEB)
+    (mine, error), (theirs, same) = clashes([ITEM, replace(ITEM, path="webui/other"), rival])
+    assert (mine, theirs, error) == (ITEM, rival, same)
+    assert isinstance(error, UsageError)
+    assert error.message == f"dream.safetensors and https://x/dream would both become {ITEM.path}"
+
+
+def test_of_many_sources_for_one_name_the_message_stays_short() -> None:
+    found = clashes([replace(ITEM, artifact=replace(LOCAL, source=f"{n}/x")) for n in range(9)])
+    assert len(found) == 9
+    assert found[0][1].message == f"0/x, 1/x, 2/x, 3/x and 5 more would all become {ITEM.path}"
+
+
+def test_different_names_do_not_clash() -> None:
+    assert clashes([ITEM, replace(ITEM, path="webui/other")]) == []

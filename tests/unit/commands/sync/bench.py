@@ -1,0 +1,144 @@
+"""Somebody with a folder, and a server in memory: a whole sync without a line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from uploader.commands.sync.request import SyncPlan, SyncRequest
+from uploader.commands.sync.run import Syncing, place_of
+from uploader.errors import NetworkError
+from uploader.events import Event
+from uploader.profile import Target
+from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
+from uploader.result import Outcome, Report
+from uploader.session.session import Setting
+
+ROOT = "/home/user/webui"
+NOON = 1_790_000_000
+"""A time, in seconds since 1970, that is long over."""
+
+
+def at_once(seconds: float) -> bool:
+    return False
+
+
+@dataclass
+class Bench:
+    """`disk` is the folder that is synced; `cuts` are numbers of operations after which a line is lost."""
+
+    base: Path
+    server: MemoryServer = field(default_factory=MemoryServer)
+    into: str | None = ""
+    cuts: list[int] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.disk = self.base / "disk"
+        self.disk.mkdir()
+        self.server.make_folders(ROOT)
+        self.target = Target("canvas", "generic", "a1111", "host", "webui")
+
+    def write(self, path: str, data: bytes, mtime: float = NOON) -> Path:
+        """Puts a file into the folder, changed last at `mtime` (seconds)."""
+        file = self.disk / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        os.utime(file, ns=(int(mtime * 1e9), int(mtime * 1e9)))
+        return file
+
+    def put(self, path: str, data: bytes, mtime: int = NOON) -> None:
+        """Puts somebody else's file onto the server."""
+        whole = f"{ROOT}/{path}"
+        self.server.make_folders(os.path.dirname(whole))  # noqa: PTH120 - a path of the server
+        self.server.files[whole] = bytearray(data)
+        self.server.mtimes[whole] = mtime
+
+    def request(self, **wishes: Any) -> SyncRequest:
+        return SyncRequest(str(self.disk), into=None if wishes.get("by_kind") else self.into, **wishes)
+
+    def syncing(self, **wishes: Any) -> Syncing:
+        setting = Setting(environ={}, asker=None, observer=self.events.append, state=self.base / "state", wait=at_once)
+        request = self.request(**wishes)
+        place = place_of(request, setting, self.target)
+        return Syncing(request, setting, self.target, place, Cutting(self.server, self.cuts))
+
+    def plan(self, **wishes: Any) -> SyncPlan:
+        with self.syncing(**wishes) as syncing:
+            return syncing.plan()
+
+    def actions(self, **wishes: Any) -> dict[str, str]:
+        """What would be done with each key."""
+        return {step.key: str(step.action) for step in self.plan(**wishes).steps}
+
+    def sync(self, **wishes: Any) -> Report:
+        with self.syncing(**wishes) as syncing:
+            return syncing.carry_out(syncing.plan())
+
+    def outcomes(self, **wishes: Any) -> dict[str, Outcome]:
+        return {outcome.path or "": outcome for outcome in self.sync(**wishes).outcomes}
+
+    def statuses(self, **wishes: Any) -> dict[str, str]:
+        return {path: outcome.status for path, outcome in self.outcomes(**wishes).items()}
+
+    @property
+    def here(self) -> dict[str, bytes]:
+        return {
+            path.relative_to(self.disk).as_posix(): path.read_bytes() for path in self.disk.rglob("*") if path.is_file()
+        }
+
+    @property
+    def there(self) -> dict[str, bytes]:
+        """What the server has below the root."""
+        return {
+            path.removeprefix(f"{ROOT}/"): bytes(data)
+            for path, data in self.server.files.items()
+            if path.startswith(f"{ROOT}/")
+        }
+
+
+class Cutting(MemoryConnector):
+    """Connections that are lost after so many operations, each the next number of `cuts`."""
+
+    def __init__(self, server: MemoryServer, cuts: list[int]) -> None:
+        super().__init__(server)
+        self.cuts = cuts
+
+    def connect(self) -> MemoryConnection:
+        connection = super().connect()
+        if self.cuts:
+            connection.check = Fuse(self.cuts.pop(0), connection)  # type: ignore[method-assign]
+            connection.files = Late(connection, None)
+        return connection
+
+
+class Late(MemoryFiles):
+    """Files whose line may also be lost when a thing is done and its answer is on the way."""
+
+    def replace(self, source: str, destination: str) -> bool:
+        done = super().replace(source, destination)
+        self.connection.check()
+        return done
+
+    def remove(self, path: str) -> None:
+        super().remove(path)
+        self.connection.check()
+
+
+class Fuse:
+    """Stands in for a connection's check: lets so many operations pass."""
+
+    def __init__(self, left: int, connection: MemoryConnection) -> None:
+        self.left = left
+        self.check: Callable[[], None] = connection.check
+        self.connection = connection
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            self.connection.interrupt()
+            raise NetworkError("the connection to memory was lost")
+        self.check()

@@ -1,0 +1,89 @@
+"""What comes between a sync's plan and its deeds is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.commands.sync.bench import NOON, ROOT, Bench
+from uploader.result import Outcome
+
+BIG = bytes(5 << 20)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Bench:
+    bench = Bench(tmp_path, into="mine")
+    for name in ("k1", "k2", "k3"):
+        bench.write(name, name.encode())
+    return bench
+
+
+def between(here: Bench, path: str, **wishes: Any) -> dict[str, Outcome]:
+    """Syncs; somebody writes to `path` after the plan was made."""
+    with here.syncing(**wishes) as syncing:
+        plan = syncing.plan()
+        here.put(path, b"theirs", NOON + 77)
+        return {outcome.path or "": outcome for outcome in syncing.carry_out(plan).outcomes}
+
+
+@pytest.mark.parametrize("data", [b"small", BIG])
+@pytest.mark.parametrize("wishes", [{}, {"delete": True}, {"delete": True, "trash": True}])
+def test_what_was_to_be_moved_or_removed_and_is_another_by_now_stays(
+    here: Bench, data: bytes, wishes: dict[str, Any]
+) -> None:
+    old = here.write("old", data)
+    here.sync()
+    old.unlink()
+    if not wishes:
+        here.write("new", data)
+    between(here, "mine/old", **wishes)
+    assert here.there["mine/old"] == b"theirs"
+
+
+@pytest.mark.parametrize("data", [b"small", BIG])
+def test_what_was_to_be_replaced_and_is_another_by_now_stays_unless_said(here: Bench, data: bytes) -> None:
+    here.write("a", data)
+    here.sync()
+    here.write("a", data + b"!", NOON + 5)
+    assert between(here, "mine/a")["mine/a"].status == "failed"
+    assert here.there["mine/a"] == b"theirs"
+    assert between(here, "mine/a", replace=True)["mine/a"].status == "placed"
+    assert here.there["mine/a"] == data + b"!"
+
+
+def test_nothing_is_deleted_when_not_all_was_placed(here: Bench) -> None:
+    gone = here.write("gone", b"gone")
+    here.sync()
+    gone.unlink()
+    here.write("k1", b"changed", NOON + 5)
+    told = between(here, "mine/k1", delete=True)
+    assert told["mine/k1"].status == "failed"
+    assert told["mine/gone"].error is not None
+    assert "stays" in told["mine/gone"].error.message
+    assert here.there["mine/gone"] == b"gone"
+
+
+@pytest.mark.parametrize("theirs", ["mine/deep", "", "mine/deep/file"])
+def test_the_parts_of_another_run_are_left_to_it(here: Bench, theirs: str) -> None:
+    here.write("deep/k4", b"k4")
+    part = "mine/deep/file.0123abcd.part"
+    here.put(part, b"half")
+    with here.syncing() as syncing:
+        syncing._manifest.begin([f"{ROOT}/{part}"], {})
+        with syncing._setting.journals.claim("canvas", f"{ROOT}/{theirs}".rstrip("/")):
+            here.sync()
+            assert part in here.there
+    here.sync()
+    assert part not in here.there
+
+
+def test_parts_outside_of_this_folder_are_no_business_of_this_sync(here: Bench) -> None:
+    part = "other/file.0123abcd.part"
+    here.put(part, b"half")
+    with here.syncing() as syncing:
+        syncing._manifest.begin([f"{ROOT}/{part}"], {})
+    here.sync()
+    assert part in here.there

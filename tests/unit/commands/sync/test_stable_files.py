@@ -1,0 +1,123 @@
+"""A file is sent when it holds still, and not before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from uploader.commands.sync.folder_watcher import Ear, listen
+from uploader.commands.sync.stable_files import Settling, open_for_writing
+from uploader.scan.tree import Here
+
+NOW = 1_790_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def settling(folder: Path, clock: Clock, writers: frozenset[str] | None = None) -> Settling:
+    return Settling(folder, clock=clock, now=lambda: NOW + clock.at, writers=lambda _folder: writers)
+
+
+def here(size: int, age: float) -> Here:
+    return Here("a", size, int((NOW - age) * 1e9))
+
+
+def test_what_was_written_long_ago_is_still_at_once(tmp_path: Path) -> None:
+    assert not settling(tmp_path, Clock()).is_growing(here(5, age=60))
+
+
+def test_what_was_written_just_now_is_waited_for_until_its_size_held_for_two_seconds(tmp_path: Path) -> None:
+    clock = Clock()
+    one = settling(tmp_path, clock)
+    assert one.is_growing(here(5, age=0))
+    clock.at = 1.9
+    assert one.is_growing(here(5, age=0))
+    assert one.waiting == {"a"}
+    clock.at = 2.0
+    one.look()
+    assert not one.is_growing(here(5, age=0))
+    assert one.waiting == set()
+    clock.at = 3.0
+    assert one.is_growing(here(6, age=0))
+    clock.at = 5.0
+    assert not one.is_growing(here(6, age=0))
+
+
+def test_a_file_with_an_old_time_that_changes_nevertheless_is_waited_for(tmp_path: Path) -> None:
+    clock = Clock()
+    one = settling(tmp_path, clock)
+    assert not one.is_growing(here(5, age=60))
+    assert one.is_growing(here(6, age=60))
+
+
+def test_what_a_program_has_open_for_writing_is_waited_for(tmp_path: Path) -> None:
+    one = settling(tmp_path, Clock(), frozenset({os.path.realpath(tmp_path / "a")}))
+    one.look()
+    assert one.is_growing(here(5, age=60))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_the_system_tells_who_writes(tmp_path: Path) -> None:
+    (tmp_path / "read").write_bytes(b"x")
+    with (tmp_path / "written").open("wb"), (tmp_path / "read").open("rb"):
+        assert open_for_writing(tmp_path) == frozenset({os.path.realpath(tmp_path / "written")})
+    assert open_for_writing(tmp_path) == frozenset()
+
+
+# changes ----------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_heard_also_when_it_came_before_anybody_waited(tmp_path: Path) -> None:
+    ear = Ear(tmp_path)
+    ear.open()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "new").write_bytes(b"x")
+    ear.wait(20.0)
+    assert ear._lines is not None
+    ear.close()
+
+
+def test_a_wait_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    ear = Ear(tmp_path)
+    ear.open()
+    ear.wait(0.1)
+    ear.close()
+
+
+def test_a_folder_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+    waits: list[float] = []
+    ear = Ear(tmp_path / "disk", wait=waits.append)
+    ear.open()
+    ear.wait(15.0)
+    ear.wait(None)
+    assert waits == [15.0, 1.0]
+    (tmp_path / "disk").mkdir()
+    ear.open()
+    assert ear._lines is not None
+    ear.close()
+
+
+def test_a_folder_that_goes_away_ends_the_wait(tmp_path: Path) -> None:
+    def lines(folder: Path) -> Generator[bool]:
+        yield False
+        raise FileNotFoundError
+
+    ear = Ear(tmp_path, listen=lines)
+    ear.open()
+    ear.wait(None)
+    assert ear._lines is None
+
+
+def test_what_is_heard_of_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        next(listen(tmp_path / "nothing"))

@@ -1,0 +1,269 @@
+"""The programs around a download, in every shell that may be somebody's sh, with a downloader of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.servers.shells import LocalShell, group, needs, tools
+from uploader import server_download as jobs
+from uploader.errors import NoPermission, RemoteRefused, RouteUnavailable
+from uploader.secret import Secret
+from uploader.server_download import Able, Sight
+from uploader.server_download.downloaders import Order, Trouble
+
+SIZE = 10
+ABLE = Able("setsid", ("curl",))
+
+
+class Slow:
+    """Writes a byte, then waits for the file `go` beside the part; then it writes the rest."""
+
+    name = "curl"
+    version = "true"
+    takes_header = False
+    attempt = (
+        'printf x >>"$part"; while [ ! -e "${part%/*}/go" ]; do sleep 0.05; done; size "$part"; '
+        'while [ "$n" -lt "$whole" ]; do printf y >>"$part"; n=$((n + 1)); done; rc=0; st=200'
+    )
+    troubles: Mapping[int, Trouble] = {}
+
+    def usable(self, told: str) -> bool:
+        return True
+
+    def lines(self, order: Order) -> list[str]:
+        return [order.link.reveal()]
+
+
+class Failing(Slow):
+    """Ends at once, with nothing."""
+
+    attempt = "rc=22; st=403"
+
+
+@pytest.fixture(params=["sh", "dash", "bash", "busybox sh"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalShell]:
+    words = request.param.split()
+    needs(words[0])
+    home = tmp_path / "home"
+    home.mkdir()
+    shell = LocalShell(home, words)
+    yield shell
+    for state in (home / ".uploader").glob("*/pid") if (home / ".uploader").is_dir() else ():
+        with_group = int(state.read_text().split()[0])
+        if Path(f"/proc/{with_group}").exists():
+            os.killpg(with_group, signal.SIGKILL)
+
+
+@pytest.fixture
+def part(shell: LocalShell) -> Path:
+    folder = shell.home / "two words"
+    folder.mkdir()
+    part = folder / "it's $(x).part"
+    part.touch()
+    return part
+
+
+def start(shell: LocalShell, part: Path, by: Slow | None = None, *, able: Able = ABLE, cut: int = 0) -> str:
+    key = jobs.key_of(str(part))
+    order = Order(Secret("https://x/m"), str(part), SIZE, None, ranges=True, plain=False)
+    jobs.start(shell, key, order, by or Slow(), able, cut=cut)
+    return key
+
+
+def ended(shell: LocalShell, key: str) -> Sight:
+    deadline = time.monotonic() + 20
+    while (sight := jobs.look(shell, key)).state == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return sight
+
+
+def state_of(shell: LocalShell, key: str) -> Path:
+    return shell.home / ".uploader" / key
+
+
+def test_a_job_that_is_not_there_is_none(shell: LocalShell) -> None:
+    assert jobs.look(shell, "0123abcd") == Sight("none")
+    assert not list(shell.home.iterdir())
+
+
+def test_it_runs_by_itself_in_a_group_of_its_own_and_its_state_is_private(shell: LocalShell, part: Path) -> None:
+    key = start(shell, part)
+    assert jobs.look(shell, key).state == "running"
+    folder = state_of(shell, key)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    process = int((folder / "pid").read_text().split()[0])
+    assert os.getpgid(process) == os.getsid(process) == process
+    assert {str(Path(f"/proc/{process}/fd/{number}").readlink()) for number in (0, 1, 2)} == {"/dev/null"}
+    (part.parent / "go").touch()
+    assert ended(shell, key) == Sight("ended", 0, 200, SIZE, "curl")
+    assert part.read_bytes() == b"x" + b"y" * (SIZE - 1)
+    assert shell.said == ""
+
+
+def test_when_all_is_cleared_nothing_is_left(shell: LocalShell, part: Path) -> None:
+    (part.parent / "go").touch()
+    key = start(shell, part)
+    ended(shell, key)
+    jobs.clear(shell, key)
+    assert [path.name for path in shell.home.iterdir()] == ["two words"]
+    assert sorted(path.name for path in part.parent.iterdir()) == ["go", part.name]
+
+
+def test_a_second_start_leaves_the_first_alone(shell: LocalShell, part: Path) -> None:
+    key = start(shell, part)
+    first = (state_of(shell, key) / "pid").read_text()
+    start(shell, part)
+    assert (state_of(shell, key) / "pid").read_text() == first
+    assert part.read_bytes() == b"x"
+    with pytest.raises(RemoteRefused):
+        jobs.clear(shell, key)
+    jobs.stop(shell, key)
+
+
+def test_stopping_ends_every_process_and_keeps_part_and_state(shell: LocalShell, part: Path) -> None:
+    key = start(shell, part)
+    process = int((state_of(shell, key) / "pid").read_text().split()[0])
+    jobs.stop(shell, key)
+    assert group(process) == []
+    assert part.read_bytes() == b"x"
+    assert jobs.look(shell, key).state == "dead"
+    jobs.stop(shell, key)  # once more is nothing
+    (part.parent / "go").touch()
+    start(shell, part)
+    assert ended(shell, key).size == SIZE
+    assert part.read_bytes().startswith(b"xxy")
+
+
+def test_one_that_was_killed_is_dead_whoever_has_its_number_now(shell: LocalShell, part: Path) -> None:
+    key = start(shell, part)
+    told = state_of(shell, key) / "pid"
+    process, birth, boot = told.read_text().split()
+    told.write_text(f"{os.getpid()} {birth} {boot}\n")
+    assert jobs.look(shell, key).state == "dead"
+    told.write_text(f"{process} {birth} another-boot\n")
+    assert jobs.look(shell, key).state == "reset"
+    told.write_text(f"{process} {birth} {boot}\n")
+    jobs.stop(shell, key)
+
+
+def test_after_a_reboot_the_last_bytes_are_fetched_once_more(shell: LocalShell, part: Path) -> None:
+    part.write_bytes(b"0123456")
+    (part.parent / "go").touch()
+    key = start(shell, part, cut=3)
+    ended(shell, key)
+    assert part.read_bytes() == b"0123xyyyyy"
+
+
+def test_how_it_failed_is_remembered_until_the_next_start(shell: LocalShell, part: Path) -> None:
+    key = start(shell, part, Failing())
+    assert ended(shell, key) == Sight("ended", 22, 403, 0, "curl")
+    assert "exit code 22, status 403" in (state_of(shell, key) / "log").read_text()
+    start(shell, part)
+    assert jobs.look(shell, key).state == "running"
+    jobs.stop(shell, key)
+
+
+def test_python_starts_it_where_there_is_no_setsid(shell: LocalShell, part: Path) -> None:
+    (part.parent / "go").touch()
+    key = start(shell, part, able=Able("python3", ("curl",)))
+    assert ended(shell, key).size == SIZE
+
+
+def test_a_part_that_commands_do_not_see_is_told_and_nothing_is_left(shell: LocalShell, part: Path) -> None:
+    part.unlink()
+    with pytest.raises(RouteUnavailable, match="other folders than its shell"):
+        start(shell, part)
+    assert not (shell.home / ".uploader").exists()
+
+
+def test_a_name_with_a_line_break_is_given_to_no_server(shell: LocalShell, part: Path) -> None:
+    with pytest.raises(RouteUnavailable, match="line break"):
+        start(shell, part.with_name("a\nb"))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order(Secret("https://x/m\noutput = /etc/passwd"), "/p", 1, None, True, False),
+        Order(Secret("https://x/m"), "/p", 1, '"v"\nx', True, False),
+        Order(Secret("https://x/m"), "/p", 1, None, True, False, Secret("A: b\r\nc")),
+    ],
+)
+def test_a_link_with_a_line_break_is_given_to_no_server(order: Order, tmp_path: Path) -> None:
+    with pytest.raises(RouteUnavailable, match="link with a line break"):
+        jobs.start(LocalShell(tmp_path), "ab", order, Slow(), ABLE)
+
+
+def test_a_key_that_is_none_reaches_no_folder(shell: LocalShell) -> None:
+    for key in ("", "..", "../two words", "x"):
+        for call in (jobs.look, jobs.clear, jobs.stop):
+            with pytest.raises(RemoteRefused):
+                call(shell, key)
+
+
+def test_a_home_that_cannot_be_written_to_is_a_refusal(shell: LocalShell, part: Path) -> None:
+    (shell.home / ".uploader").write_text("a file")
+    with pytest.raises(RemoteRefused):
+        start(shell, part)
+    assert part.read_bytes() == b""
+
+
+def test_a_part_that_may_not_be_written_is_told(part: Path) -> None:
+    class Says:
+        def run(self, program: str, feed: bytes = b"", *, patience: float = 30.0) -> str:
+            return "readonly\n"
+
+    with pytest.raises(NoPermission, match="may not write"):
+        jobs.start(Says(), "ab", Order(Secret("https://x"), str(part), 1, None, True, False), Slow(), ABLE)
+
+
+@pytest.mark.parametrize("told", ["", "nonsense", "ended x y z curl", "ended 1 2"])
+def test_nonsense_is_a_refusal_and_no_state(told: str) -> None:
+    class Says:
+        def run(self, program: str, feed: bytes = b"", *, patience: float = 30.0) -> str:
+            return told
+
+    with pytest.raises(RemoteRefused, match="nothing sensible"):
+        jobs.look(Says(), "ab")
+
+
+def test_what_a_machine_has_is_found_in_its_own_path(tmp_path: Path) -> None:
+    needs("busybox", "curl")
+    home = tmp_path / "home"
+    home.mkdir()
+    bare = LocalShell(home, path=tools(tmp_path))
+    assert jobs.survey(bare) == Able("setsid", ())
+    assert "it has none of curl, python3, wget, aria2c" in (jobs.why_unable(jobs.survey(bare)) or "")
+    some = LocalShell(home, [shutil.which("busybox") or "", "sh"], path=tools(tmp_path, "curl", busybox=True))
+    assert jobs.survey(some) == Able("setsid", ("curl",))
+    assert jobs.why_unable(jobs.survey(some)) is None
+    assert "neither setsid nor python3" in (jobs.why_unable(Able(None, ("curl",))) or "")
+
+
+def test_a_shell_whose_printf_is_a_program_is_told_no_link(tmp_path: Path) -> None:
+    needs("bash")
+    spoken = tmp_path / "spoken"
+    spoken.write_text('#!/bin/bash\nenable -n printf\neval "$2"\n')
+    spoken.chmod(0o700)
+    part = tmp_path / "m.part"
+    part.touch()
+    with pytest.raises(RouteUnavailable, match="its printf is a program"):
+        start(LocalShell(tmp_path, [str(spoken)]), part)
+    assert not (tmp_path / ".uploader").exists()
+
+
+def test_clock_and_certificates_are_looked_at_where_no_certificate_will_do(tmp_path: Path) -> None:
+    found = jobs.diagnose(LocalShell(tmp_path))
+    assert found.clock is not None
+    assert abs(found.clock - time.time()) < 100

@@ -1,0 +1,74 @@
+"""What a server brought is proven by all that is known of it, also where nothing can be read from its source again."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from uploader.artifact import Artifact, Digest, WebFile
+from uploader.errors import NoPermission, WrongBytes
+from uploader.events import Event, Said
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Connection
+from uploader.result import Evidence
+from uploader.server_download.verify import Arrived
+from uploader.state.uploads import Journals
+from uploader.transfer import Job, Means
+from uploader.transfer.verify import READ_BACK_BYTES
+
+T = TypeVar("T")
+SIZE = READ_BACK_BYTES + 1
+
+
+class Server:
+    """Has no tool to hash with; its file is all zeros."""
+
+    def __init__(self, *, readable: bool) -> None:
+        self.files = self
+        self._readable = readable
+
+    def hashes(self, path: str, ranges: object) -> None:
+        return None
+
+    def read(self, path: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+        if not self._readable:
+            raise NoPermission("no")
+        return [bytes(max(0, min(length, SIZE - offset))) for offset, length in ranges]
+
+
+def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable: bool = True) -> Arrived:
+    digest = None if sha256 is None else Digest(sha256)
+    origin = WebFile("", None, ranges=False)
+    artifact = Artifact("https://x", "m.safetensors", SIZE, origin, "0123abcd", digest)
+    job = Job("item", artifact, lambda: pytest.fail("the link is not known any more"), "/m.safetensors", "box", SIZE)
+    cancelled = threading.Event()
+    pacer, server = Pacer(None, cancelled), cast(Connection, Server(readable=readable))
+
+    def again(call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None) -> T:
+        return call()
+
+    pool: Any = None
+    means = Means(pool, Journals(tmp_path), events.append, again, cancelled, up=pacer, down=pacer)
+    return Arrived(job, means, lambda call: call(server), readable=False)
+
+
+def test_a_promised_hash_is_taken_here_where_nothing_else_can_prove_it(tmp_path: Path) -> None:
+    right, events = hashlib.sha256(bytes(SIZE)).hexdigest(), list[Event]()
+    assert arrived(tmp_path, right, events).prove() == (Evidence.READ_BACK, right)
+    with pytest.raises(WrongBytes):
+        arrived(tmp_path, "0" * 64, events).prove()
+    assert events == []
+
+
+def test_what_is_known_less_of_is_told_as_it_is(tmp_path: Path) -> None:
+    events: list[Event] = []
+    assert arrived(tmp_path, None, events).prove()[0] is Evidence.SIZE
+    assert arrived(tmp_path, "0" * 64, events, readable=False).prove()[0] is Evidence.SIZE
+    first, second = (event.text for event in events if isinstance(event, Said))
+    assert "no sha256 is published" in first
+    assert "this account may not read it" in second

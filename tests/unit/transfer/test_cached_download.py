@@ -1,0 +1,511 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.http_origin import Origin, Resource
+from tests.unit.transfer.bench import Bench, content
+from uploader.artifact import Artifact, Digest, LocalFile, WebFile
+from uploader.errors import (
+    Busy,
+    ConfigurationError,
+    Interrupted,
+    NetworkError,
+    SourceChanged,
+    UploaderError,
+    WrongBytes,
+)
+from uploader.events import Progress
+from uploader.http import Http
+from uploader.reference import UrlReference
+from uploader.sources import direct
+from uploader.sources.http_stream import WebStream
+from uploader.state.cache import Cache, State
+from uploader.transfer import Fetch
+from uploader.transfer.chunks import PIECE_BYTES
+
+SMALL = content(0.75)
+DATA = content(4.3)
+SIZE = len(DATA)
+WHOLE = hashlib.sha256(DATA).hexdigest()
+ETAG = '"v1"'
+LINK = "/m.safetensors"
+MIB = 1024 * 1024
+
+
+class Download:
+    """Downloads of one link into one cache folder."""
+
+    def __init__(self, bench: Bench, origin: Origin, data: bytes = DATA, path: str = LINK, **behaviour: object) -> None:
+        self.bench = bench
+        self.origin = origin
+        self.resource: Resource = origin.serve(path, data, **{"etag": ETAG, **behaviour})
+        self.folder = bench.folder / "cache"
+        self.cache = Cache(self.folder, bench.journals, 1 << 40)
+        self.http = Http()
+        self.artifact = direct.resolve(UrlReference(origin.url(path)), self.http)
+        origin.forget()
+
+    def fetch(self, sha256: str | None = None) -> Fetch:
+        artifact = replace(self.artifact, digest=Digest(sha256)) if sha256 else self.artifact
+        return Fetch("item", artifact, direct.open(artifact, self.http), self.cache, self.bench.means())
+
+    def run(self, sha256: str | None = None) -> Artifact:
+        with self.fetch(sha256).alone() as fetch:
+            return fetch.run()
+
+    def got(self, sha256: str | None = None) -> bytes:
+        """What a run brings."""
+        origin = self.run(sha256).origin
+        assert isinstance(origin, LocalFile)
+        return origin.path.read_bytes()
+
+    def leave_a_part(self, cut: int = PIECE_BYTES + 1000) -> set[int]:
+        """An earlier run whose every line was cut for good after so many bytes. Returns the pieces it wrote down."""
+        self.resource.cuts = [cut, cut, *[0] * 60]
+        with pytest.raises(NetworkError):
+            self.run()
+        self.resource.cuts = []
+        self.origin.forget()
+        self.bench.events.clear()
+        return set(map(int, self.journal["pieces"]))
+
+    @property
+    def journal(self) -> Any:
+        (path,) = (self.bench.folder / "journal").glob("*.json")
+        return json.loads(path.read_text())
+
+    @property
+    def progress(self) -> int:
+        return max((event.done for event in self.bench.events if isinstance(event, Progress)), default=0)
+
+    @property
+    def names(self) -> list[str]:
+        """The files of the cache, in no order, without the eight digits and what is written down of them."""
+        return [path.name[9:] for path in self.folder.iterdir() if not path.name.startswith(".")]
+
+    @property
+    def ranges(self) -> list[str | None]:
+        return [request.range for request in self.origin.requests]
+
+    @property
+    def asked(self) -> int:
+        """Bytes that the source was asked for, whole requests apart."""
+        return asked(self.origin)
+
+
+def asked(origin: Origin) -> int:
+    pairs = [re.findall(r"\d+", request.range) for request in origin.requests if request.range]
+    return sum(int(pair[1]) + 1 - int(pair[0]) for pair in pairs if len(pair) == 2 and pair != ["0", "1023"])
+
+
+Start = Callable[..., Download]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    downloads: list[Download] = []
+    with Origin() as origin:
+
+        def begin(**behaviour: Any) -> Download:
+            downloads.append(Download(Bench(tmp_path), origin, **behaviour))
+            return downloads[-1]
+
+        yield begin
+        for download in downloads:
+            download.http.close()
+
+
+# one run ----------------------------------------------------------------------------------------------
+
+
+def test_a_download_becomes_a_file_of_this_disk_with_its_sha256(start: Start) -> None:
+    download = start()
+    artifact = download.run()
+    assert isinstance(artifact.origin, LocalFile)
+    assert artifact.origin.path.read_bytes() == DATA
+    assert (artifact.size, artifact.digest) == (SIZE, Digest(WHOLE))
+    assert artifact.origin.mtime_ns == artifact.origin.path.stat().st_mtime_ns
+    assert download.names == ["m.safetensors"]
+    assert list((download.bench.folder / "journal").glob("*.json")) == []
+
+
+def test_several_ranges_are_asked_for_and_no_byte_twice(start: Start) -> None:
+    download = start()
+    download.run(WHOLE)
+    assert len(download.ranges) > 1
+    assert download.asked == SIZE
+
+
+def test_progress_counts_up_to_the_whole(start: Start) -> None:
+    download = start()
+    download.run()
+    done = [event.done for event in download.bench.events if isinstance(event, Progress)]
+    assert done == sorted(done)
+    assert done[-1] == SIZE
+
+
+def test_a_cut_range_goes_on_where_it_stopped(start: Start) -> None:
+    download = start()
+    download.resource.cuts = [1_000_000, 10**9, 5]
+    assert download.got(WHOLE) == DATA
+
+
+@pytest.mark.parametrize("length", ["length", "chunked", "close"])
+def test_a_download_without_ranges_is_whole_or_not_there(start: Start, length: str) -> None:
+    download = start(ranges=False, length=length, etag=None)
+    if length != "close":
+        download.resource.cuts = [1_000_000]
+    assert download.got(WHOLE) == DATA
+    assert set(download.ranges) == {None}
+
+
+def test_a_small_file_is_one_request(start: Start) -> None:
+    download = start(data=SMALL)
+    assert download.got() == SMALL
+    assert download.ranges == [None]
+
+
+def test_a_source_that_ends_its_ranges_is_read_whole(start: Start) -> None:
+    download = start()
+    download.resource.ranges = False
+    assert download.got(WHOLE) == DATA
+
+
+def test_the_pieces_of_another_link_are_not_gone_on_with_though_validator_and_size_are_the_same(start: Start) -> None:
+    download = start()
+    assert download.leave_a_part()
+    download.resource.content = other = content(4.3, seed=2)
+    origin = download.artifact.origin
+    assert isinstance(origin, WebFile)
+    download.artifact = replace(download.artifact, origin=replace(origin, url=f"{origin.url}?id=2"))
+    assert download.got() == other
+
+
+def test_a_source_that_is_replaced_meanwhile_is_told_and_nothing_of_it_is_built_on(start: Start) -> None:
+    download = start()
+    download.leave_a_part()
+    download.resource.content, download.resource.etag = content(4.3, seed=2), '"v2"'
+    with pytest.raises(SourceChanged):
+        download.run()
+    assert download.names == []
+
+
+@pytest.mark.parametrize("etag", [ETAG, None])
+def test_a_source_that_became_shorter_is_told_where_it_refuses_the_rest(start: Start, etag: str | None) -> None:
+    download = start(etag=etag)
+    download.artifact = replace(download.artifact, digest=Digest(WHOLE))
+    download.leave_a_part()
+    download.resource.content = DATA[:PIECE_BYTES]  # what lies beyond is answered with 416
+    with pytest.raises(SourceChanged):
+        download.run()
+    assert download.names == []
+
+
+def test_a_source_of_another_length_is_told(start: Start) -> None:
+    download = start(ranges=False, etag=None)
+    download.artifact = replace(download.artifact, size=SIZE + 1)
+    download.resource.length = "close"
+    with pytest.raises(UploaderError):
+        download.run()
+    assert "m.safetensors" not in download.names
+
+
+def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) -> None:
+    download = start(gate=threading.Event(), gate_at=PIECE_BYTES + 1000)
+    faults: list[UploaderError] = []
+
+    def run() -> None:
+        try:
+            download.run()
+        except UploaderError as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while download.progress < 2 * PIECE_BYTES:  # two lines, and each has brought a piece and more
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    download.bench.cancelled.set()
+    download.http.close()
+    thread.join(2)
+    assert [type(fault) for fault in faults] == [Interrupted]
+    assert download.names == ["m.safetensors.part"]
+    assert len(download.journal["pieces"]) == 2
+
+
+# a later run ------------------------------------------------------------------------------------------
+
+
+def test_a_later_run_fetches_what_is_missing_alone(start: Start) -> None:
+    download = start()
+    kept = download.leave_a_part()
+    assert kept
+    assert download.got(WHOLE) == DATA
+    assert download.asked == SIZE - len(kept) * PIECE_BYTES
+    last = [event for event in download.bench.events if isinstance(event, Progress)][-1]
+    assert (last.done, last.resumed) == (SIZE, len(kept) * PIECE_BYTES)
+
+
+def test_a_piece_that_is_not_what_was_written_down_is_fetched_again(start: Start) -> None:
+    download = start()
+    kept = download.leave_a_part()
+    (part,) = download.folder.glob("*.part")
+    with part.open("r+b") as file:
+        file.seek(min(kept) * PIECE_BYTES + 17)
+        file.write(b"rotten")
+    assert download.got(WHOLE) == DATA
+    assert download.asked == SIZE - (len(kept) - 1) * PIECE_BYTES
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "long"])
+def test_a_part_that_is_not_what_it_was_is_no_obstacle(start: Start, damage: str) -> None:
+    download = start()
+    download.leave_a_part()
+    (part,) = download.folder.glob("*.part")
+    match damage:
+        case "gone":
+            part.unlink()
+        case "short":
+            os.truncate(part, 1000)
+        case _:
+            os.truncate(part, SIZE + 1000)
+    assert download.got(WHOLE) == DATA
+
+
+def test_without_a_validator_and_a_digest_nothing_ties_two_requests_and_there_is_one(start: Start) -> None:
+    download = start(etag=None)
+    download.resource.cuts = [10_000_000, *[0] * 60]
+    with pytest.raises(NetworkError):
+        download.run()
+    download.resource.cuts = []
+    download.origin.forget()
+    assert download.got() == DATA
+    assert download.ranges == [None]
+
+
+def test_a_published_digest_is_as_good_as_a_validator(start: Start) -> None:
+    download = start(etag=None)
+    download.artifact = replace(download.artifact, digest=Digest(WHOLE))
+    kept = download.leave_a_part()
+    assert download.got() == DATA
+    assert download.asked == SIZE - len(kept) * PIECE_BYTES
+
+
+def test_a_part_of_another_file_is_found_by_the_digest_and_fetched_whole(start: Start) -> None:
+    other = content(4.3, seed=3)
+    download = start(etag=None, data=other)
+    download.artifact = replace(download.artifact, digest=Digest(WHOLE))
+    download.leave_a_part()
+    download.resource.content = DATA  # the same address and size, no validator: only the digest can tell
+    assert download.got() == DATA
+    assert download.names == ["m.safetensors"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by a signal")
+def test_a_killed_run_has_written_down_all_but_the_last_bytes(tmp_path: Path, start: Start) -> None:
+    size = 96 * MIB
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(size)
+    download = start(data=big)
+    command = [sys.executable, "-m", "tests.unit.transfer.downloading", "fetch", download.origin.url(LINK)]
+    process = subprocess.Popen([*command, str(tmp_path), str(64 * MIB)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    there = next(done for done in map(int, process.stdout) if done >= 60 * MIB)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    download.origin.forget()
+    artifact = download.run()
+    assert artifact.digest is not None
+    with big.open("rb") as file:
+        assert artifact.digest.hex == hashlib.file_digest(file, "sha256").hexdigest()
+    assert download.asked - (size - there) <= 32 * MIB + 3 * PIECE_BYTES  # three lines at most, under a limit
+
+
+# the cache --------------------------------------------------------------------------------------------
+
+
+def test_a_whole_download_is_used_again_without_asking_for_a_byte(start: Start) -> None:
+    download = start()
+    download.run()
+    download.origin.forget()
+    for sha256 in (None, WHOLE):
+        assert download.got(sha256) == DATA
+    assert download.ranges == []
+
+
+def test_the_same_bytes_behind_another_link_are_found_by_their_published_digest(start: Start) -> None:
+    download = start()
+    download.run()
+    other = start(path="/mirror/other-name.safetensors", etag='"mirror"')
+    assert other.got(WHOLE) == DATA
+    assert other.ranges == []
+    assert other.names == ["m.safetensors"]
+
+
+def test_another_version_behind_the_link_is_downloaded(start: Start) -> None:
+    start().run()
+    new = content(4.3, seed=4)
+    assert start(data=new, etag='"v2"').got() == new
+
+
+def test_without_a_validator_a_link_is_downloaded_again(start: Start) -> None:
+    download = start(etag=None)
+    download.run()
+    download.resource.content = content(4.3, seed=5)
+    assert download.got() == download.resource.content
+
+
+def test_a_cached_file_that_was_touched_is_hashed_and_one_that_was_changed_is_downloaded(start: Start) -> None:
+    download = start()
+    artifact = download.run()
+    assert isinstance(artifact.origin, LocalFile)
+    os.utime(artifact.origin.path, ns=(1, 1))
+    download.origin.forget()
+    assert download.got() == DATA
+    assert download.ranges == []
+    artifact.origin.path.write_bytes(bytes(SIZE))
+    assert download.got() == DATA
+    assert download.asked == SIZE
+
+
+def test_a_wrong_file_is_put_aside_and_told_with_both_values(start: Start) -> None:
+    download = start()
+    with pytest.raises(WrongBytes) as caught:
+        download.run("0" * 64)
+    assert "0" * 64 in caught.value.message
+    assert WHOLE in caught.value.message
+    assert f"--sha256 {WHOLE}" in (caught.value.remedy or "")
+    assert download.names == [f"m.safetensors.wrong-{WHOLE[:8]}"]
+    (entry,) = download.cache.entries()
+    assert (entry.state, entry.sha256, entry.size) == (State.WRONG, WHOLE, SIZE)
+
+
+def test_there_is_one_wrong_file_of_a_name_at_most(start: Start) -> None:
+    download = start()
+    for seed in (0, 6):
+        download.resource.content = content(4.3, seed)
+        with pytest.raises(WrongBytes):
+            download.run("0" * 64)
+    assert len(download.names) == 1
+
+
+def test_a_wrong_file_is_taken_by_the_user_s_own_word_without_another_download(start: Start) -> None:
+    download = start()
+    with pytest.raises(WrongBytes):
+        download.run("0" * 64)
+    download.origin.forget()
+    assert download.got(WHOLE) == DATA
+    assert download.ranges == []
+    assert download.names == ["m.safetensors"]
+
+
+def test_a_file_that_is_removed_leaves_nothing(start: Start) -> None:
+    download = start()
+    with download.fetch().alone() as fetch:
+        fetch.run()
+        fetch.remove()
+    assert list(download.folder.iterdir()) == []
+
+
+def test_two_threads_of_one_run_download_once_and_both_get_it(start: Start) -> None:
+    download = start()
+    found: list[bytes] = []
+    threads = [threading.Thread(target=lambda: found.append(download.got())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [DATA, DATA]
+    assert download.asked == SIZE
+
+
+def test_two_runs_never_write_one_download(start: Start) -> None:
+    download, other = start(), start()
+    with download.fetch().alone(), pytest.raises(Busy), other.fetch().alone():
+        raise AssertionError("both went in")
+    with other.fetch().alone() as fetch:
+        fetch.run()
+
+
+# the disk ---------------------------------------------------------------------------------------------
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_the_ways_out(start: Start) -> None:
+    download = start()
+    download.folder.write_text("a file where the folder should be")
+    with pytest.raises(ConfigurationError) as caught:
+        download.run()
+    assert "UPLOADER_HOME" in (caught.value.remedy or "")
+
+
+class Filling(WebStream):
+    """A disk that is full by the time that the bytes come."""
+
+    tries = 0
+
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        self.tries += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_runs_full_meanwhile_costs_the_oldest_file_first_and_is_told_then(start: Start) -> None:
+    start(path="/old.safetensors", data=SMALL).run()
+    download = start(ranges=False)
+    stream = Filling(download.artifact, download.http)
+    fetch = Fetch("item", download.artifact, stream, download.cache, download.bench.means())
+    with pytest.raises(ConfigurationError, match="No space left"), fetch.alone():
+        fetch.run()
+    assert stream.tries == 2
+    assert download.names == ["m.safetensors.part"]
+
+
+# the link ---------------------------------------------------------------------------------------------
+
+
+class Closing(WebStream):
+    """Notes that it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+@contextmanager
+def closing(download: Download, sha256: str) -> Iterator[Fetch]:
+    artifact = replace(download.artifact, digest=Digest(sha256))
+    stream = Closing(artifact, download.http)
+    yield Fetch("item", artifact, stream, download.cache, download.bench.means())
+    assert stream.closed
+
+
+@pytest.mark.parametrize("sha256", [WHOLE, "0" * 64])
+def test_a_download_closes_its_link_whatever_becomes_of_it(start: Start, sha256: str) -> None:
+    with closing(start(), sha256) as fetch, suppress(WrongBytes), fetch.alone():
+        fetch.run()
+
+
+def test_a_download_that_another_run_is_at_closes_its_link_too(start: Start) -> None:
+    download, other = start(), start()
+    with closing(other, WHOLE) as fetch, download.fetch(WHOLE).alone(), pytest.raises(Busy), fetch.alone():
+        raise AssertionError("both went in")

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers.http_origin import Origin, Resource
+from tests.unit.transfer.bench import WebStream, at_once, content
+from uploader.errors import Interrupted, NetworkError, RateLimited, SourceChanged, UploaderError
+from uploader.events import Event
+from uploader.http import Http
+from uploader.rate_limit import Pacer
+from uploader.reference import UrlReference
+from uploader.retry import Patience
+from uploader.sources import direct
+from uploader.sources.interface import Stream
+from uploader.transfer.range_readers import Lines, Stretch, Supply
+from uploader.transfer.read_ahead import STRETCH_BYTES, read_ahead
+
+DATA = content(4.3)
+SIZE = len(DATA)
+MIB = 1024 * 1024
+PATH = "/m.safetensors"
+
+
+def supply(stream: Stream, *, rate: float | None = None, cancelled: threading.Event | None = None) -> Supply:
+    cancelled = cancelled or threading.Event()
+    events: list[Event] = []
+    return Supply(stream, Patience(cancelled, events.append, at_once), cancelled, Pacer(rate, cancelled))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "line":
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as origin:
+        yield origin
+
+
+@contextmanager
+def link(origin: Origin, timeout: float = 30.0, **behaviour: object) -> Iterator[tuple[Resource, Stream]]:
+    """A link, already looked at."""
+    resource = origin.serve(PATH, DATA, **{"etag": '"v1"', **behaviour})
+    with Http(read_timeout=timeout) as http:
+        artifact = direct.resolve(UrlReference(origin.url(PATH)), http)
+        origin.forget()
+        yield resource, direct.open(artifact, http)
+
+
+def ranges(origin: Origin) -> list[str | None]:
+    return [request.range for request in origin.requests]
+
+
+def test_all_bytes_come_in_order_by_several_requests(origin: Origin) -> None:
+    with link(origin) as (_, stream):
+        assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
+    assert sorted(map(str, ranges(origin)), key=len) == sorted(
+        (f"bytes={at}-{min(at + STRETCH_BYTES, SIZE) - 1}" for at in range(0, SIZE, STRETCH_BYTES)), key=len
+    )
+
+
+def test_reading_begins_anywhere(origin: Origin) -> None:
+    with link(origin) as (_, stream):
+        assert b"".join(read_ahead(supply(stream), 1_234_567, SIZE)) == DATA[1_234_567:]
+
+
+def test_a_range_that_is_cut_is_read_on_where_it_was(origin: Origin) -> None:
+    with link(origin) as (resource, stream):
+        resource.cuts = [1_000_000, 10**9, 5]
+        assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
+    # What one line lost another one may have read on.
+    begins = {int(re.findall(r"\d+", asked or "0")[0]) for asked in ranges(origin)}
+    assert begins & {1_000_000, STRETCH_BYTES + 1_000_000}
+    assert len(ranges(origin)) == 7
+
+
+def test_every_request_names_the_file_that_was_looked_at(origin: Origin) -> None:
+    with link(origin) as (_, stream):
+        b"".join(read_ahead(supply(stream), 0, SIZE))
+    assert {request.headers.get("if-range") for request in origin.requests} == {'"v1"'}
+
+
+def test_a_line_that_freezes_costs_its_silence_and_no_byte(origin: Origin) -> None:
+    with link(origin, timeout=0.4) as (resource, stream):
+        frozen = threading.Event()
+        resource.gate, resource.gate_at = frozen, 500_000
+
+        def thaw_for_the_next_ones() -> None:
+            resource.reached.wait(10)
+            resource.gate_at = 10**12
+
+        helper = threading.Thread(target=thaw_for_the_next_ones)
+        helper.start()
+        assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
+        frozen.set()
+        helper.join()
+
+
+def test_a_file_that_is_replaced_meanwhile_ends_the_reading(origin: Origin) -> None:
+    with link(origin) as (resource, stream):
+        chunks = read_ahead(supply(stream, rate=20_000_000), 0, SIZE)
+        next(chunks)
+        resource.content, resource.etag = content(4.3, seed=9), '"v2"'
+        with pytest.raises(SourceChanged):
+            list(chunks)
+        with pytest.raises(SourceChanged):
+            stream.check()
+
+
+def test_a_source_that_ends_its_ranges_is_read_on_by_one_plain_request(origin: Origin) -> None:
+    with link(origin) as (resource, stream):
+        resource.ranges = False
+        assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
+
+
+@pytest.mark.parametrize(("size", "data"), [(None, DATA), (len(DATA[:5_000_000]), DATA[:5_000_000])])
+def test_without_a_size_and_for_a_short_file_there_is_one_request(size: int | None, data: bytes) -> None:
+    stream = WebStream(data)
+    assert b"".join(read_ahead(supply(stream), 0, size)) == data
+    assert stream.reads == [0]
+
+
+class Stingy(WebStream):
+    """Has one line for everybody: who comes beside it is asked for patience."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.busy = threading.Lock()
+
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if not self.busy.acquire(blocking=False):
+            raise RateLimited("one at a time")
+        try:
+            for piece in super().read(offset, length):
+                time.sleep(0.001)
+                yield piece
+        finally:
+            self.busy.release()
+
+
+def test_a_source_that_refuses_further_lines_is_read_by_those_it_gave() -> None:
+    stream = Stingy(DATA)
+    assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
+
+
+def test_a_fault_for_good_reaches_the_reader() -> None:
+    stream = WebStream(DATA, cuts=[0] * 100)
+    with pytest.raises(NetworkError, match="was cut"):
+        list(read_ahead(supply(stream), 0, SIZE))
+
+
+class Counting(WebStream):
+    """Tells how many bytes were handed out."""
+
+    given = 0
+
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        for piece in super().read(offset, length):
+            self.given += len(piece)
+            yield piece
+
+
+def test_what_is_read_ahead_of_a_slow_reader_is_bounded() -> None:
+    stream = Counting(bytes(30 * STRETCH_BYTES))
+    chunks = read_ahead(supply(stream), 0, len(stream.data))
+    taken = len(next(chunks))
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        assert stream.given - taken <= 48 * 1024 * 1024
+        time.sleep(0.01)
+    chunks.close()  # type: ignore[attr-defined]
+    assert stream.given < len(stream.data)
+
+
+def test_a_stop_ends_the_reading_within_two_seconds(origin: Origin) -> None:
+    cancelled = threading.Event()
+    with link(origin, gate=threading.Event(), gate_at=100_000_000) as (resource, stream):
+        resource.gate_at = 100_000
+        faults: list[UploaderError] = []
+
+        def read() -> None:
+            try:
+                list(read_ahead(supply(stream, cancelled=cancelled), 0, SIZE))
+            except UploaderError as error:
+                faults.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert resource.reached.wait(10)
+        cancelled.set()
+        stream._http.close()  # type: ignore[attr-defined]
+        reader.join(2)
+        assert [type(fault) for fault in faults] == [Interrupted]
+
+
+def test_the_limit_holds_over_all_lines_together() -> None:
+    stream = WebStream(DATA[: 9 * MIB])
+    began = time.monotonic()
+    assert sum(map(len, read_ahead(supply(stream, rate=4 * MIB), 0, 9 * MIB))) == 9 * MIB
+    assert len(stream.reads) == 3
+    assert time.monotonic() - began == pytest.approx(9 / 4, rel=0.05)
+
+
+class Nothing:
+    """A book without stretches."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def take(self) -> None:
+        return None
+
+    def put(self, stretch: object, data: bytes) -> None: ...
+
+    def settle(self, stretch: object) -> None: ...
+
+    def give_back(self, stretch: object) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+class Scripted(Lines[Stretch]):
+    """Counts the lines that it would open."""
+
+    opened = 0
+    now = 0.0
+
+    def __init__(self) -> None:
+        super().__init__(supply(WebStream(b"")), Nothing(), clock=lambda: self.now)
+        self._open(2)
+
+    def _open(self, count: int) -> None:
+        self.opened = min(self.opened + count, self._most)
+
+
+@pytest.mark.parametrize(("gain", "most"), [(1.5, 8), (1.0, 4)])
+def test_lines_are_added_while_the_rate_grows_by_it_and_not_beyond(gain: float, most: int) -> None:
+    lines, rate = Scripted(), 1_000_000.0
+    for _ in range(10):
+        lines.now += 0.5
+        lines._count(int(rate / 2))
+        rate *= gain
+    assert lines.opened == most
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the most memory that a process took from /proc")
+@pytest.mark.parametrize("how", ["relay", "fetch"])
+def test_a_big_file_takes_little_memory(tmp_path: Path, origin: Origin, how: str) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(400 * 1024 * 1024)
+    origin.serve(PATH, big, etag='"v1"')
+    command = [sys.executable, "-m", "tests.unit.transfer.downloading", how, origin.url(PATH), str(tmp_path), "0"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    *_, moved, memory = map(int, done.stdout.split())
+    assert moved == big.stat().st_size
+    assert memory < 150 * 1024

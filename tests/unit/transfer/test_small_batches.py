@@ -1,0 +1,108 @@
+"""Many small files at once: each is proven, whatever becomes of the others and of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from uploader.errors import NetworkError, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
+from uploader.remote.interface import Whole
+from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryMany, MemoryServer
+from uploader.result import Evidence
+from uploader.transfer.small_files import Small, SmallPlaced, place_small
+
+HOME = "/home/user"
+FILES = [Small(f"{HOME}/{name}", name.encode() * 100, 1_700_000_000) for name in ("a", "b", "c")]
+
+
+class Lying(MemoryMany):
+    """Keeps other bytes of one file than it was sent."""
+
+    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+        return super().write(
+            [Whole(file.path, file.data[:-1] + b"!") if "/b." in file.path else file for file in files]
+        )
+
+
+class Losing(MemoryMany):
+    """Loses the line when all is renamed and the answers are on the way."""
+
+    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
+        done = super().rename(pairs, replace=replace)
+        if pairs:
+            raise NetworkError("the line was lost")
+        return done
+
+
+def connect(server: MemoryServer, many: type[MemoryMany] = MemoryMany) -> MemoryConnection:
+    connection = MemoryConnector(server).connect()
+    connection.files.many = many(connection.files)
+    return connection
+
+
+def words(results: list[SmallPlaced | UploaderError]) -> list[str]:
+    return [str(result.evidence) if isinstance(result, SmallPlaced) else result.code for result in results]
+
+
+@pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
+def test_all_are_placed_proven_and_with_their_times(hashes: bool, evidence: Evidence) -> None:
+    server = MemoryServer(hashes=hashes)
+    results = place_small(connect(server), FILES)
+    assert results == [SmallPlaced(evidence, 1_700_000_000)] * 3
+    assert {path: bytes(data) for path, data in server.files.items()} == {file.path: file.data for file in FILES}
+
+
+def test_wrong_bytes_never_get_a_name_and_hold_nobody_back() -> None:
+    server = MemoryServer()
+    results = place_small(connect(server, Lying), FILES)
+    assert words(results) == ["read-back", "hash", "read-back"]
+    assert isinstance(results[1], WrongBytes)
+    assert sorted(server.files) == [f"{HOME}/a", f"{HOME}/c"]
+
+
+def test_a_name_that_is_taken_by_other_bytes_stays_and_by_the_same_counts_as_placed() -> None:
+    server = MemoryServer(files={f"{HOME}/a": bytearray(b"theirs"), f"{HOME}/b": bytearray(FILES[1].data)})
+    results = place_small(connect(server), FILES)
+    assert isinstance(results[0], RemoteExists)
+    assert words(results)[1:] == ["read-back", "read-back"]
+    assert server.files[f"{HOME}/a"] == b"theirs"
+    assert sorted(server.files) == [file.path for file in FILES]
+
+
+def test_what_may_be_replaced_is() -> None:
+    server = MemoryServer(files={f"{HOME}/a": bytearray(b"theirs")})
+    assert words(place_small(connect(server), [Small(f"{HOME}/a", b"mine", 5, replace=True)])) == ["read-back"]
+    assert server.files == {f"{HOME}/a": b"mine"}
+
+
+def test_a_line_that_is_lost_after_the_renames_changes_nothing_in_the_end() -> None:
+    server = MemoryServer()
+    with pytest.raises(NetworkError):
+        place_small(connect(server, Losing), FILES)
+    assert words(place_small(connect(server), FILES)) == ["read-back"] * 3
+    assert sorted(server.files) == [file.path for file in FILES]
+
+
+def test_a_folder_that_is_not_there_is_told_of_its_file_alone() -> None:
+    server = MemoryServer()
+    lost = Small("/nowhere/x", b"x", 5)
+    results = place_small(connect(server), [FILES[0], lost])
+    assert isinstance(results[0], SmallPlaced)
+    assert isinstance(results[1], RemoteMissing)
+
+
+def test_what_a_shell_of_other_folders_does_not_find_is_read_back() -> None:
+    class Elsewhere(MemoryConnection):
+        def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
+            found = super().hash_files(paths)
+            return (
+                None
+                if found is None
+                else [None if "/b." in path else sha256 for path, sha256 in zip(paths, found, strict=True)]
+            )
+
+    server = MemoryServer(hashes=True)
+    results = place_small(Elsewhere(server, None), FILES)
+    assert words(results) == ["remote-hash", "read-back", "remote-hash"]
+    assert bytes(server.files[f"{HOME}/b"]) == FILES[1].data

@@ -1,0 +1,109 @@
+"""Small files go together, and what cannot is left to a step of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.transfer.bench import FOLDER, Bench, content
+from uploader.errors import Interrupted
+from uploader.rate_limit import Pacer
+from uploader.reference import PathReference
+from uploader.remote.memory import MemoryServer
+from uploader.result import Evidence
+from uploader.sources import local
+from uploader.transfer import Bundle, Job, Means, bundles, is_small
+from uploader.transfer.small_files import LARGEST
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def job(bench: Bench, name: str, data: bytes, **wishes: object) -> Job:
+    path = bench.folder / name
+    path.write_bytes(data)
+    (artifact,) = local.resolve(PathReference(str(path)))
+    made = Job(name, artifact, lambda: local.open(artifact), f"{FOLDER}/{name}", "memory", len(data))
+    return replace(made, **wishes)  # type: ignore[arg-type]
+
+
+def jobs(bench: Bench, count: int, size: int = 1000) -> list[Job]:
+    return [job(bench, f"{number}.pt", content(0.001, seed=number)[:size]) for number in range(count)]
+
+
+def there(server: MemoryServer) -> set[str]:
+    return {path.rpartition("/")[2] for path in server.files}
+
+
+@pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
+def test_all_are_placed_and_proven(bench: Bench, hashes: bool, evidence: Evidence) -> None:
+    bench.server.hashes = hashes
+    bundle = Bundle(jobs(bench, 20), bench.means())
+    results = bundle.run()
+    assert len(results) == 20
+    for made in bundle.jobs:
+        data = bytes(bench.server.files[made.path])
+        result = results[made.item]
+        assert (result.evidence, result.sha256) == (evidence, hashlib.sha256(data).hexdigest())
+        assert result.bytes_sent == bundle.sent(made.item) == len(data)
+    assert bench.parts == []
+    assert bench.server.connects == 1
+
+
+def test_a_name_that_is_taken_by_other_bytes_is_left_alone_and_to_its_own_step(bench: Bench) -> None:
+    bench.server.files[f"{FOLDER}/1.pt"] = bytearray(b"theirs")
+    results = Bundle(jobs(bench, 3), bench.means()).run()
+    assert set(results) == {"0.pt", "2.pt"}
+    assert bench.server.files[f"{FOLDER}/1.pt"] == b"theirs"
+    assert there(bench.server) == {"0.pt", "1.pt", "2.pt"}
+
+
+def test_a_file_that_is_not_what_it_was_is_not_sent(bench: Bench) -> None:
+    made = jobs(bench, 2)
+    (bench.folder / "0.pt").write_bytes(b"written since")
+    results = Bundle(made, bench.means()).run()
+    assert set(results) == {"1.pt"}
+    assert there(bench.server) == {"1.pt"}
+
+
+def test_a_file_that_another_run_is_sending_is_left_to_it(bench: Bench) -> None:
+    made = jobs(bench, 2)
+    with bench.journals.claim("memory", made[0].path):
+        assert set(Bundle(made, bench.means()).run()) == {"1.pt"}
+
+
+def test_a_lost_line_costs_a_second_try_and_nothing_else(bench: Bench) -> None:
+    bench.server.cut_after = [5_000]
+    results = Bundle(jobs(bench, 10), bench.means()).run()
+    assert len(results) == 10
+    assert bench.server.connects == 2
+    assert bench.parts == []
+
+
+def test_a_stop_ends_it(bench: Bench) -> None:
+    bench.cancelled.set()
+    with pytest.raises(Interrupted):
+        Bundle(jobs(bench, 2), bench.means()).run()
+
+
+def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
+    made = jobs(bench, 1, size=10) * 2400
+    cut = bundles(made)
+    assert [len(bundle) for bundle in cut] == [1000, 1000, 400]
+    assert [one.item for bundle in cut for one in bundle] == [one.item for one in made]
+    large = [replace(made[0], size=LARGEST)] * 9
+    assert [len(bundle) for bundle in bundles(large)] == [4, 4, 1]
+
+
+def test_what_is_large_or_sampled_or_held_to_a_rate_goes_alone(bench: Bench) -> None:
+    means: Means = bench.means()
+    small = job(bench, "a.pt", b"x" * 10)
+    assert is_small(small, means)
+    assert not is_small(replace(small, size=LARGEST + 1), means)
+    assert not is_small(replace(small, verify="samples"), means)
+    assert not is_small(small, replace(means, up=Pacer(1000.0, bench.cancelled)))

@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.transfer.bench import FINAL, Bench, WebStream, content, with_files, writing_by
+from uploader.artifact import LocalFile
+from uploader.errors import (
+    Busy,
+    Exists,
+    NetworkError,
+    NoSpace,
+    RemoteExists,
+    RemoteMissing,
+    SourceChanged,
+    WrongBytes,
+)
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Entry, Range
+from uploader.remote.memory import MemoryFiles, MemoryWriter
+from uploader.result import Evidence
+from uploader.sources import local
+from uploader.transfer.chunks import PIECE_BYTES
+
+DATA = content(4.4)
+WHOLE = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+# a new file -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
+def test_a_file_is_placed_with_its_proof(bench: Bench, hashes: bool, evidence: Evidence, connections: int) -> None:
+    bench.server.hashes = hashes
+    bench.connections = connections
+    result = bench.send(DATA)
+    assert bench.final == DATA
+    assert bench.parts == []
+    assert (result.kept, result.evidence, result.sha256) == (False, evidence, WHOLE)
+    assert (result.bytes_sent, result.resumed_from) == (len(DATA), 0)
+    assert bench.phases == ["sending", "verifying"]
+    assert not list((bench.folder / "journal").glob("*.json"))
+
+
+def test_a_small_file_takes_one_connection_however_many_are_allowed(bench: Bench) -> None:
+    bench.connections = 8
+    bench.send(content(1.5))
+    assert bench.server.connects <= 2
+
+
+def test_a_file_that_fits_its_pieces_exactly_is_placed(bench: Bench) -> None:
+    data = content(2)
+    bench.send(data)
+    assert bench.final == data
+
+
+def test_the_final_name_comes_last(bench: Bench) -> None:
+    """At every acknowledged write there is a part and no final name."""
+    seen: list[bool] = []
+
+    class Watching(MemoryFiles):
+        def rename(self, source: str, destination: str) -> None:
+            seen.append(bytes(self.server.files[source]) == DATA and destination not in self.server.files)
+            super().rename(source, destination)
+
+    bench.connector = with_files(bench.server, Watching)
+    bench.send(DATA)
+    assert seen == [True]
+
+
+def test_progress_ends_at_the_whole_and_never_goes_beyond(bench: Bench) -> None:
+    bench.send(DATA)
+    assert bench.progress[-1].done == len(DATA)
+    assert all(0 <= event.done <= len(DATA) and event.resumed == 0 for event in bench.progress)
+
+
+# the source -------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_the_promised_one_is_refused_before_anything_is_sent(bench: Bench) -> None:
+    error = bench.fails(DATA, sha256="0" * 64)
+    assert isinstance(error, WrongBytes)
+    assert WHOLE in error.message
+    assert bench.server.connects == 0
+
+
+def test_a_promised_file_is_placed(bench: Bench) -> None:
+    assert bench.send(DATA, sha256=WHOLE).sha256 == WHOLE
+    assert bench.phases[0] == "hashing"
+
+
+def test_a_link_that_is_not_the_promised_file_leaves_neither_final_name_nor_part(bench: Bench) -> None:
+    with pytest.raises(WrongBytes):
+        bench.relay(WebStream(DATA), sha256="0" * 64)
+    assert bench.server.files == {}
+
+
+def test_a_file_that_changes_while_it_is_sent_leaves_neither_final_name_nor_part(bench: Bench) -> None:
+    artifact = bench.local(DATA)
+    assert isinstance(artifact.origin, LocalFile)
+    path = artifact.origin.path
+
+    class Touching(MemoryWriter):
+        def send(self, offset: int, data: bytes | memoryview) -> None:
+            if offset == 0:
+                path.write_bytes(DATA[:-1] + b"x")
+            super().send(offset, data)
+
+    bench.connector = with_files(bench.server, writing_by(Touching))
+    with pytest.raises(SourceChanged):
+        bench.run(artifact, lambda: local.open(artifact))
+    assert bench.server.files == {}
+
+
+def test_a_relay_is_read_on_when_its_source_is_cut(bench: Bench) -> None:
+    stream = WebStream(DATA, cuts=[1_000_000, 5, 7_000_000])
+    assert bench.relay(stream).sha256 == WHOLE
+    assert bench.final == DATA
+    assert stream.closed
+
+
+class Dying(WebStream):
+    """Gives two pieces, and is gone then."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._given = [threading.Event(), threading.Event()]
+
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if offset < 2 * PIECE_BYTES:
+            yield from super().read(offset, length)
+            self._given[offset // PIECE_BYTES].set()
+            return
+        for given in self._given:
+            assert given.wait(10)
+        raise NetworkError("the line to the source was cut")
+
+
+def test_a_relay_whose_source_is_gone_keeps_its_part_and_is_not_blamed_on_the_server(bench: Bench) -> None:
+    stream = Dying(DATA)
+    with pytest.raises(NetworkError, match="source"):
+        bench.relay(stream)
+    assert bench.server.connects == 1
+    assert bench.relay(WebStream(DATA)).resumed_from == 2 * PIECE_BYTES
+
+
+# what is there already --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("promised", [WHOLE, None])
+@pytest.mark.parametrize("replacing", [True, False])
+def test_the_same_bytes_are_kept_and_nothing_is_sent(
+    bench: Bench, hashes: bool, promised: str | None, replacing: bool
+) -> None:
+    bench.server.hashes = hashes
+    bench.server.files[FINAL] = bytearray(DATA)
+    result = bench.send(DATA, sha256=promised, replace=replacing)
+    evidence = Evidence.REMOTE_HASH if hashes else Evidence.READ_BACK
+    assert (result.kept, result.evidence, result.sha256, result.bytes_sent) == (True, evidence, WHOLE, 0)
+
+
+def test_a_link_of_a_promised_file_is_not_even_read_where_the_server_can_hash(bench: Bench) -> None:
+    bench.server.hashes = True
+    bench.server.files[FINAL] = bytearray(DATA)
+    stream = WebStream(DATA)
+    assert bench.relay(stream, sha256=WHOLE).kept
+    assert stream.reads == []
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("other", [DATA[:-1] + bytes([DATA[-1] ^ 1]), DATA[:-1], DATA + b"x", b""])
+def test_other_bytes_are_refused(bench: Bench, hashes: bool, other: bytes) -> None:
+    bench.server.hashes = hashes
+    bench.server.files[FINAL] = bytearray(other)
+    assert isinstance(bench.fails(DATA), Exists)
+    assert bench.final == other
+    assert bench.parts == []
+
+
+@pytest.mark.parametrize("promised", [WHOLE, None])
+@pytest.mark.parametrize("other", [DATA[:-1] + bytes([DATA[-1] ^ 1]), DATA[:-1]])
+def test_other_bytes_are_replaced_where_that_is_allowed(bench: Bench, other: bytes, promised: str | None) -> None:
+    bench.server.hashes = True
+    bench.server.files[FINAL] = bytearray(other)
+    result = bench.send(DATA, replace=True, sha256=promised)
+    assert (result.kept, result.bytes_sent) == (False, len(DATA))
+    assert bench.final == DATA
+
+
+def test_equal_size_alone_does_not_make_two_files_one(bench: Bench) -> None:
+    bench.server.readable = False
+    bench.server.files[FINAL] = bytearray(DATA)
+    assert isinstance(bench.fails(DATA, structure=True), Exists)
+
+
+def test_a_folder_of_that_name_is_never_replaced(bench: Bench) -> None:
+    bench.server.make_folders(FINAL)
+    assert isinstance(bench.fails(DATA, replace=True), Exists)
+
+
+# bytes that arrive wrong ------------------------------------------------------------------------------
+
+
+class Spoiling(MemoryWriter):
+    """Stores another byte at one offset, so many times."""
+
+    offset = PIECE_BYTES + 3
+    left = 1
+
+    def send(self, offset: int, data: bytes | memoryview) -> None:
+        if offset <= self.offset < offset + len(data) and type(self).left > 0:
+            type(self).left -= 1
+            spoilt = bytearray(data)
+            spoilt[self.offset - offset] ^= 1
+            data = bytes(spoilt)
+        super().send(offset, data)
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("web", [True, False])
+def test_a_piece_that_arrived_wrong_is_sent_again_alone(bench: Bench, hashes: bool, web: bool) -> None:
+    bench.server.hashes = hashes
+    bench.connector = with_files(bench.server, writing_by(type("Once", (Spoiling,), {"left": 1})))
+    stream = WebStream(DATA)
+    result = bench.relay(stream) if web else bench.send(DATA)
+    assert bench.final == DATA
+    assert (result.bytes_sent, result.resumed_from) == (len(DATA) + PIECE_BYTES, 0)
+    assert result.sha256 == WHOLE
+    assert "1 piece(s)" in bench.said
+    assert all(event.resumed == 0 for event in bench.progress)  # what this run sent is not of an earlier one
+    assert [stream.reads.count(at) for at in (0, PIECE_BYTES)] == ([1, 2] if web else [0, 0])
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_a_server_that_errs_twice_is_not_trusted(bench: Bench, hashes: bool) -> None:
+    bench.server.hashes = hashes
+    bench.connector = with_files(bench.server, writing_by(type("Always", (Spoiling,), {"left": 99})))
+    error = bench.fails(DATA)
+    assert isinstance(error, WrongBytes)
+    assert "twice" in error.message
+    assert bench.server.files == {}
+    assert bench.last is not None
+    assert bench.last.sent == len(DATA) + PIECE_BYTES
+
+
+def test_a_part_that_grew_too_long_meanwhile_is_begun_anew(bench: Bench) -> None:
+    class Growing(MemoryWriter):
+        left = 1
+
+        def close(self) -> None:
+            super().close()
+            held = self._files.server.files[self._path]
+            if held and type(self).left:
+                type(self).left -= 1
+                held.extend(b"tail")
+
+    bench.connector = with_files(bench.server, writing_by(Growing))
+    result = bench.send(DATA)
+    assert bench.final == DATA
+    assert result.bytes_sent == 2 * len(DATA)
+
+
+def test_a_full_disk_keeps_what_arrived(bench: Bench) -> None:
+    bench.server.space = 3 * PIECE_BYTES
+    assert isinstance(bench.fails(DATA), NoSpace)
+    assert bench.final is None
+    bench.server.space = None
+    assert bench.send(DATA).resumed_from >= PIECE_BYTES
+
+
+# the final name ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replacing", [True, False])
+def test_a_rename_whose_answer_is_lost_is_found_done(bench: Bench, replacing: bool) -> None:
+    class Losing(MemoryFiles):
+        def rename(self, source: str, destination: str) -> None:
+            super().rename(source, destination)
+            raise NetworkError("the answer is lost")
+
+        def replace(self, source: str, destination: str) -> bool:
+            super().replace(source, destination)
+            raise NetworkError("the answer is lost")
+
+    bench.connector = with_files(bench.server, Losing)
+    result = bench.send(DATA, replace=replacing)
+    assert (result.kept, bench.final) == (False, DATA)
+    assert not list((bench.folder / "journal").glob("*.json"))
+
+
+def test_a_part_that_vanishes_before_its_rename_never_costs_another_s_file(bench: Bench) -> None:
+    class Vanishing(MemoryFiles):
+        def replace(self, source: str, destination: str) -> bool:
+            if source in self.server.files:
+                del self.server.files[source]
+                self.server.files[destination] = bytearray(b"somebody else's")
+                raise NetworkError("cut")
+            del self.server.files[destination]  # what removes before it renames does that
+            return super().replace(source, destination)
+
+    bench.connector = with_files(bench.server, Vanishing)
+    assert isinstance(bench.fails(DATA, replace=True), RemoteMissing)
+    assert bench.final == b"somebody else's"
+
+
+def test_a_name_that_was_taken_meanwhile_is_not_overwritten(bench: Bench) -> None:
+    class Taken(MemoryFiles):
+        def rename(self, source: str, destination: str) -> None:
+            raise RemoteExists("taken")
+
+    bench.connector = with_files(bench.server, Taken)
+    assert isinstance(bench.fails(DATA), Exists)
+    assert len(bench.parts) == 1
+
+
+def test_the_very_same_file_that_took_the_name_meanwhile_is_kept(bench: Bench) -> None:
+    class Taken(MemoryFiles):
+        def rename(self, source: str, destination: str) -> None:
+            self.server.files[destination] = bytearray(self.server.files[source])
+            raise RemoteExists("taken")
+
+    bench.connector = with_files(bench.server, Taken)
+    result = bench.send(DATA)
+    assert result.kept
+    assert result.bytes_sent == len(DATA)
+    assert bench.parts == []
+    assert bench.final == DATA
+
+
+def test_a_part_that_another_cut_short_after_its_proof_gets_no_name(bench: Bench) -> None:
+    data = content(2.1)
+
+    class Cut(MemoryFiles):
+        def stat(self, path: str) -> Entry | None:
+            if path.endswith(".part") and len(self.server.files.get(path, b"")) == len(data):
+                del self.server.files[path][-1:]
+            return super().stat(path)
+
+    bench.connector = with_files(bench.server, Cut)
+    assert isinstance(bench.fails(data), Busy)
+    assert bench.final is None
+    assert len(bench.parts) == 1
+
+
+def test_a_server_that_cannot_replace_in_one_step_is_told_of(bench: Bench) -> None:
+    class Slow(MemoryFiles):
+        def replace(self, source: str, destination: str) -> bool:
+            super().replace(source, destination)
+            return False
+
+    bench.connector = with_files(bench.server, Slow)
+    bench.server.files[FINAL] = bytearray(b"old")
+    bench.send(DATA, replace=True)
+    assert "cannot replace in one step" in bench.said
+
+
+def test_a_second_run_on_the_same_file_is_told_that_it_is_busy(bench: Bench) -> None:
+    with bench.journals.claim("memory", FINAL):
+        assert isinstance(bench.fails(DATA), Busy)
+    assert bench.server.files == {}
+
+
+def test_a_line_that_is_cut_again_and_again_is_used_as_long_as_something_comes_back(bench: Bench) -> None:
+    """Reading back 12 pieces over a line that lasts for one: more cuts than tries without progress."""
+
+    class Short(MemoryFiles):
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+            asked = list(ranges)
+            for data in super().read(path, asked[:1]):
+                yield data
+                if len(asked) > 1:
+                    raise NetworkError("cut")
+
+    data = content(1) * 12
+    bench.connector = with_files(bench.server, Short)
+    assert bench.send(data).evidence is Evidence.READ_BACK
+
+
+def test_the_limit_holds_for_a_link_that_is_read_only_to_be_compared(tmp_path: Path) -> None:
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    data = content(1)
+    bench = Bench(tmp_path, down=Pacer(1_000_000, clock=lambda: 0.0, wait=wait))
+    bench.server.files[FINAL] = bytearray(data)
+    assert bench.relay(WebStream(data)).kept
+    # With a clock that stands still, each wait is as long as all that came before it takes at this rate.
+    assert len(waited) > len(data) / 100_000 - 1
+    # What is read back waits for all of the link's bytes, and its last tenth of a second for all before that.
+    assert max(waited) == pytest.approx((2 * len(data) - 100_000) / 1_000_000, abs=0.1)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.transfer.bench import FOLDER, at_once, content
+from uploader.errors import (
+    CredentialsRefused,
+    HostKeyChanged,
+    Interrupted,
+    NetworkError,
+    NoSpace,
+    RemoteRefused,
+    SourceChanged,
+    UploaderError,
+)
+from uploader.events import silence
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Connection
+from uploader.remote.memory import MemoryConnector, MemoryServer
+from uploader.remote.pool import Pool
+from uploader.retry import Patience
+from uploader.transfer.chunk_queue import Feed
+from uploader.transfer.chunks import PIECE_BYTES, Piece, Reading, read_pieces
+from uploader.transfer.upload_workers import Lanes, Stride
+
+PART = f"{FOLDER}/m.part"
+
+
+class Picky(MemoryConnector):
+    """Lets the first `limit` connections in; the others meet `fault`."""
+
+    def __init__(self, server: MemoryServer, limit: int, fault: UploaderError) -> None:
+        super().__init__(server)
+        self.limit = limit
+        self.fault = fault
+
+    def connect(self) -> Any:
+        with self.server.lock:
+            if self.server.connects >= self.limit:
+                self.server.connects += 1
+                raise self.fault
+        return super().connect()
+
+
+class Sending:
+    """One sending of `data` to a server in memory."""
+
+    def __init__(self, data: bytes, connector: MemoryConnector | None = None, pieces: Iterator[Piece] | None = None):
+        self.data = data
+        self.server = connector.server if connector else MemoryServer()
+        self.server.make_folders(FOLDER)
+        self.pool = Pool(connector or MemoryConnector(self.server))
+        self.cancelled = threading.Event()
+        self.acknowledged: list[int] = []
+        self.moved: list[int] = []
+        self.pacer = Pacer(None, self.cancelled)
+        self.pieces = pieces or read_pieces(iter([data]), len(data), 0, Reading.of_link({}))
+        self.sent = 0
+
+    def run(self, count: int) -> None:
+        patience = Patience(self.cancelled, silence, at_once)
+        with Feed(self.pieces, lambda piece: False) as feed:
+            lanes = Lanes(
+                self.pool,
+                PART,
+                feed,
+                pacer=self.pacer,
+                retrying=patience,
+                acknowledged=lambda piece: self.acknowledged.append(piece.index),
+                moved=self.moved.append,
+            )
+            try:
+                lanes.run(count)
+            finally:
+                self.sent = lanes.sent
+                self.pool.close()
+
+    def whole(self) -> None:
+        assert bytes(self.server.files[PART]) == self.data
+        assert sorted(self.acknowledged) == list(range(-(-len(self.data) // PIECE_BYTES)))
+        assert self.moved[-1] == len(self.data)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_all_pieces_arrive_and_are_acknowledged_once(count: int) -> None:
+    sending = Sending(content(6.3))
+    sending.run(count)
+    sending.whole()
+    assert sending.sent == len(sending.data)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("cut", [0, 1, 100_000, PIECE_BYTES, PIECE_BYTES + 1, 9_000_000])
+def test_what_a_lost_connection_had_not_got_acknowledged_goes_again(count: int, cut: int) -> None:
+    sending = Sending(content(4.2))
+    sending.server.cut_after = [cut, cut]
+    sending.run(count)
+    sending.whole()
+    assert len(sending.data) <= sending.sent <= len(sending.data) + 2 * 3 * PIECE_BYTES
+
+
+def test_a_piece_is_claimed_only_when_all_of_it_was_acknowledged() -> None:
+    sending = Sending(content(2.5))
+    held: list[tuple[int, bool]] = []
+    server = sending.server
+
+    def claim(index: int) -> None:
+        begin = index * PIECE_BYTES
+        want = sending.data[begin : begin + PIECE_BYTES]
+        held.append((index, bytes(server.files[PART][begin : begin + len(want)]) == want))
+
+    sending.acknowledged = type("Claims", (list,), {"append": lambda self, index: claim(index)})()
+    server.cut_after = [PIECE_BYTES - 1, PIECE_BYTES // 2]
+    sending.run(2)
+    assert sorted(held) == [(0, True), (1, True), (2, True)]
+
+
+def test_progress_counts_acknowledged_bytes_and_falls_with_a_lost_connection() -> None:
+    sending = Sending(content(3))
+    sending.server.cut_after = [PIECE_BYTES + PIECE_BYTES // 2]
+    sending.run(1)
+    falls = [(one, two) for one, two in zip(sending.moved, sending.moved[1:], strict=False) if two < one]
+    assert falls
+    assert falls[0][1] == PIECE_BYTES
+    assert sending.moved[-1] == len(sending.data)
+    assert max(sending.moved) == len(sending.data)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_server_that_is_gone_for_good_is_given_up(count: int) -> None:
+    sending = Sending(content(5))
+    sending.server.cut_after = [5_000_000] + [0] * 200
+    with pytest.raises(NetworkError):
+        sending.run(count)
+    assert sending.server.connects < 60
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [NetworkError("closed"), CredentialsRefused("that code was used"), RemoteRefused("no further channel")],
+)
+def test_where_the_server_takes_fewer_connections_those_that_open_do_all(fault: UploaderError) -> None:
+    sending = Sending(content(8), Picky(MemoryServer(), 1, fault))
+    sending.run(4)
+    sending.whole()
+
+
+def test_where_no_connection_opens_the_server_s_word_is_told() -> None:
+    with pytest.raises(CredentialsRefused, match="no"):
+        Sending(content(2), Picky(MemoryServer(), 0, CredentialsRefused("no"))).run(3)
+
+
+def test_a_changed_host_key_on_any_connection_stops_all() -> None:
+    sending = Sending(content(30), Picky(MemoryServer(), 1, HostKeyChanged("changed")))
+    sending.pacer = Pacer(200e6, sending.cancelled)
+    with pytest.raises(HostKeyChanged):
+        sending.run(2)
+
+
+def test_a_refused_write_stops_all_and_is_not_tried_again() -> None:
+    sending = Sending(content(6))
+    sending.server.space = 2 * PIECE_BYTES
+    with pytest.raises(NoSpace):
+        sending.run(3)
+    assert sending.server.connects <= 3
+    assert set(sending.acknowledged) <= set(range(6))
+
+
+@pytest.mark.parametrize("fault", [NetworkError("the source is gone"), SourceChanged("another file")])
+def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_it_gave_is_kept(
+    fault: UploaderError,
+) -> None:
+    data = content(3)
+
+    def pieces() -> Iterator[Piece]:
+        yield from read_pieces(iter([data]), len(data), 0, Reading.of_link({}))
+        raise fault
+
+    sending = Sending(data, pieces=pieces())
+    with pytest.raises(type(fault), match=str(fault)):
+        sending.run(2)
+    assert sorted(sending.acknowledged) == [0, 1, 2]
+    assert sending.server.connects <= 2
+
+
+def test_a_stop_ends_a_sending_that_is_held_to_a_rate() -> None:
+    sending = Sending(content(4))
+    started = threading.Event()
+    sending.pacer = Pacer(50_000, sending.cancelled)
+    sending.moved = type("Moved", (list,), {"append": lambda self, count: started.set()})()
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            sending.run(2)
+        except Interrupted as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert started.wait(10)
+    sending.cancelled.set()
+    sending.pool.interrupt()
+    thread.join(2)
+    assert not thread.is_alive()
+    assert len(faults) == 1
+
+
+def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> None:
+    """The wait between two tries ends when there is nothing left to send."""
+    sending = Sending(content(4), Picky(MemoryServer(), 1, NetworkError("closed")))
+    long_wait = threading.Event()
+    patience = Patience(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
+    with Feed(sending.pieces, lambda piece: False) as feed:
+        lanes = Lanes(
+            sending.pool,
+            PART,
+            feed,
+            pacer=sending.pacer,
+            retrying=patience,
+            acknowledged=lambda piece: None,
+            moved=lambda count: None,
+        )
+        thread = threading.Thread(target=lanes.run, args=(2,), daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+    assert sending.server.connects < 6
+    sending.pool.close()
+
+
+def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
+    users: dict[Connection, set[str]] = {}
+
+    class Noting(MemoryConnector):
+        def connect(self) -> Any:
+            connection = super().connect()
+            users[connection] = {threading.current_thread().name}
+            return connection
+
+    sending = Sending(content(6), Noting(MemoryServer()))
+    sending.run(3)
+    sending.whole()
+    names = [name for names in users.values() for name in names]
+    assert len(names) == len(set(names)) == 3
+
+
+def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
+    now = 0.0
+    stride = Stride(lambda: now)
+    assert stride.portion(255 * 1024) == 32 * 1024
+    assert stride.portion(32_000) == 32_000
+    for _ in range(10):  # 16 KiB a second
+        now += 2.0
+        stride.add(32 * 1024)
+    assert stride.portion(255 * 1024) == 96 * 1024
+    stride.add(4 << 20)
+    assert stride.portion(255 * 1024) == 255 * 1024
+    now += 60.0
+    assert stride.portion(255 * 1024) == 32 * 1024
+
+
+def test_a_brief_use_of_the_only_connection_need_not_wait_for_the_file_s_end() -> None:
+    sending = Sending(content(6))
+    sending.pool = Pool(MemoryConnector(sending.server), most=1)
+    acknowledged: list[int] = []
+    used_after: list[int] = []
+
+    def use() -> None:
+        with sending.pool.lease():
+            used_after.append(len(acknowledged))
+
+    user = threading.Thread(target=use)
+
+    def note(index: int) -> None:
+        acknowledged.append(index)
+        if len(acknowledged) == 1:
+            user.start()
+            while not sending.pool._brief:
+                threading.Event().wait(0.001)  # until it waits: nothing else tells
+
+    sending.acknowledged = type("Noting", (list,), {"append": lambda self, index: note(index)})()
+    sending.run(1)
+    user.join(10)
+    assert sorted(acknowledged) == list(range(6))
+    assert used_after
+    assert used_after[0] < 6
+    assert bytes(sending.server.files[PART]) == sending.data

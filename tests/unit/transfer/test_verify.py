@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.unit.transfer.bench import FINAL, FOLDER, content
+from uploader.errors import NetworkError, NoPermission, RemoteRefused
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Connection, Range
+from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
+from uploader.result import Evidence
+from uploader.transfer.chunks import PIECE_BYTES, Reading, read_pieces
+from uploader.transfer.verify import READ_BACK_BYTES, Proof, Prover, Verify, reads_all
+
+T = TypeVar("T")
+
+
+class Look:
+    """A file on a server in memory, and what was read to be there."""
+
+    def __init__(self, data: bytes, there: bytes | None = None, *, hashes: bool = False) -> None:
+        self.server = MemoryServer(hashes=hashes)
+        self.server.make_folders(FOLDER)
+        self.server.files[FINAL] = bytearray(data if there is None else there)
+        self.data = data
+        self.reading = Reading.of_link({})
+        for _ in read_pieces(iter([data]), len(data), 0, self.reading):
+            pass
+        self.connection: Any = MemoryConnector(self.server).connect()
+        self.seen = 0
+        self.prover = Prover(self.using, len(data), pacer=Pacer(None), seen=self.count)
+
+    def using(self, call: Callable[[Connection], T], /) -> T:
+        return call(self.connection)
+
+    def count(self, size: int) -> None:
+        self.seen += size
+
+    def prove(self, mode: Verify = "auto", *, sha256: str | None = None, structure: bool = False) -> Proof:
+        return self.prover.prove(FINAL, self.reading.pieces, sha256 or self.reading.sha256, mode, structure)
+
+
+def changed(data: bytes, *pieces: int) -> bytes:
+    found = bytearray(data)
+    for index in pieces:
+        found[index * PIECE_BYTES + 7] ^= 1
+    return bytes(found)
+
+
+DATA = content(4.4)
+WHOLE = hashlib.sha256(DATA).hexdigest()
+ALL = frozenset(range(5))
+
+
+# by the server's own hash -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["auto", "full"])
+def test_a_hash_taken_on_the_server_is_the_best_proof(mode: Verify) -> None:
+    assert Look(DATA, hashes=True).prove(mode) == Proof(Evidence.REMOTE_HASH, WHOLE)
+
+
+def test_a_wrong_hash_tells_which_pieces_are_wrong() -> None:
+    proof = Look(DATA, changed(DATA, 1, 4), hashes=True).prove()
+    assert (proof.evidence, proof.bad) == (Evidence.REMOTE_HASH, frozenset({1, 4}))
+    assert proof.sha256 != WHOLE
+
+
+def test_a_whole_that_is_wrong_while_its_pieces_are_right_is_wrong_all_over() -> None:
+    assert Look(DATA, hashes=True).prove(sha256="0" * 64).bad == ALL
+
+
+def test_without_a_digest_of_the_whole_every_piece_is_hashed() -> None:
+    look = Look(DATA, hashes=True)
+    look.reading.sha256 = None
+    assert look.prove() == Proof(Evidence.REMOTE_HASH, WHOLE)
+    look.server.files[FINAL][-1] ^= 1
+    assert look.prove().bad == {4}
+
+
+# by reading back --------------------------------------------------------------------------------------
+
+
+def test_without_hashes_all_of_a_small_file_is_read_back() -> None:
+    look = Look(DATA)
+    assert look.prove() == Proof(Evidence.READ_BACK, WHOLE)
+    assert look.seen == len(DATA)
+
+
+def test_reading_back_finds_the_wrong_pieces() -> None:
+    assert Look(DATA, changed(DATA, 0, 3)).prove().bad == {0, 3}
+
+
+def test_pieces_of_two_versions_of_a_source_do_not_make_a_proof() -> None:
+    assert Look(DATA).prove(sha256="0" * 64).bad == ALL
+
+
+def test_samples_are_the_first_the_last_and_some_between() -> None:
+    data = content(14)
+    look = Look(data)
+    proof = look.prove("samples")
+    assert (proof.evidence, proof.sha256, proof.bad) == (Evidence.SAMPLES, None, frozenset())
+    assert look.seen == 10 * PIECE_BYTES
+    assert Look(data, changed(data, 0, 13)).prove("samples").bad == {0, 13}
+
+
+def test_samples_of_a_server_that_could_hash_are_samples() -> None:
+    assert Look(DATA, hashes=True).prove("samples").evidence is Evidence.SAMPLES
+
+
+def test_a_cut_read_back_begins_where_it_ended() -> None:
+    class Cutting(MemoryFiles):
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+            for number, data in enumerate(super().read(path, ranges)):
+                if number == 2:
+                    raise NetworkError("cut")
+                yield data
+
+    look = Look(DATA)
+    tries = 0
+
+    def using(call: Callable[[Connection], T], /) -> T:
+        nonlocal tries
+        while True:
+            tries += 1
+            connection = MemoryConnection(look.server, None)
+            connection.files = Cutting(connection, None)
+            try:
+                return call(connection)
+            except NetworkError:
+                continue
+
+    prover = Prover(using, len(DATA), pacer=Pacer(None), seen=look.count)
+    assert prover.prove(FINAL, look.reading.pieces, WHOLE, "auto", False) == Proof(Evidence.READ_BACK, WHOLE)
+    assert look.seen == len(DATA)
+
+
+# sizes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_a_short_file_lacks_the_pieces_beyond_its_end(hashes: bool) -> None:
+    look = Look(DATA, DATA[: 2 * PIECE_BYTES + 5], hashes=hashes)
+    assert look.prove() == Proof(Evidence.SIZE, bad=frozenset({2, 3, 4}))
+
+
+def test_a_file_that_is_too_long_is_wrong_all_over() -> None:
+    assert Look(DATA, DATA + b"x").prove().bad == ALL
+
+
+def test_a_file_that_is_not_there_is_wrong_all_over() -> None:
+    look = Look(DATA)
+    del look.server.files[FINAL]
+    assert look.prove().bad == ALL
+
+
+# accounts that may not read ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("structure", "evidence"), [(True, Evidence.STRUCTURE), (False, Evidence.SIZE)])
+def test_an_account_that_may_not_read_gives_the_weakest_evidence(structure: bool, evidence: Evidence) -> None:
+    look = Look(DATA)
+    look.server.readable = False
+    assert look.prove(structure=structure) == Proof(evidence)
+
+
+def test_a_proof_in_full_is_not_weakened_in_silence() -> None:
+    look = Look(DATA)
+    look.server.readable = False
+    with pytest.raises(NoPermission):
+        look.prove("full")
+
+
+def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
+    class Failing(MemoryFiles):
+        def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+            raise RemoteRefused("the server says only that it failed")
+
+    look = Look(DATA)
+    look.connection.files = Failing(look.connection, None)
+    with pytest.raises(RemoteRefused):
+        look.prove(structure=True)
+
+
+def test_of_an_account_that_may_not_read_nothing_is_taken_over() -> None:
+    look = Look(DATA)
+    look.server.readable = False
+    assert look.prover.good(FINAL, look.reading.pieces) == set()
+
+
+# what an earlier run left -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_of_what_is_claimed_only_what_is_there_counts(hashes: bool) -> None:
+    look = Look(DATA, changed(DATA, 2)[: 4 * PIECE_BYTES], hashes=hashes)
+    claimed = {index: look.reading.pieces[index] for index in (0, 2, 3, 4)}
+    assert look.prover.good(FINAL, claimed) == {0, 3}
+
+
+def test_a_part_that_is_too_long_is_not_built_on() -> None:
+    assert Look(DATA, DATA + b"x").prover.good(FINAL, Look(DATA).reading.pieces) == set()
+
+
+def test_nothing_claimed_asks_nothing() -> None:
+    look = Look(DATA)
+    look.connection.interrupt()
+    assert look.prover.good(FINAL, {}) == set()
+
+
+def test_many_pieces_are_hashed_in_batches() -> None:
+    data = content(1) * 34
+    look = Look(data, changed(data, 0, 33), hashes=True)
+    asked: list[int] = []
+    plain = look.connection.hashes
+
+    def hashes(path: str, ranges: Sequence[Range]) -> list[str] | None:
+        asked.append(len(ranges))
+        found: list[str] | None = plain(path, ranges)
+        return found
+
+    look.connection.hashes = hashes
+    assert look.prove().bad == {0, 33}
+    assert asked == [1, 32, 2]
+
+
+@pytest.mark.parametrize(("mode", "over", "all_of_it"), [("auto", 0, True), ("auto", 1, False), ("full", 1, True)])
+def test_all_is_read_back_up_to_a_size_or_when_that_is_asked_for(mode: Verify, over: int, all_of_it: bool) -> None:
+    """The step reads it back beside the sending where this says so."""
+    assert reads_all(mode, READ_BACK_BYTES + over) is all_of_it
+    assert not reads_all("samples", 1)

@@ -1,0 +1,176 @@
+"""The verbs: compose the rooms below; neither click nor print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from uploader.artifact import Kind
+from uploader.commands.cache import Cleared, Kept, cleared, listed
+from uploader.commands.df import DiskUse, df
+from uploader.commands.doctor.checks import doctor
+from uploader.commands.doctor.diagnosis import Check, Diagnosis
+from uploader.commands.doctor.mask import masked
+from uploader.commands.identify import Identified, identify
+from uploader.commands.jobs import Cancelled, JobView, cancel_job, list_jobs, wait_for_job
+from uploader.commands.login.logout import logout
+from uploader.commands.login.request import LoginRequest, LoginResult, TokenRequest, TokenResult, WebUISeen
+from uploader.commands.login.run import login
+from uploader.commands.login.tokens import login_source
+from uploader.commands.ls import Listed, ls
+from uploader.commands.pull.request import PullPlan, PullRequest
+from uploader.commands.pull.run import pull, watch_pull
+from uploader.commands.push.fanout import push
+from uploader.commands.push.request import DryRun, PushRequest
+from uploader.commands.rm import Removal, rm
+from uploader.commands.search import SearchRequest, search
+from uploader.commands.sync.folder_watcher import Ear
+from uploader.commands.sync.request import SyncPlan, SyncRequest
+from uploader.commands.sync.run import begun, sync
+from uploader.commands.sync.stable_files import Settling
+from uploader.commands.sync.watch import watch
+from uploader.commands.webui import webui_facts
+from uploader.credentials import Asker
+from uploader.events import Observer, silence
+from uploader.profile import Target
+from uploader.profiles import Catalog
+from uploader.result import Report
+from uploader.session.session import WEBUI_SECONDS, Setting
+from uploader.sources import Hit
+from uploader.state.targets import state_folder
+from uploader.webui.inspect import FolderDifference, WebUIFacts
+from uploader.webui.problems import Trouble
+
+__all__ = [
+    "App",
+    "Cancelled",
+    "Check",
+    "Cleared",
+    "Diagnosis",
+    "DiskUse",
+    "DryRun",
+    "FolderDifference",
+    "Identified",
+    "JobView",
+    "Kept",
+    "Listed",
+    "LoginRequest",
+    "LoginResult",
+    "PullPlan",
+    "PullRequest",
+    "PushRequest",
+    "Removal",
+    "SearchRequest",
+    "SyncPlan",
+    "SyncRequest",
+    "TokenRequest",
+    "TokenResult",
+    "Trouble",
+    "WebUIFacts",
+    "WebUISeen",
+]
+
+
+class App:
+    """Everything `uploader` does, for whoever wants it done: the command line, the demo, a test.
+
+    `environ` is the process's environment; `asker` a person, or None; `state` the folder for all state, by default
+    the one that `environ` and the platform name; `ssh_folder` is ~/.ssh unless given; `wait` waits that many seconds
+    before another try and says whether it was stopped meanwhile; `silence_seconds` is how long a server may be silent,
+    `webui_seconds` what the WebUI may cost a push in all.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        asker: Asker | None,
+        observer: Observer = silence,
+        state: Path | None = None,
+        ssh_folder: Path | None = None,
+        wait: Callable[[float], bool] | None = None,
+        silence_seconds: float = 30.0,
+        webui_seconds: float = WEBUI_SECONDS,
+    ) -> None:
+        self._setting = Setting(
+            environ=environ,
+            asker=asker,
+            observer=observer,
+            state=state or state_folder(environ),
+            ssh_folder=ssh_folder,
+            wait=wait,
+            silence_seconds=silence_seconds,
+            webui_seconds=webui_seconds,
+        )
+
+    def push(self, request: PushRequest) -> Report | DryRun:
+        return push(request, self._setting)
+
+    def jobs(self) -> list[JobView]:
+        return list_jobs(self._setting)
+
+    def wait_for_job(self, id: str) -> Report:
+        return wait_for_job(id, self._setting)
+
+    def cancel_job(self, id: str) -> Cancelled:
+        return cancel_job(id, self._setting)
+
+    def identify(self, references: Sequence[str], *, allow_http: bool = False) -> list[Identified]:
+        return identify(references, self._setting, allow_http=allow_http)
+
+    def login(self, request: LoginRequest) -> LoginResult:
+        return login(request, self._setting)
+
+    def login_source(self, request: TokenRequest) -> TokenResult:
+        return login_source(request, self._setting)
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        return search(request, self._setting)
+
+    def logout(self, name: str) -> list[str]:
+        return logout(name, self._setting)
+
+    def webui_facts(self, to: str | None) -> WebUIFacts:
+        return webui_facts(to, self._setting)
+
+    def sync(self, request: SyncRequest) -> Report | SyncPlan:
+        return sync(request, self._setting)
+
+    def watch(self, request: SyncRequest, tell: Callable[[Report], None]) -> None:
+        """Keeps a sync going until it is stopped; `tell` is given what became of each."""
+        folder = Path(request.folder).absolute()
+        with begun(request, self._setting) as syncing:
+            watch(syncing, Ear(folder), Settling(folder), self._setting, tell)
+
+    def pull(self, request: PullRequest) -> Report | PullPlan:
+        return pull(request, self._setting)
+
+    def watch_pull(self, request: PullRequest, tell: Callable[[Report], None]) -> None:
+        """Fetches what comes until it is stopped; `tell` is given what became of each."""
+        watch_pull(request, self._setting, tell)
+
+    def ls(self, to: str | None, kind: Kind | None = None) -> list[Listed]:
+        return ls(self._setting, to, kind)
+
+    def df(self, to: str | None) -> DiskUse:
+        return df(self._setting, to)
+
+    def rm(self, to: str, paths: Sequence[str], *, yes: bool = False) -> list[Removal]:
+        return rm(self._setting, to, paths, yes=yes)
+
+    def doctor(self, to: str | None, *, report: bool = False) -> Diagnosis:
+        """Looks at all that lies between this machine and a target; `report` masks who and where."""
+        diagnosis = doctor(self._setting, to)
+        return masked(diagnosis) if report else diagnosis
+
+    def targets(self) -> list[Target]:
+        return self._setting.targets.all()
+
+    def cache(self) -> Kept:
+        return listed(self._setting)
+
+    def clear_cache(self, names: Sequence[str] = ()) -> Cleared:
+        return cleared(self._setting, names)
+
+    def catalog(self) -> Catalog:
+        return self._setting.catalog

@@ -1,0 +1,108 @@
+"""The one error boundary: whatever ends a command becomes a sentence and an exit code here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from uploader.cli.invocation import Session
+from uploader.cli.terminal import tell, tell_error, write
+from uploader.errors import Defect, Interrupted, Several, UploaderError, UsageError
+
+_CLOSED_PIPE = 1
+
+
+def guarded(run: Callable[[], object], session: Session, arguments: Sequence[str] = ()) -> int:
+    """Runs a command and returns its exit code; what `run` returns is the code, None is 0.
+
+    With --json the fault is a document on stdout as well. `arguments` are searched for it when the fault lies in the
+    arguments themselves; they also tell the verb, and so the document's shape.
+    """
+    try:
+        code = _run(run, session, arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _close_quietly()
+        return _CLOSED_PIPE
+
+
+def _run(run: Callable[[], object], session: Session, arguments: Sequence[str]) -> int:
+    try:
+        code = run()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        session.json = session.json or _asks_for_json(arguments)
+        _document(UsageError(error.format_message() or "no command was given"), session, arguments)
+        error.show()
+        return error.exit_code
+    except UploaderError as error:
+        return _failed(error, session, arguments)
+    except (KeyboardInterrupt, click.Abort):
+        remedy = "Run the same command again: a push goes on from what arrived."
+        return _failed(Interrupted("stopped by you", remedy=remedy), session, arguments)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary: nobody shall see a bare traceback
+        return _defect(error, session, arguments)
+
+
+def _failed(error: UploaderError, session: Session, arguments: Sequence[str]) -> int:
+    _document(error, session, arguments)
+    for fault in _faults(error):
+        tell_error(fault.message, fault.remedy)
+    return exit_code(error)
+
+
+def exit_code(error: UploaderError) -> int:
+    """Returns the error's code; of several faults the one they share, else 1."""
+    codes = {fault.exit_code for fault in _faults(error)}
+    return codes.pop() if len(codes) == 1 else error.exit_code
+
+
+def _faults(error: UploaderError) -> list[UploaderError]:
+    if not isinstance(error, Several):
+        return [error]
+    return [fault for inner in error.faults for fault in _faults(inner)]
+
+
+def _defect(error: Exception, session: Session, arguments: Sequence[str]) -> int:
+    """A fault without a name of ours is a defect of this program, and says so."""
+    if session.verbose:
+        import traceback
+
+        tell("".join(traceback.format_exception(error)).rstrip())
+    told = Defect.of(error)
+    _document(told, session, arguments)
+    tell(f"{told.message} — this is a defect of uploader, please report it with what -v shows")
+    return told.exit_code
+
+
+def _document(error: UploaderError, session: Session, arguments: Sequence[str]) -> None:
+    if session.json:
+        from uploader import documents
+
+        pushing = next((word for word in arguments if not word.startswith("-")), None) in ("push", "sync", "pull")
+        write(documents.of_failed_push(error) if pushing else documents.of_error(error))
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Where parsing failed, the flags after the fault were not read."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _close_quietly() -> None:
+    """Whoever read us has gone. Python flushes once more at its end, and must find something that takes it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,29 @@
+"""The answer of doctor: a line for each check, and what to do where it is not well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uploader.cli.terminal import answer
+
+if TYPE_CHECKING:
+    from uploader.api import Diagnosis
+
+_MARKS = {"ok": "ok", "warning": "!", "failed": "FAILED", "skipped": "-"}
+
+
+def tell_diagnosis(diagnosis: Diagnosis, *, about_us: bool) -> None:
+    """Prints the checks. `about_us`: which program and system this is, for whoever reads the report elsewhere."""
+    if about_us:
+        import platform
+
+        from uploader import __version__
+
+        answer(f"uploader {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
+    width = max(len(check.name) for check in diagnosis.checks)
+    for check in diagnosis.checks:
+        answer(f"{_MARKS[check.state]:<6}  {check.name:<{width}}  {check.detail}")
+        if check.remedy and check.state != "ok":
+            answer(f"        {'':<{width}}  → {check.remedy}")
+    bad = sum(check.state == "failed" for check in diagnosis.checks)
+    answer(f"\n{diagnosis.target} is well." if not bad else f"\n{diagnosis.target}: {bad} of the checks failed.")

@@ -1,0 +1,72 @@
+"""Print the result of `login`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from uploader.api import LoginResult, TokenResult
+from uploader.cli.format import size
+from uploader.cli.show.tables import Fact, _shell, _tell_facts
+from uploader.cli.show.webui import _differences
+from uploader.cli.terminal import answer
+from uploader.profile import Target
+
+
+def tell_login(result: LoginResult) -> None:
+    """Prints what was saved, and what the look at the server told."""
+    answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
+    _tell_facts(login_facts(result), indent="  ")
+    answer(f"Push to it with: uploader push FILE --to {result.target.name}")
+
+
+def tell_token(result: TokenResult) -> None:
+    """Prints whose token was kept."""
+    whose = f" of {result.user}" if result.user else ""
+    checked = "" if result.checked else ", unchecked"
+    answer(f"The token{whose} for {result.title} is in the keyring{checked}.")
+
+
+def address(target: Target) -> str:
+    """Returns how a person writes it: `user@host:port`, without what was left to ssh's own settings."""
+    host = f"[{target.host}]" if ":" in target.host and target.port else target.host
+    user = f"{target.user}@" if target.user else ""
+    return f"{user}{host}:{target.port}" if target.port else f"{user}{host}"
+
+
+def login_facts(result: LoginResult) -> Iterator[Fact]:
+    target, facts = result.target, result.facts
+    yield "address", address(target)
+    if target.jump:
+        yield "by way of", target.jump
+    if facts is None:
+        yield "root", target.root
+        yield "checked", "no: --no-check was given, nothing is known of the server"
+    else:
+        yield "host key", f"{facts.key_type} {facts.host_key}"
+        yield "signed in by", facts.auth
+        yield "starts in", facts.home
+        yield "root", f"{target.root} ({result.root})" if result.root else target.root
+        yield "shell", _shell(facts.tools) if facts.shell else "no: bytes are checked by reading them back"
+        yield "free space", "not told by the server" if result.free is None else size(result.free)
+    yield "WebUI", target.webui
+    yield from _webui_at(result)
+    yield "in the keyring", ", ".join(result.secrets) or "nothing"
+
+
+def _webui_at(result: LoginResult) -> Iterator[Fact]:
+    target, seen = result.target, result.webui
+    at = target.webui_url or (f"port {target.webui_tunnel} of the server" if target.webui_tunnel else None)
+    if at is None:
+        yield "WebUI at", "not known: with --webui-url or --webui-tunnel, push checks that it lists the model"
+    elif seen is None:
+        yield "WebUI at", at
+    elif seen.facts is None:
+        fault = seen.fault
+        yield "WebUI at", f"{at}: {fault.message if fault else 'not reached'}"
+        if fault and fault.remedy:
+            yield "WebUI at", fault.remedy
+    else:
+        yield "WebUI at", f"{at}: {' or '.join(seen.facts.webuis)} answers"
+        if not seen.facts.fits:
+            yield "WebUI at", "that is another one than this target is saved with: see --webui"
+        yield from _differences(seen.facts)

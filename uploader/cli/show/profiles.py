@@ -1,0 +1,62 @@
+"""Print providers and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from uploader.cli.show.login import address
+from uploader.cli.show.tables import Fact, _tell_facts, tell_table
+from uploader.cli.terminal import answer
+from uploader.profile import Provider, Target
+from uploader.profiles import Catalog
+
+
+def tell_targets(targets: Sequence[Target]) -> None:
+    rows = [(target.name, target.provider, target.webui, address(target), target.root) for target in targets]
+    tell_table(("Name", "Provider", "WebUI", "Address", "Root"), rows)
+
+
+def tell_providers(catalog: Catalog) -> None:
+    from uploader.profiles import TABLE_HEADER, table_rows
+
+    tell_table(TABLE_HEADER, table_rows(catalog))
+
+
+def tell_provider(provider: Provider, catalog: Catalog) -> None:
+    """Prints all that is known of one provider."""
+    answer(f"{provider.name} ({provider.id})\n")
+    _tell_facts(provider_facts(provider, catalog))
+    if provider.sftp:
+        answer(f"\nSave it with: uploader login {provider.id}")
+
+
+def provider_facts(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
+    """Yields what the profile says, by name; a name may come several times."""
+    yield from _reaching(provider, catalog)
+    for kind, folder in provider.folders.items():
+        yield str(kind), folder
+    for refusal in provider.refuses:
+        yield "not by", f"{refusal.host}: {refusal.reason}"
+    for note in provider.notes:
+        yield "note", note
+    for source in provider.facts.sources:
+        yield "source", source
+    yield "checked", provider.facts.checked
+    yield "sureness", str(provider.facts.sureness)
+    for field, grade in provider.facts.fields.items():
+        yield f"  {field}", str(grade)
+
+
+def _reaching(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
+    yield "SFTP", "yes" if provider.sftp else f"no. {provider.reason}"
+    if provider.instead:
+        yield "instead", provider.instead
+    if provider.webui:
+        yield "WebUI", f"{catalog.webuis[provider.webui].name} ({provider.webui})"
+    for name, value in (("root", provider.root), ("user", provider.user), ("port", provider.port)):
+        if value is not None:
+            yield name, str(value)
+    if provider.sftp:
+        yield "host", provider.host_hint or "as the provider's page shows it"
+    if provider.auth:
+        yield "sign-in", ", ".join(provider.auth)

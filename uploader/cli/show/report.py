@@ -1,0 +1,121 @@
+"""The answer of push for a person: a line for each outcome on stdout, what went wrong and what to do on stderr."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from uploader.cli.format import plural, size
+from uploader.cli.terminal import answer, tell, tell_error
+
+if TYPE_CHECKING:
+    from uploader.api import DryRun
+    from uploader.commands.push.plan import PlannedStep
+    from uploader.result import Failure, Outcome, Report
+
+_DIGITS = 12
+_MARGIN = " " * 9
+
+
+def tell_report(report: Report, *, notes: bool = True) -> None:
+    """Prints all outcomes, then each fault once. With `notes` also what is left to do at the WebUI."""
+    several = len({outcome.target for outcome in report.outcomes}) > 1
+    for outcome in report.outcomes:
+        answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
+        for note in outcome.notes if outcome.error is None else ():
+            answer(f"{_MARGIN}{note}")
+    if any(outcome.status == "started" for outcome in report.outcomes):
+        tell(
+            "The server downloads by itself now. `uploader jobs` shows how far it is, `uploader jobs wait JOB` ends it."
+        )
+    if notes:
+        tell_remedies(report)
+    tell_faults(report)
+
+
+def tell_remedies(report: Report) -> None:
+    """Says on stderr what is left to do at the WebUI, each thing once."""
+    left: dict[str, list[Outcome]] = {}
+    for outcome in report.outcomes:
+        if outcome.webui is not None and outcome.webui.remedy:
+            left.setdefault(outcome.webui.remedy, []).append(outcome)
+    for remedy, outcomes in left.items():
+        who = _called(outcomes[0]) if len(outcomes) == 1 else plural(len(outcomes), "file")
+        tell(f"note: {who}: {remedy}")
+
+
+def tell_faults(report: Report) -> None:
+    """Says on stderr what went wrong, each fault once. References that came to nothing kept all others back."""
+    tell_failures((_called(outcome), outcome.error) for outcome in report.outcomes if outcome.error is not None)
+    if any(outcome.error is not None and outcome.path is None for outcome in report.outcomes):
+        tell("Nothing was sent. Put that right or leave it out, and push again.")
+
+
+def tell_plan(plan: DryRun) -> None:
+    """Prints what a push would do, step by step, then what stands in its way."""
+    from uploader.result import Failure
+
+    several = len(set(plan.places)) > 1
+    for place, step in plan.by_target():
+        answer(f"{place}: {step_lines(step)}" if several else step_lines(step))
+    bytes_ = sum(step.bytes for step in plan.steps if step.error is None)
+    tell(f"Nothing was sent. Without --dry-run up to {size(bytes_)} would go to {plan.target}.")
+    tell_failures((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Returns the one line of an outcome."""
+    if outcome.error is not None:
+        return f"failed  {_called(outcome)} ({outcome.error.code})"
+    return f"{outcome.status:<6}  {_called(outcome)} → {_folder(outcome.path)} ({', '.join(_facts(outcome))})"
+
+
+def step_lines(step: PlannedStep) -> str:
+    """Returns the lines of a planned step: what, why, what its source says of the model, and what to know of it."""
+    item = step.item
+    bytes_ = item.artifact.size
+    facts = (str(item.kind), "size not known" if bytes_ is None else size(bytes_), f"route {item.route}")
+    what = f"{step.action:<7}  {item.name} → {_folder(item.path)} ({', '.join(facts)})"
+    # A refusal's reason is its error, told below with what to do.
+    return "\n".join((what, *(_MARGIN + line for line in _reasons(step))))
+
+
+def _reasons(step: PlannedStep) -> Iterable[str]:
+    if step.error is None:
+        yield step.reason
+        yield from step.item.artifact.notes
+    yield from (f"note: {warning}" for warning in step.item.warnings)
+
+
+def _facts(outcome: Outcome) -> Iterable[str]:
+    if outcome.size is not None:
+        yield size(outcome.size)
+    if outcome.resumed_from:
+        yield f"{size(outcome.resumed_from)} of it from an earlier run"
+    if outcome.evidence is not None:
+        yield f"{'the same bytes' if outcome.status == 'kept' else 'verified'} by {outcome.evidence}"
+    if outcome.webui is not None and outcome.webui.listed is not None:
+        yield "the WebUI lists it" if outcome.webui.listed else "the WebUI does not list it"
+    if outcome.sha256:
+        yield f"sha256 {outcome.sha256[:_DIGITS]}…"
+
+
+def tell_failures(faults: Iterable[tuple[str, Failure]]) -> None:
+    """One fault that many items share is told once."""
+    shared: dict[tuple[str, str | None], list[str]] = {}
+    for name, fault in faults:
+        shared.setdefault((fault.message, fault.remedy), []).append(name)
+    for (message, remedy), names in shared.items():
+        who = names[0] if len(names) == 1 else plural(len(names), "file")
+        # Many a message names its file already; saying it twice helps nobody.
+        tell_error(message if names[0] in message else f"{who}: {message}", remedy)
+
+
+def _called(outcome: Outcome) -> str:
+    return outcome.name or outcome.source
+
+
+def _folder(path: str | None) -> str:
+    folder = posixpath.dirname(path or "")
+    return f"{folder}/" if folder and not folder.endswith("/") else folder or "./"

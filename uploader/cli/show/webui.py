@@ -1,0 +1,42 @@
+"""Print the facts of a WebUI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from uploader.api import WebUIFacts
+from uploader.cli.format import size
+from uploader.cli.show.tables import Fact, _tell_facts
+from uploader.cli.terminal import answer
+from uploader.profiles import Catalog
+
+
+def _differences(facts: WebUIFacts) -> Iterator[Fact]:
+    for one in facts.differences:
+        yield "folders", f"it reads {one.kind} from {', '.join(one.theirs)}, and not from {one.ours}"
+
+
+def tell_webui(facts: WebUIFacts, catalog: Catalog) -> None:
+    """Prints what a WebUI is, and the files that something is wrong with."""
+    _tell_facts(webui_facts(facts, catalog))
+    if not facts.troubles:
+        return
+    answer("")
+    for trouble in facts.troubles:
+        answer(f"{trouble.path} ({size(trouble.size)}, {'listed' if trouble.listed else 'not listed'})")
+        answer(f"  {trouble.reason}")
+
+
+def webui_facts(facts: WebUIFacts, catalog: Catalog) -> Iterator[Fact]:
+    known = catalog.webuis
+    yield "WebUI", " or ".join(known[id_].name if id_ in known else id_ for id_ in facts.webuis)
+    if not facts.fits:
+        yield "WebUI", f"that is another one than {facts.target} is saved with"
+    yield "address", facts.address
+    yield "version", facts.version or "not told"
+    yield "checkpoint", facts.checkpoint or "not told"
+    for kind, count in facts.models.items():
+        yield "models", f"{kind}: {count}"
+    yield from _differences(facts)
+    if not facts.troubles:
+        yield "files", "nothing is wrong with any that could be looked into"

@@ -1,0 +1,51 @@
+"""The two streams: stdout for the answer, stderr for the conversation."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+
+import click
+
+from uploader.cli.format import fitted, shown
+
+
+def answer(text: str) -> None:
+    """Prints a line, or several, of the answer."""
+    click.echo(fitted(shown(text), encoding(sys.stdout)))
+
+
+def tell(text: str) -> None:
+    """Prints a line, or several, of the conversation."""
+    click.echo(fitted(shown(text), encoding(sys.stderr)), err=True)
+
+
+def tell_error(message: str, remedy: str | None) -> None:
+    """Prints what happened, and below it what to do."""
+    tell(f"error: {message}")
+    if remedy:
+        tell(f"  → {remedy}")
+
+
+def encoding(stream: object) -> str | None:
+    return getattr(stream, "encoding", None)
+
+
+def speaks_utf8(stream: object) -> bool:
+    return (encoding(stream) or "").lower().replace("-", "").replace("_", "") == "utf8"
+
+
+def make_safe() -> None:
+    """A character that a stream cannot write is written as its code, whatever the system's language."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def write(document: Mapping[str, object]) -> None:
+    """Prints it on stdout. Letters that stdout's encoding may lack are escaped: it stays JSON whatever the system."""
+    import click
+
+    click.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_utf8(sys.stdout)))

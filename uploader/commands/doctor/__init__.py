@@ -1,0 +1,1 @@
+"""`doctor`: look at everything between this machine and a target."""

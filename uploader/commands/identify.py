@@ -1,0 +1,67 @@
+"""The verb identify: says what files are, of this disk or behind a reference, without moving them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from uploader.artifact import Artifact
+from uploader.errors import Several, UploaderError
+from uploader.http import Http
+from uploader.identify import Identity, refuse, remarks
+from uploader.identify.read import identify_source
+from uploader.reference import parse
+from uploader.reference.display import shown_reference
+from uploader.retry import ATTEMPTS_TO_RESOLVE, Patience
+from uploader.session.session import Setting
+from uploader.sources import Sources, open_stream, resolve
+from uploader.transfer import Retrying
+
+
+def identify(references: Sequence[str], setting: Setting, *, allow_http: bool = False) -> list[Identified]:
+    """Looks at every file that the references name; what came to nothing is among the answers, with its error."""
+    with Http(allow_http=allow_http) as http:
+        sources = setting.sources(http)
+        retrying = Patience(threading.Event(), setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
+        return [found for text in dict.fromkeys(references) for found in _all(text, sources, retrying)]
+
+
+def _all(text: str, sources: Sources, retrying: Retrying) -> Iterable[Identified]:
+    try:
+        artifacts = retrying(lambda: resolve(parse(text), sources), lambda: 0)
+    except Several as several:
+        return [Identified(shown_reference(text), error=fault) for fault in several.faults]
+    except UploaderError as error:
+        return [Identified(shown_reference(text), error=error)]
+    return [_one(artifact, sources, retrying) for artifact in artifacts]
+
+
+def _one(artifact: Artifact, sources: Sources, retrying: Retrying) -> Identified:
+    try:
+        identity = identify_source(partial(open_stream, artifact, sources), artifact.size, artifact.name, retrying)
+    except UploaderError as error:
+        return Identified(artifact.source, error=error)
+    return Identified(artifact.source, identity, artifact.size, _problems(identity, artifact.name))
+
+
+def _problems(identity: Identity, name: str) -> tuple[str, ...]:
+    """Why push would refuse it, and what else there is to say."""
+    try:
+        refuse(identity, name, allow_pickle=False)
+    except UploaderError as error:
+        return (error.message, *remarks(identity))
+    return remarks(identity)
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What one file is. `source` is fit to be shown; `size` in bytes, None if not known; `problems` are sentences.
+    `identity` is None where it could not be looked at, and `error` says why."""
+
+    source: str
+    identity: Identity | None = None
+    size: int | None = None
+    problems: tuple[str, ...] = ()
+    error: UploaderError | None = None

@@ -1,0 +1,225 @@
+"""The verb jobs: downloads that servers do for us, listed, waited for, cancelled."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from uploader import server_download as jobs
+from uploader.artifact import Artifact, Kind, WebFile
+from uploader.errors import RouteUnavailable, UploaderError, UsageError
+from uploader.events import Planned
+from uploader.placement import part_name
+from uploader.profile import Target
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Connection, Shell
+from uploader.remote.pool import Pool
+from uploader.result import Outcome, Report
+from uploader.retry import ATTEMPTS, Patience
+from uploader.server_download import Record, Sight
+from uploader.server_download.run import Errand, Terms
+from uploader.session.placed import note, seen_now, tolerant
+from uploader.session.runner import Runner, Task
+from uploader.session.session import Setting
+from uploader.sources import Stream
+from uploader.state.targets import is_address, parse_address
+from uploader.steps import Route
+from uploader.transfer import Job, Means, Verify
+from uploader.webui.notify import notify
+
+T = TypeVar("T")
+
+
+def list_jobs(setting: Setting) -> list[JobView]:
+    """Returns all jobs, each target asked once, and those that cannot be asked as unknown."""
+    by_target: dict[str, list[Record]] = defaultdict(list)
+    for record in setting.records.all():
+        by_target[record.target].append(record)
+    views: list[JobView] = []
+    for name, records in by_target.items():
+        try:
+            with _reached(name, setting, attempts=1) as (_, using):
+                views += using(partial(_views, records))
+        except UploaderError as error:
+            views += [JobView(record, "unknown", reason=error.message) for record in records]
+    return sorted(views, key=lambda view: (view.record.began, view.record.id))
+
+
+def wait_for_job(id: str, setting: Setting) -> Report:
+    """Waits for a job, proves and places what it downloaded. Raises UsageError when there is none of that name."""
+    record = setting.records.get(id)
+    known = Outcome(
+        record.target,
+        record.source,
+        "failed",
+        name=record.name,
+        kind=Kind(record.kind),
+        route=Route.SERVER.value,
+        path=record.path,
+        size=record.size,
+    )
+    with _reached(record.target, setting) as (means, using):
+        job, manifest = _job(record), setting.manifests.of(record.target)
+        errand = Errand(job, means, Terms(record, setting.records, setting.surveys, None))
+
+        def run() -> Outcome:
+            result = errand.run()
+            if result is None:
+                raise TypeError("an errand that is waited for ends")
+            seen = seen_now(using, job.path)
+            tolerant(partial(note, manifest, job.path, job.artifact, result, seen), setting.observer)
+            tolerant(manifest.flush, setting.observer)
+            return replace(
+                known, status="kept" if result.kept else "placed", sha256=result.sha256, evidence=result.evidence
+            )
+
+        setting.observer(Planned(1, record.size))
+        # Ctrl-C ends the waiting, not the download: that was begun to go on by itself.
+        runner = Runner(setting.observer, means.cancelled, means.pool.interrupt)
+        outcomes = runner.run([Task(record.path, known, run)])
+        if record.notify and not means.cancelled.is_set():
+            target, cancelled = _target(record.target, setting), means.cancelled
+            outcomes = notify(outcomes, target, setting, means.pool, select=False, cancelled=cancelled)
+        return Report(tuple(outcomes), stopped=means.cancelled.is_set())
+
+
+def cancel_job(id: str, setting: Setting) -> Cancelled:
+    """Ends a job and removes its part, its state and its record. Raises UsageError when there is none of that name,
+    and what keeps the server from being asked; the record stays then, unless its target was forgotten."""
+    record = setting.records.get(id)
+    there = is_address(record.target) or record.target in {target.name for target in setting.targets.all()}
+    left: str | None = None
+    if there:
+        with _reached(record.target, setting) as (_, using):
+            left = using(partial(_cancel, record))
+    setting.records.remove(record)
+    return Cancelled(record, there, left)
+
+
+def _views(records: list[Record], connection: Connection) -> list[JobView]:
+    shell = _shell(connection)
+    views: list[JobView] = []
+    for record in records:
+        sight = jobs.look(shell, jobs.key_of(record.part))
+        there = connection.files.stat(record.part)
+        views.append(JobView(record, _state(sight, record), there.size if there else None))
+    return views
+
+
+def _state(sight: Sight, record: Record) -> str:
+    match sight.state:
+        case "running":
+            return "running"
+        case "ended":
+            return "finished" if sight.code == 0 and sight.size == record.size else "failed"
+        case "none":
+            return "gone"
+        case _:
+            return "stopped"
+
+
+def _cancel(record: Record, connection: Connection) -> str | None:
+    """Returns the part file that stays: where the server knows of no such download, it may be somebody else's."""
+    shell, key = _shell(connection), jobs.key_of(record.part)
+    if jobs.look(shell, key).state == "none":
+        return None if connection.files.stat(record.part) is None else record.part
+    jobs.stop(shell, key)
+    connection.files.remove(record.part)
+    jobs.clear(shell, key)
+    return None
+
+
+def _job(record: Record) -> Job:
+    folder, _, part = record.part.rpartition("/")
+    name = record.final.rpartition("/")[2]
+    identity = part.removeprefix(f"{name}.").removesuffix(".part")
+    if record.part != f"{folder}/{part_name(name, identity)}":
+        raise UsageError(f"the job {record.id} names no part file of ours", remedy="Push the same source again.")
+    # The link is not kept, as it may be a secret: nothing can be read from the source again.
+    origin = WebFile("", None, ranges=False)
+    artifact = Artifact(record.source, record.name, record.size, origin, identity, record.digest, Kind(record.kind))
+    return Job(
+        record.path,
+        artifact,
+        _no_stream,
+        record.final,
+        record.target,
+        record.size,
+        replace=record.replace,
+        verify=_proof(record),
+    )
+
+
+def _proof(record: Record) -> Verify:
+    match record.verify:
+        case "full" | "samples" as verify:
+            return verify
+    return "auto"
+
+
+def _no_stream() -> Stream:
+    raise RouteUnavailable("the link of a job is not kept", remedy="Push the same source again.")
+
+
+@contextmanager
+def _reached(name: str, setting: Setting, attempts: int = ATTEMPTS) -> Iterator[tuple[Means, _Using]]:
+    connector, _ = setting.connector(_target(name, setting))
+    pool, cancelled = Pool(connector), threading.Event()
+    patience = Patience(cancelled, setting.observer, setting.wait, attempts)
+    pacer = Pacer(None, cancelled)
+    means = Means(pool, setting.journals, setting.observer, patience, cancelled, up=pacer, down=pacer)
+    try:
+        yield means, _Using(means)
+    finally:
+        pool.close()
+
+
+def _target(name: str, setting: Setting) -> Target:
+    return parse_address(name, setting.environ) if is_address(name) else setting.targets.get(name)
+
+
+class _Using:
+    """Calls with a connection, again when the line fails."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def __call__(self, call: Callable[[Connection], T], /) -> T:
+        def attempt() -> T:
+            with self._means.pool.lease() as connection:
+                return call(connection)
+
+        return self._means.retrying(attempt, lambda: 0)
+
+
+def _shell(connection: Connection) -> Shell:
+    if connection.shell is None:
+        raise RouteUnavailable("this account runs no commands any more")
+    return connection.shell
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A download that a server does for us, as it is now. `done` is in bytes, None if not known; `state` is `running`,
+    `finished` (not yet proven and placed), `failed`, `stopped`, `gone` (the server knows nothing of it), or `unknown`
+    for that `reason`."""
+
+    record: Record
+    state: str
+    done: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have.
+    `left` is the part file that stays on the server, which knows of no such download."""
+
+    record: Record
+    there: bool
+    left: str | None = None

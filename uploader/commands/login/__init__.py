@@ -1,0 +1,1 @@
+"""`login` and `logout`: save and forget targets and tokens."""

@@ -1,0 +1,70 @@
+"""The verbs login and logout for a source: its token is shown to that source alone, and then kept in the keyring."""
+
+from __future__ import annotations
+
+from uploader.artifact import Service
+from uploader.commands.login.request import TokenRequest, TokenResult
+from uploader.credentials import VARIABLES, checked, token_account
+from uploader.errors import CredentialsMissing, KeyringUnavailable, UsageError
+from uploader.http import Http
+from uploader.secret import Secret, Token
+from uploader.session.session import Setting
+from uploader.sources import Sources
+from uploader.sources.token_owner import ACCOUNTS, owner
+
+
+def login_source(request: TokenRequest, setting: Setting) -> TokenResult:
+    """Keeps a token. Raises CredentialsMissing when there is none, CredentialsRefused when the source does not take
+    it, KeyringUnavailable, and what the network raises; nothing is kept then."""
+    service = request.service
+    account, variable = ACCOUNTS[service], VARIABLES[service]
+    token = checked(request.token or _typed(service, setting), "what was given")
+    user = None
+    if request.check:
+        with Http() as http:
+            user = owner(service, _showing(token, service, http, setting))
+    try:
+        setting.vault.set(token_account(service), token)
+    except KeyringUnavailable as error:
+        raise KeyringUnavailable(
+            f"{account.title} takes the token, and it cannot be kept: {error.message}"
+            if request.check
+            else f"the token cannot be kept: {error.message}",
+            remedy=f"Put it into ${variable} instead, where you run uploader.",
+        ) from error
+    return TokenResult(service, account.title, user, request.check, overruled=bool(setting.environ.get(variable)))
+
+
+def logout_source(service: Service, setting: Setting) -> list[str]:
+    """Forgets a source's token; says in sentences what was removed and what is left. Raises UsageError where the
+    keyring holds none, KeyringUnavailable."""
+    title, variable = ACCOUNTS[service].title, VARIABLES[service]
+    if not setting.vault.delete(token_account(service)):
+        raise UsageError(
+            f"the keyring holds no token of {title}",
+            remedy=f"A token in ${variable}, or one that other tools saved, is theirs to remove.",
+        )
+    left = [f"${variable} is still set, and is used."] if setting.environ.get(variable) else []
+    return [f"The token of {title} was removed from the keyring.", *left]
+
+
+def _typed(service: Service, setting: Setting) -> Secret:
+    account = ACCOUNTS[service]
+    typed = None
+    if setting.asker is not None:
+        setting.asker.show(f"Tokens (API keys) of {account.title} are made on {account.page}")
+        typed = setting.asker.ask_secret(f"Token for {account.title} (it is not shown)")
+    if not typed:
+        raise CredentialsMissing(
+            f"no token of {account.title} was given",
+            remedy=f"Make one on {account.page}; run this on a terminal, or pipe it in with --token-stdin.",
+        )
+    return typed
+
+
+def _showing(token: Secret, service: Service, http: Http, setting: Setting) -> Sources:
+    """The source with this token. A mirror that the environment names is no place to show a token that is to be kept
+    for the service itself."""
+    known = Token(token, explicit=False)
+    sources = Sources(http, environ=setting.environ, tokens=lambda _: known)
+    return sources if sources.site(service).door.token is not None else Sources(http, tokens=lambda _: known)

@@ -1,0 +1,1 @@
+"""`pull`: fetch files of a target to this disk."""

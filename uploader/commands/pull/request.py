@@ -1,0 +1,31 @@
+"""What `pull` is asked for and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uploader.commands.pull.decide import FetchStep
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """`remote` is a file or folder below the target's root, `folder` the local one."""
+
+    remote: str
+    folder: str
+    to: str | None = None
+    new_only: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    dry_run: bool = False
+    watch: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class PullPlan:
+    """What a pull would do. `root` is absolute, on the server."""
+
+    target: str
+    root: str
+    steps: tuple[FetchStep, ...] = ()

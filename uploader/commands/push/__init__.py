@@ -1,0 +1,1 @@
+"""`push`: put models on one target or several."""

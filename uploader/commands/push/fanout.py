@@ -1,0 +1,192 @@
+"""The verb push to one target or to many at once: references are resolved once, and no target waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from uploader.commands.push.plan import Item, PlannedStep
+from uploader.commands.push.request import DryRun, PushRequest
+from uploader.commands.push.run import Push
+from uploader.commands.push.shared_results import Seen
+from uploader.credentials import WEBUI_VARIABLE
+from uploader.errors import Defect, Interrupted, RouteUnavailable, UploaderError, UsageError
+from uploader.events import Began, Ended, Event, Observer, Phase, Planned, Progress, Said
+from uploader.http import Http
+from uploader.profile import Target
+from uploader.reference.display import shown_reference
+from uploader.result import Failure, Outcome, Report
+from uploader.session.session import Setting
+from uploader.sources import Sources
+from uploader.steps import Action
+from uploader.webui.connect import place_of
+from uploader.webui.notify import check_wishes
+
+_STOP_SECONDS = 4.0
+"""What telling the servers may take; it takes a moment."""
+
+_GRACE_SECONDS = 1.0
+
+
+def push(request: PushRequest, setting: Setting) -> Report | DryRun:
+    """Puts models into the folders of one target or several. Raises what stops it before it knows what to push: a
+    target or profile that is not there, options that do not go together. What is wrong with single references is in
+    the report, and so is a server that cannot be reached or refuses who we are: every item then failed for that."""
+    check_wishes(notify=request.notify, select=request.select, detach=request.detach)
+    targets = setting.choose_targets(request.to)
+    with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
+        sources = setting.sources(http)
+        if len(targets) == 1:
+            return Push(request, setting, targets[0], sources, Seen(), kept).run()
+        return _FanOut(request, _for_all(setting, targets, notify=request.notify), targets, sources, kept).run()
+
+
+def _for_all(setting: Setting, targets: Sequence[Target], *, notify: bool) -> Setting:
+    """The setting for several targets: the environment's one sign-in is for one WebUI, and nobody says which."""
+    places = {place for target in targets if (place := place_of(target)) is not None}
+    if not notify or len(places) < 2 or not setting.environ.get(WEBUI_VARIABLE):
+        return setting
+    text = (
+        f"${WEBUI_VARIABLE} is given to none of the {len(places)} WebUIs of this push, as it is one's alone; "
+        "`uploader login` keeps a sign-in for each"
+    )
+    setting.observer(Said(text, "note"))
+    return setting.without(WEBUI_VARIABLE)
+
+
+class _FanOut:
+    """One push to several targets, each with connections and a thread of its own."""
+
+    def __init__(
+        self, request: PushRequest, setting: Setting, targets: Sequence[Target], sources: Sources, kept: ExitStack
+    ) -> None:
+        self._request = request
+        self._setting = setting
+        self._targets = targets
+        self._sources = sources
+        self._kept = kept
+        self._answers: dict[str, Report | DryRun] = {}
+        self._pushes: dict[str, tuple[Push, list[Item]]] = {}
+
+    def run(self) -> Report | DryRun:
+        """Returns the outcomes of all targets, in the order in which they were named."""
+        seen = Seen(several=True)
+        for target in self._targets:
+            self._resolve(target, seen)
+        seen.share([item.artifact for _, items in self._pushes.values() for item in items], self._sources)
+        sizes = [item.artifact.size or 0 for _, items in self._pushes.values() for item in items]
+        if not self._request.dry_run:
+            self._setting.observer(Planned(len(sizes), sum(sizes)))
+        self._carry_out()
+        return self._answer()
+
+    def _resolve(self, target: Target, seen: Seen) -> None:
+        setting = self._setting.observed_by(_named(target.name, self._setting.observer))
+        try:
+            push = Push(self._request, setting, target, self._sources, seen, self._kept)
+        except (RouteUnavailable, UsageError) as error:  # of this target alone
+            sources = [shown_reference(text) for text in self._request.sources]
+            failed = [Outcome(target.name, source, "failed", error=Failure.of(error)) for source in sources]
+            self._answers[target.name] = Report(tuple(failed))
+            return
+        items, faults = push.resolve()
+        if faults is not None:
+            self._answers[target.name] = faults
+        else:
+            self._pushes[target.name] = push, items
+
+    def _carry_out(self) -> None:
+        threads = [
+            _Thread(partial(self._one, name, push, items), f"push to {name}")
+            for name, (push, items) in self._pushes.items()
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            _wait(threads, None)
+        except KeyboardInterrupt:
+            stopping = [_Thread(push.stop, f"stop {name}") for name, (push, _) in self._pushes.items()]
+            for thread in stopping:
+                thread.start()
+            _wait(stopping, _STOP_SECONDS)
+            _wait(threads, _GRACE_SECONDS)
+
+    def _one(self, name: str, push: Push, items: list[Item]) -> None:
+        try:
+            self._answers[name] = push.carry_out(items)
+        except UploaderError as error:
+            self._answers[name] = self._failed(push, items, error)
+        except Exception as error:  # noqa: BLE001 - a defect that one target met does not undo the others' outcomes
+            self._answers[name] = self._failed(push, items, Defect.of(error))
+
+    def _failed(self, push: Push, items: list[Item], error: UploaderError) -> Report | DryRun:
+        if not self._request.dry_run:
+            return push.failed(items, error)
+        steps = tuple(PlannedStep(item, Action.REFUSE, error.message, error) for item in items)
+        return DryRun(push.target, steps)
+
+    def _answer(self) -> Report | DryRun:
+        stopped = Interrupted("stopped by you", remedy="Run the same command again: it goes on from what arrived.")
+        for name, (push, items) in self._pushes.items():
+            if name not in self._answers:
+                dry = self._request.dry_run
+                self._answers[name] = self._failed(push, items, stopped) if dry else push.left(items, stopped)
+        answers = [self._answers[target.name] for target in self._targets]
+        plans = [answer for answer in answers if isinstance(answer, DryRun)]
+        if len(plans) == len(answers):
+            names = ", ".join(plan.target for plan in plans)
+            steps = [pair for plan in plans for pair in plan.by_target()]
+            return DryRun(names, tuple(step for _, step in steps), tuple(place for place, _ in steps))
+        # A dry run in which a reference came to nothing has no plan, as with one target.
+        reports = [answer for answer in answers if isinstance(answer, Report)]
+        return Report(
+            tuple(outcome for report in reports for outcome in report.outcomes),
+            stopped=any(report.stopped for report in reports),
+        )
+
+
+class _Thread(threading.Thread):
+    """Says by an event that it is through: CPython 3.11 takes a thread for ended when Ctrl-C arrives in its join."""
+
+    def __init__(self, call: Callable[[], None], name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._call = call
+        self.through = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._call()
+        finally:
+            self.through.set()
+
+
+def _wait(threads: Sequence[_Thread], seconds: float | None) -> None:
+    """Waits for all of them, so that Ctrl-C is heard; at most so many seconds."""
+    left = seconds
+    while (waiting := [thread for thread in threads if not thread.through.is_set()]) and (left is None or left > 0):
+        waiting[0].through.wait(timeout=0.1)
+        left = None if left is None else left - 0.1
+
+
+def _named(target: str, observer: Observer) -> Observer:
+    """Tells the observer of one target's events among those of others; what is ahead was told for all."""
+
+    def tell(event: Event) -> None:
+        match event:
+            case Planned():
+                return
+            case Said(text):
+                observer(replace(event, text=f"{target}: {text}"))
+            case Began(item, name):
+                observer(replace(event, item=_row(target, item), name=f"{target}: {name}"))
+            case Phase(item) | Progress(item) | Ended(item):
+                observer(replace(event, item=_row(target, item)))
+
+    return tell
+
+
+def _row(target: str, item: str) -> str:
+    return f"{target}\n{item}"

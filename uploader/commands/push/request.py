@@ -1,0 +1,53 @@
+"""What the verbs are asked for and what they answer: one object each, instead of a dozen parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uploader.artifact import Digest, Kind
+from uploader.commands.push.plan import PlannedStep
+from uploader.transfer import Verify
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """`sources` are references as typed, those of `--from-file` included; `to` are targets, addresses and groups
+    (`@name`). `prefer` and `file` say which file is meant where a source has several; `limit` is in bytes per second.
+    `connections` None: as many as pay. `detach`: nobody waits for what a server downloads; `token_on_server`: the token
+    of a source may go there. `notify`: the WebUI is told, where its address is known; `select`: it is switched to the
+    new checkpoint."""
+
+    sources: tuple[str, ...]
+    to: tuple[str, ...] = ()
+    kind: Kind | None = None
+    name: str | None = None
+    via: str = "auto"
+    prefer: tuple[str, ...] = ()
+    file: str | None = None
+    sha256: Digest | None = None
+    verify: Verify = "auto"
+    limit: float | None = None
+    connections: int | None = None
+    dry_run: bool = False
+    replace: bool = False
+    mkdir: bool = False
+    allow_pickle: bool = False
+    allow_http: bool = False
+    notify: bool = True
+    select: bool = False
+    detach: bool = False
+    token_on_server: bool = False
+    sidecars: bool = False
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a push would do. `target` names all of them; `places` the one of each step where there are several."""
+
+    target: str
+    steps: tuple[PlannedStep, ...] = ()
+    places: tuple[str, ...] = ()
+
+    def by_target(self) -> list[tuple[str, PlannedStep]]:
+        """Each step with the name of its target."""
+        return list(zip(self.places or (self.target,) * len(self.steps), self.steps, strict=True))

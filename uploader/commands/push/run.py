@@ -1,0 +1,257 @@
+"""A push to one target: everything decided before anything moves, then one outcome for each item."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from uploader.commands.push.execute import Carrying, Way, known
+from uploader.commands.push.plan import Item, Listing, PlannedStep, Wishes, plan
+from uploader.commands.push.remote_listing import Look
+from uploader.commands.push.request import DryRun, PushRequest
+from uploader.commands.push.resolve import Place, Resolving
+from uploader.commands.push.server_route import Serving
+from uploader.commands.push.shared_results import Seen
+from uploader.commands.push.sidecars import Making, sidecars
+from uploader.errors import RouteUnavailable, UploaderError, UsageError
+from uploader.events import Planned, Said
+from uploader.placement import root_fault
+from uploader.profile import MOST_CONNECTIONS, Target
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Connection
+from uploader.remote.pool import Pool
+from uploader.result import Failure, Outcome, Report
+from uploader.retry import ATTEMPTS_TO_RESOLVE, Patience
+from uploader.session.placed import tolerant
+from uploader.session.session import Setting
+from uploader.sources import Sources
+from uploader.steps import Action, Route
+from uploader.transfer import Means
+from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.connections import first
+from uploader.transfer.small_files import LARGEST
+from uploader.webui.notify import check_switch, notify, untold
+
+T = TypeVar("T")
+
+_LARGE = 64 << 20
+"""Bytes that are worth further connections before it is known what of them is there."""
+
+
+def _place(setting: Setting, target: Target) -> Place:
+    provider, webui = setting.profiles_of(target)
+    if not provider.sftp:
+        raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
+    if (fault := root_fault(target.root)) is not None:
+        raise UsageError(f"the root {target.root!r} of {target.name} cannot be used: {fault}")
+    return Place(target, webui, setting.folders_of(target))
+
+
+def _unseen(items: list[Item], there: list[Listing]) -> dict[str, float]:
+    """When nothing was there, by path, of the items that nobody but this push brings."""
+    now = time.monotonic()
+    return {
+        item.path: now
+        for item, listing in zip(items, there, strict=True)
+        if item.route is not Route.SERVER and listing.error is None and listing.final is None and listing.part is None
+    }
+
+
+class Push:
+    """One push to one target. `seen` is shared with the pushes of the same references to other targets; what `kept`
+    holds outlives them all."""
+
+    def __init__(
+        self, request: PushRequest, setting: Setting, target: Target, sources: Sources, seen: Seen, kept: ExitStack
+    ) -> None:
+        self._request = request
+        self._setting = setting
+        self._target = target
+        self._sources = sources
+        self._seen = seen
+        self._kept = kept
+        self._place = _place(setting, target)
+        check_switch(target, select=request.select)
+        provider = setting.catalog.provider(target.provider)
+        most = provider.quirks.max_connections or MOST_CONNECTIONS
+        self._pool = Pool(setting.connector(target)[0], min(request.connections or MOST_CONNECTIONS, most))
+        self._unseen: dict[str, float] = {}
+        self._resolve: Callable[[str], str] = str
+        self._cancelled = threading.Event()
+        self._ending = threading.Lock()
+        self._outcomes: list[Outcome] | None = None
+        self._beside: frozenset[str] = frozenset()
+        self._resolving = self._resolver()
+        self._manifest = setting.manifests.of(target.name)
+        self._means = Means(
+            self._pool,
+            setting.journals,
+            setting.observer,
+            Patience(self._cancelled, setting.observer, setting.wait),
+            self._cancelled,
+            up=Pacer(request.limit, self._cancelled),
+            down=Pacer(request.limit, self._cancelled),
+            connections=self._pool.most if request.connections else None,
+        )
+        self._serving = Serving(request, setting, target.name, self._means, sources)
+
+    @property
+    def target(self) -> str:
+        return self._target.name
+
+    def run(self) -> Report | DryRun:
+        """Resolves, plans, carries out. Raises UsageError for options that do not go together."""
+        items, faults = self.resolve()
+        if faults:
+            return faults
+        try:
+            return self.carry_out(items)
+        except UploaderError as error:
+            return self.failed(items, error)
+
+    def resolve(self) -> tuple[list[Item], Report | None]:
+        """Returns what is to be pushed, or the report of all references that came to nothing."""
+        items, faults, name = self._resolving.run(), self._resolving.faults, self._target.name
+        if faults:
+            failed = [Outcome(name, fault.source, "failed", error=Failure.of(fault.error)) for fault in faults]
+            return items, Report(tuple(failed))
+        if self._request.sidecars:
+            folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="uploader-")))
+            http, observer = self._sources.http, self._setting.observer
+            making = Making(self._place.webui, self._target.root, folder, http, self._patience(), observer)
+            items += sidecars(items, making)
+        return items, None
+
+    def _resolver(self) -> Resolving:
+        observer = self._setting.observer
+        return Resolving(self._request, self._place, self._sources, self._patience(), observer, self._seen)
+
+    def _patience(self) -> Patience:
+        setting = self._setting
+        return Patience(self._cancelled, setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
+
+    def failed(self, items: list[Item], error: UploaderError) -> Report:
+        return Report(tuple(replace(known(self._target, item), error=Failure.of(error)) for item in items))
+
+    def left(self, items: list[Item], error: UploaderError) -> Report:
+        """What became of the items of a push that was ended before it told: done, if only the WebUI was waited for."""
+        if self._outcomes is None:
+            return self.failed(items, error)
+        return Report(tuple(self._by_models(self._outcomes, untold)), stopped=True)
+
+    def stop(self) -> None:
+        """Ends it at once, from another thread: what arrived stays."""
+        with self._ending:
+            self._cancelled.set()
+            self._interrupt()
+
+    def carry_out(self, items: list[Item]) -> Report | DryRun:
+        """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
+        try:
+            if not self._request.dry_run:
+                self._pool.ahead(partial(self._worth_by_size, items))
+            steps = self._plan(items)
+            if self._request.dry_run:
+                return DryRun(self._target.name, tuple(steps))
+            for step in steps:
+                self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+                for warning in step.item.warnings:
+                    self._setting.observer(Said(f"{step.item.name}: {warning}", "note"))
+            sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
+            self._setting.observer(Planned(len(steps), sum(sizes)))
+            self._pool.warm(self._worth(steps))
+            self._beside = frozenset(step.item.path for step in steps if step.item.beside is not None)
+            self._outcomes = Carrying(self._request, self._setting, self._target, self._way()).run(steps)
+            return Report(tuple(self._told(self._outcomes)), stopped=self._cancelled.is_set())
+        finally:
+            with self._ending:  # the servers are told by these lines
+                self._pool.close()
+            tolerant(self._manifest.flush, self._setting.observer)
+
+    def _way(self) -> Way:
+        return Way(
+            self._sources,
+            self._seen,
+            self._means,
+            self._serving,
+            self._manifest,
+            self._resolve,
+            self._resolving.again,
+            self._interrupt,
+            self._unseen,
+        )
+
+    def _told(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Tells the WebUI, unless nobody wants that or waits for it."""
+        if self._cancelled.is_set():
+            return outcomes
+
+        def tell(models: list[Outcome]) -> list[Outcome]:
+            select, cancelled = self._request.select, self._cancelled
+            return notify(models, self._target, self._setting, self._pool, select=select, cancelled=cancelled)
+
+        return self._by_models(outcomes, tell)
+
+    def _by_models(self, outcomes: list[Outcome], told: Callable[[list[Outcome]], list[Outcome]]) -> list[Outcome]:
+        """The outcomes with those of models as `told` returns them; what lies beside a model is in no WebUI's list."""
+        if not self._request.notify:
+            return outcomes
+        models = iter(told([outcome for outcome in outcomes if outcome.path not in self._beside]))
+        return [outcome if outcome.path in self._beside else next(models) for outcome in outcomes]
+
+    def _plan(self, items: list[Item]) -> list[PlannedStep]:
+        wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
+
+        def look(connection: Connection) -> list[PlannedStep]:
+            self._resolve = connection.files.resolve
+            seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
+            settled = self._serving.settle(connection, items)
+            routed = [item for item, _ in settled]
+            there = [
+                self._serving.listing(connection, item, listing) if error is None else Listing(error=error)
+                for (item, error), listing in zip(settled, seen.at(routed), strict=True)
+            ]
+            self._unseen = _unseen(routed, there)
+            steps = plan(routed, there, wishes, root=self._target.root, free=seen.free_bytes(routed))
+            facts = connection.facts  # by now they are there
+            self._serving.host_key = facts.host_key
+            shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
+            self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
+            return steps
+
+        return self._using(look)
+
+    def _worth_by_size(self, items: list[Item], round_trip: float) -> int:
+        """As `_worth`, before there is a plan: of so many bytes some have to be sent, mostly."""
+        large = sum(item.artifact.size or 0 for item in items) >= _LARGE
+        return self._at_first(round_trip, MOST_CONNECTIONS) if large else 1
+
+    def _at_first(self, round_trip: float, pieces: int) -> int:
+        most = min(self._pool.most, pieces)
+        return most if self._request.connections else first(round_trip, most)
+
+    def _worth(self, steps: list[PlannedStep]) -> int:
+        """How many connections what has to be sent is worth; opened side by side while the first already sends."""
+        sizes = [step.bytes for step in steps if step.action is not Action.COMPARE]
+        pieces = sum(-(-size // PIECE_BYTES) for size in sizes if size > LARGEST)
+        pieces += -(-sum(size for size in sizes if size <= LARGEST) // PIECE_BYTES)  # these go together
+        return self._at_first(self._pool.round_trip, pieces)
+
+    def _using(self, call: Callable[[Connection], T]) -> T:
+        def attempt() -> T:
+            with self._pool.lease() as connection:
+                return call(connection)
+
+        return self._means.retrying(attempt, lambda: 0)
+
+    def _interrupt(self) -> None:
+        self._serving.stop()
+        self._pool.interrupt()
+        self._sources.http.close()

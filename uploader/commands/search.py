@@ -1,0 +1,40 @@
+"""The verb search: what could be pushed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from uploader.artifact import Kind
+from uploader.http import Http
+from uploader.retry import Patience
+from uploader.session.session import Setting
+from uploader.sources import FIRST_CHOICE, Choice, Hit, search_civitai
+
+_ATTEMPTS = 3
+
+
+def search(request: SearchRequest, setting: Setting) -> list[Hit]:
+    """Returns the models that fit, best first. Raises UsageError for a base model that is not known, and what the
+    source raises once it was asked again."""
+    patience = Patience(threading.Event(), setting.observer, setting.wait, attempts=_ATTEMPTS)
+    choice = Choice(request.prefer or FIRST_CHOICE.prefer)
+    with Http() as http:
+        sources = setting.sources(http)
+        return patience(
+            lambda: search_civitai(
+                request.words, sources, choice, kind=request.kind, base=request.base, limit=request.count
+            ),
+            lambda: 0,
+        )
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """`words` are searched for; `kind` and `base` narrow it; `prefer` says which file of a model is meant."""
+
+    words: str
+    kind: Kind | None = None
+    base: str | None = None
+    prefer: tuple[str, ...] = ()
+    count: int = 20

@@ -1,0 +1,1 @@
+"""`sync`: make a folder on the target like one of this disk."""

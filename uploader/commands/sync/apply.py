@@ -1,0 +1,305 @@
+"""Carries out the steps of a sync: small files many at a time, big ones piece by piece, the rest on the server."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from uploader.commands.sync.decide import Action, SyncStep
+from uploader.errors import Busy, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
+from uploader.events import Said
+from uploader.placement import part_name
+from uploader.reference import PathReference
+from uploader.remote.interface import Connection, Entry
+from uploader.result import Evidence
+from uploader.scan.local import read_blocks
+from uploader.session.runner import Carried
+from uploader.sources import local
+from uploader.state.manifest import Known, Manifest
+from uploader.transfer import Job, Means, Step
+from uploader.transfer.chunks import FilePieces
+from uploader.transfer.small_files import Small, SmallPlaced, goes_together, place_small
+from uploader.transfer.verify import Prover
+
+T = TypeVar("T")
+
+
+class Carrier:
+    """Carries out the steps of one sync from `folder` to `target`; thread-safe. Every file that it places is in the
+    manifest, and so is, beforehand, what it is about to place. `replaces_any`: whatever has come to a name meanwhile
+    may be replaced as well."""
+
+    def __init__(
+        self, folder: Path, target: str, manifest: Manifest, means: Means, *, replaces_any: bool = False
+    ) -> None:
+        self._replaces_any = replaces_any
+        self._folder = folder
+        self._target = target
+        self._manifest = manifest
+        self._means = means
+        self._running: dict[str, Step] = {}
+
+    def clear_parts(self, base: str, steps: Sequence[SyncStep] = ()) -> None:
+        """Removes the part files that earlier runs began below `base`, which this run has claimed, but those that
+        `steps` will build on: big ones. What another run is about, here or in a folder above or below, is its own."""
+        names = {
+            step.path for step in steps if step.action in (Action.SEND, Action.REPLACE) and not goes_together(step)
+        }
+        lead = f"{base.rstrip('/')}/"
+        begun = {part: part.rpartition(".")[0].rpartition(".")[0] for part in self._manifest.begun}
+        with ExitStack() as claims:
+            free: dict[str, bool] = {base: True}
+
+            def is_free(path: str) -> bool:
+                if path not in free:
+                    try:
+                        claims.enter_context(self._means.journals.claim(self._target, path))
+                        free[path] = True
+                    except Busy:
+                        free[path] = False
+                return free[path]
+
+            left = [
+                part
+                for part, path in begun.items()
+                if part.startswith(lead) and path not in names and all(map(is_free, _upwards(path)))
+            ]
+
+            def remove(connection: Connection) -> None:
+                for part in left:
+                    connection.files.remove(part)
+
+            self.using(remove)
+            self._manifest.end(left)
+
+    def make_folders(self, paths: Iterable[str]) -> None:
+        """Makes folders and those above them that are missing. Raises RemoteRefused."""
+        missing: set[str] = set()
+        for path in paths:
+            while path not in missing and path != "/":
+                missing.add(path)
+                path = posixpath.dirname(path)
+
+        def make(connection: Connection) -> None:
+            many = connection.files.many
+            wanted = sorted(missing)
+            there = many.stat(wanted)
+            absent = [path for path, entry in zip(wanted, there, strict=True) if entry is None]
+            for depth in sorted({path.count("/") for path in absent}):
+                for refused in many.make_folders([path for path in absent if path.count("/") == depth]):
+                    if refused is not None:
+                        raise refused
+
+        self.using(make)
+
+    # sending ------------------------------------------------------------------------------------------
+
+    def send_big(self, step: SyncStep) -> Carried:
+        """Sends a file by itself: resumable, over several connections."""
+        path = self._folder / step.file.path
+        artifact = replace(local.resolve(PathReference(str(path)))[0], name=posixpath.basename(step.path))
+        job = Job(
+            step.key,
+            artifact,
+            lambda: local.open(artifact),
+            step.path,
+            self._target,
+            step.file.size,
+            replace=step.action is Action.REPLACE,
+            mtime=step.file.mtime,
+            expected=self._expected(step),
+        )
+        known = self._known(step)
+        self._manifest.begin([job.part], {step.path: known})
+        running = self._running[step.key] = Step(job, self._means)
+        result = running.run()
+        seen = self.using(lambda connection: connection.files.stat(step.path))
+        self._manifest.record(
+            step.path, replace(known, sha256=result.sha256, seen=seen.mtime if seen is not None else None)
+        )
+        self._manifest.end([job.part])
+        return Carried(result.evidence, result.sha256, result.bytes_sent, result.resumed_from)
+
+    def bytes_sent(self, key: str) -> int:
+        """Payload bytes of a big file that went out so far."""
+        return self._running[key].sent if key in self._running else 0
+
+    def send_small(self, steps: Sequence[SyncStep]) -> list[Carried | UploaderError]:
+        """Sends small files together. Returns how each ended, in order; raises what a line raises that is lost."""
+        results: dict[str, Carried | UploaderError] = {}
+        files: dict[str, Small] = {}
+        for step in steps:
+            try:
+                files[step.key] = self._read(step)
+            except UploaderError as error:
+                results[step.key] = error
+        sending = [step for step in steps if step.key in files]
+        known = {step.path: replace(self._known(step), sha256=files[step.key].sha256) for step in sending}
+        parts = [files[step.key].part for step in sending]
+        self._manifest.begin(parts, known)
+        self._means.up.pass_through(sum(len(file.data) for file in files.values()))
+        placed = self.using(lambda connection: place_small(connection, list(files.values())))
+        for step, result in zip(sending, placed, strict=True):
+            if isinstance(result, SmallPlaced):
+                self._manifest.record(step.path, replace(known[step.path], seen=result.mtime))
+                file = files[step.key]
+                results[step.key] = Carried(result.evidence, file.sha256, len(file.data))
+            else:
+                results[step.key] = _told(result, step)
+        self._manifest.end(parts)
+        return [results[step.key] for step in steps]
+
+    def _read(self, step: SyncStep) -> Small:
+        data = b"".join(read_blocks(self._folder, step.file))
+        replaces = step.action is Action.REPLACE
+        return Small(step.path, data, step.file.mtime, replace=replaces, expected=self._expected(step))
+
+    # on the server ------------------------------------------------------------------------------------
+
+    def copy(self, step: SyncStep) -> Carried | None:
+        """Has the server copy the bytes that it has already, and proves them. None when that came to nothing."""
+        source, sha256, here = step.source or "", step.sha256 or "", step.file
+        folder, name = posixpath.split(step.path)
+        part = posixpath.join(folder, part_name(name, sha256[:8]))
+        known = replace(self._known(step), sha256=sha256)
+        self._manifest.begin([part], {})
+
+        def duplicate(connection: Connection) -> str | None:
+            connection.files.remove(part)
+            return connection.duplicate(source, part)
+
+        way = self.using(duplicate)
+        proof = self._proof(step, part) if way else None
+        if proof is None:
+            self.using(lambda connection: connection.files.remove(part))
+            self._manifest.end([part])
+            return None
+        if way == "copy":  # a link shares the time with its source
+            self.using(lambda connection: connection.files.many.set_times([(part, here.mtime)]))
+        self.using(lambda connection: _renamed(connection, part, step.path))
+        there = self.using(lambda connection: connection.files.stat(step.path))
+        self._manifest.record(step.path, replace(known, seen=there.mtime if there else None))
+        self._manifest.end([part])
+        return Carried(proof, sha256)
+
+    def _proof(self, step: SyncStep, part: str) -> Evidence | None:
+        path = self._folder / step.file.path
+        stream = local.open(local.resolve(PathReference(str(path)))[0])
+        prover = Prover(self.using, step.file.size, pacer=self._means.down, seen=lambda _count: None)
+        proof = prover.prove(part, FilePieces(stream, step.file.size), step.sha256, "auto", structure=False)
+        return None if proof.bad else proof.evidence
+
+    def move(self, step: SyncStep) -> Carried:
+        """Renames a file that this program placed."""
+        source = step.source or ""
+        before = self._manifest.get(source)
+        known = replace(self._known(step), sha256=step.sha256, seen=before.seen if before else None)
+        self._manifest.begin([], {step.path: known})
+        self._unless_changed(source, before, lambda connection: _renamed(connection, source, step.path))
+        self._manifest.forget(source)
+        self._manifest.record(step.path, known)
+        return Carried(Evidence.SIZE, step.sha256)
+
+    def remove(self, step: SyncStep) -> Carried:
+        """Removes a file that this program placed, if it is still that one."""
+        known = self._manifest.get(step.path)
+        self._unless_changed(step.path, known, lambda connection: connection.files.remove(step.path))
+        self._manifest.forget(step.path)
+        return Carried()
+
+    def put_into_trash(self, step: SyncStep, place: str) -> Carried:
+        """Moves a file to `place`, whose folder is there."""
+        known = self._manifest.get(step.path)
+        self._unless_changed(step.path, known, lambda connection: _renamed(connection, step.path, place))
+        self._manifest.forget(step.path)
+        return Carried()
+
+    def _unless_changed(self, path: str, known: Known | None, act: Callable[[Connection], object]) -> None:
+        """Acts upon a file that this program placed, if it is still that one. Raises RemoteRefused."""
+
+        def looked(connection: Connection) -> None:
+            there = connection.files.stat(path)
+            if there is not None and (known is None or not _is_still(there, known)):
+                raise _changed(path)
+            act(connection)
+
+        self.using(looked)
+
+    def _expected(self, step: SyncStep) -> tuple[int, int | None] | None:
+        """Size and time of the one file that a step may replace; None where any may go."""
+        if self._replaces_any or step.action is not Action.REPLACE or step.there is None:
+            return None
+        return step.there.size, step.there.mtime
+
+    def keep(self, steps: Sequence[SyncStep]) -> None:
+        """Takes down what is the same, so that the next sync need not compare it again. The server's file is left as it
+        is, its time included: it may be somebody else's."""
+        for step in steps:
+            before = self._manifest.get(step.path)
+            if step.there is None or (before is None and step.evidence is Evidence.SIZE):
+                continue
+            still = before is not None and before.is_still(step.there.size, step.there.mtime)
+            known = replace(self._known(step), sha256=step.sha256, seen=step.there.mtime, placed=False)
+            if before is not None and still:  # the same bytes: what was known of them is true still
+                sha256 = step.sha256 or before.sha256
+                known = replace(
+                    known, placed=before.placed, sha256=sha256, kind=before.kind, architecture=before.architecture
+                )
+            self._manifest.record(step.path, known)
+
+    # small things -------------------------------------------------------------------------------------
+
+    def using(self, call: Callable[[Connection], T], /) -> T:
+        """Runs a call with a connection, again when the line fails."""
+
+        def attempt() -> T:
+            with self._means.pool.lease() as connection:
+                return call(connection)
+
+        return self._means.retrying(attempt, lambda: 0)
+
+    def say(self, text: str) -> None:
+        """Tells the user something that should be read."""
+        self._means.observer(Said(text, "note"))
+
+    def _known(self, step: SyncStep) -> Known:
+        here = step.file
+        return Known(here.size, None, here.mtime_ns, here.mtime, str(self._folder / here.path))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path and the folders above it."""
+    while path != "/":
+        yield path
+        path = posixpath.dirname(path)
+    yield path
+
+
+def _is_still(there: Entry, known: Known) -> bool:
+    return not there.is_folder and known.is_still(there.size, there.mtime)
+
+
+def _changed(path: str) -> RemoteRefused:
+    return RemoteRefused(f"{path} was changed on the server meanwhile: it stays", remedy="Run the same command again.")
+
+
+def _renamed(connection: Connection, source: str, destination: str) -> None:
+    """Renames, and takes a rename whose answer was lost for one that was done."""
+    try:
+        connection.files.rename(source, destination)
+    except (RemoteMissing, RemoteExists):
+        files = connection.files
+        if files.stat(source) is not None or files.stat(destination) is None:
+            raise
+
+
+def _told(error: UploaderError, step: SyncStep) -> UploaderError:
+    return (
+        error
+        if step.key in error.message or isinstance(error, WrongBytes)
+        else type(error)(f"{step.key}: {error.message}", remedy=error.remedy)
+    )

@@ -1,0 +1,294 @@
+"""Two trees and what is known of them -> steps with reasons. No I/O, no clock."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from uploader.commands.sync.state import Scene, Wishes
+from uploader.errors import DeletionRefused, Exists, RemoteRefused, UploaderError, UsageError
+from uploader.result import Evidence
+from uploader.scan.tree import Here, There, clashing, spelling
+from uploader.state.manifest import Known
+
+MOST_DELETED = 10
+"""Files that one sync deletes unless more are allowed."""
+
+WORTH_COPYING = 64 * 1024
+"""Bytes below which a file is sent sooner than copied."""
+
+
+class Action(StrEnum):
+    """What a step will do. `copy` and `move` happen on the server."""
+
+    COPY = "copy"
+    MOVE = "move"
+    SEND = "send"
+    REPLACE = "replace"
+    KEEP = "keep"
+    DELETE = "delete"
+    TRASH = "trash"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class SyncStep:
+    """What will be done with one file, and why. `path` is absolute, on the server; `source` is where a copy or a move
+    takes the bytes from; `sha256` is the content's where it is known by now. `evidence` is how a kept file is known to
+    be the same. `error` is what a refused step fails with."""
+
+    key: str
+    action: Action
+    reason: str
+    path: str
+    here: Here | None = None
+    there: There | None = None
+    source: str | None = None
+    sha256: str | None = None
+    evidence: Evidence | None = None
+    error: UploaderError | None = None
+
+    @property
+    def file(self) -> Here:
+        """The local file. Raises TypeError for a step that has none."""
+        if self.here is None:
+            raise TypeError(f"the step {self.action} of {self.key} has no local file")
+        return self.here
+
+    @property
+    def size(self) -> int:
+        """The file's, in bytes."""
+        return self.here.size if self.here else self.there.size if self.there else 0
+
+
+@dataclass
+class Questions:
+    """What must be looked at before it can be decided: keys whose bytes are to be compared on both sides, and keys
+    whose local bytes are to be hashed."""
+
+    compare: list[str] = field(default_factory=list)
+    hash: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Answers:
+    """How the bytes are known to be the same, None where they are not, and the local sha256 (hex), by key. What could
+    not be read is not there."""
+
+    same: dict[str, Evidence | None] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+def questions(scene: Scene, wishes: Wishes) -> Questions:
+    """Returns what the trees alone do not tell."""
+    asked = Questions()
+    sizes = {known.size for _, known in _sources(scene)}
+    for key, here in scene.local.files.items():
+        there = scene.there(key)
+        if there is None:
+            if here.size in sizes:
+                asked.hash.append(key)
+        elif there.size == here.size and here.size and (wishes.checksum or not _looks_same(scene, here, there)):
+            known = scene.of_manifest(there)
+            if known is not None and known.sha256 is not None and not wishes.checksum:
+                asked.hash.append(key)
+            else:
+                asked.compare.append(key)
+    return asked
+
+
+def decide(scene: Scene, wishes: Wishes, answers: Answers) -> list[SyncStep]:
+    """Returns a step for each file on either side that concerns this sync, in the order of their keys.
+
+    Raises UsageError for two files that are one name on this server."""
+    steps = [_refused(scene, refused.path, refused.reason) for refused in scene.local.refused]
+    clashes = clashing(scene.local.files) if scene.remote.insensitive else {}
+    clashed = {key: group for group in clashes.values() for key in group}
+    for key, here in scene.local.files.items():
+        if key in clashed:
+            names = " and ".join(sorted(clashed[key]))
+            steps.append(_refused(scene, key, f"the server takes {names} for one name"))
+        else:
+            steps.append(_one(scene, wishes, answers, key, here))
+    gone = _gone(scene)
+    steps = _moved(scene, steps, gone, answers)
+    if wishes.delete:
+        steps += _deletions(scene, wishes, gone)
+    return sorted(steps, key=lambda step: step.key)
+
+
+def _one(scene: Scene, wishes: Wishes, answers: Answers, key: str, here: Here) -> SyncStep:
+    step = SyncStep(key, Action.SEND, "it is not there yet", scene.path(key), here, sha256=answers.sha256.get(key))
+    if scene.folder_there(key):
+        return _refused(scene, key, "a folder of that name is there", here)
+    if (blocked := _blocked(scene, key)) is not None:
+        return _refused(scene, key, f"a file is where its folder should be: {blocked}", here)
+    there = scene.there(key)
+    if there is None:
+        return step
+    step = replace(step, there=there)
+    if here.size == there.size:
+        if not here.size:
+            return replace(step, action=Action.KEEP, reason="both are empty", evidence=Evidence.SIZE)
+        if not wishes.checksum and _looks_same(scene, here, there):
+            return replace(step, action=Action.KEEP, reason="size and time are the same", evidence=Evidence.SIZE)
+        if (evidence := _same(scene, answers, key, there)) is not None:
+            return replace(step, action=Action.KEEP, reason="the bytes are the same", evidence=evidence)
+    return _overwriting(scene, wishes, step, there)
+
+
+def _looks_same(scene: Scene, here: Here, there: There) -> bool:
+    known = scene.of_manifest(there)
+    if known is not None and known.mtime_ns is not None:
+        return known.mtime_ns == here.mtime_ns
+    return there.mtime == here.mtime
+
+
+def _same(scene: Scene, answers: Answers, key: str, there: There) -> Evidence | None:
+    if key in answers.same:
+        return answers.same[key]
+    known = scene.of_manifest(there)
+    same = known is not None and known.sha256 is not None and known.sha256 == answers.sha256.get(key)
+    return Evidence.SIZE if same else None  # the server's file is known by size and time to be what was placed
+
+
+def _overwriting(scene: Scene, wishes: Wishes, step: SyncStep, there: There) -> SyncStep:
+    """Decides where the name stands for other bytes."""
+    known = scene.of_manifest(there)
+    if known is not None and known.placed and known.seen is not None:
+        return replace(step, action=Action.REPLACE, reason="it was changed here since it was placed")
+    if wishes.replace:
+        return replace(step, action=Action.REPLACE, reason="other bytes are there, and --replace was said")
+    error = Exists(
+        f"{step.path} is not known to be what was placed from here, and its bytes are others",
+        remedy="Fetch it with `uploader pull`, or put the file here in its place with --replace.",
+    )
+    return replace(step, action=Action.REFUSE, reason=error.message, error=error)
+
+
+def _blocked(scene: Scene, key: str) -> str | None:
+    """A file that has the name of one of the folders above."""
+    folder = key.rpartition("/")[0]
+    while folder:
+        if scene.there(folder) is not None:
+            return folder
+        folder = folder.rpartition("/")[0]
+    return None
+
+
+# moving and copying -----------------------------------------------------------------------------------
+
+
+def _sources(scene: Scene) -> Iterator[tuple[str, Known]]:
+    """What could be copied or moved instead of sent: files that are known by their content and still are those."""
+    for there in scene.remote.files.values():
+        known = scene.of_manifest(there)
+        if known is not None and known.sha256 and known.size:
+            yield posixpath.join(scene.base, there.path), known
+    for path, there in scene.elsewhere.items():
+        known = scene.known.get(path)
+        if known is not None and known.sha256 and known.size and known.is_still(there.size, there.mtime):
+            yield path, known
+
+
+def _gone(scene: Scene) -> dict[str, tuple[str, There]]:
+    """What this program placed from here and the source no longer has: absolute path -> key and file.
+
+    What was placed from a file that is here still is not gone, wherever that file goes now."""
+    wanted = {scene.path(key) for key in scene.local.files}
+    still = {spelling(here.path) for here in scene.local.files.values()} | scene.local.others
+    refused = [spelling(refused.path) for refused in scene.local.refused]
+    found: dict[str, tuple[str, There]] = {}
+    for key, there in scene.remote.files.items():
+        path = posixpath.join(scene.base, there.path)
+        known = scene.of_manifest(there)
+        if path in wanted or known is None or not scene.is_ours(known):
+            continue
+        origin = spelling(scene.origin(known) or "")
+        if origin in still:
+            continue
+        if not any(name in ("", origin) or origin.startswith(f"{name}/") for name in refused):
+            found[path] = (key, there)
+    return found
+
+
+def _moved(scene: Scene, steps: list[SyncStep], gone: dict[str, tuple[str, There]], answers: Answers) -> list[SyncStep]:
+    """Turns sendings into moves and copies where the bytes are on the server already. What is moved leaves `gone`.
+
+    Nothing is moved away from a source that was not read whole: it may be there still."""
+    by_content: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for path, known in _sources(scene):
+        by_content[known.size, known.sha256 or ""].append(path)
+    decided: list[SyncStep] = []
+    for step in steps:
+        sha256 = answers.sha256.get(step.key)
+        found = by_content.get((step.size, sha256)) if sha256 and step.action is Action.SEND else None
+        if not found:
+            decided.append(step)
+            continue
+        free = next((path for path in found if path in gone), None) if scene.local.complete else None
+        if free is not None:
+            old, _ = gone.pop(free)
+            found.remove(free)
+            reason = f"it is there as {old}, which is not here any more"
+            decided.append(replace(step, action=Action.MOVE, source=free, reason=reason))
+        elif scene.duplicates and step.size >= WORTH_COPYING and found[0] not in gone:
+            decided.append(
+                replace(step, action=Action.COPY, source=found[0], reason=f"the same bytes are there as {found[0]}")
+            )
+        else:
+            decided.append(step)
+    return decided
+
+
+# deleting ---------------------------------------------------------------------------------------------
+
+
+def _deletions(scene: Scene, wishes: Wishes, gone: Mapping[str, tuple[str, There]]) -> list[SyncStep]:
+    action = Action.TRASH if wishes.trash else Action.DELETE
+    reason = "it was placed from here and is not here any more"
+    steps = [SyncStep(key, action, reason, path, there=there) for path, (key, there) in gone.items()]
+    error = _too_many(scene, wishes, len(steps)) if steps else None
+    if error is None:
+        return steps
+    return [replace(step, action=Action.REFUSE, reason=error.message, error=error) for step in steps]
+
+
+def _too_many(scene: Scene, wishes: Wishes, count: int) -> DeletionRefused | None:
+    if not scene.local.files:
+        return DeletionRefused(
+            f"{scene.folder} holds no file: nothing is deleted for an empty folder",
+            remedy="Is its disk there? Remove files with `uploader rm`.",
+        )
+    if not scene.local.complete:
+        return DeletionRefused(
+            f"not all of {scene.folder} could be read: nothing is deleted, as nobody can say what is gone",
+            remedy="Make it readable, or exclude what cannot be read.",
+        )
+    most = MOST_DELETED if wishes.max_delete is None else wishes.max_delete
+    remedy = f"Look at them with --dry-run; `--max-delete {count}` allows them."
+    if count > most:
+        return DeletionRefused(f"{count} files would be deleted, and {most} are allowed: none is", remedy=remedy)
+    ours = sum(
+        1
+        for there in scene.remote.files.values()
+        if (known := scene.of_manifest(there)) is not None and scene.is_ours(known)
+    )
+    if wishes.max_delete is None and count * 2 > ours:
+        return DeletionRefused(
+            f"{count} of the {ours} files that were placed from here would be deleted, more than half: none is",
+            remedy=remedy,
+        )
+    return None
+
+
+# refusing ---------------------------------------------------------------------------------------------
+
+
+def _refused(scene: Scene, key: str, reason: str, here: Here | None = None) -> SyncStep:
+    kind = RemoteRefused if here is not None else UsageError
+    error = kind(f"{key} is not taken along: {reason}", remedy="Rename it, or leave it out with --exclude.")
+    return SyncStep(key, Action.REFUSE, error.message, posixpath.join(scene.base, key), here, error=error)

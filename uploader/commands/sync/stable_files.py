@@ -1,0 +1,90 @@
+"""Which local files are still being written: their size moved lately, or some program has them open for that."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from uploader.scan.tree import Here
+
+STILL_SECONDS = 2.0
+"""How long a file must not have changed before it is sent."""
+
+
+class Settling:
+    """Watches files from one look to the next. `clock` gives seconds that only grow, `now` the time of day, `writers`
+    the real paths that are open for writing right now, None where the system does not tell."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        writers: Callable[[Path], frozenset[str] | None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._now = now
+        self._writers = writers or open_for_writing
+        self._seen: dict[str, tuple[int, int, float]] = {}
+        self._open: frozenset[str] | None = None
+        self.waiting: set[str] = set()
+        """What the last look found to be growing."""
+
+    def look(self) -> None:
+        """Begins a new look at all files."""
+        self._open = self._writers(self._folder)
+        self.waiting = set()
+
+    def is_growing(self, here: Here) -> bool:
+        """Whether a file may not be sent yet."""
+        growing = not self._is_still(here)
+        if not growing and self._open:
+            growing = os.path.realpath(self._folder / here.path) in self._open
+        if growing:
+            self.waiting.add(here.path)
+        return growing
+
+    def _is_still(self, here: Here) -> bool:
+        state, now = (here.size, here.mtime_ns), self._clock()
+        before = self._seen.get(here.path)
+        if before is None and self._now() - here.mtime_ns / 1e9 >= STILL_SECONDS:
+            before = (*state, now - STILL_SECONDS)  # it was as it is long before anybody looked
+        if before is None or before[:2] != state:
+            before = (*state, now)
+        self._seen[here.path] = before
+        return now - before[2] >= STILL_SECONDS
+
+
+def open_for_writing(folder: Path) -> frozenset[str] | None:
+    """Returns the real paths below a folder that some program has open for writing, as far as this user may know;
+    None where the system has no such list (proc(5) has: /proc/PID/fd and /proc/PID/fdinfo)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    below = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118 - ends in a separator
+    found: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            handles = list((process / "fd").iterdir())
+        except OSError:
+            continue  # another user's, or it has ended
+        for handle in handles:
+            try:
+                path = os.readlink(handle)  # noqa: PTH115 - what it says, not where it leads
+                if path.startswith(below) and _writes(process / "fdinfo" / handle.name):
+                    found.add(path)
+            except OSError:
+                continue
+    return frozenset(found)
+
+
+def _writes(info: Path) -> bool:
+    for line in info.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "flags":
+            return int(value, 8) & os.O_ACCMODE != os.O_RDONLY
+    return False

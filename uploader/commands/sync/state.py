@@ -1,0 +1,105 @@
+"""What a decision is made from: both sides of a sync, what is known of them from before, and what is wished."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from uploader.artifact import Kind
+from uploader.profile import WebUI
+from uploader.scan.tree import LocalTree, RemoteTree, There, folded
+from uploader.state.manifest import Known
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user allows. `max_delete` None: at most `MOST_DELETED`, and at most half of what is there."""
+
+    replace: bool = False
+    checksum: bool = False
+    delete: bool = False
+    trash: bool = False
+    max_delete: int | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`base` is the absolute folder on the server below which the keys of both trees lie, `folder` the local one, as an
+    absolute path. `known` is the manifest; `elsewhere` are files that it knows outside of the listing, looked at now;
+    `takes` says of a path below `folder` whether it takes part. `duplicates`: the server can copy by itself."""
+
+    base: str
+    folder: str
+    local: LocalTree
+    remote: RemoteTree
+    known: Mapping[str, Known]
+    elsewhere: Mapping[str, There] = field(default_factory=dict)
+    takes: Callable[[str], bool] = lambda _path: True
+    duplicates: bool = False
+
+    def there(self, key: str) -> There | None:
+        """The server's file of that key."""
+        found = self.remote.files.get(key)
+        if found is None and self.remote.insensitive:
+            return self._by_fold.get(folded(key))
+        return found
+
+    def path(self, key: str) -> str:
+        """The absolute path of a key: as the server spells what is there of it."""
+        found = self.there(key)
+        if found is not None:
+            return posixpath.join(self.base, found.path)
+        *_, name = key.rpartition("/")
+        return posixpath.join(self.base, self._folder(key.rpartition("/")[0]), name)
+
+    def folder_there(self, key: str) -> bool:
+        """Whether a folder has that name."""
+        return key in self.remote.folders or (self.remote.insensitive and folded(key) in self._folders_by_fold)
+
+    def of_manifest(self, there: There) -> Known | None:
+        """What is known of a server's file, if it is still that one."""
+        known = self.known.get(posixpath.join(self.base, there.path))
+        return known if known is not None and known.is_still(there.size, there.mtime) else None
+
+    def origin(self, known: Known) -> str | None:
+        """Where below `folder` a file came from; None when it came from somewhere else."""
+        if known.origin is None:
+            return None
+        path = Path(known.origin)
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else None
+
+    def is_ours(self, known: Known) -> bool:
+        """Whether this program placed it from this folder, out of what takes part."""
+        origin = self.origin(known) if known.placed and known.seen is not None else None
+        return origin is not None and self.takes(origin)
+
+    def _folder(self, key: str) -> str:
+        if not key:
+            return ""
+        actual = self.remote.folders.get(key)
+        if actual is None and self.remote.insensitive:
+            actual = self._folders_by_fold.get(folded(key))
+        above, _, name = key.rpartition("/")
+        return actual if actual is not None else posixpath.join(self._folder(above), name)
+
+    @cached_property
+    def _by_fold(self) -> dict[str, There]:
+        return {folded(key): there for key, there in self.remote.files.items()}
+
+    @cached_property
+    def _folders_by_fold(self) -> dict[str, str]:
+        return {folded(key): actual for key, actual in self.remote.folders.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sync goes. `into` is below the root; None sorts by kind, into the folders of `webui`."""
+
+    target: str
+    root: str
+    into: str | None
+    webui: WebUI
+    folders: Mapping[Kind, str]

@@ -1,0 +1,21 @@
+"""`webui`: what the WebUI of a target lists and how it is set."""
+
+from __future__ import annotations
+
+from uploader.session.session import Setting
+from uploader.webui.connect import reached, require_address
+from uploader.webui.inspect import _TIMES, WebUIFacts, facts_of
+
+
+def webui_facts(to: str | None, setting: Setting) -> WebUIFacts:
+    """Asks a target's WebUI and looks at its disk, changing nothing. Raises UsageError where its address is not
+    known, and what connecting, Service and recognise raise."""
+    target = setting.choose_target(to)
+    connector, _ = setting.connector(target)
+    require_address(target)  # before anything is dialled
+    connection = connector.connect()
+    try:
+        with reached(target, setting, connection, seconds=_TIMES * setting.webui_seconds) as (_, member):
+            return facts_of(member, target, setting, connection)
+    finally:
+        connection.close()

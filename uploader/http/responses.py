@@ -1,0 +1,175 @@
+"""Answers: what a server says of a file, and whether a body is of the file that was asked for."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import httpx
+
+from uploader.errors import NetworkError, SourceChanged, SourceRefused
+from uploader.http.errors import AGAIN, OTHER_LINK, read_at_most
+from uploader.http.json_fields import Json, read_json
+
+if TYPE_CHECKING:
+    import httpx
+
+HEAD_BYTES = 1024
+"""How much of a file `probe` asks for."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_JSON_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says of a file. `size` is in bytes, None if it does not tell. `validator` is a strong ETag,
+    else a Last-Modified date. `ranges`: a part of the file was asked for and came. `filename` is the one of
+    Content-Disposition, as sent: not safe to use as it is. `head` are the first bytes, at most HEAD_BYTES."""
+
+    url: str = field(repr=False)
+    final_url: str = field(repr=False)
+    status: int
+    size: int | None
+    validator: str | None
+    ranges: bool
+    content_type: str | None
+    filename: str | None
+    head: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One hop's answer. `headers` have lower-case names; `location` is where a redirect leads to, made absolute."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    location: str | None = field(default=None, repr=False)
+
+
+def following(response: httpx.Response) -> str:
+    """Where a redirect leads to. Raises SourceRefused when it does not say."""
+    location = response.headers.get("Location")
+    if location is None:
+        raise SourceRefused(f"{response.url.host} redirects to nowhere", remedy=OTHER_LINK)
+    return str(response.url.join(location))
+
+
+def json_of(response: httpx.Response) -> Json:
+    """The body as JSON. Raises NetworkError when it is none, which a service in trouble may well send."""
+    try:
+        return read_json(read_at_most(response, _JSON_BYTES))
+    except ValueError:
+        raise NetworkError(
+            f"{response.url.host} gives an answer that cannot be read", remedy="Try again in a few minutes."
+        ) from None
+
+
+def answer(url: str, response: httpx.Response, size: int | None, *, ranges: bool) -> Answer:
+    head = bytearray()
+    if response.status_code != 416:
+        for piece in response.iter_raw():
+            head += piece
+            if len(head) > HEAD_BYTES or (len(head) == HEAD_BYTES and not ranges):
+                break
+    return Answer(
+        url=url,
+        final_url=str(response.url),
+        status=response.status_code,
+        size=size,
+        validator=etag(response.headers) or settled(response.headers),
+        ranges=ranges,
+        content_type=response.headers.get("Content-Type"),
+        filename=filename(response.headers.get("Content-Disposition", "")),
+        head=bytes(head[:HEAD_BYTES]),
+    )
+
+
+def begin(response: httpx.Response, offset: int, validator: str | None, size: int | None, *, asked: bool) -> int | None:
+    """Where this answer's body begins in the file; None when the file ends exactly at `offset`.
+
+    Raises SourceChanged when the answer is about another file than the one that was probed.
+    """
+    host = response.url.host
+    changed = SourceChanged(f"the file at {host} changed while it was read", remedy="Run the same command again.")
+    whole = response.status_code == 200
+    start, total = (0, content_length(response.headers)) if whole else content_range(response.headers)
+    if size is not None and total is not None and total != size:
+        raise changed
+    if response.status_code == 416:
+        if total == offset:
+            return None
+        if total is not None and total < offset:
+            raise changed
+        raise NetworkError(f"{host} refuses to go on at byte {offset}", remedy=AGAIN)
+    same = same_file(response.headers, validator)
+    if same is False or (same is None and whole and asked and validator is not None):
+        raise changed
+    if whole:
+        return 0
+    if start != (offset if asked else 0):
+        raise NetworkError(f"{host} sent another part of the file than the one it was asked for", remedy=AGAIN)
+    return start
+
+
+def same_file(headers: httpx.Headers, validator: str | None) -> bool | None:
+    """Whether the answer is about the file that `validator` names; None where it does not say."""
+    if validator is None:
+        return None
+    now = headers.get("ETag") if validator.startswith('"') else modified(headers)
+    return None if now is None else now == validator
+
+
+def etag(headers: httpx.Headers) -> str | None:
+    """The ETag if it is strong: only such a one promises equal bytes (RFC 9110, 8.8.1)."""
+    tag: str | None = headers.get("ETag")
+    return tag if tag is not None and re.fullmatch(r'"[\x21\x23-\x7e]*"', tag) else None
+
+
+def modified(headers: httpx.Headers) -> str | None:
+    date: str | None = headers.get("Last-Modified")
+    return date if date is not None and re.fullmatch(r"[\x20-\x7e]+", date) else None
+
+
+def settled(headers: httpx.Headers) -> str | None:
+    """The Last-Modified date where it tells one file from another. A file may change more than once in a second, so
+    the date must lie a second before the answer's own (RFC 9110, 8.8.2.2); some servers date every answer now."""
+    date = modified(headers)
+    try:
+        changed = email.utils.parsedate_to_datetime(date or "")
+        answered = email.utils.parsedate_to_datetime(headers.get("Date", ""))
+        return date if answered - changed >= datetime.timedelta(seconds=1) else None
+    except (ValueError, TypeError):  # one of them tells no time, or no zone
+        return date
+
+
+def content_length(headers: httpx.Headers) -> int | None:
+    text = headers.get("Content-Length", "")
+    return int(text) if re.fullmatch(r"\d{1,18}", text) and "Transfer-Encoding" not in headers else None
+
+
+def content_range(headers: httpx.Headers) -> tuple[int | None, int | None]:
+    """First byte and total size of a Content-Range; None for each that is not told."""
+    text = headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(?:(\d{1,18})|\*)", text.strip())
+    if match is None:
+        return None, None
+    return (None if match[1] is None else int(match[1])), (None if match[2] is None else int(match[2]))
+
+
+def filename(disposition: str) -> str | None:
+    """The file name of a Content-Disposition (RFC 6266): `filename*` before `filename`."""
+    found: dict[str, str] = {}
+    for name, value in re.findall(r""";\s*([\w*.-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""", ";" + disposition):
+        text = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value.strip()
+        found.setdefault(name.lower(), text)
+    charset, _, encoded = found.get("filename*", "").partition("'")
+    if encoded and charset.lower() in ("utf-8", "iso-8859-1"):
+        return unquote(encoded.partition("'")[2], encoding=charset, errors="replace") or found.get("filename")
+    return found.get("filename") or None

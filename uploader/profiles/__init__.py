@@ -1,0 +1,170 @@
+"""The catalog: reads the profiles of providers and WebUIs strictly, and reports every fault at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeVar
+
+from uploader.artifact import Kind
+from uploader.errors import ConfigurationError, Several, UsageError
+from uploader.profile import Facts, Provider, Refusal, WebUI
+from uploader.profiles.read import read_provider, read_webui
+from uploader.profiles.toml_table import Table, did_you_mean
+
+_Profile = TypeVar("_Profile", Provider, WebUI)
+
+TABLE_HEADER = ("Id", "Provider", "SFTP", "WebUI", "Root", "Sign-in", "Sureness")
+"""The columns of `table_rows`."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All providers and WebUIs that are known, by id, in the order of their ids."""
+
+    providers: Mapping[str, Provider]
+    webuis: Mapping[str, WebUI]
+
+    def provider(self, id: str) -> Provider:
+        """Raises UsageError for an id that is not known."""
+        return _find(self.providers, id, "provider", "See `uploader providers`; for any server with SSH take generic.")
+
+    def webui(self, id: str) -> WebUI:
+        """Raises UsageError for an id that is not known."""
+        return _find(self.webuis, id, "WebUI", f"Known: {', '.join(self.webuis)}.")
+
+    def folders(self, provider: Provider, webui: WebUI) -> Mapping[Kind, str]:
+        """The folder of each kind, below the root: the WebUI's, with the provider's own put over them.
+
+        A provider's folders are where it keeps the models of the WebUI that its profile names; they say nothing
+        about another one that somebody runs there."""
+        overrides = provider.folders if provider.webui in (None, webui.id) else {}
+        return {**webui.folders, **overrides}
+
+
+def load(user_folder: Path | None = None, *, builtin: Path | None = None) -> Catalog:
+    """Reads the built-in profiles, and a user's own: `*.toml` providers, `webui/*.toml` WebUIs.
+
+    A user's profile replaces the built-in one of the same id. `builtin` replaces the folder of the built-in ones.
+    Raises Several, of one ConfigurationError for every fault in every file."""
+    folders = [builtin or builtin_folder()]
+    if user_folder is not None:
+        folders.append(user_folder)
+    faults: list[ConfigurationError] = []
+    files = [file for folder in folders for file in _files(folder / "webui", faults)]
+    webuis = {id_: webui for id_, (webui, _) in _read(files, read_webui, faults).items()}
+    known = {file.stem for file in files}
+    files = [file for folder in folders for file in _files(folder, faults)]
+    providers = {}
+    for id_, (provider, table) in _read(files, read_provider, faults).items():
+        providers[id_] = provider
+        # Asked by file name: a WebUI whose own file is broken has been reported there, once.
+        if provider.webui is not None and provider.webui not in known:
+            table.fault("webui", f"there is no WebUI {provider.webui!r}", did_you_mean(provider.webui, sorted(known)))
+    if faults:
+        raise Several(faults)
+    return Catalog(dict(sorted(providers.items())), dict(sorted(webuis.items())))
+
+
+def builtin_folder() -> Path:
+    """The folder of the profiles that come with the program: in a wheel inside the package, in a checkout beside it."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "_profiles", package.parent / "profiles"):
+        if folder.is_dir():
+            return folder
+    raise ConfigurationError(
+        f"{package} holds no profiles: this installation is not whole", remedy="Install the program again."
+    )
+
+
+def refusal(provider: Provider, host: str) -> Refusal | None:
+    """Returns why a host that looks right for this provider cannot work, if that is known."""
+    name = host.strip().rstrip(".").lower()
+    return next((entry for entry in provider.refuses if fnmatchcase(name, entry.host.lower())), None)
+
+
+def table_rows(catalog: Catalog) -> list[tuple[str, ...]]:
+    """One row a provider, in the columns of `TABLE_HEADER`; those with SFTP first. A dash is: ask the user."""
+    ordered = sorted(catalog.providers.values(), key=lambda provider: (not provider.sftp, provider.id))
+    return [
+        (
+            provider.id,
+            provider.name,
+            "yes" if provider.sftp else "no",
+            catalog.webuis[provider.webui].name if provider.webui else "-",
+            provider.root or "-",
+            ", ".join(provider.auth) or "-",
+            _sureness(provider.facts),
+        )
+        for provider in ordered
+    ]
+
+
+def markdown_table(catalog: Catalog) -> str:
+    """The same table in Markdown, for the README; ends with a line break."""
+    rows = [TABLE_HEADER, tuple("---" for _ in TABLE_HEADER), *table_rows(catalog)]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def webui_markdown_table(catalog: Catalog) -> str:
+    """The WebUIs in Markdown, for the README; ends with a line break."""
+    rows = [("Id", "WebUI", "Told of new models", "Sureness"), ("---",) * 4]
+    for webui in catalog.webuis.values():
+        grade = webui.facts.fields.get("api", webui.facts.sureness)
+        told = "no: it has no API for that" if webui.api is None else f"yes ({grade})"
+        rows.append((webui.id, webui.name, told, str(webui.facts.sureness)))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _sureness(facts: Facts) -> str:
+    """The grade of the whole, and of the columns that differ from it; single folders would drown a row."""
+    apart = [f"{key} {grade}" for key, grade in facts.fields.items() if grade != facts.sureness and "." not in key]
+    return f"{facts.sureness} ({', '.join(apart)})" if apart else str(facts.sureness)
+
+
+def _find(profiles: Mapping[str, _Profile], id_: str, word: str, otherwise: str) -> _Profile:
+    if id_ in profiles:
+        return profiles[id_]
+    near = did_you_mean(id_, profiles) or ""
+    raise UsageError(f"there is no {word} {id_!r}", remedy=near if near.startswith("Did you mean") else otherwise)
+
+
+def _files(folder: Path, faults: list[ConfigurationError]) -> Iterable[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        faults.append(ConfigurationError(f"{folder} cannot be read: {error.strerror}"))
+        return []
+
+
+def _read(
+    files: Iterable[Path], reader: Callable[[Table], _Profile], faults: list[ConfigurationError]
+) -> dict[str, tuple[_Profile, Table]]:
+    """Reads each file; a later one replaces an earlier one of the same name."""
+    found = {}
+    for file in files:
+        data = _parse(file, faults)
+        if data is not None:
+            table = Table(data, file, faults)
+            found[file.stem] = (reader(table), table)
+    return found
+
+
+def _parse(file: Path, faults: list[ConfigurationError]) -> dict[str, object] | None:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        problem = "is not text in UTF-8"
+    except ValueError as error:  # a TOMLDecodeError, or a number of more digits than Python reads
+        problem = f"is not valid TOML: {error}"
+    except RecursionError:
+        problem = "is not valid TOML: it is nested too deeply"
+    faults.append(ConfigurationError(f"{file}: {problem}", remedy="Mend the file, or take it out of that folder."))
+    return None

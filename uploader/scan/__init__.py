@@ -1,0 +1,1 @@
+"""Walk folders, of this disk and of a target."""

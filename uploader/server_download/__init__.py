@@ -1,0 +1,41 @@
+"""Downloads that servers do for us: started there, looked after, and remembered here."""
+
+from uploader.server_download.errors import EXPIRED, FULL_BYTES, certificate_fault, disk_fault, fault_of, trouble_of
+from uploader.server_download.job import (
+    REWIND_BYTES,
+    Sight,
+    clear,
+    diagnose,
+    key_of,
+    look,
+    start,
+    stop,
+    survey,
+    why_unable,
+)
+from uploader.state.jobs import Record, Records
+from uploader.state.servers import Able, Survey, Surveys
+
+__all__ = [
+    "EXPIRED",
+    "FULL_BYTES",
+    "REWIND_BYTES",
+    "Able",
+    "Record",
+    "Records",
+    "Sight",
+    "Survey",
+    "Surveys",
+    "certificate_fault",
+    "clear",
+    "diagnose",
+    "disk_fault",
+    "fault_of",
+    "key_of",
+    "look",
+    "start",
+    "stop",
+    "survey",
+    "trouble_of",
+    "why_unable",
+]

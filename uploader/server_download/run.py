@@ -1,0 +1,390 @@
+"""One file that the server downloads by itself: started or joined, looked after, proven, and only then named."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from uploader import server_download as jobs
+from uploader.artifact import WebFile
+from uploader.errors import (
+    Busy,
+    Interrupted,
+    NotAModel,
+    RemoteRefused,
+    RouteUnavailable,
+    SourceChanged,
+    UploaderError,
+    WrongBytes,
+)
+from uploader.events import Phase, Progress, Said
+from uploader.remote.interface import Connection, Shell
+from uploader.server_download import Able, Record, Records, Sight, Surveys
+from uploader.server_download.downloaders import PASSING, Order, Trouble, choose
+from uploader.server_download.verify import Arrived
+from uploader.sources import Handover
+from uploader.transfer.context import Means
+from uploader.transfer.rename import place, taken
+from uploader.transfer.values import Job, Result
+
+T = TypeVar("T")
+
+_FIRST_GLANCE, _LATER_GLANCE = 0.1, 1.0
+_BLIND_GLANCES = 5
+_FRUITLESS = 3
+STOP_SECONDS = 1.5
+"""What ending downloads on servers may take after Ctrl-C, all of them together."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an errand knows beside its job. `hand` asks the source for a fresh link; None where nobody can, and then
+    only what is under way or done can be seen to. `token`: the source's token may go to the server."""
+
+    record: Record
+    records: Records
+    surveys: Surveys
+    hand: Callable[[], Handover] | None
+    detach: bool = False
+    token: bool = False
+
+
+class Errand:
+    """Carries out one job without a byte of it passing through here."""
+
+    sent = 0
+
+    def __init__(self, job: Job, means: Means, terms: Terms) -> None:
+        self._job = job
+        self._means = means
+        self._terms = terms
+        self._key = jobs.key_of(job.part)
+        self._host = "the source"
+        self._fresh = False
+        self._reached = 0
+        self._resumed = 0
+        self._pieced = False
+        self._starting = threading.Lock()
+        self._ours = False
+        self._line: Connection | None = None
+        self.unsuited = False
+        """Whether what it failed with lies in this way of fetching, so that another way may do."""
+
+    def run(self) -> Result | None:
+        """Returns when the final name stands for proven bytes; None once it goes on by itself and nobody waits.
+
+        Raises the errors of the families it works with."""
+        job = self._job
+        there = self._using(lambda connection: connection.files.stat(job.path))
+        if there is not None:
+            if not there.is_folder and there.size == job.size and (kept := self._arrived().same(job.path)):
+                self._put_away()
+                return kept
+            if there.is_folder or not job.replace:
+                raise taken(job.path)
+        with self._means.journals.claim(job.target, job.path):
+            try:
+                return self._carry_out()
+            except (WrongBytes, NotAModel):  # what the part holds is known to be no file at all
+                self._discard()
+                raise
+            except RemoteRefused as error:  # where nothing can be written, the state cannot be either
+                if (free := self._free()) is not None and free < jobs.FULL_BYTES:
+                    self.unsuited = False
+                    raise jobs.disk_fault(free) from error
+                raise
+
+    def stop(self) -> bool:
+        """Ends the download on the server, from another thread; its part stays for the next run. Tells whether none
+        goes on for all that is known."""
+        if not self._starting.acquire(timeout=STOP_SECONDS):
+            return False
+        try:
+            if self._ours and self._line is not None:  # not by a lease: whoever has the last line may keep it
+                jobs.stop(_shell(self._line), self._key, patience=STOP_SECONDS)
+        except UploaderError:
+            return False
+        else:
+            return True
+        finally:
+            self._starting.release()
+
+    def give_up(self) -> None:
+        """Leaves nothing on the server: another way of sending is taken. What cannot be removed now is said."""
+        with suppress(UploaderError):
+            self._using(lambda connection: jobs.stop(_shell(connection), self._key))
+            self._discard()
+
+    # the server's work --------------------------------------------------------------------------------
+
+    def _carry_out(self) -> Result | None:
+        job = self._job
+        sight, size = self._using(self._glance)
+        done = sight.state == "ended" and sight.code == 0 and size == job.size
+        if sight.state == "running":
+            self._ours = self._pieced = True
+            self._reached = size
+            self._terms.records.save(self._terms.record)
+            self._say(f"the server is downloading {self._terms.record.name} already: this run joins in")
+        elif done:
+            self._reached, self._pieced = size, True
+        else:
+            self._begin(sight, size)
+        self._resumed = self._reached
+        if self._terms.detach and not done:
+            self._ours = False
+            return None
+        self._see_through()
+        return self._finish()
+
+    def _begin(self, sight: Sight, size: int) -> None:
+        """Starts the download: from where a job of ours ended, else anew."""
+        hand = self._terms.hand
+        if hand is None:
+            raise RemoteRefused(
+                f"the download on the server ended after {size:,} of {self._job.size:,} bytes",
+                remedy="Push the same source again: it goes on where it stopped.",
+            )
+        self._phase("resolving")
+        handed = self._means.retrying(hand, lambda: 0)
+        order = self._order(handed)
+        goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size and self._shows(sight)
+        self._pieced = self._pieced or goes_on
+        self._reached = size if goes_on else 0
+        self._host, self._fresh = handed.host, True
+        self._terms.records.save(self._terms.record)
+        with self._starting:
+            if self._means.cancelled.is_set():
+                raise Interrupted("the transfer was stopped")
+            self._ours = True
+            try:
+                self._using(lambda connection: self._start(connection, order, sight, goes_on=goes_on))
+            except (RouteUnavailable, RemoteRefused):
+                self.unsuited = True
+                if not goes_on:
+                    self._discard()
+                raise
+
+    def _order(self, handed: Handover) -> Order:
+        origin = self._job.artifact.origin
+        if not isinstance(origin, WebFile):
+            raise TypeError("an errand is about a link")
+        if handed.header is not None and not self._terms.token:
+            self.unsuited = True
+            raise RouteUnavailable(
+                f"{handed.host} gives this file to its token's owner alone, and no signed link to it",
+                remedy="Use --via relay, or let the token go to the server with --token-on-server.",
+            )
+        # Without a validator another file of the same size would be gone on with, and without a digest placed.
+        ranges = origin.ranges and (origin.validator is not None or self._job.artifact.digest is not None)
+        return Order(
+            *(handed.link, self._job.part, self._job.size, origin.validator, ranges, handed.plain),
+            header=handed.header,
+        )
+
+    def _shows(self, sight: Sight) -> bool:
+        """Whether a wrong beginning shows in the end; what a machine lost in a fall shows by the digest alone."""
+        return self._job.artifact.digest is not None or sight.state != "reset"
+
+    def _start(self, connection: Connection, order: Order, sight: Sight, *, goes_on: bool) -> None:
+        shell = _shell(connection)
+        if not goes_on and jobs.look(shell, self._key).state != "running":  # an attempt whose answer was lost
+            connection.files.open_writer(self._job.part, fresh=True).close()
+        able = self._able(connection)
+        by = choose(able.downloaders, header=order.header is not None)
+        if by is None:
+            raise RouteUnavailable(f"the server cannot download by itself: {jobs.why_unable(able)}")
+        cut = jobs.REWIND_BYTES if goes_on and sight.state == "reset" else 0
+        jobs.start(shell, self._key, order, by, able, cut=cut)
+
+    def _see_through(self) -> None:
+        """Returns when the part is whole; begins again as often as that leads on."""
+        fruitless = 0
+        began, before = time.monotonic(), self._reached
+        while True:
+            sight, size = self._watch()
+            if sight.state == "running":
+                self._using(lambda connection: jobs.stop(_shell(connection), self._key))
+            if size > self._job.size:
+                fault = self._wrong_size(size)
+                self._discard()
+                raise fault
+            trouble = jobs.trouble_of(sight) if sight.state == "ended" else None
+            if sight.state == "ended" and size == self._job.size and (trouble is None or trouble in PASSING):
+                if self._fresh:
+                    self._measure(size - before, time.monotonic() - began)
+                return
+            fruitless = 0 if size > self._reached else fruitless + 1
+            if fruitless >= _FRUITLESS or not self._worth_another(sight, trouble, moved=size > self._reached):
+                fault = self._fault(sight, trouble, size)
+                if size == 0:
+                    self._discard()
+                raise fault
+            self._begin(sight, size)
+
+    def _worth_another(self, sight: Sight, trouble: Trouble | None, *, moved: bool) -> bool:
+        if sight.state in ("dead", "reset", "none"):
+            return True
+        if trouble is Trouble.STATUS and sight.status in jobs.EXPIRED:
+            return moved or not self._fresh  # a link that ran out; a fresh one that is refused stays refused
+        return trouble in PASSING and moved
+
+    def _watch(self) -> tuple[Sight, int]:
+        """Waits for the job to end, or to write more than was promised, and tells meanwhile how far it is."""
+        self._phase("fetching")
+        pause, blind, before = _FIRST_GLANCE, 0, -1
+        while True:
+            size = self._using(self._size)
+            self._means.observer(Progress(self._job.item, min(size, self._job.size), self._resumed))
+            if size > before and size < self._job.size and blind < _BLIND_GLANCES:
+                blind += 1
+            else:
+                blind = 0
+                sight, size = self._using(self._glance)
+                if sight.state != "running" or size > self._job.size:
+                    return sight, size
+            before = size
+            if self._means.cancelled.wait(pause):
+                raise Interrupted("the transfer was stopped")
+            pause = min(pause * 1.5, _LATER_GLANCE)
+
+    # the end ------------------------------------------------------------------------------------------
+
+    def _finish(self) -> Result:
+        job = self._job
+        self._phase("verifying")
+        arrived = self._arrived()
+        arrived.refuse(self._terms.record.name, allow_pickle=self._terms.record.allow_pickle)
+        evidence, sha256 = arrived.prove(pieced=self._pieced)
+        place(job.part, job.path, job.size, replace=job.replace, using=self._using, say=self._say)
+        self._forget()
+        return Result(False, evidence, sha256, resumed_from=self._resumed)
+
+    def _fault(self, sight: Sight, trouble: Trouble | None, size: int) -> UploaderError:
+        """What to tell of a job that will not do; the part is removed where it is of no more use."""
+        lasting = trouble not in (None, Trouble.DISK, Trouble.CHANGED)
+        self.unsuited = lasting and (size == 0 or trouble not in PASSING)  # what came so far is worth another try
+        if sight.state != "ended":
+            return RemoteRefused(
+                "the download on the server is ended there from outside, again and again",
+                remedy="Does the instance have enough memory? Or use --via relay.",
+            )
+        if trouble is None:
+            return self._wrong_size(size)
+        if trouble is Trouble.CERTIFICATE:
+            with suppress(UploaderError):
+                found = self._using(lambda connection: jobs.diagnose(_shell(connection)))
+                return jobs.certificate_fault(self._host, found, time.time())
+        if trouble is Trouble.GONE:
+            with suppress(UploaderError):
+                self._using(lambda connection: self._terms.surveys.forget_able(connection.facts.host_key))
+        return jobs.fault_of(sight, self._host, free=self._free() if trouble is Trouble.DISK else None)
+
+    def _wrong_size(self, size: int) -> UploaderError:
+        """The source gave the server something else than us: perhaps a page, which its first bytes tell."""
+        try:
+            self._arrived().refuse(self._terms.record.name, allow_pickle=True, size=size)
+        except WrongBytes:
+            pass  # that it is not whole is what the sizes say
+        except NotAModel as error:
+            self.unsuited = True
+            return NotAModel(f"{self._host} gave the server something else: {error.message}", remedy=error.remedy)
+        return SourceChanged(
+            f"{self._host} gave the server {size:,} bytes where it had promised {self._job.size:,}",
+            remedy="Run the same command again.",
+        )
+
+    def _forget(self) -> None:
+        """Leaves nothing behind, here or there."""
+        try:
+            self._using(self._clear)
+        except RemoteRefused as error:
+            self._say(f"what the server kept of its download could not be removed: {error.message}")
+        self._ours = False
+        self._terms.records.remove(self._terms.record)
+
+    def _put_away(self) -> None:
+        """Of a download that nobody needs any more nothing stays: neither a process, nor a part, nor its state."""
+
+        def away(connection: Connection) -> None:
+            if connection.shell is not None and jobs.look(connection.shell, self._key).state != "none":
+                jobs.stop(connection.shell, self._key)
+                connection.files.remove(self._job.part)
+
+        try:
+            self._using(away)
+        except (Busy, RemoteRefused) as error:  # the file is there all the same
+            self._say(f"a download of {self._terms.record.name} on the server was left alone: {error.message}")
+            return
+        self._forget()
+
+    def _clear(self, connection: Connection) -> None:
+        shell = _shell(connection)
+        if jobs.look(shell, self._key).state not in ("none", "running"):
+            jobs.clear(shell, self._key)
+
+    def _discard(self) -> None:
+        with suppress(UploaderError):  # the fault that led here is the one to tell
+            self._using(lambda connection: connection.files.remove(self._job.part))
+            self._forget()
+
+    # small things -------------------------------------------------------------------------------------
+
+    def _arrived(self) -> Arrived:
+        return Arrived(self._job, self._means, self._using, readable=self._terms.hand is not None)
+
+    def _able(self, connection: Connection) -> Able:
+        return self._terms.surveys.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
+
+    def _measure(self, size: int, seconds: float) -> None:
+        with suppress(UploaderError):
+            self._using(
+                lambda connection: self._terms.surveys.measured(connection.facts.host_key, "server", size, seconds)
+            )
+
+    def _free(self) -> int | None:
+        """What is left on the part's disk, in bytes, where that is told."""
+        folder = self._job.path.rpartition("/")[0] or "/"
+        with suppress(UploaderError):
+            return self._using(lambda connection: connection.files.free_bytes(folder))
+        return None
+
+    def _glance(self, connection: Connection) -> tuple[Sight, int]:
+        sight = jobs.look(_shell(connection), self._key)
+        return sight, self._size(connection)
+
+    def _size(self, connection: Connection) -> int:
+        there = connection.files.stat(self._job.part)
+        return 0 if there is None else there.size
+
+    def _using(self, call: Callable[[Connection], T], /) -> T:
+        def attempt() -> T:
+            with self._means.pool.lease() as connection:
+                self._line = connection
+                return call(connection)
+
+        return self._means.retrying(attempt, lambda: 0)
+
+    def _phase(self, name: str) -> None:
+        self._means.observer(Phase(self._job.item, name))
+
+    def _say(self, text: str) -> None:
+        self._means.observer(Said(text, "note"))
+
+
+def _sound(sight: Sight) -> bool:
+    """Whether what a job that ended left is the beginning of the file, as far as it can tell: not a page that came in
+    the file's place, nor the rest of another one."""
+    if sight.state == "ended":
+        return jobs.trouble_of(sight) not in (None, Trouble.CHANGED)
+    return sight.state in ("dead", "reset")
+
+
+def _shell(connection: Connection) -> Shell:
+    if connection.shell is None:
+        raise RouteUnavailable("this account runs no commands", remedy="Leave --via out, or use --via relay.")
+    return connection.shell

@@ -1,0 +1,150 @@
+"""How we know what a server downloaded by itself: its header read from there, hashes taken there, samples compared."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from contextlib import suppress
+from functools import partial
+
+from uploader.artifact import WebFile
+from uploader.errors import NoPermission, UsageError, WrongBytes
+from uploader.events import Said
+from uploader.identify import Identity, identify, refuse
+from uploader.result import Evidence
+from uploader.transfer.chunks import steady
+from uploader.transfer.context import Means
+from uploader.transfer.rename import wrong_source
+from uploader.transfer.values import Job, Result
+from uploader.transfer.verify import READ_BACK_BYTES, Using
+
+_SAMPLE_BYTES = 64 * 1024
+_SAMPLES = 8
+_BLOCK = 4 * 1024 * 1024
+
+
+class Arrived:
+    """Looks at one file on a server of which no byte passed through here. `readable`: its source can be read here."""
+
+    def __init__(self, job: Job, means: Means, using: Using, *, readable: bool) -> None:
+        self._job = job
+        self._means = means
+        self._using = using
+        origin = job.artifact.origin
+        self._readable = readable
+        self._samples = readable and isinstance(origin, WebFile) and origin.ranges
+        self._identity: Identity | None = None
+
+    def same(self, path: str) -> Result | None:
+        """Whether the file at `path`, of the right size, has the source's bytes; None when that is not so, or when
+        nothing but its size or its structure can be said."""
+        evidence, sha256 = self._taken(path)
+        if evidence is not None:
+            promised = self._job.artifact.digest
+            return Result(True, evidence, sha256) if promised is not None and promised.hex == sha256 else None
+        if self._samples:
+            return Result(True, Evidence.SAMPLES, None) if self._alike(path) else None
+        return self._same_whole(path)
+
+    def _same_whole(self, path: str) -> Result | None:
+        """Reads all of a source that can be read from its beginning alone."""
+        job = self._job
+        found = self._using(lambda connection: connection.hashes(path, [(0, job.size)])) if self._readable else None
+        if found is None:
+            return None
+        stream = job.open_stream()
+        digest = hashlib.sha256()
+        try:
+            for data in steady(stream, 0, self._means.retrying):
+                self._means.down.pass_through(len(data))
+                digest.update(data)
+        finally:
+            stream.close()
+        return Result(True, Evidence.REMOTE_HASH, found[0]) if found[0] == digest.hexdigest() else None
+
+    def refuse(self, name: str, *, allow_pickle: bool, size: int | None = None) -> None:
+        """Reads the part's header. Raises NotAModel and Truncated for what must not be placed; an account that may
+        not read is told nothing."""
+        try:
+            self._identity = identify(self._read, self._job.size if size is None else size, name)
+        except NoPermission:
+            return
+        refuse(self._identity, name, allow_pickle=allow_pickle)
+
+    def prove(self, *, pieced: bool = False) -> tuple[Evidence, str | None]:
+        """Returns how surely the part is the source's file, and its sha256 where that was taken. `pieced`: it did not
+        come in one go, so that its pieces may be two files'. Raises WrongBytes."""
+        job = self._job
+        evidence, sha256 = self._taken(job.part)
+        promised = job.artifact.digest
+        if evidence is not None and promised is not None and sha256 is not None:
+            return evidence, self._kept_word(sha256)
+        if job.verify == "full":
+            raise UsageError(
+                f"no sha256 of {job.artifact.name} is known, so not all of it can be proven on the server",
+                remedy="Give it with --sha256, leave --verify full out, or use --via relay.",
+            )
+        if (job.verify == "samples" or promised is not None or pieced) and self._samples:
+            if not self._alike(job.part):
+                raise WrongBytes(
+                    f"{job.artifact.name} on the server differs from its source", remedy="Run the same command again."
+                )
+            return Evidence.SAMPLES, None
+        if promised is not None:
+            with suppress(NoPermission):  # an account that may write and not read
+                return Evidence.READ_BACK, self._kept_word(self._hash_here(job.part))
+        whole = self._identity is not None and self._identity.complete is True
+        evidence = Evidence.STRUCTURE if whole else Evidence.SIZE
+        why = "no sha256 is published to compare with" if promised is None else "this account may not read it"
+        if promised is None and job.verify == "samples":
+            why += ", and its source cannot be read from here"
+        self._means.observer(Said(f"{job.artifact.name}: {why}, so only its {evidence} is known", "note"))
+        return evidence, None
+
+    def _kept_word(self, sha256: str) -> str:
+        """Returns the hash that was found. Raises WrongBytes for another one than was promised."""
+        promised = self._job.artifact.digest
+        if promised is not None and sha256 != promised.hex:
+            raise wrong_source(self._job.artifact.name, promised, sha256)
+        return sha256
+
+    def _taken(self, path: str) -> tuple[Evidence | None, str | None]:
+        """The sha256 of a file on the server, where there is one to compare it with and a way to have it."""
+        job = self._job
+        if job.artifact.digest is None:
+            return None, None
+        found = self._using(lambda connection: connection.hashes(path, [(0, job.size)]))
+        if found is not None:
+            return Evidence.REMOTE_HASH, found[0]
+        if job.verify == "full" or (job.verify == "auto" and job.size <= READ_BACK_BYTES):
+            return Evidence.READ_BACK, self._hash_here(path)
+        return None, None
+
+    def _hash_here(self, path: str) -> str:
+        digest = hashlib.sha256()
+        for at in range(0, self._job.size, _BLOCK):
+            digest.update(self._read_of(path, at, _BLOCK))
+        return digest.hexdigest()
+
+    def _alike(self, path: str) -> bool:
+        """Compares pieces at places that nobody can foresee, the first and the last among them."""
+        job = self._job
+        last = max(0, job.size - _SAMPLE_BYTES)
+        chosen = {0, last, *(random.SystemRandom().randint(0, last) for _ in range(_SAMPLES))}
+        stream = job.open_stream()
+        try:
+            for at in sorted(chosen):
+                here = self._means.retrying(partial(stream.slice, at, _SAMPLE_BYTES), lambda: 0)
+                if here != self._read_of(path, at, _SAMPLE_BYTES):
+                    return False
+        finally:
+            stream.close()
+        return True
+
+    def _read(self, offset: int, length: int) -> bytes:
+        return self._read_of(self._job.part, offset, length)
+
+    def _read_of(self, path: str, offset: int, length: int) -> bytes:
+        data = self._using(lambda connection: b"".join(connection.files.read(path, [(offset, length)])))
+        self._means.down.pass_through(len(data))
+        return data

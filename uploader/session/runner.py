@@ -1,0 +1,153 @@
+"""A plan with its workers; cancellation; an outcome for every item."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from uploader.errors import Defect, Interrupted, UploaderError
+from uploader.events import Began, Ended, Observer, Said
+from uploader.result import Evidence, Failure, Outcome
+
+_GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it. `sent` tells how many
+    payload bytes went out so far, for the outcome of one that fails."""
+
+    item: str
+    outcome: Outcome
+    run: Callable[[], Outcome]
+    sent: Callable[[], int] = int
+
+
+@dataclass(frozen=True)
+class Together:
+    """Items that are carried out together, in one run. It returns for each, in order, its outcome or its fault."""
+
+    tasks: tuple[Task, ...]
+    run: Callable[[], Sequence[Outcome | UploaderError]]
+
+
+class Runner:
+    """Carries out tasks, `workers` at once, in threads of its own, so that Ctrl-C is heard at any moment.
+
+    `interrupt` ends whatever a task waits for.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        cancelled: threading.Event,
+        interrupt: Callable[[], None],
+        workers: int = 1,
+    ) -> None:
+        self._observer = observer
+        self._cancelled = cancelled
+        self._interrupt = interrupt
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._outcomes: dict[int, Outcome] = {}
+        self._fault: BaseException | None = None
+
+    def run(self, work: Sequence[Task | Together]) -> list[Outcome]:
+        """Returns an outcome for each task, in their order. After Ctrl-C the ones not done are failed as
+        `interrupted`; one that met a defect of this program is failed as `internal`, with the traceback for those
+        who listen to `debug`."""
+        numbered: list[tuple[int, Task | Together]] = []
+        tasks: list[Task] = []
+        for unit in work:
+            numbered.append((len(tasks), unit))
+            tasks += unit.tasks if isinstance(unit, Together) else (unit,)
+        queue = iter(numbered)
+        # Not by Thread.join: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of one.
+        through = [threading.Event() for _ in range(max(1, min(self._workers, len(numbered))))]
+        try:
+            for number, over in enumerate(through):
+                name = f"runner-{number}"
+                threading.Thread(target=self._work, args=(queue, over), name=name, daemon=True).start()
+            for over in through:
+                while not over.wait(timeout=0.1):
+                    pass
+        except KeyboardInterrupt:
+            self._cancelled.set()
+            self._interrupt()
+            deadline = time.monotonic() + _GRACE_SECONDS
+            for over in through:
+                over.wait(timeout=max(0.0, deadline - time.monotonic()))
+        if self._fault is not None:
+            raise self._fault
+        with self._lock:
+            done = dict(self._outcomes)
+        return [done.get(number) or _failed(task, _stopped(), 0.0) for number, task in enumerate(tasks)]
+
+    def _work(self, queue: Iterator[tuple[int, Task | Together]], over: threading.Event) -> None:
+        try:
+            while not self._cancelled.is_set():
+                with self._lock:
+                    taken = next(queue, None)
+                if taken is None:
+                    return
+                number, unit = taken
+                outcomes = self._bundle(unit) if isinstance(unit, Together) else [self._one(unit)]
+                with self._lock:
+                    self._outcomes |= enumerate(outcomes, number)
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
+            self._fault = error
+        finally:
+            over.set()
+
+    def _one(self, task: Task) -> Outcome:
+        (outcome,) = self._bundle(Together((task,), lambda: [task.run()]))
+        return outcome
+
+    def _bundle(self, bundle: Together) -> list[Outcome]:
+        began = time.monotonic()
+        for task in bundle.tasks:
+            known = task.outcome
+            self._observer(Began(task.item, known.name or known.source, known.size))
+        ended: Sequence[Outcome | UploaderError]
+        try:
+            ended = bundle.run()
+        except UploaderError as error:
+            ended = [error] * len(bundle.tasks)
+        except Exception as error:  # noqa: BLE001 - a defect that one item met does not undo what became of the others
+            self._observer(Said("".join(traceback.format_exception(error)).rstrip(), "debug"))
+            ended = [Defect.of(error)] * len(bundle.tasks)
+        return [self._ended(task, end, began) for task, end in zip(bundle.tasks, ended, strict=True)]
+
+    def _ended(self, task: Task, end: Outcome | UploaderError, began: float) -> Outcome:
+        seconds = round(time.monotonic() - began, 3)
+        if isinstance(end, Outcome):
+            self._observer(Ended(task.item, end.status, str(end.evidence or "")))
+            return replace(end, seconds=seconds)
+        fault = _stopped() if self._cancelled.is_set() else end
+        self._observer(Ended(task.item, "failed", fault.message))
+        return _failed(task, fault, seconds)
+
+
+def _failed(task: Task, error: UploaderError, seconds: float) -> Outcome:
+    return replace(task.outcome, status="failed", error=Failure.of(error), seconds=seconds, bytes_sent=task.sent())
+
+
+def _stopped() -> Interrupted:
+    return Interrupted("stopped by you", remedy="Run the same command again: it goes on from what arrived.")
+
+
+IN_FLIGHT = 3
+"""Files at once: while one is proven and gets its name, the next one's bytes are on their way."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """How a step ended well. Bytes as in Outcome."""
+
+    evidence: Evidence | None = None
+    sha256: str | None = None
+    bytes_sent: int = 0
+    resumed_from: int = 0

@@ -1,0 +1,27 @@
+"""What a transfer works with."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from uploader.events import Observer
+from uploader.rate_limit import Pacer
+from uploader.remote.pool import Pool
+from uploader.retry import Retrying
+from uploader.state.uploads import Journals
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a step works with. `up` and `down` hold the payload of each direction to the user's limit. `connections`
+    for one file; None: as many as pay, up to the pool's."""
+
+    pool: Pool
+    journals: Journals
+    observer: Observer
+    retrying: Retrying
+    cancelled: threading.Event
+    up: Pacer
+    down: Pacer
+    connections: int | None = 1

@@ -1,0 +1,247 @@
+"""Sends the pieces of one file over several connections; what a lost connection had not got acknowledged goes again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uploader.errors import Interrupted, NetworkError
+from uploader.rate_limit import Pacer
+from uploader.remote.interface import Connection, Range, Writer
+from uploader.remote.pool import TURNED_AWAY, NoFurther, Pool
+from uploader.retry import Retrying
+from uploader.transfer.chunk_queue import Feed
+from uploader.transfer.chunks import PIECE_BYTES, Piece
+from uploader.transfer.connections import Climb
+from uploader.transfer.rename import open_part
+
+_WINDOW = 4 * 1024 * 1024
+"""Bytes a connection has under way: twice what OpenSSH lets a channel have, so that it is never the shorter one."""
+
+_LOOK_SECONDS = 0.25
+"""Between two looks whether another connection is worth it."""
+_HURRIED_SECONDS = 0.03
+_LEAST_PORTION = 32 * 1024
+_PORTION_SECONDS = 5.0
+"""Of what a lane moves, at most so much goes in one write: a server answers whole ones alone, and one that takes
+long to arrive seems to be lost."""
+
+
+@dataclass
+class _Flight:
+    """A piece that was sent, in part or whole, and the bytes of it that the server acknowledged."""
+
+    piece: Piece
+    acknowledged: int = 0
+
+
+class Stride:
+    """How much one lane moved in the last seconds, and so how much of it one write may be. `clock` in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._moved: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def add(self, size: int) -> None:
+        """Takes down that so many bytes were acknowledged just now."""
+        self._moved.append((self._clock(), size))
+        self._sum += size
+
+    def portion(self, most: int) -> int:
+        """Bytes that one write may have, `most` at most."""
+        since = self._clock() - _PORTION_SECONDS
+        while self._moved and self._moved[0][0] < since:
+            self._sum -= self._moved.popleft()[1]
+        return min(most, max(_LEAST_PORTION, self._sum // _LEAST_PORTION * _LEAST_PORTION))
+
+
+class Lanes:
+    """One sending of the pieces that a feed hands out, to one part file.
+
+    `retrying(call, progress)` runs a call again while its fault may pass and `progress()` grows. `acknowledged` is
+    told of each piece that is wholly on the server; `moved` how many bytes of pieces were acknowledged so far;
+    `opened` of each connection that begins to send, from its own thread. `held`: an earlier run's connection may still
+    have the part file open, as far as the server knows; so may one that was lost in this run.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        part: str,
+        feed: Feed,
+        *,
+        pacer: Pacer,
+        retrying: Retrying,
+        acknowledged: Callable[[Piece], None],
+        moved: Callable[[int], None],
+        opened: Callable[[Connection], None] = lambda _connection: None,
+        held: bool = False,
+    ) -> None:
+        self._pool = pool
+        self._held = held
+        self._on_open = opened
+        self._part = part
+        self._feed = feed
+        self._pacer = pacer
+        self._retrying = retrying
+        self._on_piece = acknowledged
+        self._on_bytes = moved
+        self._lock = threading.RLock()
+        self._telling = threading.Lock()
+        self._whole = 0
+        self._partly: dict[int, int] = {}
+        self._living = 0
+        self._threads: list[threading.Thread] = []
+        self._ended = threading.Condition(self._lock)
+        self._inside: set[int] = set()
+        self._fault: BaseException | None = None
+        self.sent = 0
+        """Payload bytes that were handed to the line, those sent again included."""
+
+    def run(self, count: int, climb: Climb | None = None) -> None:
+        """Sends all that the feed has, over `count` connections at first, and over more when `climb` says that they
+        pay: with those that open, where the server does not take as many. Raises the first fault that does not pass,
+        the source's own included."""
+        for _ in range(count):
+            self._begin()
+        with self._lock:
+            while self._living:
+                if climb is None:
+                    self._ended.wait()
+                    continue
+                self._ended.wait(_HURRIED_SECONDS if climb.hurried else _LOOK_SECONDS)
+                for _ in range(climb.more(self._moved(), self._living) if self._living else 0):
+                    self._begin()
+        for thread in self._threads:
+            thread.join()
+        if self._fault is not None:
+            raise self._fault
+        self._feed.check()
+
+    def _begin(self) -> None:
+        number = len(self._threads)
+        with self._lock:
+            self._living += 1
+        thread = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _lane(self, number: int) -> None:
+        fault: BaseException | None = None
+        try:
+            self._retrying(lambda: self._session(number), lambda: self._whole, over=self._feed.over)
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
+            fault = error
+        with self._lock:
+            self._living -= 1
+            self._ended.notify_all()
+            turned_away = isinstance(fault, TURNED_AWAY) and number not in self._inside
+            # The others carry on without one that found no way in; the last one's fault is everybody's.
+            if fault is None or (turned_away and (self._living or self._feed.over.is_set())):
+                return
+            if self._fault is None or isinstance(self._fault, Interrupted):
+                self._fault = fault
+        self._feed.stop()
+
+    def _session(self, number: int) -> None:
+        """Sends until nothing is left, over one connection or, where others wait for it, over one after another."""
+        lent = False
+        while not self._feed.over.is_set():
+            try:
+                if self._turn(number):
+                    return
+                lent = True
+            except NoFurther:
+                if not lent:
+                    raise
+                self._feed.over.wait(_LOOK_SECONDS)  # until whoever it was given to gives it back
+
+    def _turn(self, number: int) -> bool:
+        """Sends over one connection until nothing is left: True. False when it was given back to others before."""
+        self._inside.discard(number)
+        extra = number > 0
+        flight: dict[int, _Flight] = {}
+        try:
+            with self._pool.lease(extra=extra, long=True) as connection:
+                self._inside.add(number)
+                writer = open_part(connection, self._part, fresh=False, held=self._held)
+                self._on_open(connection)  # by now there is a part
+                stride = Stride()
+                while not (leaving := self._pool.wanted(connection, extra=extra)):
+                    if not self._step(writer, flight, stride):
+                        break
+                while flight:  # what is on its way is waited for
+                    self._settle(writer.reap(), flight, stride)
+                writer.close()
+                return not leaving
+        except NetworkError:
+            self._held = True
+            raise
+        finally:
+            self._return(flight)
+
+    def _step(self, writer: Writer, flight: dict[int, _Flight], stride: Stride) -> bool:
+        """Takes and sends one piece, or waits for acknowledgements. False when there is nothing left to do."""
+        # Another connection may yet fail and give its pieces back: with nothing under way, wait for that too.
+        piece = self._feed.take(wait=not flight)
+        if piece is not None:
+            flight[piece.index] = _Flight(piece)
+            self._send(writer, piece, flight, stride)
+        elif flight:
+            self._settle(writer.reap(), flight, stride)
+        return piece is not None or bool(flight) or not self._feed.over.is_set()
+
+    def _send(self, writer: Writer, piece: Piece, flight: dict[int, _Flight], stride: Stride) -> None:
+        view = memoryview(piece.data)
+        most = self._pacer.portion(writer.request_bytes)
+        at = 0
+        while at < len(view):
+            data = view[at : at + stride.portion(most)]
+            self._pacer.pass_through(len(data))
+            writer.send(piece.offset + at, data)
+            with self._lock:
+                self.sent += len(data)
+            at += len(data)
+            self._settle(writer.reap(wait=writer.pending > _WINDOW), flight, stride)
+
+    def _settle(self, ranges: list[Range], flight: dict[int, _Flight], stride: Stride) -> None:
+        for offset, length in ranges:
+            stride.add(length)
+            index = offset // PIECE_BYTES
+            held = flight[index]
+            held.acknowledged += length
+            if held.acknowledged < len(held.piece.data):
+                with self._lock:
+                    self._partly[index] = held.acknowledged
+                continue
+            self._on_piece(held.piece)
+            del flight[index]
+            with self._lock:
+                self._whole += held.acknowledged
+                self._partly.pop(index, None)
+            self._feed.settle()
+        if ranges:
+            self._tell()
+
+    def _return(self, flight: dict[int, _Flight]) -> None:
+        if not flight:
+            return
+        self._feed.give_back([held.piece for held in flight.values()])
+        with self._lock:
+            for index in flight:
+                self._partly.pop(index, None)
+        flight.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._telling:  # counts are told in the order in which they were true
+            with self._lock:
+                moved = self._moved()
+            self._on_bytes(moved)
+
+    def _moved(self) -> int:
+        return self._whole + sum(self._partly.values())

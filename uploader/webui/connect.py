@@ -1,0 +1,79 @@
+"""Reaching a target's WebUI: its address, its certificate, its sign-in, and the way through the SSH connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from uploader.credentials import find_sign_in
+from uploader.errors import UsageError
+from uploader.http.tls import Trust
+from uploader.profile import Target
+from uploader.remote.interface import Connection
+from uploader.secret import Secret
+from uploader.session.session import Setting
+from uploader.state.targets import is_address
+from uploader.webui import Member, recognise
+from uploader.webui.client import Service, SignIn
+
+_LOOPBACK = "127.0.0.1"
+
+NO_ADDRESS = "Say how it is reached: `uploader login` again with --webui-url URL or --webui-tunnel PORT."
+
+
+def address_of(target: Target) -> str | None:
+    """Where the WebUI is, as the server knows it where it is reached by a tunnel; None if nobody has said."""
+    if target.webui_tunnel is not None:
+        return f"http://{_LOOPBACK}:{target.webui_tunnel}"
+    return target.webui_url
+
+
+def place_of(target: Target) -> str | None:
+    """What tells its WebUI from every other: 127.0.0.1 behind a tunnel is another machine for each SSH server."""
+    if target.webui_tunnel is not None:
+        server = target.host if target.port is None else f"{target.host}:{target.port}"
+        way = f"?jump={target.jump}" if target.jump else ""
+        return f"ssh://{server}/{_LOOPBACK}:{target.webui_tunnel}{way}"
+    return target.webui_url
+
+
+def require_address(target: Target) -> str:
+    """Raises UsageError where nobody has said where the WebUI is."""
+    address = address_of(target)
+    if address is None:
+        raise UsageError(f"it is not known where the WebUI of {target.name} is", remedy=NO_ADDRESS)
+    return address
+
+
+def known_sign_in(target: Target, setting: Setting) -> Secret | None:
+    """What the environment or the keyring has for the WebUI's door."""
+    account = None if is_address(target.name) else target.name
+    return find_sign_in(account, place_of(target) or "", setting.vault, setting.environ)
+
+
+@contextmanager
+def reached(
+    target: Target,
+    setting: Setting,
+    connection: Connection,
+    *,
+    secret: Secret | None = None,
+    seconds: float | None = None,
+) -> Iterator[tuple[Service, Member]]:
+    """Opens a target's WebUI and finds out which one it is. `secret` is taken instead of the known one.
+
+    All requests together may take `seconds`, by default what the setting says. Raises UsageError without an address,
+    and what Service and recognise raise."""
+    address = require_address(target)
+    secret = secret or known_sign_in(target, setting)
+    tunnel = target.webui_tunnel
+    service = Service(
+        address,
+        sign_in=None if secret is None else SignIn.parse(secret),
+        trust=Trust.parse(target.webui_ca),
+        dial=None if tunnel is None else partial(connection.open_tunnel, _LOOPBACK, tunnel),
+        seconds=setting.webui_seconds if seconds is None else seconds,
+    )
+    with service:
+        yield service, recognise(service, setting.catalog.webui(target.webui).api)

@@ -1,0 +1,137 @@
+"""What a WebUI is and lists, held against what lies on its disk: for `webui`, for `login`, for whoever diagnoses."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from uploader.artifact import Kind
+from uploader.errors import RemoteRefused, WebUIRefused
+from uploader.profile import Target
+from uploader.remote.interface import Connection
+from uploader.scan.models import Disk
+from uploader.session.session import Setting
+from uploader.webui import Listed, Member
+from uploader.webui.connect import require_address
+from uploader.webui.problems import Trouble, troubles
+
+_TIMES = 3
+"""Somebody who asks for a WebUI's facts waits longer for them than a push does."""
+
+
+@dataclass(frozen=True)
+class FolderDifference:
+    """A kind whose models the WebUI reads elsewhere than this target puts them. Both absolute; `there`: the WebUI's
+    folder can be seen through SFTP under that name."""
+
+    kind: Kind
+    ours: str
+    theirs: tuple[str, ...]
+    there: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WebUIFacts:
+    """A WebUI as it is. `webuis` are the ids of those that it may be; `fits`: the saved one is of their kin.
+
+    `models` counts what it lists of each kind that it tells of; `folders` are absolute, on its own machine."""
+
+    target: str
+    address: str
+    webuis: tuple[str, ...]
+    fits: bool
+    version: str | None
+    checkpoint: str | None
+    models: Mapping[Kind, int]
+    folders: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    differences: tuple[FolderDifference, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+
+def facts_of(
+    member: Member, target: Target, setting: Setting, connection: Connection, *, files: bool = True
+) -> WebUIFacts:
+    """The facts of a WebUI that is reached already. Without `files` the disk's files are left alone."""
+    profile = setting.catalog.webui(target.webui)
+    ours = setting.folders_of(target)
+    lists = _lists(member, ours)
+    folders = member.folders()
+    differences = tuple(_differences(folders, ours, target, connection))
+    return WebUIFacts(
+        target.name,
+        require_address(target),
+        member.ids,
+        fits=profile.api in (None, member.api),
+        version=member.version(),
+        checkpoint=member.current(),
+        models={kind: sum(model.note is None for model in models) for kind, models in lists.items()},
+        folders=folders,
+        differences=differences,
+        troubles=tuple(troubles(Disk(connection, target.root, ours), lists, ours, profile)) if files else (),
+    )
+
+
+def _lists(member: Member, kinds: Mapping[Kind, str]) -> dict[Kind, list[Listed]]:
+    """What it lists of each kind that has a folder. A list that it fails to give is one that is not told."""
+    found: dict[Kind, list[Listed]] = {}
+    for kind in kinds:
+        try:
+            models = member.models(kind)
+        except WebUIRefused:
+            continue
+        if models is not None:
+            found[kind] = models
+    return found
+
+
+# folders ----------------------------------------------------------------------------------------------
+
+
+def _differences(
+    told: Mapping[Kind, tuple[str, ...]], ours: Mapping[Kind, str], target: Target, connection: Connection
+) -> Iterator[FolderDifference]:
+    root = connection.files.resolve(target.root)
+    for kind, folder in ours.items():
+        theirs = tuple(path.rstrip("/") for path in told.get(kind, ()))
+        mine = posixpath.join(root, folder)
+        if not theirs or mine in theirs:
+            continue
+        there = tuple(path for path in theirs if _is_folder(connection, path))
+        if any(_one(connection, mine, path) for path in there):
+            continue
+        if not there and any(path.endswith(f"/{folder}") for path in theirs):
+            continue  # the account sees a part of the tree alone, and this is that part's name for it
+        yield FolderDifference(kind, mine, theirs, there)
+
+
+def _is_folder(connection: Connection, path: str) -> bool:
+    try:
+        entry = connection.files.stat(path)
+    except RemoteRefused:
+        return False
+    return entry is not None and entry.is_folder
+
+
+def _one(connection: Connection, mine: str, theirs: str) -> bool:
+    """Whether two names are one folder, by way of a link here or further up: what is in them says so, and when that
+    changed last. Of two that are empty nothing can be said."""
+    above = [mine, theirs]
+    while posixpath.basename(above[0]) == posixpath.basename(above[1]) and above[0] not in ("/", above[1]):
+        above = [posixpath.dirname(above[0]), posixpath.dirname(above[1])]
+    return any(_alike(connection, *pair) for pair in ((mine, theirs), above))
+
+
+def _alike(connection: Connection, mine: str, theirs: str) -> bool:
+    try:
+        first, second = connection.files.stat(mine), connection.files.stat(theirs)
+        if first is None or second is None or first.mtime is None or first.mtime != second.mtime:
+            return False
+        inside = _inside(connection, mine)
+        return bool(inside) and inside == _inside(connection, theirs)
+    except RemoteRefused:
+        return False
+
+
+def _inside(connection: Connection, folder: str) -> set[tuple[str, int]]:
+    return {(entry.name, entry.size) for entry in connection.files.list_folder(folder)}
