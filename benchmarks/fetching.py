@@ -8,29 +8,31 @@ from pathlib import Path
 
 from uploader.events import silence
 from uploader.http import Http
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.reference import UrlReference
 from uploader.remote.memory import MemoryConnector, MemoryServer
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.retry import Patience
 from uploader.sources import Sources, open_stream, resolve
 from uploader.state.cache import Cache
 from uploader.state.uploads import Journals
-from uploader.transfer import Fetch, Means
+from uploader.transfer import CachedDownload, TransferContext
 
 
 def main() -> None:
     url, folder = sys.argv[1], Path(sys.argv[2])
     cancelled = threading.Event()
     journals = Journals(folder / "journal")
-    unlimited = Pacer(None, cancelled)
+    unlimited = RateLimiter(None, cancelled)
     patience = Patience(cancelled, silence)
-    means = Means(Pool(MemoryConnector(MemoryServer())), journals, silence, patience, cancelled, unlimited, unlimited)
+    context = TransferContext(
+        ConnectionPool(MemoryConnector(MemoryServer())), journals, silence, patience, cancelled, unlimited, unlimited
+    )
     with Http(allow_http=True) as http:
         sources = Sources(http)
         (artifact,) = resolve(UrlReference(url), sources)
         cache = Cache(folder / "cache", journals, limit=1 << 40)
-        with Fetch("item", artifact, open_stream(artifact, sources), cache, means).alone() as fetch:
+        with CachedDownload("item", artifact, open_stream(artifact, sources), cache, context).alone() as fetch:
             found = fetch.run()
     print(found.digest)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from uploader.artifact import Kind
-from uploader.commands.cache import Cleared, Kept, cleared, listed
+from uploader.commands.cache import CacheListing, Cleared, clear_cache, list_cache
 from uploader.commands.df import DiskUse, df
 from uploader.commands.doctor.checks import doctor
 from uploader.commands.doctor.diagnosis import Check, Diagnosis
@@ -24,25 +24,26 @@ from uploader.commands.push.fanout import push
 from uploader.commands.push.request import DryRun, PushRequest
 from uploader.commands.rm import Removal, rm
 from uploader.commands.search import SearchRequest, search
-from uploader.commands.sync.folder_watcher import Ear
+from uploader.commands.sync.folder_watcher import FolderWatcher
 from uploader.commands.sync.request import SyncPlan, SyncRequest
 from uploader.commands.sync.run import begun, sync
-from uploader.commands.sync.stable_files import Settling
+from uploader.commands.sync.stable_files import StableFiles
 from uploader.commands.sync.watch import watch
 from uploader.commands.webui import webui_facts
-from uploader.credentials import Asker
+from uploader.credentials import Prompter
 from uploader.events import Observer, silence
 from uploader.profile import Target
-from uploader.profiles import Catalog
+from uploader.profiles import Profiles
 from uploader.result import Report
-from uploader.session.session import WEBUI_SECONDS, Setting
+from uploader.session.session import WEBUI_SECONDS, Session
 from uploader.sources import Hit
 from uploader.state.targets import state_folder
 from uploader.webui.inspect import FolderDifference, WebUIFacts
-from uploader.webui.problems import Trouble
+from uploader.webui.problems import Problem
 
 __all__ = [
     "App",
+    "CacheListing",
     "Cancelled",
     "Check",
     "Cleared",
@@ -52,10 +53,10 @@ __all__ = [
     "FolderDifference",
     "Identified",
     "JobView",
-    "Kept",
     "Listed",
     "LoginRequest",
     "LoginResult",
+    "Problem",
     "PullPlan",
     "PullRequest",
     "PushRequest",
@@ -65,7 +66,6 @@ __all__ = [
     "SyncRequest",
     "TokenRequest",
     "TokenResult",
-    "Trouble",
     "WebUIFacts",
     "WebUISeen",
 ]
@@ -74,7 +74,7 @@ __all__ = [
 class App:
     """Everything `uploader` does, for whoever wants it done: the command line, the demo, a test.
 
-    `environ` is the process's environment; `asker` a person, or None; `state` the folder for all state, by default
+    `environ` is the process's environment; `prompter` a person, or None; `state` the folder for all state, by default
     the one that `environ` and the platform name; `ssh_folder` is ~/.ssh unless given; `wait` waits that many seconds
     before another try and says whether it was stopped meanwhile; `silence_seconds` is how long a server may be silent,
     `webui_seconds` what the WebUI may cost a push in all.
@@ -84,7 +84,7 @@ class App:
         self,
         *,
         environ: Mapping[str, str],
-        asker: Asker | None,
+        prompter: Prompter | None,
         observer: Observer = silence,
         state: Path | None = None,
         ssh_folder: Path | None = None,
@@ -92,9 +92,9 @@ class App:
         silence_seconds: float = 30.0,
         webui_seconds: float = WEBUI_SECONDS,
     ) -> None:
-        self._setting = Setting(
+        self._session = Session(
             environ=environ,
-            asker=asker,
+            prompter=prompter,
             observer=observer,
             state=state or state_folder(environ),
             ssh_folder=ssh_folder,
@@ -104,73 +104,73 @@ class App:
         )
 
     def push(self, request: PushRequest) -> Report | DryRun:
-        return push(request, self._setting)
+        return push(request, self._session)
 
     def jobs(self) -> list[JobView]:
-        return list_jobs(self._setting)
+        return list_jobs(self._session)
 
     def wait_for_job(self, id: str) -> Report:
-        return wait_for_job(id, self._setting)
+        return wait_for_job(id, self._session)
 
     def cancel_job(self, id: str) -> Cancelled:
-        return cancel_job(id, self._setting)
+        return cancel_job(id, self._session)
 
     def identify(self, references: Sequence[str], *, allow_http: bool = False) -> list[Identified]:
-        return identify(references, self._setting, allow_http=allow_http)
+        return identify(references, self._session, allow_http=allow_http)
 
     def login(self, request: LoginRequest) -> LoginResult:
-        return login(request, self._setting)
+        return login(request, self._session)
 
     def login_source(self, request: TokenRequest) -> TokenResult:
-        return login_source(request, self._setting)
+        return login_source(request, self._session)
 
     def search(self, request: SearchRequest) -> list[Hit]:
-        return search(request, self._setting)
+        return search(request, self._session)
 
     def logout(self, name: str) -> list[str]:
-        return logout(name, self._setting)
+        return logout(name, self._session)
 
     def webui_facts(self, to: str | None) -> WebUIFacts:
-        return webui_facts(to, self._setting)
+        return webui_facts(to, self._session)
 
     def sync(self, request: SyncRequest) -> Report | SyncPlan:
-        return sync(request, self._setting)
+        return sync(request, self._session)
 
     def watch(self, request: SyncRequest, tell: Callable[[Report], None]) -> None:
         """Keeps a sync going until it is stopped; `tell` is given what became of each."""
         folder = Path(request.folder).absolute()
-        with begun(request, self._setting) as syncing:
-            watch(syncing, Ear(folder), Settling(folder), self._setting, tell)
+        with begun(request, self._session) as syncing:
+            watch(syncing, FolderWatcher(folder), StableFiles(folder), self._session, tell)
 
     def pull(self, request: PullRequest) -> Report | PullPlan:
-        return pull(request, self._setting)
+        return pull(request, self._session)
 
     def watch_pull(self, request: PullRequest, tell: Callable[[Report], None]) -> None:
         """Fetches what comes until it is stopped; `tell` is given what became of each."""
-        watch_pull(request, self._setting, tell)
+        watch_pull(request, self._session, tell)
 
     def ls(self, to: str | None, kind: Kind | None = None) -> list[Listed]:
-        return ls(self._setting, to, kind)
+        return ls(self._session, to, kind)
 
     def df(self, to: str | None) -> DiskUse:
-        return df(self._setting, to)
+        return df(self._session, to)
 
     def rm(self, to: str, paths: Sequence[str], *, yes: bool = False) -> list[Removal]:
-        return rm(self._setting, to, paths, yes=yes)
+        return rm(self._session, to, paths, yes=yes)
 
     def doctor(self, to: str | None, *, report: bool = False) -> Diagnosis:
         """Looks at all that lies between this machine and a target; `report` masks who and where."""
-        diagnosis = doctor(self._setting, to)
+        diagnosis = doctor(self._session, to)
         return masked(diagnosis) if report else diagnosis
 
     def targets(self) -> list[Target]:
-        return self._setting.targets.all()
+        return self._session.targets.all()
 
-    def cache(self) -> Kept:
-        return listed(self._setting)
+    def cache(self) -> CacheListing:
+        return list_cache(self._session)
 
     def clear_cache(self, names: Sequence[str] = ()) -> Cleared:
-        return cleared(self._setting, names)
+        return clear_cache(self._session, names)
 
-    def catalog(self) -> Catalog:
-        return self._setting.catalog
+    def profiles(self) -> Profiles:
+        return self._session.profiles

@@ -14,12 +14,12 @@ from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
     from uploader.api import (
+        CacheListing,
         Cancelled,
         Cleared,
         DryRun,
         Identified,
         JobView,
-        Kept,
         LoginResult,
         TokenResult,
         WebUIFacts,
@@ -90,7 +90,7 @@ def _seen(seen: WebUISeen) -> Document:
 
 
 def of_webui(facts: WebUIFacts) -> Document:
-    files = [{**asdict(trouble), "kind": trouble.kind} for trouble in facts.troubles]
+    files = [{**asdict(trouble), "kind": trouble.kind} for trouble in facts.problems]
     return {"schema": SCHEMA, "webui": _webui(facts), "files": files}
 
 
@@ -178,7 +178,7 @@ def _job(view: JobView) -> Document:
     }
 
 
-def of_cache(kept: Kept) -> Document:
+def of_cache(kept: CacheListing) -> Document:
     entries = [
         {
             "name": entry.name,

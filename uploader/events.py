@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True)
-class Said:
+class Message:
     """A sentence for the user. `level` is `info` (of interest), `note` (should be read) or `debug` (with -v)."""
 
     text: str
@@ -58,7 +58,7 @@ class Ended:
     detail: str
 
 
-Event: TypeAlias = Said | Planned | Began | Phase | Progress | Ended
+Event: TypeAlias = Message | Planned | Began | Phase | Progress | Ended
 Observer: TypeAlias = Callable[[Event], None]
 
 

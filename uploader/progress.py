@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from uploader.events import Began, Ended, Event, Phase, Planned, Progress, Said
+from uploader.events import Began, Ended, Event, Message, Phase, Planned, Progress
 
 Clock = Callable[[], float]
 
@@ -95,7 +95,7 @@ class _Total:
     fresh: int = 0
 
 
-class Board:
+class ProgressModel:
     """Takes events, from any thread, and answers with rows."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -108,7 +108,7 @@ class Board:
         """Returns the row of the item that the event is about; after `Ended` it is the last one."""
         with self._lock:
             match event:
-                case Said():
+                case Message():
                     return None
                 case Planned(items, size):
                     self._total = _Total(Meter(self._clock), self._clock(), items, size)

@@ -27,7 +27,7 @@ def cut(chunks: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-class Pacer:
+class RateLimiter:
     """Holds all who share it to a rate of `bytes_per_second`; None does not hold anybody.
 
     Time that nobody used is not saved up, so there are no bursts. `cancelled` ends a wait at once.

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import tenacity
 
 from uploader.errors import Interrupted, RateLimited, UploaderError
-from uploader.events import Observer, Said
+from uploader.events import Message, Observer
 
 ATTEMPTS = 6
 """Tries in a row without progress, the first one included."""
@@ -178,7 +178,7 @@ class Patience:
             if is_new:
                 self._told[text] = now
         if is_new:
-            self.observer(Said(text, "note"))
+            self.observer(Message(text, "note"))
 
 
 def _wait_until(over: threading.Event, wait: Callable[[float], bool], seconds: float) -> bool:

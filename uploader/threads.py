@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar
 T = TypeVar("T")
 
 
-class Aside(Generic[T]):
+class BackgroundCall(Generic[T]):
     """Begins at once. Leaving the block waits for its end, so that no thread is left behind."""
 
     def __init__(self, call: Callable[[], T], *, name: str) -> None:

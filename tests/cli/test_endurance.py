@@ -14,7 +14,7 @@ from tests.cli.program import Program
 from tests.servers.models import write_sparse_safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from uploader.state.uploads import FLUSH_BYTES
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 MIB = 1 << 20
 DREAM = "webui/models/Stable-diffusion/dream.safetensors"
@@ -75,7 +75,7 @@ def test_after_a_kill_no_more_is_sent_again_than_the_journal_may_lose_and_a_piec
         assert outcome["status"] == "placed"
         assert outcome["bytes_sent"] == size - outcome["resumed_from"]
         again = there - outcome["resumed_from"]
-        assert again <= 2 * FLUSH_BYTES + connections * PIECE_BYTES
+        assert again <= 2 * FLUSH_BYTES + connections * CHUNK_BYTES
         assert sha256(server.home / DREAM) == sha256(model)
 
 

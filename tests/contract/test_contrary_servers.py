@@ -14,7 +14,7 @@ from tests.servers.faulty import Crowded, NoPosixRename
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.result import Evidence
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
 SIZE = 17 * MIB + 24
@@ -100,7 +100,7 @@ def test_a_write_of_which_half_was_kept_is_found_and_its_piece_sent_again(
         model = here.model(size=SIZE)
         outcome = here.placed(model, connections=connections)
         assert outcome.evidence is Evidence.READ_BACK
-        assert SIZE < outcome.bytes_sent <= SIZE + PIECE_BYTES
+        assert SIZE < outcome.bytes_sent <= SIZE + CHUNK_BYTES
         assert sha256(here.root / DREAM) == sha256(model)
 
 
@@ -231,7 +231,7 @@ def test_a_part_that_is_held_for_good_is_given_up_with_the_reason_and_gone_on_fr
         assert "may still hold the file" in outcome.error.message
         assert not (here.root / DREAM).exists()
         server.refusals = server.held + 2  # the next run meets it too, at first
-        assert here.placed(model).resumed_from >= PIECE_BYTES
+        assert here.placed(model).resumed_from >= CHUNK_BYTES
         assert sha256(here.root / DREAM) == sha256(model)
 
 

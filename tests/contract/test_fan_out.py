@@ -16,7 +16,7 @@ from uploader.demo.server import EmbeddedServer
 from uploader.errors import UsageError
 from uploader.events import Began, Ended, Event, Planned, silence
 from uploader.result import Report
-from uploader.session.session import Setting
+from uploader.session.session import Session
 
 LINK = "/style.safetensors?token=hush-hush"
 MODEL = safetensors("checkpoint", size_bytes=1 << 20)
@@ -135,7 +135,7 @@ def test_one_that_is_slow_does_not_keep_the_others_from_ending(three: World) -> 
         if isinstance(event, Began) and event.item.startswith("canvas"):
             assert ended.wait(30)
 
-    three.app._setting.observer = watch
+    three.app._session.observer = watch
     assert statuses(three.push(three.model(), to=("canvas", "second"))) == {"canvas": "placed", "second": "placed"}
 
 
@@ -143,28 +143,28 @@ def test_one_that_is_slow_does_not_keep_the_others_from_ending(three: World) -> 
 
 
 @pytest.fixture
-def setting(three: World) -> Setting:
-    return Setting(environ={}, asker=None, observer=silence, state=three.state)
+def session(three: World) -> Session:
+    return Session(environ={}, prompter=None, observer=silence, state=three.state)
 
 
-def test_a_group_stands_for_its_targets(three: World, setting: Setting) -> None:
-    with setting.targets.path.open("a") as file:
+def test_a_group_stands_for_its_targets(three: World, session: Session) -> None:
+    with session.targets.path.open("a") as file:
         file.write('\n[groups]\nrented = ["third", "canvas"]\n')
-    assert [target.name for target in setting.choose_targets(["@rented"])] == ["third", "canvas"]
-    assert [target.name for target in setting.choose_targets(["canvas", "@rented"])] == ["canvas", "third"]
+    assert [target.name for target in session.choose_targets(["@rented"])] == ["third", "canvas"]
+    assert [target.name for target in session.choose_targets(["canvas", "@rented"])] == ["canvas", "third"]
     assert len(three.push(three.model(), to=("@rented",)).outcomes) == 2
     with pytest.raises(UsageError, match="names 2 targets"):
-        setting.choose_target("@rented")
+        session.choose_target("@rented")
     with pytest.raises(UsageError, match=r"no group @rent; there are: @rented"):
-        setting.choose_targets(["@rent"])
+        session.choose_targets(["@rent"])
 
 
-def test_forgetting_a_target_leaves_the_group_and_says_so_when_it_is_used(three: World, setting: Setting) -> None:
-    with setting.targets.path.open("a") as file:
+def test_forgetting_a_target_leaves_the_group_and_says_so_when_it_is_used(three: World, session: Session) -> None:
+    with session.targets.path.open("a") as file:
         file.write('\n[groups]\nrented = ["third", "canvas"]\nnone = []\n')
     three.app.logout("third")
-    assert [target.name for target in setting.targets.all()] == ["canvas", "second"]
+    assert [target.name for target in session.targets.all()] == ["canvas", "second"]
     with pytest.raises(UsageError, match="no target 'third'"):
-        setting.choose_targets(["@rented"])
+        session.choose_targets(["@rented"])
     with pytest.raises(UsageError, match="@none is empty"):
-        setting.choose_targets(["@none"])
+        session.choose_targets(["@none"])

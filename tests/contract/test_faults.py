@@ -16,7 +16,7 @@ from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.events import Progress
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
@@ -63,7 +63,7 @@ def test_a_cut_line_is_opened_again_by_itself(lined: tuple[World, Proxy], after:
     outcome = here.placed(model)
     assert sha256(here.root / DREAM) == sha256(model)
     assert here.parts == []
-    assert SIZE <= outcome.bytes_sent <= SIZE + 4 * PIECE_BYTES
+    assert SIZE <= outcome.bytes_sent <= SIZE + 4 * CHUNK_BYTES
     assert outcome.resumed_from == 0
 
 
@@ -124,11 +124,11 @@ def test_what_a_gone_server_got_is_kept_and_not_sent_again(lined: tuple[World, P
     sent = leave_a_part(here, line, model, 14_000_000, connections=connections)
     assert sent > 0
     (part,) = here.parts
-    assert part.stat().st_size > PIECE_BYTES
+    assert part.stat().st_size > CHUNK_BYTES
     outcome = here.placed(model)
     assert sha256(here.root / DREAM) == sha256(model)
     # Each of several connections may have been in the midst of its piece.
-    assert outcome.resumed_from >= (PIECE_BYTES if connections == 1 else 0)
+    assert outcome.resumed_from >= (CHUNK_BYTES if connections == 1 else 0)
     assert outcome.bytes_sent == SIZE - outcome.resumed_from
     assert here.parts == []
     last = [event for event in here.events if isinstance(event, Progress)][-1]
@@ -152,13 +152,13 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(lined: tu
     with part.open("r+b") as file:
         match tamper:
             case "change":
-                file.seek(PIECE_BYTES + 5)
+                file.seek(CHUNK_BYTES + 5)
                 file.write(b"changed")
             case "truncate":
-                file.truncate(PIECE_BYTES + 5)
+                file.truncate(CHUNK_BYTES + 5)
             case "hole":
                 file.seek(100)
-                file.write(bytes(PIECE_BYTES))
+                file.write(bytes(CHUNK_BYTES))
             case "lengthen":
                 file.truncate(SIZE + 1)
     outcome = here.placed(model)

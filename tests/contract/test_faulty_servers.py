@@ -17,7 +17,7 @@ from tests.servers.tcp_proxy import Proxy
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Progress
 from uploader.result import Evidence
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
@@ -41,11 +41,11 @@ class Once(ChangesByte):
 @pytest.mark.parametrize("connections", [1, 4])
 def test_a_byte_that_arrived_wrong_is_found_and_its_piece_sent_again(tmp_path: Path, connections: int) -> None:
     (tmp_path / "server").mkdir()
-    with Once(tmp_path / "server", offset=PIECE_BYTES + 77) as server:
+    with Once(tmp_path / "server", offset=CHUNK_BYTES + 77) as server:
         here = world(tmp_path, server)
         model = here.model(size=SIZE)
         outcome = here.placed(model, connections=connections)
-        assert (outcome.bytes_sent, outcome.evidence) == (SIZE + PIECE_BYTES, Evidence.READ_BACK)
+        assert (outcome.bytes_sent, outcome.evidence) == (SIZE + CHUNK_BYTES, Evidence.READ_BACK)
         assert sha256(here.root / DREAM) == sha256(model)
 
 
@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_mid_way_keeps_what_arrived(tmp_path: Path) -> None:
         assert not (here.root / DREAM).exists()
         server.after = 10**12
         outcome = here.placed(model)
-        assert outcome.resumed_from >= PIECE_BYTES
+        assert outcome.resumed_from >= CHUNK_BYTES
         assert sha256(here.root / DREAM) == sha256(model)
 
 
@@ -95,7 +95,7 @@ def test_a_real_disk_that_is_full_mid_way_is_called_by_its_name(tmp_path: Path) 
                 (here.root / "other").write_bytes(bytes(20 * MIB))
 
         here.events = _Heard(fill)  # type: ignore[assignment]
-        here.app._setting.observer = here.events.append
+        here.app._session.observer = here.events.append
         report = here.push(model, limit=40 * MIB)
         error = report.outcomes[0].error
         assert error is not None
@@ -237,7 +237,7 @@ def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: 
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
             while process.stdout.readline():
-                if any(part.stat().st_size > 3 * PIECE_BYTES + MIB for part in here.parts):  # two at a time
+                if any(part.stat().st_size > 3 * CHUNK_BYTES + MIB for part in here.parts):  # two at a time
                     break
             process.send_signal(2)
             began = time.monotonic()

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from tests.contract.test_remote import AWKWARD, Member, connection, folder, member
 from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Connection, Entry, Whole
+from uploader.remote.interface import Connection, Entry, SmallFile
 
 __all__ = ["connection", "folder", "member"]
 
 LATER = 1_700_000_123
 
 
-def whole(folder: str, name: str, size: int, mtime: int | None = None) -> Whole:
-    return Whole(f"{folder}/{name}", random.Random(name).randbytes(size), mtime)
+def whole(folder: str, name: str, size: int, mtime: int | None = None) -> SmallFile:
+    return SmallFile(f"{folder}/{name}", random.Random(name).randbytes(size), mtime)
 
 
 def test_many_files_are_written_whole_with_their_times_and_read_again(connection: Connection, folder: str) -> None:
@@ -36,8 +36,8 @@ def test_many_files_are_written_whole_with_their_times_and_read_again(connection
 
 def test_a_file_that_was_there_is_emptied_first(connection: Connection, folder: str) -> None:
     many = connection.files.many
-    many.write([Whole(f"{folder}/again", b"long before")])
-    many.write([Whole(f"{folder}/again", b"now")])
+    many.write([SmallFile(f"{folder}/again", b"long before")])
+    many.write([SmallFile(f"{folder}/again", b"now")])
     assert many.read([(f"{folder}/again", 99)]) == [b"now"]
 
 
@@ -76,7 +76,7 @@ def test_hundreds_of_files_in_many_folders_are_listed_at_once(connection: Connec
 
 def test_many_are_renamed_and_none_takes_a_name_that_is_there(connection: Connection, folder: str) -> None:
     many = connection.files.many
-    many.write([Whole(f"{folder}/{name}", name.encode()) for name in ("r1", "r2", "r3", "there")])
+    many.write([SmallFile(f"{folder}/{name}", name.encode()) for name in ("r1", "r2", "r3", "there")])
     pairs = [(f"{folder}/r1", f"{folder}/n1"), (f"{folder}/r2", f"{folder}/there"), (f"{folder}/no", f"{folder}/n3")]
     done, taken, missing = many.rename(pairs, replace=False)
     assert done is None

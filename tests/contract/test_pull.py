@@ -12,10 +12,10 @@ import pytest
 from tests.contract.world import MIB, World, serve, sha256, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.api import PullPlan, PullRequest
-from uploader.commands.pull.run import Pulling, watch_pull
+from uploader.commands.pull.run import Pull, watch_pull
 from uploader.errors import Interrupted, RemoteMissing, UsageError
 from uploader.result import Evidence, Report
-from uploader.session.target import Visit
+from uploader.session.target import TargetSession
 
 IMAGES = "outputs/txt2img-images/2026-11-24"
 
@@ -110,9 +110,9 @@ def test_what_is_edited_here_while_it_is_fetched_stays(here: World, size: int) -
     put(here, "outputs/a.png", b"1" * size)
     pull(here)
     put(here, "outputs/a.png", b"2" * size, 1_700_009_000)
-    setting = here.app._setting
+    session = here.app._session
     request = PullRequest("outputs", str(here.disk / "got"))
-    with Visit(setting, None) as visit, Pulling(request, setting, visit) as pulling:
+    with TargetSession(session, None) as target_session, Pull(request, session, target_session) as pulling:
         plan = pulling.plan()
         (here.disk / "got/a.png").write_bytes(b"edited here")
         report = pulling.carry_out(plan)
@@ -182,7 +182,7 @@ def test_images_are_fetched_as_they_come_once_they_are_whole(here: World) -> Non
     with pytest.raises(Interrupted):
         watch_pull(
             request,
-            here.app._setting,
+            here.app._session,
             lambda report: told.extend(f"{outcome.name} {outcome.status}" for outcome in report.outcomes),
             wait,
         )

@@ -31,16 +31,16 @@ from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import RouteUnavailable
 from uploader.events import Phase
 from uploader.http import Http
-from uploader.rate_limit import Pacer
-from uploader.remote.pool import Pool
+from uploader.rate_limit import RateLimiter
+from uploader.remote.pool import ConnectionPool
 from uploader.result import Evidence, Notice, Outcome
 from uploader.retry import Patience
 from uploader.secret import Secret
-from uploader.server_download import Record, Surveys
-from uploader.server_download.run import Errand, Terms
-from uploader.session.session import Setting
+from uploader.server_download import JobRecord, ServerFactsStore
+from uploader.server_download.run import ServerDownload, ServerDownloadOptions
+from uploader.session.session import Session
 from uploader.sources import Sources, hand_over, open_stream
-from uploader.transfer import Job, Means
+from uploader.transfer import TransferContext, UploadJob
 
 MODEL = safetensors("checkpoint", size_bytes=2 << 20)
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -176,25 +176,27 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
 ) -> None:
     """As a source has it that gives no signed link: what is handed over then is the link and the token's line."""
     origin.serve(f"/{NAME}", MODEL, etag='"v1"')
-    setting = Setting(environ={}, asker=None, observer=here.events.append, state=here.state)
+    session = Session(environ={}, prompter=None, observer=here.events.append, state=here.state)
     link, token = origin.url(f"/{NAME}"), Secret(f"Authorization: Bearer {TOKEN}")
     artifact = Artifact(link, NAME, len(MODEL), WebFile(link, '"v1"', ranges=True), "0123abcd", Digest(SHA256))
     path = str(here.root / CHECKPOINTS / NAME)
     with Http() as http, Watcher(server.home, [TOKEN]) as watcher:
         sources = Sources(http)
-        pool, cancelled = Pool(setting.connector(setting.choose_target(None))[0]), threading.Event()
-        patience, pacer = Patience(cancelled, here.events.append, here.wait), Pacer(None, cancelled)
-        means = Means(pool, setting.journals, here.events.append, patience, cancelled, up=pacer, down=pacer)
-        job = Job("item", artifact, partial(open_stream, artifact, sources), path, "canvas", len(MODEL))
+        pool, cancelled = ConnectionPool(session.connector(session.choose_target(None))[0]), threading.Event()
+        patience, rate_limiter = Patience(cancelled, here.events.append, here.wait), RateLimiter(None, cancelled)
+        context = TransferContext(
+            pool, session.journals, here.events.append, patience, cancelled, up=rate_limiter, down=rate_limiter
+        )
+        job = UploadJob("item", artifact, partial(open_stream, artifact, sources), path, "canvas", len(MODEL))
         known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
-        terms = Terms(
-            Record("canvas", *known, replace=False, allow_pickle=False, notify=True, verify="auto", began=0),
-            setting.records,
-            setting.surveys,
+        terms = ServerDownloadOptions(
+            JobRecord("canvas", *known, replace=False, allow_pickle=False, notify=True, verify="auto", began=0),
+            session.job_records,
+            session.server_facts,
             lambda: replace(hand_over(artifact, sources), header=token),
             token=consent,
         )
-        errand = Errand(job, means, terms)
+        errand = ServerDownload(job, context, terms)
         try:
             if consent:
                 assert errand.run() is not None
@@ -239,8 +241,8 @@ def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin:
 
 
 def test_what_is_measured_is_the_next_plan_s_estimate(here: World, server: OpenSSH, origin: Origin) -> None:
-    Surveys(here.state / "servers").measured(server.fingerprint, "server", 10 << 20, 10)
-    Surveys(here.state / "servers").measured(server.fingerprint, "here", 5 << 20, 100)
+    ServerFactsStore(here.state / "servers").measured(server.fingerprint, "server", 10 << 20, 10)
+    ServerFactsStore(here.state / "servers").measured(server.fingerprint, "here", 5 << 20, 100)
     signed(origin)
     (step,) = here.dry(origin.url(LINK)).steps
     assert "about 2 s; by way of this machine it would take about 40 s" in step.reason

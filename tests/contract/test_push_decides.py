@@ -20,7 +20,7 @@ from uploader.api import PushRequest
 from uploader.artifact import Kind
 from uploader.demo.server import EmbeddedServer
 from uploader.demo.tree import Tree
-from uploader.events import Said
+from uploader.events import Message
 from uploader.result import Report
 
 LINK = "/get/linked.safetensors"
@@ -176,7 +176,7 @@ def test_a_download_that_stays_behind_is_said_and_the_model_is_placed_all_the_sa
         origin.serve(LINK, MODEL, ranges=False)
         here.placed(origin.url(LINK))
         assert (here.root / LINKED).read_bytes() == MODEL
-        (note,) = [event.text for event in here.events if isinstance(event, Said) and event.level == "note"]
+        (note,) = [event.text for event in here.events if isinstance(event, Message) and event.level == "note"]
         assert "could not be removed" in note
 
 

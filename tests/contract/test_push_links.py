@@ -16,7 +16,7 @@ from tests.servers.http_origin import Origin
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import Call, Name, torch_zip, weights
 from uploader.artifact import Digest, Kind
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
 LINK = "/get/linked.safetensors"
@@ -174,7 +174,7 @@ def test_the_cache_keeps_what_its_limit_says(tmp_path: Path, origin: Origin, lim
 
 def test_a_download_that_was_given_up_goes_on_in_the_next_run(here: World, origin: Origin) -> None:
     resource = origin.serve(LINK, MODEL, etag='"v1"')
-    resource.cuts = [*looks(here, origin, "local"), PIECE_BYTES + 1, PIECE_BYTES - 1, *[0] * 60]
+    resource.cuts = [*looks(here, origin, "local"), CHUNK_BYTES + 1, CHUNK_BYTES - 1, *[0] * 60]
     report = here.push(origin.url(LINK), via="local")
     assert report.exit_code == 5
     assert cached(here) == ["linked.safetensors.part"]

@@ -223,9 +223,9 @@ def test_a_folder_where_a_file_is_is_refused(connection: Connection, folder: str
 def test_writes_may_come_in_any_order(connection: Connection, folder: str) -> None:
     writer = connection.files.open_writer(f"{folder}/a", fresh=True)
     size = writer.request_bytes
-    pieces = [(at, CONTENT[at : at + size]) for at in range(0, len(CONTENT), size)]
-    random.Random(1).shuffle(pieces)
-    for at, data in pieces:
+    chunks = [(at, CONTENT[at : at + size]) for at in range(0, len(CONTENT), size)]
+    random.Random(1).shuffle(chunks)
+    for at, data in chunks:
         writer.send(at, data)
     while writer.pending:
         writer.reap()
@@ -272,9 +272,9 @@ def test_a_file_of_20_mib_arrives_in_requests_as_large_as_the_server_takes(conne
     put(connection, f"{folder}/a", content)
     digest = hashlib.sha256()
     ranges = [(at, 1024 * 1024) for at in range(0, len(content), 1024 * 1024)]
-    for piece in connection.files.read(f"{folder}/a", ranges):
-        assert len(piece) == 1024 * 1024
-        digest.update(piece)
+    for chunk in connection.files.read(f"{folder}/a", ranges):
+        assert len(chunk) == 1024 * 1024
+        digest.update(chunk)
     assert digest.hexdigest() == sha256(content)
 
 

@@ -203,8 +203,8 @@ def test_a_read_that_is_given_up_leaves_nothing_open(place: Place) -> None:
 @pytest.mark.parametrize("place", ["local", *TELLING, *REPLACED], indirect=True)
 def test_another_file_in_the_meantime_never_passes_for_this_one(place: Place) -> None:
     stream = place.stream()
-    pieces = stream.read()
-    first = next(pieces)
+    chunks = stream.read()
+    first = next(chunks)
     place.replace(OTHER)
     with pytest.raises(SourceChanged):
         list(stream.read(len(first)))
@@ -232,8 +232,8 @@ def test_a_line_cut_anywhere_can_be_gone_on_from(server: str, cut: int) -> None:
         got, cuts = bytearray(), 0
         while len(got) < len(CONTENT) and cuts < 5:
             try:
-                for piece in stream.read(len(got)):
-                    got += piece
+                for chunk in stream.read(len(got)):
+                    got += chunk
             except UploaderError as error:
                 cuts += error.retryable
         assert bytes(got) == CONTENT

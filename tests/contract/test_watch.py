@@ -11,16 +11,16 @@ import pytest
 from tests.contract.world import World, serve, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.api import SyncRequest
-from uploader.commands.sync.folder_watcher import Ear
+from uploader.commands.sync.folder_watcher import FolderWatcher
 from uploader.commands.sync.run import begun
-from uploader.commands.sync.stable_files import Settling
+from uploader.commands.sync.stable_files import StableFiles
 from uploader.commands.sync.watch import watch
 from uploader.errors import CredentialsRefused, Interrupted
-from uploader.events import Said
+from uploader.events import Message
 from uploader.result import Report
 
 
-class Script(Ear):
+class Script(FolderWatcher):
     """Stands in for the waits between two syncs: each is the next thing that happens, the last one is Ctrl-C."""
 
     def __init__(self, *happenings: Callable[[], object]) -> None:
@@ -52,18 +52,18 @@ class Time:
         return self.at
 
 
-def watched(here: World, script: Script, settling: Settling | None = None, *, delete: bool = False) -> list[str]:
+def watched(here: World, script: Script, settling: StableFiles | None = None, *, delete: bool = False) -> list[str]:
     """Runs a watch to its end; returns what it told."""
     told: list[str] = []
 
     def tell(report: Report) -> None:
         told.extend(f"{outcome.path} {outcome.status}" for outcome in report.outcomes)
 
-    setting = here.app._setting
+    session = here.app._session
     request = SyncRequest(str(here.disk), into="outputs", watch=True, delete=delete)
-    settling = settling or Settling(here.disk, clock=Time(), writers=lambda _folder: None)
-    with begun(request, setting) as syncing, pytest.raises(Interrupted):
-        watch(syncing, script, settling, setting, tell)
+    settling = settling or StableFiles(here.disk, clock=Time(), writers=lambda _folder: None)
+    with begun(request, session) as syncing, pytest.raises(Interrupted):
+        watch(syncing, script, settling, session, tell)
     return told
 
 
@@ -93,7 +93,7 @@ def test_changes_are_sent_as_they_come_a_line_each(here: World) -> None:
 
 def test_a_file_that_grows_is_sent_once_and_whole(here: World) -> None:
     now = [0.0]
-    settling = Settling(here.disk, clock=lambda: now[0], now=lambda: 1_700_000_000.0, writers=lambda _folder: None)
+    settling = StableFiles(here.disk, clock=lambda: now[0], now=lambda: 1_700_000_000.0, writers=lambda _folder: None)
 
     def grow(data: bytes) -> None:
         now[0] += 1.0
@@ -121,7 +121,7 @@ def test_a_target_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> No
 
         told = watched(here, Script(away, lambda: None, line.admit, lambda: None))
         assert told == ["outputs/first placed", "outputs/second placed"]
-        waiting = [event for event in here.events if isinstance(event, Said) and "waiting for it" in event.text]
+        waiting = [event for event in here.events if isinstance(event, Message) and "waiting for it" in event.text]
         assert len(waiting) == 1
 
 
@@ -145,17 +145,17 @@ def test_a_fault_that_stays_is_told_once(here: World) -> None:
 
 def test_what_will_not_pass_ends_it(here: World) -> None:
     put(here, "first")
-    setting = here.app._setting
-    setting.environ = {"UPLOADER_PASSWORD": "wrong"}
+    session = here.app._session
+    session.environ = {"UPLOADER_PASSWORD": "wrong"}
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
-    with begun(request, setting) as syncing, pytest.raises(CredentialsRefused):
-        watch(syncing, Script(), Settling(here.disk), setting, lambda _report: None)
+    with begun(request, session) as syncing, pytest.raises(CredentialsRefused):
+        watch(syncing, Script(), StableFiles(here.disk), session, lambda _report: None)
 
 
 def test_ctrl_c_while_a_file_is_on_its_way_ends_it(here: World) -> None:
     put(here, "first")
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
-    with begun(request, here.app._setting) as syncing:
+    with begun(request, here.app._session) as syncing:
         syncing._cancelled.set()
         with pytest.raises(Interrupted):
-            watch(syncing, Script(lambda: None), Settling(here.disk), here.app._setting, lambda _report: None)
+            watch(syncing, Script(lambda: None), StableFiles(here.disk), here.app._session, lambda _report: None)

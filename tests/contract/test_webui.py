@@ -33,7 +33,7 @@ from uploader.api import App, LoginRequest, PushRequest, SyncRequest
 from uploader.artifact import Kind
 from uploader.credentials import keep_sign_in
 from uploader.errors import CredentialsRefused, NetworkError, UsageError
-from uploader.events import Event, Said
+from uploader.events import Event, Message
 from uploader.result import Notice, Outcome, Report
 from uploader.secret import Secret
 
@@ -78,13 +78,13 @@ def tell(here: World, webui: FakeWebUI, kind: str = "a1111", **facts: Any) -> Wo
 
 def again(here: World, events: list[Event] | None = None, **how: Any) -> World:
     """The same person in another run of the program; `environ` is added to what there was."""
-    environ = {**here.app._setting.environ, **how.pop("environ", {})}
+    environ = {**here.app._session.environ, **how.pop("environ", {})}
     app = App(
         environ=environ,
-        asker=how.pop("asker", None),
+        prompter=how.pop("asker", None),
         observer=(here.events if events is None else events).append,
         state=here.state,
-        ssh_folder=here.app._setting.ssh_folder,
+        ssh_folder=here.app._session.ssh_folder,
         wait=lambda seconds: False,
         **how,
     )
@@ -342,15 +342,15 @@ def test_a_defect_of_ours_is_told_and_fails_no_push(here: World) -> None:
 
         def observe(event: Event) -> None:
             events.append(event)
-            if isinstance(event, Said) and "saved as" in event.text:
+            if isinstance(event, Message) and "saved as" in event.text:
                 raise ZeroDivisionError
 
         person = again(here)
-        person.app._setting.observer = observe
+        person.app._session.observer = observe
         tell(here, webui, "comfyui")
         told = notice(person.one(here.model(), mkdir=True))
         assert "internal error" in str(told.remedy)
-        assert any(isinstance(event, Said) and "Traceback" in event.text for event in events)
+        assert any(isinstance(event, Message) and "Traceback" in event.text for event in events)
 
 
 def test_ctrl_c_while_the_webui_is_told_keeps_what_became_of_the_files(here: World) -> None:
@@ -417,7 +417,7 @@ def test_the_one_sign_in_of_the_environment_goes_to_none_of_several_webuis(here:
                 "generic", name="second", webui="a1111", webui_url=other.url, accept_new_host_key=True, **place
             )
         )
-        keep_sign_in("second", other.url, Secret("me:mine"), here.app._setting.vault)
+        keep_sign_in("second", other.url, Secret("me:mine"), here.app._session.keyring)
         person = again(here, environ={"UPLOADER_WEBUI_AUTH": "me:geheim"})
         webui.requests.clear()
         other.requests.clear()
@@ -426,12 +426,12 @@ def test_the_one_sign_in_of_the_environment_goes_to_none_of_several_webuis(here:
         assert [seen for seen in webui.requests if "authorization" in seen.headers] == []
         mine = "Basic " + base64.b64encode(b"me:mine").decode()
         assert {seen.headers["authorization"] for seen in other.requests} == {mine}
-        notes = [event.text for event in person.events if isinstance(event, Said) and event.level == "note"]
+        notes = [event.text for event in person.events if isinstance(event, Message) and event.level == "note"]
         assert sum("$UPLOADER_WEBUI_AUTH is given to none of the 2 WebUIs" in text for text in notes) == 1
 
 
 def test_the_time_that_a_webui_may_cost_is_ten_seconds() -> None:
-    assert App(environ={}, asker=None)._setting.webui_seconds == 10.0
+    assert App(environ={}, prompter=None)._session.webui_seconds == 10.0
 
 
 def test_without_an_address_nothing_is_said_and_nothing_asked(here: World) -> None:
@@ -537,13 +537,13 @@ def test_select_is_refused_where_it_cannot_be_done(here: World) -> None:
 def told_everything(here: World, report: Report, webui: FakeWebUI) -> list[str]:
     """All that this program said, wrote down or sent to the WebUI."""
     sent = [text for seen in webui.requests for text in all_texts([seen.path, seen.query, seen.headers, seen.body])]
-    said = [event.text for event in here.events if isinstance(event, Said)]
+    said = [event.text for event in here.events if isinstance(event, Message)]
     written = [path.read_text("utf-8", "replace") for path in here.state.rglob("*") if path.is_file()]
     return [*sent, *said, *written, repr(report), json.dumps(documents.of_report(report))]
 
 
 def test_no_ssh_secret_reaches_a_webui(here: World) -> None:
-    password = here.app._setting.environ["UPLOADER_PASSWORD"]
+    password = here.app._session.environ["UPLOADER_PASSWORD"]
     with FakeA1111(here.root, auth="Bearer w-e-b") as webui:
         tell(again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"}), webui)
         report = again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"}).push(here.model())
@@ -672,7 +672,7 @@ def test_the_facts_of_a_webui_and_what_is_wrong_on_its_disk(here: World) -> None
     assert (facts.webuis, facts.fits, facts.checkpoint) == (("a1111", "reforge"), True, "first.safetensors")
     assert facts.models[Kind.CHECKPOINT] == 1
     assert facts.differences == ()
-    reasons = {trouble.name: (trouble.listed, trouble.reason.partition(":")[0]) for trouble in facts.troubles}
+    reasons = {trouble.name: (trouble.listed, trouble.reason.partition(":")[0]) for trouble in facts.problems}
     assert reasons == {
         "late.safetensors": (False, "nothing is wrong with it as far as can be seen"),
         "misplaced.safetensors": (False, "wrong folder"),
@@ -700,7 +700,7 @@ def test_folders_that_are_links_are_walked_and_a_list_that_fails_is_not_told(her
         facts = here.app.webui_facts(None)
     assert Kind.CHECKPOINT not in facts.models
     assert facts.models[Kind.VAE] == 1
-    assert {(trouble.path, trouble.listed, trouble.kind) for trouble in facts.troubles} == {
+    assert {(trouble.path, trouble.listed, trouble.kind) for trouble in facts.problems} == {
         ("models/VAE/no-vae.safetensors", True, Kind.LORA),
         ("in-the-root.safetensors", False, Kind.LORA),
     }

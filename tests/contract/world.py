@@ -14,7 +14,7 @@ from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
 from uploader.api import App, DryRun, LoginRequest, PushRequest
 from uploader.demo.server import EmbeddedServer
-from uploader.events import Event, Said
+from uploader.events import Event, Message
 from uploader.result import Outcome, Report
 from uploader.secret import Secret
 
@@ -94,7 +94,7 @@ class World:
 
     @property
     def said(self) -> str:
-        return "\n".join(event.text for event in self.events if isinstance(event, Said))
+        return "\n".join(event.text for event in self.events if isinstance(event, Message))
 
 
 def world(
@@ -124,7 +124,7 @@ def world(
     disk.mkdir()
     app = App(
         environ={**environ, **({"UPLOADER_PASSWORD": password.reveal()} if password else {})},
-        asker=None,
+        prompter=None,
         observer=events.append,
         state=state,
         ssh_folder=base / "ssh",

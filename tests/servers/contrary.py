@@ -21,7 +21,7 @@ from paramiko.sftp import (
 )
 
 from tests.servers.faulty import Cuts, NotingGate, ObservedServer, WriteFault
-from uploader.demo.server import Session
+from uploader.demo.server import DemoSession
 from uploader.demo.tree import Handle, Tree
 
 REQUESTS = {
@@ -36,7 +36,7 @@ REQUESTS = {
 }
 
 
-class _FailingSession(Session):
+class _FailingSession(DemoSession):
     def _process(self, kind: int, number: int, message: paramiko.Message) -> None:
         if cast(Fails, self.embedded).is_due(kind):
             self._send_status(number, SFTP_FAILURE)  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ from paramiko.sftp import (
     SFTP_PERMISSION_DENIED,
 )
 
-from uploader.demo.server import Behaviour, EmbeddedServer, Gate, Session
+from uploader.demo.server import Behaviour, DemoSession, EmbeddedServer, Gate
 from uploader.demo.tree import Handle, Tree
 from uploader.secret import Secret
 
@@ -271,7 +271,7 @@ class OneTimeCode(ObservedServer):
 # the protocol -----------------------------------------------------------------------------------------
 
 
-class _BannerSession(Session):
+class _BannerSession(DemoSession):
     def start_subsystem(self, name: str, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
         channel.sendall(cast(Banner, self.embedded).text.encode())
         super().start_subsystem(name, transport, channel)
@@ -287,7 +287,7 @@ class Banner(ObservedServer):
         self.text = text
 
 
-class _HashingSession(Session):
+class _HashingSession(DemoSession):
     def extensions(self) -> Mapping[str, str]:
         return {**super().extensions(), "check-file": "md5,sha1,sha256"}
 

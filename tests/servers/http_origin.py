@@ -83,15 +83,15 @@ class Resource:
     def size(self) -> int:
         return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
 
-    def pieces(self, begin: int, end: int) -> Iterator[bytes]:
+    def chunks(self, begin: int, end: int) -> Iterator[bytes]:
         if isinstance(self.content, bytes):
             yield from (self.content[at : min(at + _BLOCK, end)] for at in range(begin, end, _BLOCK))
             return
         with self.content.open("rb") as file:
             file.seek(begin)
-            while begin < end and (piece := file.read(min(_BLOCK, end - begin))):
-                begin += len(piece)
-                yield piece
+            while begin < end and (chunk := file.read(min(_BLOCK, end - begin))):
+                begin += len(chunk)
+                yield chunk
 
 
 class Origin:
@@ -292,13 +292,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, resource: Resource, begin: int, end: int) -> None:
-        for piece in resource.pieces(begin, end):
+        for chunk in resource.chunks(begin, end):
             if resource.length == "chunked":
-                self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                self.wfile.write(b"%x\r\n" % len(chunk) + chunk + b"\r\n")
             else:
-                self.wfile.write(piece)
+                self.wfile.write(chunk)
             if resource.pace is not None:
-                time.sleep(len(piece) / resource.pace)
+                time.sleep(len(chunk) / resource.pace)
 
 
 def _range(text: str | None, size: int) -> tuple[int, int] | None:

@@ -126,7 +126,7 @@ def _header(
     return room.to_bytes(8, "little") + text, end + fill
 
 
-def _pieces(
+def _chunks(
     model: str | Mapping[str, Shape], size_bytes: int | None, metadata: Mapping[str, str] | None, seed: int
 ) -> Iterator[bytes]:
     tensors = PRESETS[model] if isinstance(model, str) else model
@@ -135,9 +135,9 @@ def _pieces(
     yield head
     source = random.Random(seed)
     while body:
-        piece = source.randbytes(min(body, _BLOCK))
-        body -= len(piece)
-        yield piece
+        chunk = source.randbytes(min(body, _BLOCK))
+        body -= len(chunk)
+        yield chunk
 
 
 def safetensors(
@@ -153,7 +153,7 @@ def safetensors(
     exactly that size: one more tensor fills it up. The same arguments give the same bytes; another `seed` gives
     other ones of the same size.
     """
-    return b"".join(_pieces(model, size_bytes, metadata, seed))
+    return b"".join(_chunks(model, size_bytes, metadata, seed))
 
 
 def write_safetensors(
@@ -167,9 +167,9 @@ def write_safetensors(
     """Writes what `safetensors` returns to `path`, a few megabytes in memory at a time. Returns its sha256, hex."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
-        for piece in _pieces(model, size_bytes, metadata, seed):
-            file.write(piece)
-            digest.update(piece)
+        for chunk in _chunks(model, size_bytes, metadata, seed):
+            file.write(chunk)
+            digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -253,8 +253,8 @@ def dial(line: Proxy) -> socket.socket:
 
 def read(end: socket.socket, size: int) -> bytes:
     got = b""
-    while len(got) < size and (piece := end.recv(size - len(got))):
-        got += piece
+    while len(got) < size and (chunk := end.recv(size - len(got))):
+        got += chunk
     return got
 
 

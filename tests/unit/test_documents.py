@@ -9,11 +9,11 @@ import pytest
 from tests.unit.cli.builders import SHA256, failed, job, placed, plan_for_two, plan_with_a_refusal, webui_facts
 from uploader import documents
 from uploader.api import Cancelled, LoginResult, WebUISeen
-from uploader.cli.terminal import write
+from uploader.cli.terminal import write_document
 from uploader.errors import Exists, KeyringUnavailable, WebUIRefused
 from uploader.profile import Target
 from uploader.profiles import load
-from uploader.remote.interface import ServerFacts
+from uploader.remote.interface import ConnectionInfo
 from uploader.result import Notice, Report
 
 TARGET = Target("my-canvas", "conoha-ai-canvas", "a1111", "h.example", "home/data", 22, "me")
@@ -162,7 +162,9 @@ def test_every_provider_can_be_written() -> None:
 
 
 def test_a_login_tells_what_was_found_and_what_the_keyring_said() -> None:
-    facts = ServerFacts("OpenSSH", "SHA256:x", "ssh-ed25519", "password", "/home/me", True, ("sha256sum",), (), 32768)
+    facts = ConnectionInfo(
+        "OpenSSH", "SHA256:x", "ssh-ed25519", "password", "/home/me", True, ("sha256sum",), (), 32768
+    )
     result = LoginResult(TARGET, False, facts, "/home/me/home/data", 5, ("password",), KeyringUnavailable("locked"))
     found = round_trip(documents.of_login(result))
     assert isinstance(found, dict)
@@ -177,7 +179,7 @@ def test_it_stays_json_in_every_encoding(encoding: str, monkeypatch: pytest.Monk
     bytes_ = io.BytesIO()
     stream = io.TextIOWrapper(bytes_, encoding=encoding, errors="backslashreplace")
     monkeypatch.setattr(sys, "stdout", stream)
-    write({"name": "日本 é 😀 \udcff\x1b"})
+    write_document({"name": "日本 é 😀 \udcff\x1b"})
     stream.flush()
     assert json.loads(bytes_.getvalue().decode(encoding)) == {"name": "日本 é 😀 \udcff\x1b"}
 

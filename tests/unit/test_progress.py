@@ -1,8 +1,8 @@
 import pytest
 
 from tests.unit.cli.builders import Clock
-from uploader.events import Began, Ended, Phase, Planned, Progress, Said
-from uploader.progress import Board, Meter
+from uploader.events import Began, Ended, Message, Phase, Planned, Progress
+from uploader.progress import Meter, ProgressModel
 
 MB = 1_000_000
 
@@ -43,7 +43,7 @@ def test_a_count_that_falls_begins_a_new_measurement(clock: Clock) -> None:
 
 
 def test_resumed_bytes_count_as_done_and_not_as_speed(clock: Clock) -> None:
-    board = Board(clock)
+    board = ProgressModel(clock)
     board.take(Began("i", "a", 100 * MB))
     board.take(Phase("i", "sending"))
     clock.now += 2
@@ -53,7 +53,7 @@ def test_resumed_bytes_count_as_done_and_not_as_speed(clock: Clock) -> None:
 
 
 def test_progress_may_fall(clock: Clock) -> None:
-    board = Board(clock)
+    board = ProgressModel(clock)
     board.take(Began("i", "a", 100 * MB))
     board.take(Phase("i", "sending"))
     clock.now += 1
@@ -64,7 +64,7 @@ def test_progress_may_fall(clock: Clock) -> None:
 
 
 def test_the_total_counts_what_the_server_has_and_what_is_ahead(clock: Clock) -> None:
-    board = Board(clock)
+    board = ProgressModel(clock)
     board.take(Planned(3, 60 * MB))
     for item in ("a", "b"):
         board.take(Began(item, item, 20 * MB))
@@ -86,18 +86,18 @@ def test_the_total_counts_what_the_server_has_and_what_is_ahead(clock: Clock) ->
 
 
 def test_one_file_has_no_total(clock: Clock) -> None:
-    board = Board(clock)
+    board = ProgressModel(clock)
     board.take(Planned(1, 5))
     board.take(Began("i", "a", 5))
     assert board.total() is None
 
 
 def test_what_has_ended_or_never_began_is_passed_over(clock: Clock) -> None:
-    board = Board(clock)
+    board = ProgressModel(clock)
     assert board.take(Progress("i", 5)) is None
     board.take(Began("i", "a", 5))
     assert board.take(Ended("i", "kept", "")) is not None
     assert board.take(Phase("i", "sending")) is None
     assert board.take(Ended("i", "kept", "")) is None
-    assert board.take(Said("hello")) is None
+    assert board.take(Message("hello")) is None
     assert board.rows() == []

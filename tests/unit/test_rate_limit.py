@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploader.errors import Interrupted
-from uploader.rate_limit import Pacer, cut
+from uploader.rate_limit import RateLimiter, cut
 
 
 class Clock:
@@ -30,10 +30,10 @@ class Clock:
 
 @given(st.lists(st.binary(max_size=20)), st.integers(1, 9))
 def test_cutting_keeps_the_bytes_and_makes_every_piece_but_the_last_one_whole(chunks: list[bytes], size: int) -> None:
-    pieces = list(cut(chunks, size))
-    assert b"".join(pieces) == b"".join(chunks)
-    assert all(len(piece) == size for piece in pieces[:-1])
-    assert all(0 < len(piece) <= size for piece in pieces)
+    chunks = list(cut(chunks, size))
+    assert b"".join(chunks) == b"".join(chunks)
+    assert all(len(chunk) == size for chunk in chunks[:-1])
+    assert all(0 < len(chunk) <= size for chunk in chunks)
 
 
 def test_cutting_hands_a_piece_out_before_the_next_chunk_is_asked_for() -> None:
@@ -45,26 +45,26 @@ def test_cutting_hands_a_piece_out_before_the_next_chunk_is_asked_for() -> None:
         asked.append(2)
         yield b"e"
 
-    pieces = cut(source(), 4)
-    assert next(pieces) == b"abcd"
+    chunks = cut(source(), 4)
+    assert next(chunks) == b"abcd"
     assert asked == [1]
 
 
 def test_no_rate_holds_nobody() -> None:
     clock = Clock()
-    pacer = Pacer(None, clock=clock, wait=clock.wait)
-    pacer.pass_through(10**12)
+    rate_limiter = RateLimiter(None, clock=clock, wait=clock.wait)
+    rate_limiter.pass_through(10**12)
     assert clock.waits == []
-    assert pacer.portion(255 * 1024) == 255 * 1024
+    assert rate_limiter.portion(255 * 1024) == 255 * 1024
 
 
 def test_several_threads_share_one_rate_exactly() -> None:
     clock = Clock()
-    pacer = Pacer(1000.0, clock=clock, wait=clock.wait)
+    rate_limiter = RateLimiter(1000.0, clock=clock, wait=clock.wait)
 
     def send() -> None:
         for _ in range(10):
-            pacer.pass_through(50)
+            rate_limiter.pass_through(50)
 
     threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
@@ -77,23 +77,23 @@ def test_several_threads_share_one_rate_exactly() -> None:
 
 def test_time_that_nobody_used_makes_no_burst() -> None:
     clock = Clock()
-    pacer = Pacer(1000.0, clock=clock, wait=clock.wait)
-    pacer.pass_through(100)
+    rate_limiter = RateLimiter(1000.0, clock=clock, wait=clock.wait)
+    rate_limiter.pass_through(100)
     clock.now += 60
-    pacer.pass_through(100)
-    pacer.pass_through(100)
+    rate_limiter.pass_through(100)
+    rate_limiter.pass_through(100)
     assert clock.waits == pytest.approx([0.1])
 
 
 def test_a_stop_ends_a_long_wait_at_once() -> None:
     cancelled = threading.Event()
-    pacer = Pacer(1.0, cancelled)
-    pacer.pass_through(1000)
+    rate_limiter = RateLimiter(1.0, cancelled)
+    rate_limiter.pass_through(1000)
     ended = threading.Event()
 
     def held() -> None:
         with pytest.raises(Interrupted):
-            pacer.pass_through(1)
+            rate_limiter.pass_through(1)
         ended.set()
 
     thread = threading.Thread(target=held)
@@ -107,28 +107,28 @@ def test_after_a_stop_nothing_passes() -> None:
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(Interrupted):
-        Pacer(10.0, cancelled).pass_through(1)
+        RateLimiter(10.0, cancelled).pass_through(1)
 
 
 @given(st.floats(1, 1e9), st.integers(1, 10**6))
 def test_a_portion_is_never_more_than_one_request_takes(rate: float, size: int) -> None:
-    assert 1 <= Pacer(rate).portion(size) <= size
+    assert 1 <= RateLimiter(rate).portion(size) <= size
 
 
 def test_a_portion_is_a_tenth_of_a_second_s_worth() -> None:
-    assert Pacer(1_000_000.0).portion(255 * 1024) == 100_000
-    assert Pacer(100.0).portion(255 * 1024) == 1024
+    assert RateLimiter(1_000_000.0).portion(255 * 1024) == 100_000
+    assert RateLimiter(100.0).portion(255 * 1024) == 1024
 
 
 def test_ranges_come_out_whole_without_a_rate_and_in_portions_that_wait_with_one() -> None:
     ranges = [(0, 250_000), (400_000, 100_000)]
-    assert list(Pacer(None).ranges(ranges)) == ranges
+    assert list(RateLimiter(None).ranges(ranges)) == ranges
     waited: list[float] = []
 
     def wait(seconds: float) -> bool:
         waited.append(seconds)
         return False
 
-    paced = Pacer(1_000_000, clock=lambda: 0.0, wait=wait).ranges(ranges)
-    assert list(paced) == [(0, 100_000), (100_000, 100_000), (200_000, 50_000), (400_000, 100_000)]
+    limited = RateLimiter(1_000_000, clock=lambda: 0.0, wait=wait).ranges(ranges)
+    assert list(limited) == [(0, 100_000), (100_000, 100_000), (200_000, 50_000), (400_000, 100_000)]
     assert waited == pytest.approx([0.1, 0.2, 0.25])

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from uploader.errors import NetworkError
-from uploader.events import Event, Said
+from uploader.events import Event, Message
 from uploader.retry import Patience
 
 
@@ -31,7 +31,7 @@ def test_one_lost_line_that_several_wait_for_is_told_once() -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    texts = [event.text for event in told if isinstance(event, Said)]
+    texts = [event.text for event in told if isinstance(event, Message)]
     assert len(texts) == len(set(texts))
     assert texts[0].startswith("the line was lost; trying again in ")
 

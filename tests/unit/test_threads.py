@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from uploader.errors import NetworkError
-from uploader.threads import Aside
+from uploader.threads import BackgroundCall
 
 
 def test_it_begins_at_once_and_returns_what_the_call_returned() -> None:
@@ -18,7 +18,7 @@ def test_it_begins_at_once_and_returns_what_the_call_returned() -> None:
         go_on.wait(10)
         return 5
 
-    aside = Aside(call, name="test-aside")
+    aside = BackgroundCall(call, name="test-aside")
     assert begun.wait(10)
     go_on.set()
     assert aside.result() == 5
@@ -29,7 +29,7 @@ def test_its_fault_is_raised_where_the_result_is_asked_for_and_nowhere_else() ->
     def call() -> None:
         raise NetworkError("cut")
 
-    with Aside(call, name="test-aside") as aside:
+    with BackgroundCall(call, name="test-aside") as aside:
         pass
     for _ in range(2):
         with pytest.raises(NetworkError, match="cut"):
@@ -40,7 +40,7 @@ def test_leaving_the_block_leaves_no_thread_behind_whatever_happened_inside() ->
     go_on = threading.Event()
 
     def fail_meanwhile() -> None:
-        with Aside(lambda: go_on.wait(10), name="test-aside-left"):
+        with BackgroundCall(lambda: go_on.wait(10), name="test-aside-left"):
             threading.Timer(0.05, go_on.set).start()
             raise KeyError
 

@@ -10,7 +10,7 @@ import click
 
 from uploader import __version__
 from uploader.cli.errors import guarded
-from uploader.cli.invocation import Session
+from uploader.cli.invocation import Invocation
 from uploader.cli.terminal import make_safe
 
 _VERBS = (
@@ -46,7 +46,7 @@ def program() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code. `arguments` are the process's own unless given."""
     make_safe()
-    session = Session()
+    session = Invocation()
     given = list(sys.argv[1:] if arguments is None else arguments)
     return guarded(
         lambda: program.main(given, prog_name="uploader", standalone_mode=False, obj=session), session, given

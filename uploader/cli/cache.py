@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.group(short_help="List or clear the downloads that are kept.", invoke_without_command=True)
@@ -23,19 +23,19 @@ def cache(context: click.Context) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    session = context.ensure_object(Session)
+    session = context.ensure_object(Invocation)
     with session.app() as app:
         kept = app.cache()
     from uploader import documents
-    from uploader.cli.show.listings import tell_cache
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.listings import print_cache
+    from uploader.cli.terminal import print_note
 
     if session.json:
-        write(documents.of_cache(kept))
+        write_document(documents.of_cache(kept))
     elif kept.entries:
-        tell_cache(kept)
+        print_cache(kept)
     else:
-        tell("No download is kept.")
+        print_note("No download is kept.")
     return 0
 
 
@@ -43,8 +43,8 @@ def cache(context: click.Context) -> int:
 @click.argument("names", metavar="[NAME...]", nargs=-1)
 @as_json
 @verbose
-@with_session
-def clear(session: Session, /, names: tuple[str, ...]) -> int:
+@with_invocation
+def clear(session: Invocation, /, names: tuple[str, ...]) -> int:
     """Remove the named downloads, or all of them.
 
     A NAME is one that the list shows, or the model's own. What another run is using stays, and the exit code is 1.
@@ -52,15 +52,15 @@ def clear(session: Session, /, names: tuple[str, ...]) -> int:
     with session.app() as app:
         cleared = app.clear_cache(names)
     from uploader import documents
-    from uploader.cli.terminal import answer, tell
+    from uploader.cli.terminal import print_answer, print_note
 
     if session.json:
-        write(documents.of_cleared(cleared))
+        write_document(documents.of_cleared(cleared))
     else:
         for name in cleared.removed:
-            answer(f"removed {name}")
+            print_answer(f"removed {name}")
         for name in cleared.in_use:
-            tell(f"{name} is in use by another run, and stays")
+            print_note(f"{name} is in use by another run, and stays")
         if not cleared.removed and not cleared.in_use:
-            tell("No download is kept.")
+            print_note("No download is kept.")
     return 1 if cleared.in_use else 0

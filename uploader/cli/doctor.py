@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, quiet, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.command(short_help="Find out what is wrong with a target.")
@@ -16,19 +16,19 @@ from uploader.cli.terminal import write
 @as_json
 @quiet
 @verbose
-@with_session
-def doctor(session: Session, /, target: str | None, report: bool) -> int:
+@with_invocation
+def doctor(session: Invocation, /, target: str | None, report: bool) -> int:
     """Check everything between this machine and TARGET's folders, and say for each what to do where it fails.
 
     Writes a file of its own into a folder of models for 2 seconds, to measure the speed, and removes it.
     """
     with session.app() as app:
         diagnosis = app.doctor(target, report=report)
-    from uploader.cli.show.doctor import tell_diagnosis
+    from uploader.cli.show.doctor import print_diagnosis
     from uploader.documents import of_diagnosis
 
     if session.json:
-        write(of_diagnosis(diagnosis))
+        write_document(of_diagnosis(diagnosis))
     else:
-        tell_diagnosis(diagnosis, about_us=report)
+        print_diagnosis(diagnosis, about_us=report)
     return diagnosis.exit_code

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from uploader.cli.invocation import Session
-from uploader.cli.terminal import tell, tell_error, write
+from uploader.cli.invocation import Invocation
+from uploader.cli.terminal import print_error, print_note, write_document
 from uploader.errors import Defect, Interrupted, Several, UploaderError, UsageError
 
 _CLOSED_PIPE = 1
 
 
-def guarded(run: Callable[[], object], session: Session, arguments: Sequence[str] = ()) -> int:
+def guarded(run: Callable[[], object], session: Invocation, arguments: Sequence[str] = ()) -> int:
     """Runs a command and returns its exit code; what `run` returns is the code, None is 0.
 
     With --json the fault is a document on stdout as well. `arguments` are searched for it when the fault lies in the
@@ -30,7 +30,7 @@ def guarded(run: Callable[[], object], session: Session, arguments: Sequence[str
         return _CLOSED_PIPE
 
 
-def _run(run: Callable[[], object], session: Session, arguments: Sequence[str]) -> int:
+def _run(run: Callable[[], object], session: Invocation, arguments: Sequence[str]) -> int:
     try:
         code = run()
         return code if isinstance(code, int) else 0
@@ -52,10 +52,10 @@ def _run(run: Callable[[], object], session: Session, arguments: Sequence[str]) 
         return _defect(error, session, arguments)
 
 
-def _failed(error: UploaderError, session: Session, arguments: Sequence[str]) -> int:
+def _failed(error: UploaderError, session: Invocation, arguments: Sequence[str]) -> int:
     _document(error, session, arguments)
     for fault in _faults(error):
-        tell_error(fault.message, fault.remedy)
+        print_error(fault.message, fault.remedy)
     return exit_code(error)
 
 
@@ -71,24 +71,24 @@ def _faults(error: UploaderError) -> list[UploaderError]:
     return [fault for inner in error.faults for fault in _faults(inner)]
 
 
-def _defect(error: Exception, session: Session, arguments: Sequence[str]) -> int:
+def _defect(error: Exception, session: Invocation, arguments: Sequence[str]) -> int:
     """A fault without a name of ours is a defect of this program, and says so."""
     if session.verbose:
         import traceback
 
-        tell("".join(traceback.format_exception(error)).rstrip())
+        print_note("".join(traceback.format_exception(error)).rstrip())
     told = Defect.of(error)
     _document(told, session, arguments)
-    tell(f"{told.message} — this is a defect of uploader, please report it with what -v shows")
+    print_note(f"{told.message} — this is a defect of uploader, please report it with what -v shows")
     return told.exit_code
 
 
-def _document(error: UploaderError, session: Session, arguments: Sequence[str]) -> None:
+def _document(error: UploaderError, session: Invocation, arguments: Sequence[str]) -> None:
     if session.json:
         from uploader import documents
 
         pushing = next((word for word in arguments if not word.startswith("-")), None) in ("push", "sync", "pull")
-        write(documents.of_failed_push(error) if pushing else documents.of_error(error))
+        write_document(documents.of_failed_push(error) if pushing else documents.of_error(error))
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uploader.api import App
-    from uploader.cli.display.interface import Conversation
+    from uploader.cli.display.interface import ProgressDisplay
 
 
 @dataclass
-class Session:
+class Invocation:
     """`json`, `quiet` and `verbose` are set while the options are parsed, so that a later fault knows of them."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -23,7 +23,7 @@ class Session:
     verbose: bool = False
 
     @contextmanager
-    def conversation(self) -> Iterator[Conversation]:
+    def conversation(self) -> Iterator[ProgressDisplay]:
         """The conversation on stderr, held until the answer is there."""
         from uploader.cli.display import choose
 
@@ -35,11 +35,11 @@ class Session:
     def app(self) -> Iterator[App]:
         """The verbs, with somebody to ask where there is a terminal."""
         from uploader.api import App
-        from uploader.cli.prompt import TerminalAsker, somebody_is_there
+        from uploader.cli.prompt import TerminalPrompter, is_interactive
 
         with self.conversation() as conversation:
-            asker = TerminalAsker(conversation.paused) if somebody_is_there() else None
-            yield App(environ=self.environ, asker=asker, observer=conversation)
+            prompter = TerminalPrompter(conversation.paused) if is_interactive() else None
+            yield App(environ=self.environ, prompter=prompter, observer=conversation)
 
 
 def _hush_libraries() -> None:

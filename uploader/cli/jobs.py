@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import job_ids
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, quiet, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.group(invoke_without_command=True, short_help="See to what servers download by themselves.")
@@ -22,18 +22,18 @@ def jobs(context: click.Context, /) -> int:
     if context.invoked_subcommand is not None:
         return 0
     from uploader import documents
-    from uploader.cli.show.listings import tell_jobs
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.listings import print_jobs
+    from uploader.cli.terminal import print_note
 
-    session = context.ensure_object(Session)
+    session = context.ensure_object(Invocation)
     with session.app() as app:
         found = app.jobs()
     if session.json:
-        write(documents.of_jobs(found))
+        write_document(documents.of_jobs(found))
     elif found:
-        tell_jobs(found)
+        print_jobs(found)
     else:
-        tell("No server downloads for us. `uploader push LINK --detach` has one do it.")
+        print_note("No server downloads for us. `uploader push LINK --detach` has one do it.")
     return 0
 
 
@@ -42,44 +42,44 @@ def jobs(context: click.Context, /) -> int:
 @as_json
 @quiet
 @verbose
-@with_session
-def wait(session: Session, /, job: str) -> int:
+@with_invocation
+def wait(session: Invocation, /, job: str) -> int:
     """Wait for JOB, prove what it downloaded, and give it its name. Ctrl-C ends the waiting, not the download."""
     from uploader import documents
-    from uploader.cli.show.report import tell_faults, tell_report
+    from uploader.cli.show.report import print_faults, print_report
 
     with session.app() as app:
-        answer = app.wait_for_job(job)
+        print_answer = app.wait_for_job(job)
     if session.json:
-        write(documents.of_report(answer))
-        tell_faults(answer)
+        write_document(documents.of_report(print_answer))
+        print_faults(print_answer)
     else:
-        tell_report(answer, notes=not session.quiet)
-    return answer.exit_code
+        print_report(print_answer, notes=not session.quiet)
+    return print_answer.exit_code
 
 
 @jobs.command()
 @click.argument("job", metavar="JOB", shell_complete=job_ids)
 @as_json
 @verbose
-@with_session
-def cancel(session: Session, /, job: str) -> int:
+@with_invocation
+def cancel(session: Invocation, /, job: str) -> int:
     """End JOB, and remove what it left on the server."""
     from uploader import documents
-    from uploader.cli.terminal import answer
+    from uploader.cli.terminal import print_answer
 
     with session.app() as app:
         cancelled = app.cancel_job(job)
     record = cancelled.record
     if session.json:
-        write(documents.of_cancelled(cancelled))
+        write_document(documents.of_cancelled(cancelled))
     elif cancelled.left is not None:
-        answer(
+        print_answer(
             f"{record.name} is forgotten. {record.target} knows of no such download; a part file stays there:\n"
             f"  {cancelled.left}"
         )
     elif cancelled.there:
-        answer(f"{record.name} on {record.target} is cancelled; nothing of it is left there.")
+        print_answer(f"{record.name} on {record.target} is cancelled; nothing of it is left there.")
     else:
-        answer(f"{record.name} is forgotten. {record.target} is no target any more, so nobody was told there.")
+        print_answer(f"{record.name} is forgotten. {record.target} is no target any more, so nobody was told there.")
     return 0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uploader.cli.completion import login_names, webui_ids
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, verbose, whole, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, verbose, whole, with_invocation
+from uploader.cli.terminal import write_document
 from uploader.errors import CredentialsMissing
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ _SOURCES = ("civitai", "huggingface")
 @click.option("--no-check", is_flag=True, help="Save it without connecting.")
 @as_json
 @verbose
-@with_session
+@with_invocation
 def login(
-    session: Session, /, provider: str, password_stdin: bool, token_stdin: bool, no_check: bool, **options: Any
+    session: Invocation, /, provider: str, password_stdin: bool, token_stdin: bool, no_check: bool, **options: Any
 ) -> int:
     """Save an account at a provider as a target, or the token of a source of models (civitai, huggingface).
 
@@ -65,8 +65,8 @@ def login(
         raise click.UsageError(f"--token-stdin is for {' and '.join(_SOURCES)}; a server takes --password-stdin.")
     from uploader import documents
     from uploader.api import LoginRequest
-    from uploader.cli.show.login import tell_login
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.login import print_login
+    from uploader.cli.terminal import print_note
 
     request = LoginRequest(
         provider, **options, password=line_of_stdin("password") if password_stdin else None, check=not no_check
@@ -74,29 +74,29 @@ def login(
     with session.app() as app:
         result = app.login(request)
     if session.json:
-        write(documents.of_login(result))
+        write_document(documents.of_login(result))
     else:
-        tell_login(result)
+        print_login(result)
     if result.keyring_fault is not None:
-        tell(f"note: nothing more was kept in the keyring: {result.keyring_fault.message}")
+        print_note(f"note: nothing more was kept in the keyring: {result.keyring_fault.message}")
         if result.keyring_fault.remedy:
-            tell(f"  → {result.keyring_fault.remedy}")
+            print_note(f"  → {result.keyring_fault.remedy}")
     return 0
 
 
-def _login_source(session: Session, source: str, *, token_stdin: bool, check: bool) -> int:
+def _login_source(session: Invocation, source: str, *, token_stdin: bool, check: bool) -> int:
     from uploader import documents
     from uploader.api import TokenRequest
     from uploader.artifact import Service
-    from uploader.cli.show.login import tell_token
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.login import print_token
+    from uploader.cli.terminal import print_note
 
     request = TokenRequest(Service(source), line_of_stdin("token") if token_stdin else None, check)
     with session.app() as app:
         result = app.login_source(request)
-    write(documents.of_token(result)) if session.json else tell_token(result)
+    write_document(documents.of_token(result)) if session.json else print_token(result)
     if result.overruled:
-        tell("note: the environment holds a token too, and that one is used while it does")
+        print_note("note: the environment holds a token too, and that one is used while it does")
     return 0
 
 

@@ -6,9 +6,9 @@ import click
 
 from uploader.artifact import Kind
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, quiet, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.command(short_help="List the models that a target holds.")
@@ -17,8 +17,8 @@ from uploader.cli.terminal import write
 @as_json
 @quiet
 @verbose
-@with_session
-def ls(session: Session, /, target: str | None, kind: str | None) -> int:
+@with_invocation
+def ls(session: Invocation, /, target: str | None, kind: str | None) -> int:
     """List the models of TARGET by kind: what each is by its own header, its size, and whether this program placed it.
 
     With KIND (checkpoint, lora, vae ...) only those. TARGET may be left out when one is saved.
@@ -30,14 +30,14 @@ def ls(session: Session, /, target: str | None, kind: str | None) -> int:
         if kind is not None and kind not in kinds:
             raise click.BadParameter(f"{kind!r} is no kind. Choose one of {', '.join(Kind)}.")
         models = app.ls(target, Kind(kind) if kind else None)
-    from uploader.cli.show.listings import tell_models
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.listings import print_models
+    from uploader.cli.terminal import print_note
     from uploader.documents import of_models
 
     if session.json:
-        write(of_models(models))
+        write_document(of_models(models))
     elif models:
-        tell_models(models)
+        print_models(models)
     else:
-        tell("No model is there." if kind is None else f"No model of the kind {kind} is there.")
+        print_note("No model is there." if kind is None else f"No model of the kind {kind} is there.")
     return 0

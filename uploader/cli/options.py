@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
-from uploader.cli.invocation import Session
+from uploader.cli.invocation import Invocation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 ROUTES = ("auto", "local", "relay", "server")
 
-with_session = click.make_pass_decorator(Session, ensure=True)
+with_invocation = click.make_pass_decorator(Invocation, ensure=True)
 
 _RATE = re.compile(r"(\d{1,15}(?:\.\d*)?|\.\d+)\s*([kmgt]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -41,7 +41,7 @@ def _flag(field: str, *names: str, help: str) -> Callable[[F], F]:
 
     def keep(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value:
-            setattr(context.ensure_object(Session), field, True)
+            setattr(context.ensure_object(Invocation), field, True)
 
     return click.option(*names, is_flag=True, is_eager=True, expose_value=False, callback=keep, help=help)
 

@@ -10,17 +10,17 @@ from contextlib import AbstractContextManager, contextmanager
 import click
 
 from uploader.cli.format import fitted, shown
-from uploader.cli.terminal import encoding, tell
+from uploader.cli.terminal import encoding, print_note
 from uploader.errors import Interrupted
 from uploader.secret import Secret
 
 
-def somebody_is_there() -> bool:
+def is_interactive() -> bool:
     """Tells whether questions can be put and answered: without a terminal nothing is ever asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-class TerminalAsker:
+class TerminalPrompter:
     """Asks by click's prompts, one question at a time. Raises Interrupted at Ctrl-C and Ctrl-D.
 
     `paused` clears the terminal of whatever else is drawn there while a question stands.
@@ -44,7 +44,7 @@ class TerminalAsker:
 
     def show(self, text: str) -> None:
         with self._alone():
-            tell(text)
+            print_note(text)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, quiet, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 if TYPE_CHECKING:
     from uploader.api import App, PullRequest
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @as_json
 @quiet
 @verbose
-@with_session
-def pull(session: Session, /, **options: Any) -> int:
+@with_invocation
+def pull(session: Invocation, /, **options: Any) -> int:
     """Fetch REMOTE, a file or a folder below the target's root such as outputs, into DIR.
 
     What was cut off goes on where it stopped. A file appears here when it is whole and proven. Nothing on the server
@@ -49,30 +49,30 @@ def pull(session: Session, /, **options: Any) -> int:
             return _watch(session, app, request)
         answer = app.pull(request)
     from uploader import documents
-    from uploader.cli.show.folders import exit_code_of, tell_folder_report, tell_pull_plan
-    from uploader.cli.show.report import tell_faults
+    from uploader.cli.show.folders import exit_code_of, print_folder_report, print_pull_plan
+    from uploader.cli.show.report import print_faults
     from uploader.documents import of_pull_plan
 
     if isinstance(answer, PullPlan):
-        write(of_pull_plan(answer)) if session.json else tell_pull_plan(answer)
+        write_document(of_pull_plan(answer)) if session.json else print_pull_plan(answer)
         return exit_code_of((step.key, step.error) for step in answer.steps)
     if session.json:
-        write(documents.of_report(answer))
-        tell_faults(answer)
+        write_document(documents.of_report(answer))
+        print_faults(answer)
     else:
-        tell_folder_report(answer)
+        print_folder_report(answer)
     return answer.exit_code
 
 
-def _watch(session: Session, app: App, request: PullRequest) -> int:
+def _watch(session: Invocation, app: App, request: PullRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
-    from uploader.cli.show.folders import tell_changes
+    from uploader.cli.show.folders import print_changes
 
     as_json = session.json
 
     def tell(report: Report) -> None:
         session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
-        tell_changes(report, as_json=as_json)
+        print_changes(report, as_json=as_json)
 
     app.watch_pull(request, tell)
     return 0

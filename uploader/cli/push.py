@@ -10,9 +10,9 @@ import click
 
 from uploader.artifact import Digest, Kind
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import ROUTES, as_json, preferences, quiet, rate, verbose, whole, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import ROUTES, as_json, preferences, quiet, rate, verbose, whole, with_invocation
+from uploader.cli.terminal import write_document
 from uploader.errors import UsageError
 from uploader.profile import MOST_CONNECTIONS
 
@@ -105,9 +105,9 @@ if TYPE_CHECKING:
 @as_json
 @quiet
 @verbose
-@with_session
+@with_invocation
 def push(
-    session: Session, /, sources: tuple[str, ...], lists: tuple[str, ...], to: tuple[str, ...], **options: Any
+    session: Invocation, /, sources: tuple[str, ...], lists: tuple[str, ...], to: tuple[str, ...], **options: Any
 ) -> int:
     """Put models into the folders where the WebUI finds them.
 
@@ -133,16 +133,16 @@ def push(
     with session.app() as app:
         answer = app.push(request)
     from uploader import documents
-    from uploader.cli.show.report import tell_faults, tell_plan, tell_report
+    from uploader.cli.show.report import print_faults, print_plan, print_report
 
     if isinstance(answer, DryRun):
-        write(documents.of_plan(answer)) if session.json else tell_plan(answer)
+        write_document(documents.of_plan(answer)) if session.json else print_plan(answer)
         return plan_exit_code(answer)
     if session.json:
-        write(documents.of_report(answer))
-        tell_faults(answer)
+        write_document(documents.of_report(answer))
+        print_faults(answer)
     else:
-        tell_report(answer, notes=not session.quiet)
+        print_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 

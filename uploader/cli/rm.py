@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, quiet, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, quiet, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.command(short_help="Remove models from a target.")
@@ -17,8 +17,8 @@ from uploader.cli.terminal import write
 @as_json
 @quiet
 @verbose
-@with_session
-def rm(session: Session, /, target: str, paths: tuple[str, ...], yes: bool) -> int:
+@with_invocation
+def rm(session: Invocation, /, target: str, paths: tuple[str, ...], yes: bool) -> int:
     """Remove files from TARGET: by the name of a model, or by a path below its root, as `uploader ls` shows them.
 
     It shows them first, with what else uses the same bytes, and asks. Folders are never removed, nor anything outside
@@ -26,11 +26,11 @@ def rm(session: Session, /, target: str, paths: tuple[str, ...], yes: bool) -> i
     """
     with session.app() as app:
         removed = app.rm(target, paths, yes=yes)
-    from uploader.cli.show.listings import tell_removals
+    from uploader.cli.show.listings import print_removals
     from uploader.documents import of_removals
 
     if session.json:
-        write(of_removals(removed))
+        write_document(of_removals(removed))
     else:
-        tell_removals(removed)
+        print_removals(removed)
     return 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from uploader.artifact import Kind
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, preferences, quiet, verbose, whole, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, preferences, quiet, verbose, whole, with_invocation
+from uploader.cli.terminal import write_document
 
 _MOST = 100
 _KINDS = [kind.value for kind in Kind if kind not in (Kind.OTHER, Kind.IP_ADAPTER)]
@@ -36,9 +36,9 @@ _KINDS = [kind.value for kind in Kind if kind not in (Kind.OTHER, Kind.IP_ADAPTE
 @as_json
 @quiet
 @verbose
-@with_session
+@with_invocation
 def search(
-    session: Session,
+    session: Invocation,
     /,
     words: tuple[str, ...],
     kind: str | None,
@@ -56,13 +56,13 @@ def search(
     with session.app() as app:
         hits = app.search(request)
     from uploader import documents
-    from uploader.cli.show.listings import tell_hits
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.listings import print_hits
+    from uploader.cli.terminal import print_note
 
     if session.json:
-        write(documents.of_search(hits))
+        write_document(documents.of_search(hits))
     elif hits:
-        tell_hits(hits)
+        print_hits(hits)
     else:
-        tell("Nothing on Civitai fits these words.")
+        print_note("Nothing on Civitai fits these words.")
     return 0

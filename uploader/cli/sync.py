@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, quiet, verbose, whole, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, quiet, verbose, whole, with_invocation
+from uploader.cli.terminal import write_document
 
 if TYPE_CHECKING:
     from uploader.api import App, SyncRequest
@@ -47,8 +47,8 @@ _MOST = 1_000_000
 @as_json
 @quiet
 @verbose
-@with_session
-def sync(session: Session, /, **options: Any) -> int:
+@with_invocation
+def sync(session: Invocation, /, **options: Any) -> int:
     """Make a folder of the target hold what DIR holds.
 
     Only what differs is sent; what was renamed here is renamed there. Nothing is removed unless you say --delete,
@@ -63,30 +63,30 @@ def sync(session: Session, /, **options: Any) -> int:
             return _watch(session, app, request)
         answer = app.sync(request)
     from uploader import documents
-    from uploader.cli.show.folders import exit_code_of, tell_folder_report, tell_sync_plan
-    from uploader.cli.show.report import tell_faults
+    from uploader.cli.show.folders import exit_code_of, print_folder_report, print_sync_plan
+    from uploader.cli.show.report import print_faults
     from uploader.documents import of_sync_plan
 
     if isinstance(answer, SyncPlan):
-        write(of_sync_plan(answer)) if session.json else tell_sync_plan(answer)
+        write_document(of_sync_plan(answer)) if session.json else print_sync_plan(answer)
         return exit_code_of((step.key, step.error) for step in answer.steps)
     if session.json:
-        write(documents.of_report(answer))
-        tell_faults(answer)
+        write_document(documents.of_report(answer))
+        print_faults(answer)
     else:
-        tell_folder_report(answer, notes=not session.quiet)
+        print_folder_report(answer, notes=not session.quiet)
     return answer.exit_code
 
 
-def _watch(session: Session, app: App, request: SyncRequest) -> int:
+def _watch(session: Invocation, app: App, request: SyncRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
-    from uploader.cli.show.folders import tell_changes
+    from uploader.cli.show.folders import print_changes
 
     as_json = session.json
 
     def tell(report: Report) -> None:
         session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
-        tell_changes(report, as_json=as_json, notes=not session.quiet)
+        print_changes(report, as_json=as_json, notes=not session.quiet)
 
     app.watch(request, tell)
     return 0

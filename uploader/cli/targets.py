@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import click
 
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.command(short_help="List the saved accounts.")
 @as_json
 @verbose
-@with_session
-def targets(session: Session, /) -> int:
+@with_invocation
+def targets(session: Invocation, /) -> int:
     """List the targets that were saved with login."""
     with session.app() as app:
         saved = app.targets()
     from uploader import documents
-    from uploader.cli.show.profiles import tell_targets
-    from uploader.cli.terminal import tell
+    from uploader.cli.show.profiles import print_targets
+    from uploader.cli.terminal import print_note
 
     if session.json:
-        write(documents.of_targets(saved))
+        write_document(documents.of_targets(saved))
     elif saved:
-        tell_targets(saved)
+        print_targets(saved)
     else:
-        tell("No target is saved yet. `uploader login PROVIDER` saves one; `uploader providers` lists the providers.")
+        print_note(
+            "No target is saved yet. `uploader login PROVIDER` saves one; `uploader providers` lists the providers."
+        )
     return 0

@@ -12,21 +12,21 @@ import click
 from uploader.cli.format import fitted, shown
 
 
-def answer(text: str) -> None:
+def print_answer(text: str) -> None:
     """Prints a line, or several, of the answer."""
     click.echo(fitted(shown(text), encoding(sys.stdout)))
 
 
-def tell(text: str) -> None:
+def print_note(text: str) -> None:
     """Prints a line, or several, of the conversation."""
     click.echo(fitted(shown(text), encoding(sys.stderr)), err=True)
 
 
-def tell_error(message: str, remedy: str | None) -> None:
+def print_error(message: str, remedy: str | None) -> None:
     """Prints what happened, and below it what to do."""
-    tell(f"error: {message}")
+    print_note(f"error: {message}")
     if remedy:
-        tell(f"  → {remedy}")
+        print_note(f"  → {remedy}")
 
 
 def encoding(stream: object) -> str | None:
@@ -44,7 +44,7 @@ def make_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def write(document: Mapping[str, object]) -> None:
+def write_document(document: Mapping[str, object]) -> None:
     """Prints it on stdout. Letters that stdout's encoding may lack are escaped: it stays JSON whatever the system."""
     import click
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 
 from uploader.cli.completion import target_names
-from uploader.cli.invocation import Session
-from uploader.cli.options import as_json, verbose, with_session
-from uploader.cli.terminal import write
+from uploader.cli.invocation import Invocation
+from uploader.cli.options import as_json, verbose, with_invocation
+from uploader.cli.terminal import write_document
 
 
 @click.command(short_help="Ask the WebUI what it is and what it lists.")
 @click.argument("target", required=False, shell_complete=target_names)
 @as_json
 @verbose
-@with_session
-def webui(session: Session, /, target: str | None) -> int:
+@with_invocation
+def webui(session: Invocation, /, target: str | None) -> int:
     """Ask a target's WebUI: which one it is, its version and checkpoint, how many models of each kind it lists, and
     which files on its disk it does not list or lists for what they are not, with the reason.
 
@@ -23,12 +23,12 @@ def webui(session: Session, /, target: str | None) -> int:
     """
     with session.app() as app:
         facts = app.webui_facts(target)
-        catalog = app.catalog()
+        profiles = app.profiles()
     from uploader import documents
-    from uploader.cli.show.webui import tell_webui
+    from uploader.cli.show.webui import print_webui
 
     if session.json:
-        write(documents.of_webui(facts))
+        write_document(documents.of_webui(facts))
     else:
-        tell_webui(facts, catalog)
+        print_webui(facts, profiles)
     return 0

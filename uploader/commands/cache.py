@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.state.cache import Entry
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheListing:
     """The downloads that are kept, the one used last first; `limit` and `total` in bytes."""
 
     entries: tuple[Entry, ...]
@@ -26,13 +26,13 @@ class Cleared:
     in_use: tuple[str, ...]
 
 
-def listed(setting: Setting) -> Kept:
+def list_cache(session: Session) -> CacheListing:
     """Returns what is kept. Raises ConfigurationError."""
-    entries = tuple(setting.cache.entries())
-    return Kept(entries, setting.cache.limit, sum(entry.size for entry in entries))
+    entries = tuple(session.cache.entries())
+    return CacheListing(entries, session.cache.limit, sum(entry.size for entry in entries))
 
 
-def cleared(setting: Setting, names: Sequence[str]) -> Cleared:
+def clear_cache(session: Session, names: Sequence[str]) -> Cleared:
     """Removes the named downloads, or all. Raises UsageError (no such name) and ConfigurationError."""
-    removed, in_use = setting.cache.clear(names)
+    removed, in_use = session.cache.clear(names)
     return Cleared(tuple(entry.name for entry in removed), tuple(entry.name for entry in in_use))

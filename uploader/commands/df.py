@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from uploader.artifact import Kind
 from uploader.errors import RemoteRefused, Unsupported
 from uploader.remote.interface import Connection, Space
-from uploader.session.session import Setting
-from uploader.session.target import Visit
+from uploader.session.session import Session
+from uploader.session.target import TargetSession
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,25 @@ class DiskUse:
     kinds: dict[Kind, int] = field(default_factory=dict)
 
 
-def df(setting: Setting, to: str | None) -> DiskUse:
+def df(session: Session, to: str | None) -> DiskUse:
     """Returns how full a target's disk is. Raises Unsupported where the server tells nothing of it."""
-    with Visit(setting, to) as visit:
-        space = visit.using(lambda connection: _space(visit, connection))
+    with TargetSession(session, to) as target_session:
+        space = target_session.using(lambda connection: _space(target_session, connection))
         if space is None:
             raise Unsupported(
-                f"{visit.target.name} does not tell how much room it has", remedy="Its provider's page may show it."
+                f"{target_session.target.name} does not tell how much room it has",
+                remedy="Its provider's page may show it.",
             )
         kinds: dict[Kind, int] = defaultdict(int)
-        for path, there in visit.models().items():
-            kinds[visit.kind_at(visit.shown(path)) or Kind.OTHER] += there.size
-        return DiskUse(visit.target.name, space.free, space.total, dict(kinds))
+        for path, there in target_session.models().items():
+            kinds[target_session.kind_at(target_session.shown(path)) or Kind.OTHER] += there.size
+        return DiskUse(target_session.target.name, space.free, space.total, dict(kinds))
 
 
-def _space(visit: Visit, connection: Connection) -> Space | None:
+def _space(target_session: TargetSession, connection: Connection) -> Space | None:
     """The disk that checkpoints go to: a folder of models may well be a link to a larger one than the root's."""
-    for folder in (*visit.kinds, ""):
-        path = posixpath.join(visit.root, folder).rstrip("/") or "/"
+    for folder in (*target_session.kinds, ""):
+        path = posixpath.join(target_session.root, folder).rstrip("/") or "/"
         try:
             if folder and connection.files.stat(path) is None:
                 continue

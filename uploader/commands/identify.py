@@ -15,16 +15,16 @@ from uploader.identify.read import identify_source
 from uploader.reference import parse
 from uploader.reference.display import shown_reference
 from uploader.retry import ATTEMPTS_TO_RESOLVE, Patience
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.sources import Sources, open_stream, resolve
 from uploader.transfer import Retrying
 
 
-def identify(references: Sequence[str], setting: Setting, *, allow_http: bool = False) -> list[Identified]:
+def identify(references: Sequence[str], session: Session, *, allow_http: bool = False) -> list[Identified]:
     """Looks at every file that the references name; what came to nothing is among the answers, with its error."""
     with Http(allow_http=allow_http) as http:
-        sources = setting.sources(http)
-        retrying = Patience(threading.Event(), setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
+        sources = session.sources(http)
+        retrying = Patience(threading.Event(), session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
         return [found for text in dict.fromkeys(references) for found in _all(text, sources, retrying)]
 
 

@@ -16,43 +16,43 @@ from uploader.errors import RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned
 from uploader.placement import part_name
 from uploader.profile import Target
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Shell
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.result import Outcome, Report
 from uploader.retry import ATTEMPTS, Patience
-from uploader.server_download import Record, Sight
-from uploader.server_download.run import Errand, Terms
+from uploader.server_download import JobRecord, JobStatus
+from uploader.server_download.run import ServerDownload, ServerDownloadOptions
 from uploader.session.placed import note, seen_now, tolerant
 from uploader.session.runner import Runner, Task
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.sources import Stream
 from uploader.state.targets import is_address, parse_address
 from uploader.steps import Route
-from uploader.transfer import Job, Means, Verify
+from uploader.transfer import TransferContext, UploadJob, Verify
 from uploader.webui.notify import notify
 
 T = TypeVar("T")
 
 
-def list_jobs(setting: Setting) -> list[JobView]:
+def list_jobs(session: Session) -> list[JobView]:
     """Returns all jobs, each target asked once, and those that cannot be asked as unknown."""
-    by_target: dict[str, list[Record]] = defaultdict(list)
-    for record in setting.records.all():
+    by_target: dict[str, list[JobRecord]] = defaultdict(list)
+    for record in session.job_records.all():
         by_target[record.target].append(record)
     views: list[JobView] = []
-    for name, records in by_target.items():
+    for name, job_records in by_target.items():
         try:
-            with _reached(name, setting, attempts=1) as (_, using):
-                views += using(partial(_views, records))
+            with _reached(name, session, attempts=1) as (_, using):
+                views += using(partial(_views, job_records))
         except UploaderError as error:
-            views += [JobView(record, "unknown", reason=error.message) for record in records]
+            views += [JobView(record, "unknown", reason=error.message) for record in job_records]
     return sorted(views, key=lambda view: (view.record.began, view.record.id))
 
 
-def wait_for_job(id: str, setting: Setting) -> Report:
+def wait_for_job(id: str, session: Session) -> Report:
     """Waits for a job, proves and places what it downloaded. Raises UsageError when there is none of that name."""
-    record = setting.records.get(id)
+    record = session.job_records.get(id)
     known = Outcome(
         record.target,
         record.source,
@@ -63,55 +63,57 @@ def wait_for_job(id: str, setting: Setting) -> Report:
         path=record.path,
         size=record.size,
     )
-    with _reached(record.target, setting) as (means, using):
-        job, manifest = _job(record), setting.manifests.of(record.target)
-        errand = Errand(job, means, Terms(record, setting.records, setting.surveys, None))
+    with _reached(record.target, session) as (context, using):
+        job, manifest = _job(record), session.manifests.of(record.target)
+        errand = ServerDownload(
+            job, context, ServerDownloadOptions(record, session.job_records, session.server_facts, None)
+        )
 
         def run() -> Outcome:
             result = errand.run()
             if result is None:
                 raise TypeError("an errand that is waited for ends")
             seen = seen_now(using, job.path)
-            tolerant(partial(note, manifest, job.path, job.artifact, result, seen), setting.observer)
-            tolerant(manifest.flush, setting.observer)
+            tolerant(partial(note, manifest, job.path, job.artifact, result, seen), session.observer)
+            tolerant(manifest.flush, session.observer)
             return replace(
                 known, status="kept" if result.kept else "placed", sha256=result.sha256, evidence=result.evidence
             )
 
-        setting.observer(Planned(1, record.size))
+        session.observer(Planned(1, record.size))
         # Ctrl-C ends the waiting, not the download: that was begun to go on by itself.
-        runner = Runner(setting.observer, means.cancelled, means.pool.interrupt)
+        runner = Runner(session.observer, context.cancelled, context.pool.interrupt)
         outcomes = runner.run([Task(record.path, known, run)])
-        if record.notify and not means.cancelled.is_set():
-            target, cancelled = _target(record.target, setting), means.cancelled
-            outcomes = notify(outcomes, target, setting, means.pool, select=False, cancelled=cancelled)
-        return Report(tuple(outcomes), stopped=means.cancelled.is_set())
+        if record.notify and not context.cancelled.is_set():
+            target, cancelled = _target(record.target, session), context.cancelled
+            outcomes = notify(outcomes, target, session, context.pool, select=False, cancelled=cancelled)
+        return Report(tuple(outcomes), stopped=context.cancelled.is_set())
 
 
-def cancel_job(id: str, setting: Setting) -> Cancelled:
+def cancel_job(id: str, session: Session) -> Cancelled:
     """Ends a job and removes its part, its state and its record. Raises UsageError when there is none of that name,
     and what keeps the server from being asked; the record stays then, unless its target was forgotten."""
-    record = setting.records.get(id)
-    there = is_address(record.target) or record.target in {target.name for target in setting.targets.all()}
+    record = session.job_records.get(id)
+    there = is_address(record.target) or record.target in {target.name for target in session.targets.all()}
     left: str | None = None
     if there:
-        with _reached(record.target, setting) as (_, using):
+        with _reached(record.target, session) as (_, using):
             left = using(partial(_cancel, record))
-    setting.records.remove(record)
+    session.job_records.remove(record)
     return Cancelled(record, there, left)
 
 
-def _views(records: list[Record], connection: Connection) -> list[JobView]:
+def _views(job_records: list[JobRecord], connection: Connection) -> list[JobView]:
     shell = _shell(connection)
     views: list[JobView] = []
-    for record in records:
+    for record in job_records:
         sight = jobs.look(shell, jobs.key_of(record.part))
         there = connection.files.stat(record.part)
         views.append(JobView(record, _state(sight, record), there.size if there else None))
     return views
 
 
-def _state(sight: Sight, record: Record) -> str:
+def _state(sight: JobStatus, record: JobRecord) -> str:
     match sight.state:
         case "running":
             return "running"
@@ -123,7 +125,7 @@ def _state(sight: Sight, record: Record) -> str:
             return "stopped"
 
 
-def _cancel(record: Record, connection: Connection) -> str | None:
+def _cancel(record: JobRecord, connection: Connection) -> str | None:
     """Returns the part file that stays: where the server knows of no such download, it may be somebody else's."""
     shell, key = _shell(connection), jobs.key_of(record.part)
     if jobs.look(shell, key).state == "none":
@@ -134,7 +136,7 @@ def _cancel(record: Record, connection: Connection) -> str | None:
     return None
 
 
-def _job(record: Record) -> Job:
+def _job(record: JobRecord) -> UploadJob:
     folder, _, part = record.part.rpartition("/")
     name = record.final.rpartition("/")[2]
     identity = part.removeprefix(f"{name}.").removesuffix(".part")
@@ -143,7 +145,7 @@ def _job(record: Record) -> Job:
     # The link is not kept, as it may be a secret: nothing can be read from the source again.
     origin = WebFile("", None, ranges=False)
     artifact = Artifact(record.source, record.name, record.size, origin, identity, record.digest, Kind(record.kind))
-    return Job(
+    return UploadJob(
         record.path,
         artifact,
         _no_stream,
@@ -155,7 +157,7 @@ def _job(record: Record) -> Job:
     )
 
 
-def _proof(record: Record) -> Verify:
+def _proof(record: JobRecord) -> Verify:
     match record.verify:
         case "full" | "samples" as verify:
             return verify
@@ -167,34 +169,36 @@ def _no_stream() -> Stream:
 
 
 @contextmanager
-def _reached(name: str, setting: Setting, attempts: int = ATTEMPTS) -> Iterator[tuple[Means, _Using]]:
-    connector, _ = setting.connector(_target(name, setting))
-    pool, cancelled = Pool(connector), threading.Event()
-    patience = Patience(cancelled, setting.observer, setting.wait, attempts)
-    pacer = Pacer(None, cancelled)
-    means = Means(pool, setting.journals, setting.observer, patience, cancelled, up=pacer, down=pacer)
+def _reached(name: str, session: Session, attempts: int = ATTEMPTS) -> Iterator[tuple[TransferContext, _Using]]:
+    connector, _ = session.connector(_target(name, session))
+    pool, cancelled = ConnectionPool(connector), threading.Event()
+    patience = Patience(cancelled, session.observer, session.wait, attempts)
+    rate_limiter = RateLimiter(None, cancelled)
+    context = TransferContext(
+        pool, session.journals, session.observer, patience, cancelled, up=rate_limiter, down=rate_limiter
+    )
     try:
-        yield means, _Using(means)
+        yield context, _Using(context)
     finally:
         pool.close()
 
 
-def _target(name: str, setting: Setting) -> Target:
-    return parse_address(name, setting.environ) if is_address(name) else setting.targets.get(name)
+def _target(name: str, session: Session) -> Target:
+    return parse_address(name, session.environ) if is_address(name) else session.targets.get(name)
 
 
 class _Using:
     """Calls with a connection, again when the line fails."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, context: TransferContext) -> None:
+        self._context = context
 
     def __call__(self, call: Callable[[Connection], T], /) -> T:
         def attempt() -> T:
-            with self._means.pool.lease() as connection:
+            with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: 0)
+        return self._context.retrying(attempt, lambda: 0)
 
 
 def _shell(connection: Connection) -> Shell:
@@ -209,7 +213,7 @@ class JobView:
     `finished` (not yet proven and placed), `failed`, `stopped`, `gone` (the server knows nothing of it), or `unknown`
     for that `reason`."""
 
-    record: Record
+    record: JobRecord
     state: str
     done: int | None = None
     reason: str | None = None
@@ -220,6 +224,6 @@ class Cancelled:
     """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have.
     `left` is the part file that stays on the server, which knows of no such download."""
 
-    record: Record
+    record: JobRecord
     there: bool
     left: str | None = None

@@ -10,10 +10,10 @@ from uploader.artifact import Kind
 from uploader.errors import RemoteRefused
 from uploader.identify import identify
 from uploader.remote.interface import Connection
-from uploader.scan.tree import There
-from uploader.session.session import Setting
-from uploader.session.target import Visit
-from uploader.state.manifest import Known
+from uploader.scan.tree import RemoteEntry
+from uploader.session.session import Session
+from uploader.session.target import TargetSession
+from uploader.state.manifest import PlacedFile
 
 _HEAD_BYTES = 512 << 10
 _LENGTH_BYTES = 8
@@ -35,47 +35,49 @@ class Listed:
     architecture: str | None = None
 
 
-def ls(setting: Setting, to: str | None, kind: Kind | None = None) -> list[Listed]:
+def ls(session: Session, to: str | None, kind: Kind | None = None) -> list[Listed]:
     """Returns the models of a target, those of one kind where that is given, by folder and name."""
-    with Visit(setting, to) as visit:
-        found = visit.models()
-        heads = _heads(visit, found)
-        listed = [_listed(visit, path, there, heads.get(path)) for path, there in sorted(found.items())]
+    with TargetSession(session, to) as target_session:
+        found = target_session.models()
+        heads = _heads(target_session, found)
+        listed = [_listed(target_session, path, there, heads.get(path)) for path, there in sorted(found.items())]
     return [model for model in listed if kind is None or model.kind is kind]
 
 
-def _listed(visit: Visit, path: str, there: There, known: Known | None) -> Listed:
-    shown = visit.shown(path)
-    recorded = visit.manifest.get(path)
+def _listed(target_session: TargetSession, path: str, there: RemoteEntry, known: PlacedFile | None) -> Listed:
+    shown = target_session.shown(path)
+    recorded = target_session.manifest.get(path)
     placed = recorded is not None and recorded.placed and recorded.is_still(there.size, there.mtime)
-    kind = Kind(known.kind) if known is not None and known.kind in set(Kind) else visit.kind_at(shown)
+    kind = Kind(known.kind) if known is not None and known.kind in set(Kind) else target_session.kind_at(shown)
     architecture = known.architecture if known is not None else None
     return Listed(shown, posixpath.basename(path), kind, there.size, there.mtime, placed, architecture or None)
 
 
-def _heads(visit: Visit, found: dict[str, There]) -> dict[str, Known]:
+def _heads(target_session: TargetSession, found: dict[str, RemoteEntry]) -> dict[str, PlacedFile]:
     """What each model's header tells: from the manifest, or read now, many at a time, and written down."""
-    heads: dict[str, Known] = {}
+    heads: dict[str, PlacedFile] = {}
     missing: list[str] = []
     for path, there in found.items():
-        known = visit.manifest.get(path)
+        known = target_session.manifest.get(path)
         if known is not None and known.architecture is not None and known.is_still(there.size, there.mtime):
             heads[path] = known
         elif there.size:
             missing.append(path)
     for at in range(0, len(missing), _AT_ONCE):
         batch = missing[at : at + _AT_ONCE]
-        read = visit.using(lambda connection, batch=batch: _read_heads(connection, batch, found))  # type: ignore[misc]
+        read = target_session.using(lambda connection, batch=batch: _read_heads(connection, batch, found))  # type: ignore[misc]
         for path, (kind, architecture) in read.items():
-            there, before = found[path], visit.manifest.get(path)
+            there, before = found[path], target_session.manifest.get(path)
             if before is None or not before.is_still(there.size, there.mtime):
-                before = Known(there.size, seen=there.mtime, placed=False)
+                before = PlacedFile(there.size, seen=there.mtime, placed=False)
             heads[path] = replace(before, kind=kind, architecture=architecture)
-            visit.manifest.record(path, heads[path])
+            target_session.manifest.record(path, heads[path])
     return heads
 
 
-def _read_heads(connection: Connection, paths: Sequence[str], found: dict[str, There]) -> dict[str, tuple[str, str]]:
+def _read_heads(
+    connection: Connection, paths: Sequence[str], found: dict[str, RemoteEntry]
+) -> dict[str, tuple[str, str]]:
     """Kind and architecture by path. Of a file that cannot be read, nothing."""
     many = connection.files.many
     begun = many.read([(path, min(found[path].size, _FIRST_BYTES)) for path in paths])

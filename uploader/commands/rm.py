@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from uploader.errors import Interrupted, RemoteMissing, RemoteRefused, Several, UploaderError, UsageError
 from uploader.remote.interface import Connection, Entry
-from uploader.session.session import Setting
-from uploader.session.target import Visit
+from uploader.session.session import Session
+from uploader.session.target import TargetSession
 
 _NAMED = 5
 
@@ -23,65 +23,66 @@ class Removal:
     shares: tuple[str, ...] = ()
 
 
-def rm(setting: Setting, to: str, paths: Sequence[str], *, yes: bool) -> list[Removal]:
+def rm(session: Session, to: str, paths: Sequence[str], *, yes: bool) -> list[Removal]:
     """Removes files and returns what was removed. Asks first unless `yes`; raises UsageError where nobody can be asked.
 
     A text with a slash is a path below the root, one without is the name of a model in one of the WebUI's folders.
     Everything is looked for before anything is removed; what is wrong with any of it is raised, all at once. A link is
     removed, never what it leads to."""
-    with Visit(setting, to) as visit:
-        found = [_found(visit, text) for text in dict.fromkeys(paths)]
+    with TargetSession(session, to) as target_session:
+        found = [_found(target_session, text) for text in dict.fromkeys(paths)]
         faults = [path for path in found if isinstance(path, UploaderError)]
         if faults:
             raise faults[0] if len(faults) == 1 else Several(faults)
         wanted = list(dict.fromkeys(path for path in found if isinstance(path, str)))
-        removals = visit.using(lambda connection: _looked_at(visit, connection, wanted))
+        removals = target_session.using(lambda connection: _looked_at(target_session, connection, wanted))
         if not yes:
-            _ask(setting, visit, removals)
+            _ask(session, target_session, removals)
         for path in wanted:
-            visit.using(lambda connection, path=path: connection.files.remove(path))  # type: ignore[misc]
-            visit.manifest.forget(path)
+            target_session.using(lambda connection, path=path: connection.files.remove(path))  # type: ignore[misc]
+            target_session.manifest.forget(path)
         return removals
 
 
-def _ask(setting: Setting, visit: Visit, removals: Sequence[Removal]) -> None:
-    if setting.asker is None:
+def _ask(session: Session, target_session: TargetSession, removals: Sequence[Removal]) -> None:
+    if session.prompter is None:
         raise UsageError(
-            f"{len(removals)} file(s) of {visit.target.name} would be removed, and nobody can be asked",
+            f"{len(removals)} file(s) of {target_session.target.name} would be removed, and nobody can be asked",
             remedy="Add --yes.",
         )
     for removal in removals:
-        setting.asker.show(f"  {removal.path} ({removal.size:,} bytes)")
+        session.prompter.show(f"  {removal.path} ({removal.size:,} bytes)")
         for sentence in removal.shares:
-            setting.asker.show(f"    {sentence}")
+            session.prompter.show(f"    {sentence}")
     word = "this file" if len(removals) == 1 else f"these {len(removals)} files"
-    if not setting.asker.confirm(f"Remove {word} from {visit.target.name}?"):
+    if not session.prompter.confirm(f"Remove {word} from {target_session.target.name}?"):
         raise Interrupted("nothing was removed")
 
 
-def _found(visit: Visit, text: str) -> str | UploaderError:
+def _found(target_session: TargetSession, text: str) -> str | UploaderError:
     """The absolute path that somebody means, or what is wrong with it."""
     try:
-        return visit.below(text) if "/" in text else _by_name(visit, text)
+        return target_session.below(text) if "/" in text else _by_name(target_session, text)
     except UploaderError as error:
         return error
 
 
-def _by_name(visit: Visit, name: str) -> str:
+def _by_name(target_session: TargetSession, name: str) -> str:
     if name in ("", ".", ".."):
         raise UsageError(f"{name!r} is no file's name", remedy="`uploader ls` lists the models.")
-    rivals = [path for path in visit.models() if posixpath.basename(path) == name]
+    rivals = [path for path in target_session.models() if posixpath.basename(path) == name]
     if len(rivals) == 1:
         return rivals[0]
     if rivals:
-        shown = ", ".join(visit.shown(path) for path in rivals[:_NAMED])
+        shown = ", ".join(target_session.shown(path) for path in rivals[:_NAMED])
         raise UsageError(f"several files are called {name}: {shown}", remedy="Give one of these paths.")
     raise RemoteMissing(
-        f"{visit.target.name} has no model {name}", remedy="`uploader ls` lists the models; others go by their path."
+        f"{target_session.target.name} has no model {name}",
+        remedy="`uploader ls` lists the models; others go by their path.",
     )
 
 
-def _looked_at(visit: Visit, connection: Connection, paths: Sequence[str]) -> list[Removal]:
+def _looked_at(target_session: TargetSession, connection: Connection, paths: Sequence[str]) -> list[Removal]:
     listings: dict[str, dict[str, Entry]] = {}
     removals: list[Removal] = []
     faults: list[UploaderError] = []
@@ -89,9 +90,9 @@ def _looked_at(visit: Visit, connection: Connection, paths: Sequence[str]) -> li
         folder, name = posixpath.split(path)
         try:
             if folder not in listings:
-                _refuse_outside(visit, connection, folder)
+                _refuse_outside(target_session, connection, folder)
                 listings[folder] = {entry.name: entry for entry in connection.files.list_folder(folder)}
-            removals.append(_removal(visit, connection, path, listings[folder].get(name), listings[folder]))
+            removals.append(_removal(target_session, connection, path, listings[folder].get(name), listings[folder]))
         except RemoteRefused as error:
             faults.append(error)
     if faults:
@@ -99,30 +100,34 @@ def _looked_at(visit: Visit, connection: Connection, paths: Sequence[str]) -> li
     return removals
 
 
-def _refuse_outside(visit: Visit, connection: Connection, folder: str) -> None:
+def _refuse_outside(target_session: TargetSession, connection: Connection, folder: str) -> None:
     """Raises RemoteRefused for a folder behind a link, which may lead out of the root. A WebUI's own folder of a kind
     may well lie on a larger disk, and is one of the places that this program works in."""
-    own = {visit.root, *(posixpath.join(visit.root, name) for name in visit.kinds)}
-    while folder not in own and len(folder) > len(visit.root):
+    own = {target_session.root, *(posixpath.join(target_session.root, name) for name in target_session.kinds)}
+    while folder not in own and len(folder) > len(target_session.root):
         parent, name = posixpath.split(folder)
         if any(entry.is_link for entry in connection.files.list_folder(parent) if entry.name == name):
             raise RemoteRefused(
-                f"{visit.shown(folder)} is a link: what is behind it may lie outside of the root",
+                f"{target_session.shown(folder)} is a link: what is behind it may lie outside of the root",
                 remedy="Remove it by the path that has no link in it, or by the server's own means.",
             )
         folder = posixpath.dirname(folder)
 
 
-def _removal(visit: Visit, connection: Connection, path: str, entry: Entry | None, beside: dict[str, Entry]) -> Removal:
-    shown = visit.shown(path)
+def _removal(
+    target_session: TargetSession, connection: Connection, path: str, entry: Entry | None, beside: dict[str, Entry]
+) -> Removal:
+    shown = target_session.shown(path)
     if entry is None:
         raise RemoteMissing(f"there is no file {shown}", remedy="`uploader ls` lists the models.")
     if entry.is_folder:
         raise RemoteRefused(f"{shown} is a folder, and rm removes files alone", remedy="Name the files in it.")
-    return Removal(shown, entry.size, tuple(_shares(visit, connection, path, entry, beside)))
+    return Removal(shown, entry.size, tuple(_shares(target_session, connection, path, entry, beside)))
 
 
-def _shares(visit: Visit, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]) -> list[str]:
+def _shares(
+    target_session: TargetSession, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]
+) -> list[str]:
     """What else uses the same file: other names of its bytes, links to it, copies that this program knows of."""
     said: list[str] = []
     if entry.is_link:
@@ -134,21 +139,21 @@ def _shares(visit: Visit, connection: Connection, path: str, entry: Entry, besid
         leads = posixpath.join(folder, connection.files.read_link(f"{folder}/{other.name}"))
         if posixpath.normpath(leads) == path:
             said.append(f"the link {other.name} leads to it, and would lead nowhere")
-    if twins := _twins(visit, connection, path):
+    if twins := _twins(target_session, connection, path):
         said.append(f"the same bytes are there as {', '.join(twins[:_NAMED])}")
     return said
 
 
-def _twins(visit: Visit, connection: Connection, path: str) -> list[str]:
+def _twins(target_session: TargetSession, connection: Connection, path: str) -> list[str]:
     """Other files, below the root, that this program knows to have the same bytes, and that are there still."""
-    known, root = visit.manifest.get(path), f"{visit.root.rstrip('/')}/"
+    known, root = target_session.manifest.get(path), f"{target_session.root.rstrip('/')}/"
     if known is None or known.sha256 is None:
         return []
-    files = visit.manifest.files
+    files = target_session.manifest.files
     same = [twin for twin in files if twin != path and twin.startswith(root) and files[twin].sha256 == known.sha256]
     there = connection.files.many.stat(same)
     return [
-        visit.shown(twin)
+        target_session.shown(twin)
         for twin, entry in zip(same, there, strict=True)
         if isinstance(entry, Entry) and files[twin].is_still(entry.size, entry.mtime)
     ]

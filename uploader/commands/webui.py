@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.webui.connect import reached, require_address
 from uploader.webui.inspect import _TIMES, WebUIFacts, facts_of
 
 
-def webui_facts(to: str | None, setting: Setting) -> WebUIFacts:
+def webui_facts(to: str | None, session: Session) -> WebUIFacts:
     """Asks a target's WebUI and looks at its disk, changing nothing. Raises UsageError where its address is not
     known, and what connecting, Service and recognise raise."""
-    target = setting.choose_target(to)
-    connector, _ = setting.connector(target)
+    target = session.choose_target(to)
+    connector, _ = session.connector(target)
     require_address(target)  # before anything is dialled
     connection = connector.connect()
     try:
-        with reached(target, setting, connection, seconds=_TIMES * setting.webui_seconds) as (_, member):
-            return facts_of(member, target, setting, connection)
+        with reached(target, session, connection, seconds=_TIMES * session.webui_seconds) as (_, member):
+            return facts_of(member, target, session, connection)
     finally:
         connection.close()

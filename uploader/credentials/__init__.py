@@ -1,7 +1,7 @@
 """Where secrets come from and are kept: the keyring, the environment, a person at a prompt."""
 
-from uploader.credentials.keyring import Vault, passphrase_account, password_account, webui_account
-from uploader.credentials.target_secrets import Asker, PasswordOrigin, TargetSecrets
+from uploader.credentials.keyring import Keyring, passphrase_account, password_account, webui_account
+from uploader.credentials.target_secrets import PasswordOrigin, Prompter, TargetSecrets
 from uploader.credentials.tokens import VARIABLES, Tokens, checked, token_account
 from uploader.credentials.webui_sign_in import VARIABLE as WEBUI_VARIABLE
 from uploader.credentials.webui_sign_in import find_sign_in, keep_sign_in
@@ -9,11 +9,11 @@ from uploader.credentials.webui_sign_in import find_sign_in, keep_sign_in
 __all__ = [
     "VARIABLES",
     "WEBUI_VARIABLE",
-    "Asker",
+    "Keyring",
     "PasswordOrigin",
+    "Prompter",
     "TargetSecrets",
     "Tokens",
-    "Vault",
     "checked",
     "find_sign_in",
     "keep_sign_in",

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from uploader.errors import KeyringUnavailable
-from uploader.events import Observer, Said, silence
+from uploader.events import Message, Observer, silence
 from uploader.secret import Secret
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def webui_account(target: str) -> str:
     return f"target:{target}:webui"
 
 
-class Vault:
+class Keyring:
     """Secrets in the system's keyring, under one service, by account name.
 
     A keyring that does not answer within `limit` seconds is given up on for this vault's life: it may be waiting
@@ -106,7 +106,7 @@ class Vault:
         with self._lock:
             first, self._told = not self._told, True
         if first:
-            self._observer(Said(f"{error.message}; going on without it", "note"))
+            self._observer(Message(f"{error.message}; going on without it", "note"))
 
 
 def named(fault: BaseException) -> KeyringUnavailable:

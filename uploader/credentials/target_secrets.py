@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
-from uploader.credentials.keyring import Vault, passphrase_account, password_account
+from uploader.credentials.keyring import Keyring, passphrase_account, password_account
 from uploader.secret import Secret
 
 PasswordOrigin: TypeAlias = Literal["stdin", "environment", "keyring", "prompt"]
@@ -24,7 +24,7 @@ _LONGEST_PROMPT = 200
 _LONGEST_TEXT = 2000
 
 
-class Asker(Protocol):
+class Prompter(Protocol):
     """A person at a terminal. May be called from any thread, one call at a time."""
 
     def ask(self, text: str) -> str:
@@ -55,7 +55,7 @@ class TargetSecrets:
 
     `account` is the saved target's name, None where the keyring has no entry for it (an address). Password:
     `stdin_password` > $UPLOADER_PASSWORD > keyring > a prompt; passphrase: $UPLOADER_PASSPHRASE > keyring > a
-    prompt. What a person typed once serves all later connections of the run. `asker` None: nobody can be asked.
+    prompt. What a person typed once serves all later connections of the run. `prompter` None: nobody can be asked.
     `renew`: when the keyring's password was refused, the person is asked for the new one. A passphrase that does not
     open its key is always asked for, as the server hears nothing of that.
     """
@@ -64,17 +64,17 @@ class TargetSecrets:
         self,
         *,
         account: str | None,
-        vault: Vault,
+        keyring: Keyring,
         environ: Mapping[str, str],
         stdin_password: Secret | None = None,
-        asker: Asker | None = None,
+        prompter: Prompter | None = None,
         renew: bool = False,
     ) -> None:
         self._account = account
-        self._vault = vault
+        self._keyring = keyring
         self._environ = environ
         self._stdin_password = stdin_password
-        self._asker = asker
+        self._prompter = prompter
         self._renew = renew
         self._lock = threading.RLock()
         self._looked_up = False
@@ -116,7 +116,7 @@ class TargetSecrets:
         this machine, so it has the target's; the target's password, wherever it is kept, is never one of its."""
         with self._lock:
             if address not in self._hops:
-                self._hops[address] = _HopSecrets(self, self._vault, self._asker)
+                self._hops[address] = _HopSecrets(self, self._keyring, self._prompter)
             return self._hops[address]
 
     def password(self) -> Secret | None:
@@ -139,9 +139,9 @@ class TargetSecrets:
             if wrong is not None and wrong == self._used_passphrase:
                 self._used_passphrase = self._used_passphrase_origin = None
             found, origin = self._passphrase_without_asking(key_file)
-            if (found is None or found == wrong) and self._asker is not None:
+            if (found is None or found == wrong) and self._prompter is not None:
                 if key_file not in self._typed_passphrases:
-                    typed = self._asker.ask_secret(f"Passphrase for the key {_line(key_file)}")
+                    typed = self._prompter.ask_secret(f"Passphrase for the key {_line(key_file)}")
                     self._typed_passphrases[key_file] = typed or None
                 found, origin = self._typed_passphrases[key_file], "prompt"
             if found is None or found == wrong:
@@ -172,9 +172,9 @@ class TargetSecrets:
                 self._dialogue.given = secret
                 return [secret]
         with self._lock:
-            if self._asker is not None:
-                self._show(self._asker, _said(title, instructions), again=bool(questions))
-                return [_asked(self._asker, question) for question in questions]
+            if self._prompter is not None:
+                self._show(self._prompter, _said(title, instructions), again=bool(questions))
+                return [_asked(self._prompter, question) for question in questions]
         return None if questions else []
 
     def _typed_password(self, prompt: str, said: str = "", *, refused: Secret | None) -> Secret | None:
@@ -184,9 +184,9 @@ class TargetSecrets:
             known = self.password()
             if known == refused and self._may_renew():
                 known = None
-            if known is None and self._asker is not None and not self._declined:
-                self._show(self._asker, said, again=True)
-                typed = self._asker.ask_secret(prompt)
+            if known is None and self._prompter is not None and not self._declined:
+                self._show(self._prompter, said, again=True)
+                typed = self._prompter.ask_secret(prompt)
                 if typed:
                     self._password, self._origin = typed, "prompt"
                 self._declined = not typed
@@ -200,29 +200,29 @@ class TargetSecrets:
             return self._stdin_password, "stdin"
         if self._environ.get("UPLOADER_PASSWORD"):
             return Secret(self._environ["UPLOADER_PASSWORD"]), "environment"
-        if self._account is not None and (kept := self._vault.get(password_account(self._account))):
+        if self._account is not None and (kept := self._keyring.get(password_account(self._account))):
             return kept, "keyring"
         return None, None
 
     def _find_passphrase(self) -> tuple[Secret | None, PassphraseOrigin | None]:
         if self._environ.get("UPLOADER_PASSPHRASE"):
             return Secret(self._environ["UPLOADER_PASSPHRASE"]), "environment"
-        if self._account is not None and (kept := self._vault.get(passphrase_account(self._account))):
+        if self._account is not None and (kept := self._keyring.get(passphrase_account(self._account))):
             return kept, "keyring"
         return None, None
 
-    def _show(self, asker: Asker, text: str, *, again: bool) -> None:
+    def _show(self, prompter: Prompter, text: str, *, again: bool) -> None:
         """Shows what the server wrote; what comes without a question only once a run."""
         if text and (again or text not in self._shown):
             self._shown.add(text)
-            asker.show(f"The server says:\n{text}")
+            prompter.show(f"The server says:\n{text}")
 
 
 class _HopSecrets(TargetSecrets):
     """A jump host's: no password but a typed one, and the target's passphrases."""
 
-    def __init__(self, target: TargetSecrets, vault: Vault, asker: Asker | None) -> None:
-        super().__init__(account=None, vault=vault, environ={}, asker=asker)
+    def __init__(self, target: TargetSecrets, keyring: Keyring, prompter: Prompter | None) -> None:
+        super().__init__(account=None, keyring=keyring, environ={}, prompter=prompter)
         self._target = target
 
     def passphrase(self, key_file: str, *, wrong: Secret | None = None) -> Secret | None:
@@ -233,9 +233,9 @@ def _said(title: str, instructions: str) -> str:
     return "\n".join(filter(None, (_line(title), _paragraph(instructions))))
 
 
-def _asked(asker: Asker, question: Question) -> Secret:
+def _asked(prompter: Prompter, question: Question) -> Secret:
     prompt = _line(question.text) or "Answer"
-    return Secret(asker.ask(prompt)) if question.echo else asker.ask_secret(prompt)
+    return Secret(prompter.ask(prompt)) if question.echo else prompter.ask_secret(prompt)
 
 
 def _wants_password(question: Question) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from uploader.artifact import Service
-from uploader.credentials.keyring import Vault
+from uploader.credentials.keyring import Keyring
 from uploader.errors import CredentialsRefused
 from uploader.secret import Secret, Token
 
@@ -38,8 +38,8 @@ def checked(token: Secret, origin: str) -> Secret:
 class Tokens:
     """The tokens of one run. Each is looked for once. Thread-safe."""
 
-    def __init__(self, vault: Vault, environ: Mapping[str, str]) -> None:
-        self._vault = vault
+    def __init__(self, keyring: Keyring, environ: Mapping[str, str]) -> None:
+        self._keyring = keyring
         self._environ = environ
         self._found: dict[Service, Token | None] = {}
         self._lock = threading.Lock()
@@ -55,7 +55,7 @@ class Tokens:
         variable = VARIABLES[service]
         if given := self._environ.get(variable, "").strip():
             return Token(checked(Secret(given), f"${variable}"), explicit=True)
-        if kept := self._vault.get(token_account(service)):
+        if kept := self._keyring.get(token_account(service)):
             return Token(checked(kept, "the keyring"), explicit=False)
         if service is Service.HUGGINGFACE and (saved := self._saved()):
             return Token(checked(saved, "Hugging Face's token file"), explicit=False)

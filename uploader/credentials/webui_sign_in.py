@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from uploader.credentials.keyring import Vault, webui_account
+from uploader.credentials.keyring import Keyring, webui_account
 from uploader.secret import Secret
 
 VARIABLE = "UPLOADER_WEBUI_AUTH"
 
 
-def find_sign_in(account: str | None, address: str, vault: Vault, environ: Mapping[str, str]) -> Secret | None:
+def find_sign_in(account: str | None, address: str, keyring: Keyring, environ: Mapping[str, str]) -> Secret | None:
     """Returns `user:password`, a token or a header, as it was given. $UPLOADER_WEBUI_AUTH > keyring.
 
     `account` is the saved target's name, None where the keyring has no entry for it. `address` tells its WebUI from
     every other: what was kept for another one is not given out."""
     if environ.get(VARIABLE):
         return Secret(environ[VARIABLE])
-    kept = None if account is None else vault.get(webui_account(account))
+    kept = None if account is None else keyring.get(webui_account(account))
     if kept is None:
         return None
     given_for, _, value = kept.reveal().partition("\n")
     return Secret(value) if value and given_for == address else None
 
 
-def keep_sign_in(account: str, address: str, secret: Secret, vault: Vault) -> None:
+def keep_sign_in(account: str, address: str, secret: Secret, keyring: Keyring) -> None:
     """Raises KeyringUnavailable."""
-    vault.set(webui_account(account), Secret(f"{address}\n{secret.reveal()}"))
+    keyring.set(webui_account(account), Secret(f"{address}\n{secret.reveal()}"))

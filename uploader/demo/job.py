@@ -64,7 +64,7 @@ def _run(folder: Path, observer: Observer, show: Show) -> int:
         # The password travels as a script would give it, so that nobody's keyring is touched.
         app = App(
             environ={"UPLOADER_PASSWORD": server.password.reveal()},
-            asker=None,
+            prompter=None,
             observer=observer,
             state=folder / "state",
             ssh_folder=folder / "ssh",

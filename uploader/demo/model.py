@@ -105,9 +105,9 @@ def _head(shapes: Shapes, metadata: Mapping[str, str], fill: int = 0) -> bytes:
 def _write(path: Path, head: bytes, data_bytes: int, seed: int) -> Digest:
     digest = hashlib.sha256()
     with path.open("wb") as file:
-        for piece in itertools.chain([head], _random(data_bytes, seed)):
-            file.write(piece)
-            digest.update(piece)
+        for chunk in itertools.chain([head], _random(data_bytes, seed)):
+            file.write(chunk)
+            digest.update(chunk)
     return Digest(digest.hexdigest())
 
 

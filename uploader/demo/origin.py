@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, file: BinaryIO, start: int, end: int) -> None:
         file.seek(start)
-        while start < end and (piece := file.read(min(_PIECE_BYTES, end - start))):
-            self.wfile.write(piece)
-            start += len(piece)
+        while start < end and (chunk := file.read(min(_PIECE_BYTES, end - start))):
+            self.wfile.write(chunk)
+            start += len(chunk)
         self.close_connection = self.close_connection or start < end

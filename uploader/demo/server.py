@@ -45,7 +45,7 @@ class Behaviour:
 HONEST = Behaviour()
 
 
-class Session(paramiko.SFTPServer):
+class DemoSession(paramiko.SFTPServer):
     """One SFTP session, in a thread of its own."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Gate(paramiko.ServerInterface):
 
     def __init__(self, server: EmbeddedServer) -> None:
         self.server = server
-        self.sessions: list[Session] = []
+        self.sessions: list[DemoSession] = []
 
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002 - paramiko's signature
         return "publickey,password" if self.server.authorized_key else "password"
@@ -109,7 +109,7 @@ class EmbeddedServer:
     """
 
     gate: type[Gate] = Gate
-    session: type[Session] = Session
+    session: type[DemoSession] = DemoSession
     tree: type[Tree] = Tree
 
     def __init__(

@@ -4,18 +4,18 @@ from uploader.http.address import host_of, is_loopback, shown
 from uploader.http.client import Http
 from uploader.http.json_fields import Fields, Json
 from uploader.http.responses import HEAD_BYTES, Answer, Reply
-from uploader.http.token_scope import Door, Explainer, Refusal, authority
+from uploader.http.token_scope import Explainer, Refusal, TokenScope, authority
 
 __all__ = [
     "HEAD_BYTES",
     "Answer",
-    "Door",
     "Explainer",
     "Fields",
     "Http",
     "Json",
     "Refusal",
     "Reply",
+    "TokenScope",
     "authority",
     "host_of",
     "is_loopback",

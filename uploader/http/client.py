@@ -16,7 +16,7 @@ from uploader.errors import NetworkError, NoRanges, SourceRefused, UsageError
 from uploader.http.address import host_of, is_loopback, shown, split, with_query
 from uploader.http.errors import AGAIN, OTHER_LINK, named_faults, not_encoded, refusal, refused
 from uploader.http.json_fields import Json
-from uploader.http.redirects import Memory
+from uploader.http.redirects import RedirectMemory
 from uploader.http.responses import (
     HEAD_BYTES,
     REDIRECTS,
@@ -29,7 +29,7 @@ from uploader.http.responses import (
     following,
     json_of,
 )
-from uploader.http.token_scope import Door
+from uploader.http.token_scope import TokenScope
 
 if TYPE_CHECKING:
     import httpx
@@ -59,7 +59,7 @@ class Http:
         self._closed = False
         self._lock = threading.Lock()
         self._live: set[httpx.Response] = set()
-        self._behind = Memory()
+        self._behind = RedirectMemory()
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class Http:
         if client is not None:
             client.close()
 
-    def probe(self, url: str, *, door: Door | None = None) -> Answer:
+    def probe(self, url: str, *, door: TokenScope | None = None) -> Answer:
         """Asks for the first bytes of a file and returns what the answer tells.
 
         A GET with Range, never a HEAD: many stores sign their links for GET alone. Raises UsageError (plain http),
@@ -107,7 +107,7 @@ class Http:
         size: int | None = None,
         ranges: bool = True,
         strict: bool = False,
-        door: Door | None = None,
+        door: TokenScope | None = None,
     ) -> Iterator[bytes]:
         """Yields the bytes from `offset`, to the end or `length` of them, in pieces of any size.
 
@@ -131,9 +131,9 @@ class Http:
                 return
             if strict and at < offset:
                 raise NoRanges(f"{host_of(url)} gives no parts of this file any more", remedy=AGAIN)
-            for piece in response.iter_raw():
-                first, at = at, at + len(piece)
-                wanted = piece[max(offset - first, 0) : None if end is None else max(end - first, 0)]
+            for chunk in response.iter_raw():
+                first, at = at, at + len(chunk)
+                wanted = chunk[max(offset - first, 0) : None if end is None else max(end - first, 0)]
                 if wanted:
                     yield wanted
                 if end is not None and (at > end or (at == end and response.status_code == 200)):
@@ -148,7 +148,7 @@ class Http:
         url: str,
         *,
         params: Mapping[str, str | Sequence[str]] | None = None,
-        door: Door | None = None,
+        door: TokenScope | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
         """Returns what a service says in JSON, at most 16 MiB of it. `params` are put into the query.
@@ -162,7 +162,7 @@ class Http:
         url: str,
         *,
         params: Mapping[str, str | Sequence[str]] | None = None,
-        door: Door | None = None,
+        door: TokenScope | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Json, str | None]:
         """As `json`, for a list that comes in pages: also returns the address of the next one (RFC 8288), as sent."""
@@ -176,7 +176,7 @@ class Http:
         *,
         method: Literal["GET", "HEAD"] = "GET",
         headers: Mapping[str, str] | None = None,
-        door: Door | None = None,
+        door: TokenScope | None = None,
     ) -> Reply:
         """Returns the head of the very first answer; a redirect is returned, not followed, and no body is read.
 
@@ -194,7 +194,7 @@ class Http:
         self,
         url: str,
         headers: Mapping[str, str],
-        door: Door | None,
+        door: TokenScope | None,
         passes: tuple[int, ...] = (),
         *,
         straight: bool = False,
@@ -234,7 +234,7 @@ class Http:
 
     @contextlib.contextmanager
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], door: Door | None, *, inside: bool
+        self, method: str, url: str, headers: Mapping[str, str], door: TokenScope | None, *, inside: bool
     ) -> Iterator[tuple[httpx.Response, bool]]:
         """Makes one request. `inside`: no hop before this one left the door. Yields whether this one is inside too,
         which decides about the token: whatever a redirect says, from outside nothing leads back in."""

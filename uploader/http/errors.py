@@ -20,7 +20,7 @@ from uploader.errors import (
     UploaderError,
 )
 from uploader.http.json_fields import Fields, read_json
-from uploader.http.token_scope import Door, Refusal
+from uploader.http.token_scope import Refusal, TokenScope
 
 if TYPE_CHECKING:
     import httpx
@@ -83,7 +83,7 @@ def _unreachable(host: str, error: BaseException) -> UploaderError:
     return NetworkError(f"{host} cannot be reached", remedy="Check your network, then run the same command again.")
 
 
-def refused(response: httpx.Response, door: Door | None, at_door: bool) -> NoReturn:
+def refused(response: httpx.Response, door: TokenScope | None, at_door: bool) -> NoReturn:
     """Raises what the door's service means by an answer, else what any would."""
     if door is not None and (error := door.explain(refusal(response, at_door))) is not None:
         raise error
@@ -118,8 +118,8 @@ def refusal(response: httpx.Response, at_door: bool, location: str | None = None
 def read_at_most(response: httpx.Response, most: int) -> bytes:
     """Returns the body. Raises ValueError when it is longer than `most` bytes."""
     body = bytearray()
-    for piece in response.iter_bytes():
-        body += piece
+    for chunk in response.iter_bytes():
+        body += chunk
         if len(body) > most:
             raise ValueError("longer than it may be")
     return bytes(body)

@@ -10,7 +10,7 @@ LIFE = 300.0
 """Seconds that an address is gone to directly. Shorter than any signature that is known to be in use."""
 
 
-class Memory:
+class RedirectMemory:
     """Addresses by the links that led to them. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

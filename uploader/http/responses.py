@@ -74,8 +74,8 @@ def json_of(response: httpx.Response) -> Json:
 def answer(url: str, response: httpx.Response, size: int | None, *, ranges: bool) -> Answer:
     head = bytearray()
     if response.status_code != 416:
-        for piece in response.iter_raw():
-            head += piece
+        for chunk in response.iter_raw():
+            head += chunk
             if len(head) > HEAD_BYTES or (len(head) == HEAD_BYTES and not ranges):
                 break
     return Answer(

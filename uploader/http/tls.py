@@ -22,7 +22,7 @@ from uploader.errors import CertificateUnknown, ConfigurationError, NetworkError
 _FINGERPRINT = re.compile(r"SHA256:([0-9A-Fa-f]{2}(?::?[0-9A-Fa-f]{2}){31})", re.IGNORECASE)
 
 
-class Line(Protocol):
+class Channel(Protocol):
     """A stream of bytes, as a socket is one; its calls raise TimeoutError and OSError as a socket's do."""
 
     def settimeout(self, seconds: float, /) -> object: ...
@@ -34,12 +34,12 @@ class Line(Protocol):
     def close(self) -> object: ...
 
 
-Dial = Callable[[float], Line]
+Dial = Callable[[float], Channel]
 """Opens a line within so many seconds. Raises UploaderError."""
 
 
 @dataclass(frozen=True)
-class Trust:
+class CertificatePin:
     """Which certificate a service may show: one that this machine trusts; with `ca`, one that is signed by what is in
     that file (PEM), or is in it; with `fingerprint` (the sha256 of the certificate, hexadecimal), that one alone."""
 
@@ -47,7 +47,7 @@ class Trust:
     fingerprint: str | None = None
 
     @classmethod
-    def parse(cls, text: str | None) -> Trust:
+    def parse(cls, text: str | None) -> CertificatePin:
         """From a file's name, or `SHA256:` and 64 hexadecimal digits, with colons between them or not. Raises
         UsageError."""
         if text is None:

@@ -40,7 +40,7 @@ def unexplained(_: Refusal) -> UploaderError | None:
 
 
 @dataclass(frozen=True)
-class Door:
+class TokenScope:
     """How a service is visited. `hosts` are exact names, with their port where it is not the scheme's own; sub-domains
     are other hosts. The token goes to these alone, over https or within this machine, and to none of them any more
     once a redirect came from elsewhere.

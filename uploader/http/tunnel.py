@@ -10,14 +10,14 @@ from typing import Any
 import httpcore
 
 from uploader.errors import UsageError
-from uploader.http.tls import Budget, Dial, Line, Trust, dialled, encrypted, named_line_faults
+from uploader.http.tls import Budget, CertificatePin, Channel, Dial, dialled, encrypted, named_line_faults
 
 
 class Backend(httpcore.NetworkBackend):
     """Opens the lines to one service. Each wait ends with the budget, whatever httpcore allows. `host` names the
     service in errors."""
 
-    def __init__(self, host: str, trust: Trust, dial: Dial | None, budget: Budget) -> None:
+    def __init__(self, host: str, trust: CertificatePin, dial: Dial | None, budget: Budget) -> None:
         self.host = host
         self.trust = trust
         self.budget = budget
@@ -37,7 +37,7 @@ class Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, line: Line, backend: Backend) -> None:
+    def __init__(self, line: Channel, backend: Backend) -> None:
         self._line = line
         self._backend = backend
 

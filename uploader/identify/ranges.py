@@ -90,22 +90,22 @@ class Window:
         found = self._chunk.read(length)
         if len(found) == length:
             return found
-        pieces = [found]
+        chunks = [found]
         missing = length - len(found)
         while missing and self._fill():
-            pieces.append(self._chunk.read(missing))
-            missing -= len(pieces[-1])
-        return b"".join(pieces)
+            chunks.append(self._chunk.read(missing))
+            missing -= len(chunks[-1])
+        return b"".join(chunks)
 
     def readline(self) -> bytes:
-        pieces: list[bytes] = []
+        chunks: list[bytes] = []
         while True:
-            piece = self._chunk.readline(LONGEST_LINE)
-            pieces.append(piece)
-            if sum(map(len, pieces)) >= LONGEST_LINE or self.tell() > self._budget:
+            chunk = self._chunk.readline(LONGEST_LINE)
+            chunks.append(chunk)
+            if sum(map(len, chunks)) >= LONGEST_LINE or self.tell() > self._budget:
                 raise TooMuch
-            if piece.endswith(b"\n") or (not piece and not self._fill()):
-                return b"".join(pieces)
+            if chunk.endswith(b"\n") or (not chunk and not self._fill()):
+                return b"".join(chunks)
 
     def _fill(self) -> bool:
         wanted = _CHUNK if self._end is None else min(_CHUNK, self._end - self._next)

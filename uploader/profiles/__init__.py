@@ -22,7 +22,7 @@ TABLE_HEADER = ("Id", "Provider", "SFTP", "WebUI", "Root", "Sign-in", "Sureness"
 
 
 @dataclass(frozen=True)
-class Catalog:
+class Profiles:
     """All providers and WebUIs that are known, by id, in the order of their ids."""
 
     providers: Mapping[str, Provider]
@@ -45,7 +45,7 @@ class Catalog:
         return {**webui.folders, **overrides}
 
 
-def load(user_folder: Path | None = None, *, builtin: Path | None = None) -> Catalog:
+def load(user_folder: Path | None = None, *, builtin: Path | None = None) -> Profiles:
     """Reads the built-in profiles, and a user's own: `*.toml` providers, `webui/*.toml` WebUIs.
 
     A user's profile replaces the built-in one of the same id. `builtin` replaces the folder of the built-in ones.
@@ -66,7 +66,7 @@ def load(user_folder: Path | None = None, *, builtin: Path | None = None) -> Cat
             table.fault("webui", f"there is no WebUI {provider.webui!r}", did_you_mean(provider.webui, sorted(known)))
     if faults:
         raise Several(faults)
-    return Catalog(dict(sorted(providers.items())), dict(sorted(webuis.items())))
+    return Profiles(dict(sorted(providers.items())), dict(sorted(webuis.items())))
 
 
 def builtin_folder() -> Path:
@@ -86,15 +86,15 @@ def refusal(provider: Provider, host: str) -> Refusal | None:
     return next((entry for entry in provider.refuses if fnmatchcase(name, entry.host.lower())), None)
 
 
-def table_rows(catalog: Catalog) -> list[tuple[str, ...]]:
+def table_rows(profiles: Profiles) -> list[tuple[str, ...]]:
     """One row a provider, in the columns of `TABLE_HEADER`; those with SFTP first. A dash is: ask the user."""
-    ordered = sorted(catalog.providers.values(), key=lambda provider: (not provider.sftp, provider.id))
+    ordered = sorted(profiles.providers.values(), key=lambda provider: (not provider.sftp, provider.id))
     return [
         (
             provider.id,
             provider.name,
             "yes" if provider.sftp else "no",
-            catalog.webuis[provider.webui].name if provider.webui else "-",
+            profiles.webuis[provider.webui].name if provider.webui else "-",
             provider.root or "-",
             ", ".join(provider.auth) or "-",
             _sureness(provider.facts),
@@ -103,16 +103,16 @@ def table_rows(catalog: Catalog) -> list[tuple[str, ...]]:
     ]
 
 
-def markdown_table(catalog: Catalog) -> str:
+def markdown_table(profiles: Profiles) -> str:
     """The same table in Markdown, for the README; ends with a line break."""
-    rows = [TABLE_HEADER, tuple("---" for _ in TABLE_HEADER), *table_rows(catalog)]
+    rows = [TABLE_HEADER, tuple("---" for _ in TABLE_HEADER), *table_rows(profiles)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
-def webui_markdown_table(catalog: Catalog) -> str:
+def webui_markdown_table(profiles: Profiles) -> str:
     """The WebUIs in Markdown, for the README; ends with a line break."""
     rows = [("Id", "WebUI", "Told of new models", "Sureness"), ("---",) * 4]
-    for webui in catalog.webuis.values():
+    for webui in profiles.webuis.values():
         grade = webui.facts.fields.get("api", webui.facts.sureness)
         told = "no: it has no API for that" if webui.api is None else f"yes ({grade})"
         rows.append((webui.id, webui.name, told, str(webui.facts.sureness)))

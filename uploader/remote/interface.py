@@ -47,7 +47,7 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Whole:
+class SmallFile:
     """A file small enough to be sent in one go. `mtime`, in seconds since 1970, is what it is to get; servers that
     set no times leave it out."""
 
@@ -102,7 +102,7 @@ class Many(Protocol):
     def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
         """What `Files.make_folder` does. None of them is the parent of another."""
 
-    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
         """Writes each file whole and alone: one that was there is emptied first."""
 
     def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
@@ -164,7 +164,7 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True)
-class ServerFacts:
+class ConnectionInfo:
     """What one look at a server told. `host_key` is `SHA256:...`; `shell` whether commands run; `tools` the
     hash tools found by it; `extensions` the SFTP extensions it announced; `request_bytes` its largest write."""
 
@@ -179,7 +179,7 @@ class ServerFacts:
     request_bytes: int
 
 
-class Along(Protocol):
+class RollingDigest(Protocol):
     """A sha256 of the server's file, taken while it still grows. `reached` may be called from any thread."""
 
     def reached(self, size: int) -> None:
@@ -193,7 +193,7 @@ class Along(Protocol):
         """Ends it, done or not."""
 
 
-class Line(Protocol):
+class Channel(Protocol):
     """A stream of bytes to a port that the server reaches. Its calls raise TimeoutError and OSError, as a socket's."""
 
     def settimeout(self, seconds: float, /) -> object:
@@ -225,7 +225,7 @@ class Connection(Protocol):
     def files(self) -> Files: ...
 
     @property
-    def facts(self) -> ServerFacts: ...
+    def facts(self) -> ConnectionInfo: ...
 
     @property
     def shell(self) -> Shell | None:
@@ -260,18 +260,18 @@ class Connection(Protocol):
         """Gives the bytes of a file a second name without sending them; None when the server did not. The destination
         must be free; what is there after a failure is no whole file."""
 
-    def hash_along(self, path: str) -> Along | None:
+    def hash_along(self, path: str) -> RollingDigest | None:
         """Begins to hash a file that is there and still grows; None when the server has no means to.
 
         It goes on beside other uses of the connection, and ends with it."""
 
-    def open_tunnel(self, host: str, port: int, seconds: float) -> Line:
+    def open_tunnel(self, host: str, port: int, seconds: float) -> Channel:
         """Opens a line from the server to a port of `host`, as the server knows it; it ends with the connection.
 
         Raises RemoteRefused when the server forwards nothing, or nobody listens there; NetworkError when that takes
         longer than `seconds`."""
 
-    def read_along(self, path: str, paced: Paced) -> Along | None:
+    def read_along(self, path: str, limited: Paced) -> RollingDigest | None:
         """As `hash_along`, by reading back what has arrived, on the idle direction of the same line; None when the
         server allows no second SFTP session beside this one."""
 
@@ -331,7 +331,7 @@ class OfferedKey:
     fingerprint: str
 
 
-class Trust(Protocol):
+class HostKeyPolicy(Protocol):
     """Decides about a host key that is new. Changed keys never come here."""
 
     def __call__(self, key: OfferedKey) -> bool: ...

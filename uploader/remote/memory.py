@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Copied, Entry, Line, Paced, Range, ServerFacts, Shell, Space, Whole
+from uploader.remote.interface import Channel, ConnectionInfo, Copied, Entry, Paced, Range, Shell, SmallFile, Space
 
 T = TypeVar("T")
-_FACTS = ServerFacts("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
+_FACTS = ConnectionInfo("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
 
 
 @dataclass
@@ -24,7 +24,7 @@ class MemoryServer:
 
     files: dict[str, bytearray] = field(default_factory=dict)
     folders: set[str] = field(default_factory=lambda: {"/", "/home", "/home/user"})
-    facts: ServerFacts = _FACTS
+    facts: ConnectionInfo = _FACTS
     hashes: bool = False
     copies: Copied | None = None
     mtimes: dict[str, int] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class MemoryServer:
     connects: int = 0
     clock: Callable[[], float] = time.time
     lock: threading.RLock = field(default_factory=threading.RLock)
-    ports: dict[tuple[str, int], Callable[[], Line]] = field(default_factory=dict)
+    ports: dict[tuple[str, int], Callable[[], Channel]] = field(default_factory=dict)
     """What listens where, as the server knows it."""
 
     def make_folders(self, path: str) -> None:
@@ -120,19 +120,19 @@ class MemoryConnection:
         self.server.mtimes[destination] = self.server.mtimes[source] if shared else int(self.server.clock())
         return self.server.copies
 
-    def hash_along(self, path: str) -> MemoryAlong | None:
+    def hash_along(self, path: str) -> MemoryRollingDigest | None:
         self.check()
-        return MemoryAlong(self, path) if self.server.hashes else None
+        return MemoryRollingDigest(self, path) if self.server.hashes else None
 
-    def open_tunnel(self, host: str, port: int, seconds: float) -> Line:  # noqa: ARG002 - it is there at once
+    def open_tunnel(self, host: str, port: int, seconds: float) -> Channel:  # noqa: ARG002 - it is there at once
         self.check()
         if (host, port) not in self.server.ports:
             raise RemoteRefused(f"nothing listens at port {port} of memory")
         return self.server.ports[host, port]()
 
-    def read_along(self, path: str, paced: Paced) -> MemoryAlong | None:
+    def read_along(self, path: str, limited: Paced) -> MemoryRollingDigest | None:
         self.check()
-        return MemoryAlong(self, path, paced) if self.server.sessions > 1 and self.server.readable else None
+        return MemoryRollingDigest(self, path, limited) if self.server.sessions > 1 and self.server.readable else None
 
     def interrupt(self) -> None:
         self.alive = False
@@ -146,13 +146,13 @@ class MemoryConnection:
             raise NetworkError("the connection to memory was lost")
 
 
-class MemoryAlong:
+class MemoryRollingDigest:
     """Hashes what was reached when it is asked for."""
 
-    def __init__(self, connection: MemoryConnection, path: str, paced: Paced = list) -> None:
+    def __init__(self, connection: MemoryConnection, path: str, limited: Paced = list) -> None:
         self._connection = connection
         self._path = path
-        self._paced = paced
+        self._paced = limited
         self._reached = 0
 
     def reached(self, size: int) -> None:
@@ -337,7 +337,7 @@ class MemoryMany:
     def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
         return [_or_refusal(self._files.make_folder, path) for path in paths]
 
-    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
         return [_or_refusal(self._write, file) for file in files]
 
     def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
@@ -357,7 +357,7 @@ class MemoryMany:
     def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
         return [_or_refusal(self._set_time, *pair) for pair in times]
 
-    def _write(self, file: Whole) -> None:
+    def _write(self, file: SmallFile) -> None:
         writer = self._files.open_writer(file.path, fresh=True)
         for at in range(0, len(file.data), writer.request_bytes):
             writer.send(at, file.data[at : at + writer.request_bytes])

@@ -32,7 +32,7 @@ class NoFurther(RemoteRefused):
     """There are as many connections as there may be. Never leaves the pool's callers."""
 
 
-class Pool:
+class ConnectionPool:
     """Connections of one connector, `most` at once, and fewer where the server turns the later ones away. A
     connection is used by one thread at a time."""
 

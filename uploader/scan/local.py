@@ -9,12 +9,12 @@ from pathlib import Path
 
 from uploader.errors import SourceChanged, SourceMissing, SourceRefused, UsageError
 from uploader.scan.filters import IGNORE_FILE, Filters
-from uploader.scan.tree import Here, LocalTree, Refused, path_fault, spelling
+from uploader.scan.tree import LocalEntry, LocalTree, Refused, path_fault, spelling
 
 _Id = tuple[int, int]
 
 
-def scan(folder: Path, filters: Filters, *, growing: Callable[[Here], bool] | None = None) -> LocalTree:
+def scan(folder: Path, filters: Filters, *, growing: Callable[[LocalEntry], bool] | None = None) -> LocalTree:
     """Returns the files below `folder` by their spelling.
 
     A link inside the tree is followed, a folder once by link; one that leads out of it, nowhere, or back to a folder
@@ -26,7 +26,7 @@ def scan(folder: Path, filters: Filters, *, growing: Callable[[Here], bool] | No
 
 
 class _Scan:
-    def __init__(self, folder: Path, filters: Filters, growing: Callable[[Here], bool] | None) -> None:
+    def __init__(self, folder: Path, filters: Filters, growing: Callable[[LocalEntry], bool] | None) -> None:
         self._root = folder
         self._filters = filters
         self._growing = growing
@@ -104,7 +104,7 @@ class _Scan:
         if fault := path_fault(path):
             self._refuse(path, fault)
             return
-        here = Here(path, found.st_size, found.st_mtime_ns)
+        here = LocalEntry(path, found.st_size, found.st_mtime_ns)
         if self._growing is not None and self._growing(here):
             self._tree.complete = False
             return
@@ -143,7 +143,7 @@ class _Scan:
 _BLOCK = 1 << 20
 
 
-def read_blocks(folder: Path, here: Here) -> Iterator[bytes]:
+def read_blocks(folder: Path, here: LocalEntry) -> Iterator[bytes]:
     """Yields a local file's bytes. Raises SourceChanged, SourceRefused."""
     path = folder / here.path
     try:

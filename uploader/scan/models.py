@@ -13,14 +13,14 @@ from uploader.placement import model_extension
 from uploader.remote.interface import Connection, Entry
 from uploader.scan.filters import Filters
 from uploader.scan.remote import list_tree
-from uploader.scan.tree import There
+from uploader.scan.tree import RemoteEntry
 
 _DEPTH = 4
 """Folders below folders: people sort their models, and nothing on a server may keep us walking."""
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelFile:
     """A file. `path` is below the root, `size` in bytes."""
 
     path: str
@@ -32,7 +32,7 @@ class Found:
         return posixpath.dirname(self.path)
 
 
-class Disk:
+class ModelFolders:
     """The disk of one target. `folders` are where each kind belongs, below the root."""
 
     def __init__(self, connection: Connection, root: str, folders: Mapping[Kind, str]) -> None:
@@ -40,7 +40,7 @@ class Disk:
         self._root = connection.files.resolve(root)
         self._folders = folders
 
-    def files(self) -> Iterator[Found]:
+    def files(self) -> Iterator[ModelFile]:
         """Every file that is a model by its name, or a part of one, once: below the folders of all kinds, below the
         folder that holds those (`models/`), and in the root itself."""
         tops = {folder.split("/")[0] if folder.count("/") == 1 else folder for folder in self._folders.values()}
@@ -51,7 +51,7 @@ class Disk:
                     seen.add(file.path)
                     yield file
 
-    def kinds_at(self, file: Found) -> tuple[Kind, ...]:
+    def kinds_at(self, file: ModelFile) -> tuple[Kind, ...]:
         """The kinds whose folder a file lies in."""
         return tuple(
             kind
@@ -59,7 +59,7 @@ class Disk:
             if file.folder == folder or file.folder.startswith(f"{folder}/")
         )
 
-    def identity(self, file: Found) -> Identity | UploaderError:
+    def identity(self, file: ModelFile) -> Identity | UploaderError:
         """What a file is by its own bytes; why it cannot be read, where the server refuses that."""
         path = posixpath.join(self._root, file.path)
 
@@ -71,7 +71,7 @@ class Disk:
         except RemoteRefused as error:
             return error
 
-    def _walk(self, folder: str, depth: int) -> Iterator[Found]:
+    def _walk(self, folder: str, depth: int) -> Iterator[ModelFile]:
         try:
             entries = self._files.list_folder(posixpath.join(self._root, folder) if folder else self._root)
         except RemoteRefused:  # not there, or not ours to look into: then the WebUI's files are not there either
@@ -85,7 +85,7 @@ class Disk:
                 continue
             if not known.is_folder:
                 if model_extension(entry.name) is not None or entry.name.endswith(".part"):
-                    yield Found(path, entry.name, known.size)
+                    yield ModelFile(path, entry.name, known.size)
             elif depth > 0:
                 yield from self._walk(path, depth - 1)
 
@@ -98,7 +98,7 @@ class Disk:
             return None
 
 
-def models(connection: Connection, root: str, folders: Iterable[str]) -> dict[str, There]:
+def models(connection: Connection, root: str, folders: Iterable[str]) -> dict[str, RemoteEntry]:
     """The models in `folders` (below the absolute `root`), by absolute path."""
     folders = list(folders)
     outer = [folder for folder in folders if not any(folder.startswith(f"{other}/") for other in folders)]

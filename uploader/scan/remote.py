@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from uploader.errors import RemoteMissing, RemoteRefused
 from uploader.remote.interface import Connection, Entry, Many
 from uploader.scan.filters import Filters
-from uploader.scan.tree import RemoteTree, There, spelling
+from uploader.scan.tree import RemoteEntry, RemoteTree, spelling
 
 _DEEPEST = 64
 """Folders within folders: beyond that a link leads in circles."""
@@ -85,7 +85,7 @@ def _take(tree: RemoteTree, filters: Filters, path: str, entry: Entry) -> bool:
         return True
     if filters.takes(path) and (spelling(path) not in tree.files or path == spelling(path)):
         # Where both spellings of a name are there, the one that this program writes is the one it speaks of.
-        tree.files[spelling(path)] = There(path, entry.size, entry.mtime)
+        tree.files[spelling(path)] = RemoteEntry(path, entry.size, entry.mtime)
     return False
 
 

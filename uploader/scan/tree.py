@@ -10,7 +10,7 @@ from uploader.placement import MAX_NAME, MAX_PATH_COMPONENT, folder_fault
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class LocalEntry:
     """A local file. `path` is below the folder that is synced, with forward slashes, as the disk spells it; `size` in
     bytes."""
 
@@ -25,7 +25,7 @@ class Here:
 
 
 @dataclass(frozen=True, slots=True)
-class There:
+class RemoteEntry:
     """A file on the server. `path` is below the folder that is synced, as the server spells it; `mtime` in seconds,
     None where not told."""
 
@@ -47,7 +47,7 @@ class LocalTree:
     """A scanned folder. `complete` is false when some of it could not be read: then nobody can say what is gone.
     `others` are files, by their spelling, that are there and take no part."""
 
-    files: dict[str, Here] = field(default_factory=dict)
+    files: dict[str, LocalEntry] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     complete: bool = True
     others: set[str] = field(default_factory=set)
@@ -59,7 +59,7 @@ class RemoteTree:
 
     `insensitive`: the server takes `A` and `a` for one name."""
 
-    files: dict[str, There] = field(default_factory=dict)
+    files: dict[str, RemoteEntry] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
     exists: bool = True
     insensitive: bool = False
@@ -89,7 +89,7 @@ def path_fault(path: str) -> str | None:
     return None
 
 
-def clashing(paths: Mapping[str, Here]) -> dict[str, list[str]]:
+def clashing(paths: Mapping[str, LocalEntry]) -> dict[str, list[str]]:
     """The paths that a server which does not tell `A` from `a` would take for one, by what it takes them for.
 
     Folders count: what lies in `a/` and in `A/` ends up in one folder, which harms nobody; two files do."""

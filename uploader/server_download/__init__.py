@@ -3,7 +3,7 @@
 from uploader.server_download.errors import EXPIRED, FULL_BYTES, certificate_fault, disk_fault, fault_of, trouble_of
 from uploader.server_download.job import (
     REWIND_BYTES,
-    Sight,
+    JobStatus,
     clear,
     diagnose,
     key_of,
@@ -13,19 +13,19 @@ from uploader.server_download.job import (
     survey,
     why_unable,
 )
-from uploader.state.jobs import Record, Records
-from uploader.state.servers import Able, Survey, Surveys
+from uploader.state.jobs import JobRecord, JobRecords
+from uploader.state.servers import ServerFacts, ServerFactsStore, ServerTools
 
 __all__ = [
     "EXPIRED",
     "FULL_BYTES",
     "REWIND_BYTES",
-    "Able",
-    "Record",
-    "Records",
-    "Sight",
-    "Survey",
-    "Surveys",
+    "JobRecord",
+    "JobRecords",
+    "JobStatus",
+    "ServerFacts",
+    "ServerFactsStore",
+    "ServerTools",
     "certificate_fault",
     "clear",
     "diagnose",

@@ -16,7 +16,7 @@ from uploader.errors import (
     UploaderError,
 )
 from uploader.server_download.downloaders import DOWNLOADERS, Trouble
-from uploader.server_download.job import Findings, Sight
+from uploader.server_download.job import Findings, JobStatus
 
 _RELAY = "Use --via relay: the bytes then pass through this machine's memory."
 _AGAIN = "Run the same command again: it goes on where it stopped."
@@ -40,7 +40,7 @@ EXPIRED = frozenset({400, 401, 403, 404, 410})
 """What stores answer to a signed link whose time is over."""
 
 
-def trouble_of(sight: Sight) -> Trouble | None:
+def trouble_of(sight: JobStatus) -> Trouble | None:
     """What ended a job; None for one that went well."""
     if sight.code == 0:
         return None
@@ -48,7 +48,7 @@ def trouble_of(sight: Sight) -> Trouble | None:
     return codes.get(sight.code, Trouble.OTHER)
 
 
-def fault_of(sight: Sight, host: str, *, free: int | None = None) -> UploaderError:
+def fault_of(sight: JobStatus, host: str, *, free: int | None = None) -> UploaderError:
     """Names what ended a job. `host` is the source's; `free` what is left on the disk, in bytes, where that is told."""
     trouble = trouble_of(sight)
     if trouble is Trouble.STATUS:

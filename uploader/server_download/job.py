@@ -11,7 +11,7 @@ from uploader.errors import Busy, NoPermission, RemoteRefused, RouteUnavailable
 from uploader.remote.interface import Shell
 from uploader.server_download import programs
 from uploader.server_download.downloaders import DOWNLOADERS, PASSING, Downloader, Order
-from uploader.state.servers import Able
+from uploader.state.servers import ServerTools
 
 REWIND_BYTES = 64 * 1024 * 1024
 """What is fetched once more of a part whose machine was started anew: the last writes may never have reached it."""
@@ -21,7 +21,7 @@ _BREAK = re.compile(r"[\r\n\0]")
 
 
 @dataclass(frozen=True)
-class Sight:
+class JobStatus:
     """What a look at a job told. `code`, `status`, `size` (bytes) and `by` (the downloader) are those of one that
     `ended`; one that is `reset` is dead because its machine was started anew."""
 
@@ -37,28 +37,28 @@ def key_of(part: str) -> str:
     return hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def survey(shell: Shell) -> Able:
+def survey(shell: Shell) -> ServerTools:
     """Asks which downloaders there are, and whether they are of use."""
     commands = "".join(f"{one.version}\n" for one in DOWNLOADERS)
     out = shell.run(programs.SURVEY, commands.encode(), patience=_PATIENCE)
     starters, _, told = out.partition(".\n")
     lines = told.splitlines()
     names = [one.name for one, line in zip(DOWNLOADERS, lines, strict=False) if one.usable(line.strip())]
-    return Able(next(iter(starters.split()), None), tuple(names))
+    return ServerTools(next(iter(starters.split()), None), tuple(names))
 
 
-def look(shell: Shell, key: str) -> Sight:
+def look(shell: Shell, key: str) -> JobStatus:
     """Raises RemoteRefused when the server does not tell."""
     words = shell.run(programs.LOOK, _lines(key), patience=_PATIENCE).split()
     match words:
         case ["none" | "running" | "dead" | "reset" as state]:
-            return Sight(state)
+            return JobStatus(state)
         case ["ended", code, status, size, by] if code.isdigit() and size.isdigit():
-            return Sight("ended", int(code), int(status) if status.isdigit() else 0, int(size), by)
+            return JobStatus("ended", int(code), int(status) if status.isdigit() else 0, int(size), by)
     raise RemoteRefused("the server tells nothing sensible of its download", remedy="Use --via relay.")
 
 
-def start(shell: Shell, key: str, order: Order, by: Downloader, able: Able, *, cut: int = 0) -> None:
+def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTools, *, cut: int = 0) -> None:
     """Begins to download into a part that is there, from its end less `cut` bytes. One that runs already is left to.
 
     Raises RouteUnavailable where that cannot work, NoPermission, RemoteRefused."""
@@ -118,7 +118,7 @@ def diagnose(shell: Shell) -> Findings:
     return Findings(int(words[0]) if words and words[0].isdigit() else None, "certificates" in words)
 
 
-def why_unable(able: Able) -> str | None:
+def why_unable(able: ServerTools) -> str | None:
     """Says why a server with a shell cannot download; None when it can."""
     if not able.downloaders:
         return "it has none of " + ", ".join(one.name for one in DOWNLOADERS) + " in a version that will do"

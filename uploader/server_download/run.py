@@ -21,15 +21,15 @@ from uploader.errors import (
     UploaderError,
     WrongBytes,
 )
-from uploader.events import Phase, Progress, Said
+from uploader.events import Message, Phase, Progress
 from uploader.remote.interface import Connection, Shell
-from uploader.server_download import Able, Record, Records, Sight, Surveys
+from uploader.server_download import JobRecord, JobRecords, JobStatus, ServerFactsStore, ServerTools
 from uploader.server_download.downloaders import PASSING, Order, Trouble, choose
-from uploader.server_download.verify import Arrived
-from uploader.sources import Handover
-from uploader.transfer.context import Means
+from uploader.server_download.verify import ServerFileVerifier
+from uploader.sources import ServerLink
+from uploader.transfer.context import TransferContext
 from uploader.transfer.rename import place, taken
-from uploader.transfer.values import Job, Result
+from uploader.transfer.values import UploadJob, UploadResult
 
 T = TypeVar("T")
 
@@ -41,26 +41,26 @@ STOP_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class Terms:
+class ServerDownloadOptions:
     """What an errand knows beside its job. `hand` asks the source for a fresh link; None where nobody can, and then
     only what is under way or done can be seen to. `token`: the source's token may go to the server."""
 
-    record: Record
-    records: Records
-    surveys: Surveys
-    hand: Callable[[], Handover] | None
+    record: JobRecord
+    job_records: JobRecords
+    server_facts: ServerFactsStore
+    hand: Callable[[], ServerLink] | None
     detach: bool = False
     token: bool = False
 
 
-class Errand:
+class ServerDownload:
     """Carries out one job without a byte of it passing through here."""
 
     sent = 0
 
-    def __init__(self, job: Job, means: Means, terms: Terms) -> None:
+    def __init__(self, job: UploadJob, context: TransferContext, terms: ServerDownloadOptions) -> None:
         self._job = job
-        self._means = means
+        self._context = context
         self._terms = terms
         self._key = jobs.key_of(job.part)
         self._host = "the source"
@@ -74,7 +74,7 @@ class Errand:
         self.unsuited = False
         """Whether what it failed with lies in this way of fetching, so that another way may do."""
 
-    def run(self) -> Result | None:
+    def run(self) -> UploadResult | None:
         """Returns when the final name stands for proven bytes; None once it goes on by itself and nobody waits.
 
         Raises the errors of the families it works with."""
@@ -86,7 +86,7 @@ class Errand:
                 return kept
             if there.is_folder or not job.replace:
                 raise taken(job.path)
-        with self._means.journals.claim(job.target, job.path):
+        with self._context.journals.claim(job.target, job.path):
             try:
                 return self._carry_out()
             except (WrongBytes, NotAModel):  # what the part holds is known to be no file at all
@@ -121,14 +121,14 @@ class Errand:
 
     # the server's work --------------------------------------------------------------------------------
 
-    def _carry_out(self) -> Result | None:
+    def _carry_out(self) -> UploadResult | None:
         job = self._job
         sight, size = self._using(self._glance)
         done = sight.state == "ended" and sight.code == 0 and size == job.size
         if sight.state == "running":
             self._ours = self._pieced = True
             self._reached = size
-            self._terms.records.save(self._terms.record)
+            self._terms.job_records.save(self._terms.record)
             self._say(f"the server is downloading {self._terms.record.name} already: this run joins in")
         elif done:
             self._reached, self._pieced = size, True
@@ -141,7 +141,7 @@ class Errand:
         self._see_through()
         return self._finish()
 
-    def _begin(self, sight: Sight, size: int) -> None:
+    def _begin(self, sight: JobStatus, size: int) -> None:
         """Starts the download: from where a job of ours ended, else anew."""
         hand = self._terms.hand
         if hand is None:
@@ -150,15 +150,15 @@ class Errand:
                 remedy="Push the same source again: it goes on where it stopped.",
             )
         self._phase("resolving")
-        handed = self._means.retrying(hand, lambda: 0)
+        handed = self._context.retrying(hand, lambda: 0)
         order = self._order(handed)
         goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size and self._shows(sight)
         self._pieced = self._pieced or goes_on
         self._reached = size if goes_on else 0
         self._host, self._fresh = handed.host, True
-        self._terms.records.save(self._terms.record)
+        self._terms.job_records.save(self._terms.record)
         with self._starting:
-            if self._means.cancelled.is_set():
+            if self._context.cancelled.is_set():
                 raise Interrupted("the transfer was stopped")
             self._ours = True
             try:
@@ -169,7 +169,7 @@ class Errand:
                     self._discard()
                 raise
 
-    def _order(self, handed: Handover) -> Order:
+    def _order(self, handed: ServerLink) -> Order:
         origin = self._job.artifact.origin
         if not isinstance(origin, WebFile):
             raise TypeError("an errand is about a link")
@@ -186,11 +186,11 @@ class Errand:
             header=handed.header,
         )
 
-    def _shows(self, sight: Sight) -> bool:
+    def _shows(self, sight: JobStatus) -> bool:
         """Whether a wrong beginning shows in the end; what a machine lost in a fall shows by the digest alone."""
         return self._job.artifact.digest is not None or sight.state != "reset"
 
-    def _start(self, connection: Connection, order: Order, sight: Sight, *, goes_on: bool) -> None:
+    def _start(self, connection: Connection, order: Order, sight: JobStatus, *, goes_on: bool) -> None:
         shell = _shell(connection)
         if not goes_on and jobs.look(shell, self._key).state != "running":  # an attempt whose answer was lost
             connection.files.open_writer(self._job.part, fresh=True).close()
@@ -226,20 +226,20 @@ class Errand:
                 raise fault
             self._begin(sight, size)
 
-    def _worth_another(self, sight: Sight, trouble: Trouble | None, *, moved: bool) -> bool:
+    def _worth_another(self, sight: JobStatus, trouble: Trouble | None, *, moved: bool) -> bool:
         if sight.state in ("dead", "reset", "none"):
             return True
         if trouble is Trouble.STATUS and sight.status in jobs.EXPIRED:
             return moved or not self._fresh  # a link that ran out; a fresh one that is refused stays refused
         return trouble in PASSING and moved
 
-    def _watch(self) -> tuple[Sight, int]:
+    def _watch(self) -> tuple[JobStatus, int]:
         """Waits for the job to end, or to write more than was promised, and tells meanwhile how far it is."""
         self._phase("fetching")
         pause, blind, before = _FIRST_GLANCE, 0, -1
         while True:
             size = self._using(self._size)
-            self._means.observer(Progress(self._job.item, min(size, self._job.size), self._resumed))
+            self._context.observer(Progress(self._job.item, min(size, self._job.size), self._resumed))
             if size > before and size < self._job.size and blind < _BLIND_GLANCES:
                 blind += 1
             else:
@@ -248,13 +248,13 @@ class Errand:
                 if sight.state != "running" or size > self._job.size:
                     return sight, size
             before = size
-            if self._means.cancelled.wait(pause):
+            if self._context.cancelled.wait(pause):
                 raise Interrupted("the transfer was stopped")
             pause = min(pause * 1.5, _LATER_GLANCE)
 
     # the end ------------------------------------------------------------------------------------------
 
-    def _finish(self) -> Result:
+    def _finish(self) -> UploadResult:
         job = self._job
         self._phase("verifying")
         arrived = self._arrived()
@@ -262,9 +262,9 @@ class Errand:
         evidence, sha256 = arrived.prove(pieced=self._pieced)
         place(job.part, job.path, job.size, replace=job.replace, using=self._using, say=self._say)
         self._forget()
-        return Result(False, evidence, sha256, resumed_from=self._resumed)
+        return UploadResult(False, evidence, sha256, resumed_from=self._resumed)
 
-    def _fault(self, sight: Sight, trouble: Trouble | None, size: int) -> UploaderError:
+    def _fault(self, sight: JobStatus, trouble: Trouble | None, size: int) -> UploaderError:
         """What to tell of a job that will not do; the part is removed where it is of no more use."""
         lasting = trouble not in (None, Trouble.DISK, Trouble.CHANGED)
         self.unsuited = lasting and (size == 0 or trouble not in PASSING)  # what came so far is worth another try
@@ -281,7 +281,7 @@ class Errand:
                 return jobs.certificate_fault(self._host, found, time.time())
         if trouble is Trouble.GONE:
             with suppress(UploaderError):
-                self._using(lambda connection: self._terms.surveys.forget_able(connection.facts.host_key))
+                self._using(lambda connection: self._terms.server_facts.forget_able(connection.facts.host_key))
         return jobs.fault_of(sight, self._host, free=self._free() if trouble is Trouble.DISK else None)
 
     def _wrong_size(self, size: int) -> UploaderError:
@@ -305,7 +305,7 @@ class Errand:
         except RemoteRefused as error:
             self._say(f"what the server kept of its download could not be removed: {error.message}")
         self._ours = False
-        self._terms.records.remove(self._terms.record)
+        self._terms.job_records.remove(self._terms.record)
 
     def _put_away(self) -> None:
         """Of a download that nobody needs any more nothing stays: neither a process, nor a part, nor its state."""
@@ -334,16 +334,16 @@ class Errand:
 
     # small things -------------------------------------------------------------------------------------
 
-    def _arrived(self) -> Arrived:
-        return Arrived(self._job, self._means, self._using, readable=self._terms.hand is not None)
+    def _arrived(self) -> ServerFileVerifier:
+        return ServerFileVerifier(self._job, self._context, self._using, readable=self._terms.hand is not None)
 
-    def _able(self, connection: Connection) -> Able:
-        return self._terms.surveys.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
+    def _able(self, connection: Connection) -> ServerTools:
+        return self._terms.server_facts.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
 
     def _measure(self, size: int, seconds: float) -> None:
         with suppress(UploaderError):
             self._using(
-                lambda connection: self._terms.surveys.measured(connection.facts.host_key, "server", size, seconds)
+                lambda connection: self._terms.server_facts.measured(connection.facts.host_key, "server", size, seconds)
             )
 
     def _free(self) -> int | None:
@@ -353,7 +353,7 @@ class Errand:
             return self._using(lambda connection: connection.files.free_bytes(folder))
         return None
 
-    def _glance(self, connection: Connection) -> tuple[Sight, int]:
+    def _glance(self, connection: Connection) -> tuple[JobStatus, int]:
         sight = jobs.look(_shell(connection), self._key)
         return sight, self._size(connection)
 
@@ -363,20 +363,20 @@ class Errand:
 
     def _using(self, call: Callable[[Connection], T], /) -> T:
         def attempt() -> T:
-            with self._means.pool.lease() as connection:
+            with self._context.pool.lease() as connection:
                 self._line = connection
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: 0)
+        return self._context.retrying(attempt, lambda: 0)
 
     def _phase(self, name: str) -> None:
-        self._means.observer(Phase(self._job.item, name))
+        self._context.observer(Phase(self._job.item, name))
 
     def _say(self, text: str) -> None:
-        self._means.observer(Said(text, "note"))
+        self._context.observer(Message(text, "note"))
 
 
-def _sound(sight: Sight) -> bool:
+def _sound(sight: JobStatus) -> bool:
     """Whether what a job that ended left is the beginning of the file, as far as it can tell: not a page that came in
     the file's place, nor the rest of another one."""
     if sight.state == "ended":

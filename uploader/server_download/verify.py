@@ -9,13 +9,13 @@ from functools import partial
 
 from uploader.artifact import WebFile
 from uploader.errors import NoPermission, UsageError, WrongBytes
-from uploader.events import Said
+from uploader.events import Message
 from uploader.identify import Identity, identify, refuse
 from uploader.result import Evidence
-from uploader.transfer.chunks import steady
-from uploader.transfer.context import Means
+from uploader.transfer.chunks import read_steadily
+from uploader.transfer.context import TransferContext
 from uploader.transfer.rename import wrong_source
-from uploader.transfer.values import Job, Result
+from uploader.transfer.values import UploadJob, UploadResult
 from uploader.transfer.verify import READ_BACK_BYTES, Using
 
 _SAMPLE_BYTES = 64 * 1024
@@ -23,30 +23,30 @@ _SAMPLES = 8
 _BLOCK = 4 * 1024 * 1024
 
 
-class Arrived:
+class ServerFileVerifier:
     """Looks at one file on a server of which no byte passed through here. `readable`: its source can be read here."""
 
-    def __init__(self, job: Job, means: Means, using: Using, *, readable: bool) -> None:
+    def __init__(self, job: UploadJob, context: TransferContext, using: Using, *, readable: bool) -> None:
         self._job = job
-        self._means = means
+        self._context = context
         self._using = using
         origin = job.artifact.origin
         self._readable = readable
         self._samples = readable and isinstance(origin, WebFile) and origin.ranges
         self._identity: Identity | None = None
 
-    def same(self, path: str) -> Result | None:
+    def same(self, path: str) -> UploadResult | None:
         """Whether the file at `path`, of the right size, has the source's bytes; None when that is not so, or when
         nothing but its size or its structure can be said."""
         evidence, sha256 = self._taken(path)
         if evidence is not None:
             promised = self._job.artifact.digest
-            return Result(True, evidence, sha256) if promised is not None and promised.hex == sha256 else None
+            return UploadResult(True, evidence, sha256) if promised is not None and promised.hex == sha256 else None
         if self._samples:
-            return Result(True, Evidence.SAMPLES, None) if self._alike(path) else None
+            return UploadResult(True, Evidence.SAMPLES, None) if self._alike(path) else None
         return self._same_whole(path)
 
-    def _same_whole(self, path: str) -> Result | None:
+    def _same_whole(self, path: str) -> UploadResult | None:
         """Reads all of a source that can be read from its beginning alone."""
         job = self._job
         found = self._using(lambda connection: connection.hashes(path, [(0, job.size)])) if self._readable else None
@@ -55,12 +55,12 @@ class Arrived:
         stream = job.open_stream()
         digest = hashlib.sha256()
         try:
-            for data in steady(stream, 0, self._means.retrying):
-                self._means.down.pass_through(len(data))
+            for data in read_steadily(stream, 0, self._context.retrying):
+                self._context.down.pass_through(len(data))
                 digest.update(data)
         finally:
             stream.close()
-        return Result(True, Evidence.REMOTE_HASH, found[0]) if found[0] == digest.hexdigest() else None
+        return UploadResult(True, Evidence.REMOTE_HASH, found[0]) if found[0] == digest.hexdigest() else None
 
     def refuse(self, name: str, *, allow_pickle: bool, size: int | None = None) -> None:
         """Reads the part's header. Raises NotAModel and Truncated for what must not be placed; an account that may
@@ -98,7 +98,7 @@ class Arrived:
         why = "no sha256 is published to compare with" if promised is None else "this account may not read it"
         if promised is None and job.verify == "samples":
             why += ", and its source cannot be read from here"
-        self._means.observer(Said(f"{job.artifact.name}: {why}, so only its {evidence} is known", "note"))
+        self._context.observer(Message(f"{job.artifact.name}: {why}, so only its {evidence} is known", "note"))
         return evidence, None
 
     def _kept_word(self, sha256: str) -> str:
@@ -134,7 +134,7 @@ class Arrived:
         stream = job.open_stream()
         try:
             for at in sorted(chosen):
-                here = self._means.retrying(partial(stream.slice, at, _SAMPLE_BYTES), lambda: 0)
+                here = self._context.retrying(partial(stream.slice, at, _SAMPLE_BYTES), lambda: 0)
                 if here != self._read_of(path, at, _SAMPLE_BYTES):
                     return False
         finally:
@@ -146,5 +146,5 @@ class Arrived:
 
     def _read_of(self, path: str, offset: int, length: int) -> bytes:
         data = self._using(lambda connection: b"".join(connection.files.read(path, [(offset, length)])))
-        self._means.down.pass_through(len(data))
+        self._context.down.pass_through(len(data))
         return data

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from uploader.artifact import Artifact, LocalFile
 from uploader.errors import Busy, ConfigurationError, UploaderError
-from uploader.events import Observer, Said
-from uploader.state.manifest import Known, Manifest
-from uploader.transfer import Result
+from uploader.events import Message, Observer
+from uploader.state.manifest import Manifest, PlacedFile
+from uploader.transfer import UploadResult
 from uploader.transfer.verify import Using
 
 
-def note(manifest: Manifest, path: str, artifact: Artifact, result: Result, seen: int | None) -> None:
+def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult, seen: int | None) -> None:
     """Takes down that `path`, absolute on the server, stands for an artifact's bytes; `seen` is the file's time there,
     in seconds. One that was there already counts as placed by this program only if it was known to be."""
     before = manifest.get(path)
@@ -21,7 +21,7 @@ def note(manifest: Manifest, path: str, artifact: Artifact, result: Result, seen
     placed = not result.kept or (before is not None and before.placed and before.is_still(size, seen))
     manifest.record(
         path,
-        Known(
+        PlacedFile(
             size,
             result.sha256,
             mtime_ns=origin.mtime_ns if origin else None,
@@ -46,7 +46,7 @@ def tolerant(call: Callable[[], None], observer: Observer) -> None:
     try:
         call()
     except (Busy, ConfigurationError) as error:
-        observer(Said(f"what was placed could not be taken down: {error.message}", "note"))
+        observer(Message(f"what was placed could not be taken down: {error.message}", "note"))
 
 
 def mtime_of(artifact: Artifact) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from uploader.errors import Defect, Interrupted, UploaderError
-from uploader.events import Began, Ended, Observer, Said
+from uploader.events import Began, Ended, Message, Observer
 from uploader.result import Evidence, Failure, Outcome
 
 _GRACE_SECONDS = 1.0
@@ -117,7 +117,7 @@ class Runner:
         except UploaderError as error:
             ended = [error] * len(bundle.tasks)
         except Exception as error:  # noqa: BLE001 - a defect that one item met does not undo what became of the others
-            self._observer(Said("".join(traceback.format_exception(error)).rstrip(), "debug"))
+            self._observer(Message("".join(traceback.format_exception(error)).rstrip(), "debug"))
             ended = [Defect.of(error)] * len(bundle.tasks)
         return [self._ended(task, end, began) for task, end in zip(bundle.tasks, ended, strict=True)]
 
@@ -144,7 +144,7 @@ IN_FLIGHT = 3
 
 
 @dataclass(frozen=True)
-class Carried:
+class StepResult:
     """How a step ended well. Bytes as in Outcome."""
 
     evidence: Evidence | None = None

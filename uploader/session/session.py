@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from uploader import profiles as catalog
+from uploader import profiles as profiles
 from uploader.artifact import Kind
-from uploader.credentials import Asker, TargetSecrets, Tokens, Vault
+from uploader.credentials import Keyring, Prompter, TargetSecrets, Tokens
 from uploader.errors import UsageError
 from uploader.events import Observer
 from uploader.http import Http
 from uploader.profile import Provider, Target, WebUI
-from uploader.profiles import Catalog
+from uploader.profiles import Profiles
 from uploader.remote.interface import OfferedKey
-from uploader.remote.sftp import KnownHosts, SftpConnector, Surroundings
+from uploader.remote.sftp import KnownHosts, SftpConnector, SshEnvironment
 from uploader.secret import Secret
-from uploader.server_download import Records, Surveys
+from uploader.server_download import JobRecords, ServerFactsStore
 from uploader.sources import Sources
 from uploader.state.cache import Cache, limit_of
 from uploader.state.manifest import Manifests
@@ -40,8 +40,8 @@ class KeyRule:
     remember: bool = True
 
 
-class Setting:
-    """All that is outside of a request. `asker` None: nobody can be asked. `wait` stands in for the waits between
+class Session:
+    """All that is outside of a request. `prompter` None: nobody can be asked. `wait` stands in for the waits between
     two tries (see `Patience`); `silence_seconds` is how long a server may say nothing, `webui_seconds` what all
     requests to a WebUI may take together after a push."""
 
@@ -49,7 +49,7 @@ class Setting:
         self,
         *,
         environ: Mapping[str, str],
-        asker: Asker | None,
+        prompter: Prompter | None,
         observer: Observer,
         state: Path,
         ssh_folder: Path | None = None,
@@ -58,7 +58,7 @@ class Setting:
         webui_seconds: float = WEBUI_SECONDS,
     ) -> None:
         self.environ = environ
-        self.asker = asker
+        self.prompter = prompter
         self.observer = observer
         self.state = state
         self.wait = wait
@@ -66,12 +66,12 @@ class Setting:
         self.webui_seconds = webui_seconds
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
         self.targets = Targets(state)
-        self.vault = Vault(observer=observer)
-        self.tokens = Tokens(self.vault, environ)
+        self.keyring = Keyring(observer=observer)
+        self.tokens = Tokens(self.keyring, environ)
         self.journals = Journals(state / "journal")
         self.manifests = Manifests(state / "manifest")
-        self.records = Records(state / "jobs")
-        self.surveys = Surveys(state / "servers")
+        self.job_records = JobRecords(state / "jobs")
+        self.server_facts = ServerFactsStore(state / "servers")
 
     @cached_property
     def cache(self) -> Cache:
@@ -79,8 +79,8 @@ class Setting:
         return Cache(folder, self.journals, limit_of(self.environ, folder))
 
     @cached_property
-    def catalog(self) -> Catalog:
-        return catalog.load(self.state / "profiles")
+    def profiles(self) -> Profiles:
+        return profiles.load(self.state / "profiles")
 
     @cached_property
     def known_hosts(self) -> KnownHosts:
@@ -107,14 +107,14 @@ class Setting:
             raise UsageError(f"{to} names {len(found)} targets, and this is about one", remedy="Name one of them.")
         return found[0]
 
-    def observed_by(self, observer: Observer) -> Setting:
+    def observed_by(self, observer: Observer) -> Session:
         """The same, talking to another observer."""
-        _ = self.catalog, self.known_hosts, self.cache  # shared from here on
+        _ = self.profiles, self.known_hosts, self.cache  # shared from here on
         other = copy(self)
         other.observer = observer
         return other
 
-    def without(self, variable: str) -> Setting:
+    def without(self, variable: str) -> Session:
         """The same, in an environment that lacks a variable."""
         other = copy(self)
         other.environ = {name: value for name, value in self.environ.items() if name != variable}
@@ -141,12 +141,12 @@ class Setting:
         )
 
     def profiles_of(self, target: Target) -> tuple[Provider, WebUI]:
-        return self.catalog.provider(target.provider), self.catalog.webui(target.webui)
+        return self.profiles.provider(target.provider), self.profiles.webui(target.webui)
 
     def folders_of(self, target: Target) -> dict[Kind, str]:
         """The folder of each kind, below the target's root: the target's own over its provider's over its WebUI's."""
         provider, webui = self.profiles_of(target)
-        return {**self.catalog.folders(provider, webui), **target.folders}
+        return {**self.profiles.folders(provider, webui), **target.folders}
 
     def connector(
         self,
@@ -159,17 +159,17 @@ class Setting:
         """What opens connections to a target, and the secrets it used once it has. `renew`: a password of the keyring
         that is refused may be asked for anew."""
         rule = rule or KeyRule()
-        provider = self.catalog.provider(target.provider)
+        provider = self.profiles.provider(target.provider)
         account = None if is_address(target.name) else target.name
         secrets = TargetSecrets(
             account=account,
-            vault=self.vault,
+            keyring=self.keyring,
             environ=self.environ,
             stdin_password=password,
-            asker=self.asker,
+            prompter=self.prompter,
             renew=renew,
         )
-        around = Surroundings(
+        around = SshEnvironment(
             self.known_hosts,
             secrets,
             secrets.for_hop,
@@ -179,7 +179,7 @@ class Setting:
             expected=rule.expected,
             ssh_folder=self.ssh_folder,
         )
-        refusal = partial(catalog.refusal, provider)
+        refusal = partial(profiles.refusal, provider)
         connector = SftpConnector(
             target, around, quirks=provider.quirks, refusal=refusal, silence_seconds=self._silence_seconds
         )
@@ -188,11 +188,11 @@ class Setting:
     def _trusts(self, rule: KeyRule, key: OfferedKey) -> bool:
         if rule.accept_new:
             return True
-        if self.asker is None:
+        if self.prompter is None:
             return False
-        self.asker.show(
+        self.prompter.show(
             f"The server at {key.address} shows a key that is not known yet:\n"
             f"  {key.key_type} {key.fingerprint}\n"
             "If the provider's page shows a fingerprint, compare the two."
         )
-        return self.asker.confirm(f"Trust this key for {key.target}?")
+        return self.prompter.confirm(f"Trust this key for {key.target}?")

@@ -12,27 +12,27 @@ from uploader.errors import KindUnplaceable, NoSuchRoot, RouteUnavailable, Usage
 from uploader.placement import folder_fault, folder_of, root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.remote.interface import Connection
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.retry import Patience
 from uploader.scan.models import models
-from uploader.scan.tree import There
-from uploader.session.session import Setting
+from uploader.scan.tree import RemoteEntry
+from uploader.session.session import Session
 
 T = TypeVar("T")
 
 
-class Visit:
+class TargetSession:
     """Connections to one target as long as a `with` block lasts. Raises UsageError, RouteUnavailable."""
 
-    def __init__(self, setting: Setting, to: str | None) -> None:
-        self.setting = setting
-        self.target: Target = setting.choose_target(to)
-        provider, self.webui = setting.profiles_of(self.target)
+    def __init__(self, session: Session, to: str | None) -> None:
+        self.session = session
+        self.target: Target = session.choose_target(to)
+        provider, self.webui = session.profiles_of(self.target)
         if not provider.sftp:
             raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
         if (fault := root_fault(self.target.root)) is not None:
             raise UsageError(f"the root {self.target.root!r} of {self.target.name} cannot be used: {fault}")
-        folders = setting.folders_of(self.target)
+        folders = session.folders_of(self.target)
         self.kinds: dict[str, Kind] = {}
         """The folders of models below the root, each with the first kind that goes there."""
         for kind in Kind:
@@ -40,13 +40,15 @@ class Visit:
                 self.kinds.setdefault(folder_of(kind, self.webui, folders), kind)
             except KindUnplaceable:
                 continue
-        self.manifest = setting.manifests.of(self.target.name)
+        self.manifest = session.manifests.of(self.target.name)
         self.cancelled = threading.Event()
-        self.retrying = Patience(self.cancelled, setting.observer, setting.wait)
-        self.pool = Pool(setting.connector(self.target)[0], provider.quirks.max_connections or MOST_CONNECTIONS)
+        self.retrying = Patience(self.cancelled, session.observer, session.wait)
+        self.pool = ConnectionPool(
+            session.connector(self.target)[0], provider.quirks.max_connections or MOST_CONNECTIONS
+        )
         self._root: str | None = None
 
-    def __enter__(self) -> Visit:
+    def __enter__(self) -> TargetSession:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,7 +86,7 @@ class Visit:
         """A path as it is below the root."""
         return posixpath.relpath(path, self.root)
 
-    def models(self) -> dict[str, There]:
+    def models(self) -> dict[str, RemoteEntry]:
         """The models in the folders of all kinds, by absolute path."""
         root = self.root
         return self.using(lambda connection: models(connection, root, self.kinds))

@@ -32,7 +32,7 @@ def stopped() -> Interrupted:
     return Interrupted("stopped by you", remedy="Run the same command again: it goes on from there.")
 
 
-class News:
+class ChangeFilter:
     """Tells apart what is new: a fault that stays is said once."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from uploader.artifact import Artifact, LocalFile, Service, WebFile
-from uploader.http import Door
+from uploader.http import TokenScope
 from uploader.reference import (
     CivitaiReference,
     GitHubReference,
@@ -22,7 +22,7 @@ from uploader.sources.civitai import search as search_civitai
 from uploader.sources.endpoints import Sources
 from uploader.sources.http_stream import WebStream
 from uploader.sources.interface import FIRST_CHOICE, PREFERENCES, Choice, Stream
-from uploader.sources.server_link import Handover
+from uploader.sources.server_link import ServerLink
 from uploader.sources.server_link import hand_over as follow
 from uploader.sources.shared import Shared
 
@@ -30,8 +30,8 @@ __all__ = [
     "FIRST_CHOICE",
     "PREFERENCES",
     "Choice",
-    "Handover",
     "Hit",
+    "ServerLink",
     "Shared",
     "Sources",
     "Stream",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-_DOORS: Mapping[Service, Callable[[Sources, str], Door]] = {
+_DOORS: Mapping[Service, Callable[[Sources, str], TokenScope]] = {
     Service.CIVITAI: lambda sources, _: civitai.download_door(sources),
     Service.HUGGINGFACE: huggingface.door,
     Service.GITHUB: github.door,
@@ -91,13 +91,13 @@ def open_stream(artifact: Artifact, sources: Sources) -> Stream:
             return WebStream(artifact, sources.http, _door(artifact.origin, sources))
 
 
-def hand_over(artifact: Artifact, sources: Sources) -> Handover:
+def hand_over(artifact: Artifact, sources: Sources) -> ServerLink:
     """Returns what of a link may be given to a server. Raises what the source raises, SourceChanged, and
     RouteUnavailable for what is no link."""
     door = _door(artifact.origin, sources) if isinstance(artifact.origin, WebFile) else None
     return follow(artifact, sources.http, door)
 
 
-def _door(file: WebFile, sources: Sources) -> Door | None:
+def _door(file: WebFile, sources: Sources) -> TokenScope | None:
     """The door that a link is opened with: its service's, with what that service means by its refusals."""
     return None if file.service is None else _DOORS[file.service](sources, file.url)

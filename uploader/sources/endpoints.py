@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from uploader.artifact import Service
 from uploader.errors import UsageError
-from uploader.http import Door, Http, authority, is_loopback
+from uploader.http import Http, TokenScope, authority, is_loopback
 from uploader.secret import Token
 
 
 @dataclass(frozen=True)
-class Home:
+class DefaultEndpoint:
     """A service's own facts. `addresses` are its front doors, the one to ask first at the head; `variable` names the
     one of the environment that takes their place; `hosts` may see its token."""
 
@@ -23,30 +23,30 @@ class Home:
     hosts: frozenset[str]
 
 
-HOMES: Mapping[Service, Home] = {
+DEFAULT_ENDPOINTS: Mapping[Service, DefaultEndpoint] = {
     # The storage behind it is partly a sub-domain (b2.civitai.com): the names are exact, never a pattern.
-    Service.CIVITAI: Home(
+    Service.CIVITAI: DefaultEndpoint(
         ("https://civitai.com", "https://civitai.red"),
         "CIVITAI_ENDPOINT",
         frozenset(
             ["civitai.com", "www.civitai.com", "civitai.red", "www.civitai.red", "civitai.green", "www.civitai.green"]
         ),
     ),
-    Service.HUGGINGFACE: Home(("https://huggingface.co",), "HF_ENDPOINT", frozenset({"huggingface.co"})),
-    Service.GITHUB: Home(("https://github.com", "https://api.github.com"), "GITHUB_ENDPOINT", frozenset()),
-    Service.MODELSCOPE: Home(
+    Service.HUGGINGFACE: DefaultEndpoint(("https://huggingface.co",), "HF_ENDPOINT", frozenset({"huggingface.co"})),
+    Service.GITHUB: DefaultEndpoint(("https://github.com", "https://api.github.com"), "GITHUB_ENDPOINT", frozenset()),
+    Service.MODELSCOPE: DefaultEndpoint(
         ("https://modelscope.cn", "https://www.modelscope.ai"), "MODELSCOPE_ENDPOINT", frozenset()
     ),
 }
 
 
 @dataclass(frozen=True)
-class Site:
+class Endpoint:
     """A service as this run visits it. `addresses` have no slash at their end; `replaced`: the environment names it,
     and what it tells is no word of the publisher's; `note` says of a token that is kept from it."""
 
     addresses: tuple[str, ...]
-    door: Door
+    door: TokenScope
     replaced: bool
     note: str | None = None
 
@@ -69,16 +69,16 @@ class Sources:
         *,
         environ: Mapping[str, str] | None = None,
         tokens: Callable[[Service], Token | None] | None = None,
-        homes: Mapping[Service, Home] = HOMES,
+        homes: Mapping[Service, DefaultEndpoint] = DEFAULT_ENDPOINTS,
     ) -> None:
         self.http = http
         self._environ = environ or {}
         self._tokens = tokens
         self._homes = homes
-        self._sites: dict[Service, Site] = {}
+        self._sites: dict[Service, Endpoint] = {}
         self._lock = threading.Lock()
 
-    def site(self, service: Service) -> Site:
+    def site(self, service: Service) -> Endpoint:
         """Raises UsageError for an endpoint that is no address, and what `tokens` raises."""
         with self._lock:
             if service not in self._sites:
@@ -87,10 +87,10 @@ class Sources:
             return self._sites[service]
 
 
-def _site(home: Home, environ: Mapping[str, str], token: Token | None) -> Site:
+def _site(home: DefaultEndpoint, environ: Mapping[str, str], token: Token | None) -> Endpoint:
     endpoint = environ.get(home.variable, "").strip().rstrip("/")
     if not endpoint:
-        return Site(home.addresses, Door(home.hosts, token.secret if token else None), replaced=False)
+        return Endpoint(home.addresses, TokenScope(home.hosts, token.secret if token else None), replaced=False)
     try:
         parts = urlsplit(endpoint)
         host, port = parts.hostname or "", parts.port
@@ -104,4 +104,4 @@ def _site(home: Home, environ: Mapping[str, str], token: Token | None) -> Site:
     known = is_loopback(host) or host in home.hosts
     note = None if token is None or known else f"${home.variable} names {host}, a mirror: it is sent no token of yours"
     hosts = frozenset({authority(parts.scheme, host, port)})
-    return Site((endpoint,), Door(hosts, token.secret if token and known else None), replaced=True, note=note)
+    return Endpoint((endpoint,), TokenScope(hosts, token.secret if token and known else None), replaced=True, note=note)

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from uploader.artifact import Artifact, Digest, Service
 from uploader.errors import NetworkError, RateLimited, SourceMissing, UploaderError
-from uploader.http import Door, Fields, Http, Refusal
+from uploader.http import Fields, Http, Refusal, TokenScope
 from uploader.reference import GitHubReference
-from uploader.sources.endpoints import Site, Sources
+from uploader.sources.endpoints import Endpoint, Sources
 from uploader.sources.interface import Choice
 from uploader.sources.listing import Listed, chosen
 from uploader.sources.published_file import Published, artifact, open_hosts, run_out
@@ -56,12 +56,14 @@ def resolve(reference: GitHubReference, sources: Sources, choice: Choice) -> Art
     return repo.told(tag, asset, assets[asset])
 
 
-def door(sources: Sources, at: str) -> Door:
+def door(sources: Sources, at: str) -> TokenScope:
     """GitHub's door for whoever reads `at`, a repository's name or a link that `resolve` made. Its site and its API
     are two hosts, and neither gets a token."""
     site = sources.site(Service.GITHUB)
     name = at.removeprefix(f"{site.address}/").partition("/releases/")[0]
-    return Door(open_hosts(site), explain=partial(_explain, name, f"{site.address}/{name}/releases"), remembers=True)
+    return TokenScope(
+        open_hosts(site), explain=partial(_explain, name, f"{site.address}/{name}/releases"), remembers=True
+    )
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class _Repo:
 
     reference: GitHubReference
     name: str
-    site: Site
-    door: Door
+    site: Endpoint
+    door: TokenScope
     http: Http
 
     def release(self) -> Fields:

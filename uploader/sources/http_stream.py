@@ -9,13 +9,13 @@ from inspect import GEN_CLOSED, getgeneratorstate
 
 from uploader.artifact import Artifact, WebFile
 from uploader.errors import SourceChanged
-from uploader.http import Door, Http
+from uploader.http import Http, TokenScope
 
 
 class WebStream:
     """A link's bytes. The link is followed anew by every read, so that a signed address may run out in between."""
 
-    def __init__(self, artifact: Artifact, http: Http, door: Door | None = None) -> None:
+    def __init__(self, artifact: Artifact, http: Http, door: TokenScope | None = None) -> None:
         if not isinstance(artifact.origin, WebFile):
             raise TypeError("a web stream takes an artifact that lies behind a link")
         self._file = artifact.origin
@@ -49,12 +49,12 @@ class WebStream:
                 line.close()
 
     def _kept(self, offset: int, length: int | None, *, strict: bool) -> Iterator[bytes]:
-        line = self._pieces(offset, length, strict=strict)
+        line = self._chunks(offset, length, strict=strict)
         with self._lock:
             self._open = [*(other for other in self._open if getgeneratorstate(other) != GEN_CLOSED), line]
         return line
 
-    def _pieces(self, offset: int, length: int | None, *, strict: bool) -> Generator[bytes]:
+    def _chunks(self, offset: int, length: int | None, *, strict: bool) -> Generator[bytes]:
         file = self._file
         try:
             yield from self._http.stream(

@@ -20,7 +20,7 @@ from uploader.errors import (
     SourceRefused,
     UploaderError,
 )
-from uploader.http import Door, Fields, Http, Refusal
+from uploader.http import Fields, Http, Refusal, TokenScope
 from uploader.reference import HuggingFaceReference
 from uploader.sources.endpoints import Sources
 from uploader.sources.interface import Choice
@@ -54,7 +54,7 @@ def resolve(reference: HuggingFaceReference, sources: Sources, choice: Choice) -
     return artifact(repo.file(path), sources.http, repo.door, ask=site.replaced)
 
 
-def door(sources: Sources, at: str) -> Door:
+def door(sources: Sources, at: str) -> TokenScope:
     """The Hub's door for whoever reads `at`, a repository's name or a link that `resolve` made: its refusals name that
     repository's page. Raises what `Sources.site` raises."""
     site = sources.site(Service.HUGGINGFACE)
@@ -69,7 +69,7 @@ class _Repo:
 
     reference: HuggingFaceReference
     address: str
-    door: Door
+    door: TokenScope
     http: Http
 
     @property

@@ -61,11 +61,11 @@ class LocalStream:
         with _named_faults(self._source), self._opened() as file:
             file.seek(offset)
             while offset < end:
-                piece = file.read(min(_BLOCK, end - offset))
-                if not piece:
+                chunk = file.read(min(_BLOCK, end - offset))
+                if not chunk:
                     raise self._changed()
-                offset += len(piece)
-                yield piece
+                offset += len(chunk)
+                yield chunk
 
     def slice(self, offset: int, length: int) -> bytes:
         """Returns at most `length` bytes from `offset`. Raises SourceChanged, SourceRefused."""
@@ -73,10 +73,10 @@ class LocalStream:
             file.seek(offset)
             found = bytearray()
             while missing := min(length, self._size - offset) - len(found):
-                piece = file.read(missing) if missing > 0 else b""
-                if not piece:
+                chunk = file.read(missing) if missing > 0 else b""
+                if not chunk:
                     break
-                found += piece
+                found += chunk
             return bytes(found)
 
     def check(self) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from uploader.artifact import Artifact, Digest, Service
 from uploader.errors import CredentialsRefused, SourceMissing, UploaderError
-from uploader.http import Door, Fields, Refusal
+from uploader.http import Fields, Refusal, TokenScope
 from uploader.reference import ModelScopeReference
 from uploader.sources.endpoints import Sources
 from uploader.sources.interface import Choice
@@ -47,12 +47,12 @@ def resolve(reference: ModelScopeReference, sources: Sources, choice: Choice) ->
     return repo.artifact(path, entries[path])
 
 
-def door(sources: Sources, at: str) -> Door:
+def door(sources: Sources, at: str) -> TokenScope:
     """ModelScope's door for whoever reads `at`, a page or a link that `resolve` made. Nobody gets a token there."""
     site = sources.site(Service.MODELSCOPE)
     name = urlsplit(at).path.removeprefix(_API).removeprefix("/models/").removesuffix("/repo")
     address = next((address for address in site.addresses if at.startswith(f"{address}/")), site.address)
-    return Door(open_hosts(site), explain=partial(_explain, name, f"{address}/models/{name}"), remembers=True)
+    return TokenScope(open_hosts(site), explain=partial(_explain, name, f"{address}/models/{name}"), remembers=True)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from uploader.artifact import Artifact, Digest, Service, WebFile
 from uploader.errors import NetworkError, NotAModel, UploaderError
-from uploader.http import Door, Http, Refusal, authority
-from uploader.sources.endpoints import Site
+from uploader.http import Http, Refusal, TokenScope, authority
+from uploader.sources.endpoints import Endpoint
 from uploader.sources.file_names import safe_name
 from uploader.sources.listing import split_note
 
@@ -28,7 +28,7 @@ class Published:
     notes: tuple[str, ...] = ()
 
 
-def artifact(file: Published, http: Http, door: Door, *, ask: bool = False) -> Artifact:
+def artifact(file: Published, http: Http, door: TokenScope, *, ask: bool = False) -> Artifact:
     """Returns the artifact of a file. Where its size or its sha256 is not told, the link itself is asked for what there
     is; with `ask` it is asked anyhow, for whether it can do ranges. Raises NotAModel (empty) and what `Http.probe`
     raises."""
@@ -53,7 +53,7 @@ def artifact(file: Published, http: Http, door: Door, *, ask: bool = False) -> A
     )
 
 
-def open_hosts(site: Site) -> frozenset[str]:
+def open_hosts(site: Endpoint) -> frozenset[str]:
     """The hosts of a service that takes no token: those of all its addresses."""
     parts = [urlsplit(address) for address in site.addresses]
     return frozenset(authority(part.scheme, part.hostname or "", part.port) for part in parts)

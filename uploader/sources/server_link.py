@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from uploader.artifact import Artifact, WebFile
 from uploader.errors import RouteUnavailable, SourceChanged, UploaderError
-from uploader.http import Door, Http, host_of
+from uploader.http import Http, TokenScope, host_of
 from uploader.secret import Secret
 
 
 @dataclass(frozen=True)
-class Handover:
+class ServerLink:
     """`link` is the address that all redirects led to from here: with a signed one it is as good as the file itself,
     so it is a secret. `host` is that address's. `header` is a line with the source's token, where the link alone does
     not do; it may go over with the user's consent alone. `plain`: it is http, which was permitted."""
@@ -24,7 +24,7 @@ class Handover:
     header: Secret | None = None
 
 
-def hand_over(artifact: Artifact, http: Http, door: Door | None = None) -> Handover:
+def hand_over(artifact: Artifact, http: Http, door: TokenScope | None = None) -> ServerLink:
     """Follows the link to its end and returns what a server needs. Raises what the source raises, SourceChanged, and
     RouteUnavailable for what is no link."""
     origin = artifact.origin
@@ -38,10 +38,10 @@ def hand_over(artifact: Artifact, http: Http, door: Door | None = None) -> Hando
         )
     link = answer.final_url.partition("#")[0]
     header = None if door is None or _is_open(link, artifact, http, door) else _line(door)
-    return Handover(Secret(link), host_of(link), plain=link.startswith("http:"), header=header)
+    return ServerLink(Secret(link), host_of(link), plain=link.startswith("http:"), header=header)
 
 
-def _is_open(link: str, artifact: Artifact, http: Http, door: Door) -> bool:
+def _is_open(link: str, artifact: Artifact, http: Http, door: TokenScope) -> bool:
     """Whether the last address gives the file to whoever asks: one outside of the door is signed, and one inside is
     tried without the token."""
     parts = urlsplit(link)
@@ -52,7 +52,7 @@ def _is_open(link: str, artifact: Artifact, http: Http, door: Door) -> bool:
     return False
 
 
-def _line(door: Door) -> Secret | None:
+def _line(door: TokenScope) -> Secret | None:
     return Secret(f"Authorization: Bearer {door.token.reveal()}") if door.token else None
 
 

@@ -19,7 +19,7 @@ _PROOFS = ("auto", "full", "samples")
 
 
 @dataclass(frozen=True)
-class Record:
+class JobRecord:
     """One download that a server does for us. `source` is the reference as it may be shown; `path` is below the
     target's root, `final` absolute; `size` is in bytes, `began` in seconds since 1970. `notify`: the WebUI is to be
     told once it is placed. `verify` is how it is to be proven, as in a transfer's Job."""
@@ -49,21 +49,21 @@ class Record:
         return None if self.sha256 is None else Digest(self.sha256)
 
 
-_TYPES = typing.get_type_hints(Record)
+_TYPES = typing.get_type_hints(JobRecord)
 
 
-class Records:
+class JobRecords:
     """All of them, in a folder of their own (0700). Files that make no sense are passed over."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[JobRecord]:
         """In the order in which they were begun."""
         found = [record for path in self._folder.glob("*.json") if (record := _read(path)) is not None]
         return sorted(found, key=lambda record: (record.began, record.id))
 
-    def get(self, id: str) -> Record:
+    def get(self, id: str) -> JobRecord:
         """Raises UsageError when there is none of that name."""
         saved = self.all()
         for record in saved:
@@ -74,27 +74,27 @@ class Records:
             remedy="`uploader jobs` lists them.",
         )
 
-    def save(self, record: Record) -> None:
+    def save(self, record: JobRecord) -> None:
         """Raises ConfigurationError when it cannot be written."""
         with _mapped(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_text(self._folder / f"{record.id}.json", json.dumps({"version": _VERSION, **asdict(record)}))
 
-    def remove(self, record: Record) -> None:
+    def remove(self, record: JobRecord) -> None:
         with _mapped(self._folder):
             (self._folder / f"{record.id}.json").unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: Path) -> JobRecord | None:
     with suppress(OSError, ValueError, RecursionError):
         data = json.loads(path.read_bytes())
         if isinstance(data, dict) and data.pop("version", None) == _VERSION:
-            names = {field.name for field in fields(Record)}
+            names = {field.name for field in fields(JobRecord)}
             if set(data) == names and all(_fits(data[name], _TYPES[name]) for name in names):
                 Kind(data["kind"])
                 if data["verify"] not in _PROOFS:
                     return None
-                return Record(**data)
+                return JobRecord(**data)
     return None
 
 

@@ -29,7 +29,7 @@ def fetched(target: str) -> str:
 
 
 @dataclass(frozen=True)
-class Known:
+class PlacedFile:
     """One file on the server. `size` in bytes; `mtime_ns` is the local file's, `seen` the server's in seconds, as both
     were when the two were known to be the same; None where that was not looked at. `origin` is the local file's
     absolute path. `placed`: by this program, and not only found there. `kind` and `architecture` are what its header
@@ -60,23 +60,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "kind": (str, type(None)),
     "architecture": (str, type(None)),
 }
-_EMPTY = {name: value for name, value in asdict(Known(0)).items() if name != "size"}
+_EMPTY = {name: value for name, value in asdict(PlacedFile(0)).items() if name != "size"}
 
 
 @dataclass
 class _State:
-    files: dict[str, Known]
+    files: dict[str, PlacedFile]
     begun: set[str]
-    intended: dict[str, Known]
+    intended: dict[str, PlacedFile]
 
 
 @dataclass
 class _Changes:
     """What is to be done to a state: None and False take something out."""
 
-    files: dict[str, Known | None] = field(default_factory=dict)
+    files: dict[str, PlacedFile | None] = field(default_factory=dict)
     begun: dict[str, bool] = field(default_factory=dict)
-    intended: dict[str, Known | None] = field(default_factory=dict)
+    intended: dict[str, PlacedFile | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.files or self.begun or self.intended)
@@ -127,7 +127,7 @@ class Manifest:
         self._due = clock() + _FLUSH_SECONDS
 
     @property
-    def files(self) -> Mapping[str, Known]:
+    def files(self) -> Mapping[str, PlacedFile]:
         """A copy of what is known by now."""
         with self._lock:
             return dict(self._state.files)
@@ -138,15 +138,15 @@ class Manifest:
             return frozenset(self._state.begun)
 
     @property
-    def intended(self) -> Mapping[str, Known]:
+    def intended(self) -> Mapping[str, PlacedFile]:
         with self._lock:
             return dict(self._state.intended)
 
-    def get(self, path: str) -> Known | None:
+    def get(self, path: str) -> PlacedFile | None:
         with self._lock:
             return self._state.files.get(path)
 
-    def record(self, path: str, known: Known) -> None:
+    def record(self, path: str, known: PlacedFile) -> None:
         """Takes down what a file is now."""
         self._change(path, known)
 
@@ -154,7 +154,7 @@ class Manifest:
         """Drops a file that is not there any more."""
         self._change(path, None)
 
-    def begin(self, parts: Iterable[str], intended: Mapping[str, Known]) -> None:
+    def begin(self, parts: Iterable[str], intended: Mapping[str, PlacedFile]) -> None:
         """Writes down, at once, which part files are about to be made and what the final names will stand for: a run
         that ends in between leaves nothing behind that a later one would not know for its own."""
         with self._lock:
@@ -211,7 +211,7 @@ class Manifest:
                 with _alone(self._path):
                     self._path.unlink(missing_ok=True)
 
-    def _change(self, path: str, known: Known | None) -> None:
+    def _change(self, path: str, known: PlacedFile | None) -> None:
         with self._lock:
             if self._state.files.get(path) == known and path not in self._state.intended:
                 return
@@ -235,17 +235,17 @@ class Manifest:
         return _State(_all_known(data.get("files")), parts, _all_known(data.get("intended")))
 
 
-def _all_known(entries: object) -> dict[str, Known]:
+def _all_known(entries: object) -> dict[str, PlacedFile]:
     if not isinstance(entries, dict):
         return {}
     return {path: known for path, entry in entries.items() if (known := _known(entry)) is not None}
 
 
-def _known(entry: object) -> Known | None:
+def _known(entry: object) -> PlacedFile | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("size"), int):
         return None
     sound = all(name in _TYPES and isinstance(value, _TYPES[name]) for name, value in entry.items())
-    return Known(**entry) if sound else None
+    return PlacedFile(**entry) if sound else None
 
 
 def _text(target: str, state: _State) -> str:
@@ -259,7 +259,7 @@ def _text(target: str, state: _State) -> str:
     return json.dumps(record, separators=(",", ":"))
 
 
-def _entry(known: Known) -> dict[str, object]:
+def _entry(known: PlacedFile) -> dict[str, object]:
     return {name: value for name, value in asdict(known).items() if name == "size" or value != _EMPTY[name]}
 
 

@@ -31,15 +31,15 @@ _NEWEST = 0.5
 
 
 @dataclass(frozen=True)
-class Survey:
+class ServerFacts:
     """What is known of one server. Rates are in bytes per second, None where nothing was measured yet."""
 
-    able: Able | None = None
+    able: ServerTools | None = None
     server: float | None = None
     here: float | None = None
 
 
-class Surveys:
+class ServerFactsStore:
     """Kept by the server's host key: a rented machine that was made anew is another server. What cannot be read or
     written is found out again; nothing depends on it."""
 
@@ -47,14 +47,14 @@ class Surveys:
         self._folder = folder
         self._lock = threading.Lock()
 
-    def of(self, host_key: str) -> Survey:
+    def of(self, host_key: str) -> ServerFacts:
         with suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
             data = json.loads(self._path(host_key).read_bytes())
             if data["version"] == _VERSION:
-                return Survey(_able(data["able"]), _rate(data["server"]), _rate(data["here"]))
-        return Survey()
+                return ServerFacts(_able(data["able"]), _rate(data["server"]), _rate(data["here"]))
+        return ServerFacts()
 
-    def able(self, host_key: str, ask: Callable[[], Able]) -> Able:
+    def able(self, host_key: str, ask: Callable[[], ServerTools]) -> ServerTools:
         """What the server can do; `ask` is called when that is not known, or was not enough when it was asked."""
         known = self.of(host_key).able
         if known is not None and known.starter and known.downloaders:
@@ -72,14 +72,14 @@ class Surveys:
         if size < _LEAST_BYTES or seconds < _LEAST_SECONDS:
             return
 
-        def change(survey: Survey) -> Survey:
+        def change(survey: ServerFacts) -> ServerFacts:
             before = survey.server if way == "server" else survey.here
             rate = size / seconds if before is None else _NEWEST * size / seconds + (1 - _NEWEST) * before
             return replace(survey, server=rate) if way == "server" else replace(survey, here=rate)
 
         self._change(host_key, change)
 
-    def _change(self, host_key: str, change: Callable[[Survey], Survey]) -> None:
+    def _change(self, host_key: str, change: Callable[[ServerFacts], ServerFacts]) -> None:
         with self._lock, suppress(OSError):
             now = change(self.of(host_key))
             able = None if now.able is None else {"starter": now.able.starter, "downloaders": now.able.downloaders}
@@ -91,10 +91,10 @@ class Surveys:
         return self._folder / f"{hashlib.sha256(host_key.encode()).hexdigest()[:32]}.json"
 
 
-def _able(data: object) -> Able | None:
+def _able(data: object) -> ServerTools | None:
     if not isinstance(data, dict) or data["starter"] not in (None, "setsid", "python3"):
         return None
-    return Able(data["starter"], tuple(name for name in data["downloaders"] if isinstance(name, str)))
+    return ServerTools(data["starter"], tuple(name for name in data["downloaders"] if isinstance(name, str)))
 
 
 def _rate(value: object) -> float | None:
@@ -102,7 +102,7 @@ def _rate(value: object) -> float | None:
 
 
 @dataclass(frozen=True)
-class Able:
+class ServerTools:
     """What a server can do by itself. `starter` begins a detached process; `downloaders` are names of the family."""
 
     starter: str | None

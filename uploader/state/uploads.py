@@ -132,7 +132,7 @@ class Journal:
         self._writing = threading.Lock()
         self._subject: _Subject | None = None
         self._part = ""
-        self._pieces: dict[int, str] = {}
+        self._chunks: dict[int, str] = {}
         self._unwritten = 0
         self._changed = False
         self._written_at = clock()
@@ -148,23 +148,23 @@ class Journal:
             data = json.loads(self._path.read_bytes())
         except (OSError, ValueError, RecursionError):
             return {}
-        return _pieces(data, self._key, subject)
+        return _chunks(data, self._key, subject)
 
     def begin(self, identity: str, size: int, piece_size: int, part: str) -> None:
         """Starts writing down what arrives in `part`, the part file's path; what `load` returns is kept.
 
         Drop with `forget` what turns out not to be there."""
-        pieces = self.load(identity, size, piece_size)
+        chunks = self.load(identity, size, piece_size)
         with self._changing:
             self._subject, self._part = _Subject(identity, size, piece_size), part
-            self._pieces, self._changed = pieces, True
+            self._chunks, self._changed = chunks, True
         self.flush()
 
     @property
-    def pieces(self) -> dict[int, str]:
+    def chunks(self) -> dict[int, str]:
         """A copy of what is acknowledged by now."""
         with self._changing:
-            return dict(self._pieces)
+            return dict(self._chunks)
 
     def acknowledge(self, index: int, digest: str) -> None:
         """Takes down that a piece arrived whole. `digest` is its sha256 (hex) as sent, or "" for a piece that can be
@@ -173,7 +173,7 @@ class Journal:
         with self._changing:
             if self._subject is None:
                 return
-            self._pieces[index] = digest
+            self._chunks[index] = digest
             self._unwritten += self._subject.piece_size
             self._changed = True
             due = self._unwritten >= FLUSH_BYTES or self._clock() - self._written_at >= FLUSH_SECONDS
@@ -185,7 +185,7 @@ class Journal:
     def forget(self, index: int) -> None:
         """Drops a piece that is not on the server as it was sent. Written with the next `flush`."""
         with self._changing:
-            self._changed |= self._pieces.pop(index, None) is not None
+            self._changed |= self._chunks.pop(index, None) is not None
 
     def flush(self) -> None:
         """Writes to disk what is not there yet, in one step. Raises ConfigurationError when it cannot be written.
@@ -208,7 +208,7 @@ class Journal:
     def remove(self) -> None:
         """Forgets it all, on disk too: the file has its final name."""
         with self._writing, self._changing:
-            self._subject, self._pieces, self._changed = None, {}, False
+            self._subject, self._chunks, self._changed = None, {}, False
             with _mapped(self._path.parent):
                 self._path.unlink(missing_ok=True)
 
@@ -220,23 +220,23 @@ class Journal:
             "identity": subject.identity,
             "size": subject.size,
             "piece_size": subject.piece_size,
-            "pieces": self._pieces,
+            "pieces": self._chunks,
         }
         return json.dumps(record, separators=(",", ":"))
 
 
-def _pieces(data: object, key: list[str], subject: _Subject) -> dict[int, str]:
+def _chunks(data: object, key: list[str], subject: _Subject) -> dict[int, str]:
     """Returns the pieces of a record; empty unless every one of them makes sense."""
     if not isinstance(data, dict) or data.get("version") != _VERSION or data.get("key") != key:
         return {}
     if data.get("identity") != subject.identity or data.get("size") != subject.size:
         return {}
-    pieces = data.get("pieces")
-    if data.get("piece_size") != subject.piece_size or not isinstance(pieces, dict):
+    chunks = data.get("pieces")
+    if data.get("piece_size") != subject.piece_size or not isinstance(chunks, dict):
         return {}
     count = -(-subject.size // subject.piece_size)
     known: dict[int, str] = {}
-    for index, digest in pieces.items():
+    for index, digest in chunks.items():
         if not (re.fullmatch("[0-9]{1,9}", index) and int(index) < count):
             return {}
         if not (isinstance(digest, str) and (digest == "" or _DIGEST.fullmatch(digest))):

@@ -1,21 +1,21 @@
 """One step, done safely: part file, resume, write, verify, rename."""
 
 from uploader.retry import Retrying
-from uploader.transfer.cached_download import Fetch
-from uploader.transfer.context import Means
-from uploader.transfer.small_files import Bundle, bundles, is_small
-from uploader.transfer.upload import Step
-from uploader.transfer.values import Job, Result
+from uploader.transfer.cached_download import CachedDownload
+from uploader.transfer.context import TransferContext
+from uploader.transfer.small_files import SmallFiles, bundles, is_small
+from uploader.transfer.upload import Upload
+from uploader.transfer.values import UploadJob, UploadResult
 from uploader.transfer.verify import Verify
 
 __all__ = [
-    "Bundle",
-    "Fetch",
-    "Job",
-    "Means",
-    "Result",
+    "CachedDownload",
     "Retrying",
-    "Step",
+    "SmallFiles",
+    "TransferContext",
+    "Upload",
+    "UploadJob",
+    "UploadResult",
     "Verify",
     "bundles",
     "is_small",

@@ -16,11 +16,11 @@ from uploader.artifact import Artifact, Digest, LocalFile, WebFile
 from uploader.errors import Interrupted, NoRanges, SourceChanged, WrongBytes
 from uploader.events import Phase, Progress
 from uploader.sources.interface import Stream
-from uploader.state.cache import Cache, Hold
-from uploader.transfer.chunks import PIECE_BYTES, steady
-from uploader.transfer.context import Means
-from uploader.transfer.download import Follower, Ledger
-from uploader.transfer.range_readers import WORTH_LINES, Lines, Supply
+from uploader.state.cache import Cache, CacheLease
+from uploader.transfer.chunks import CHUNK_BYTES, read_steadily
+from uploader.transfer.context import TransferContext
+from uploader.transfer.download import ChunkMap, DownloadHasher
+from uploader.transfer.range_readers import WORTH_LINES, RangeReaders, Supply
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 _TELL_SECONDS = 0.2
 
 
-class Fetch:
+class CachedDownload:
     """One download into the cache. Used as `with fetch.alone(): fetch.run()`."""
 
-    def __init__(self, item: str, artifact: Artifact, stream: Stream, cache: Cache, means: Means) -> None:
+    def __init__(self, item: str, artifact: Artifact, stream: Stream, cache: Cache, context: TransferContext) -> None:
         self._item = item
         self._artifact = artifact
         self._stream = stream
         self._cache = cache
-        self._means = means
-        self._held: Hold | None = None
+        self._context = context
+        self._held: CacheLease | None = None
         self._resumed = 0
 
     @contextmanager
-    def alone(self) -> Iterator[Fetch]:
+    def alone(self) -> Iterator[CachedDownload]:
         """No other run touches the download until the block ends, and then its stream is closed. Raises Busy when
         one does now."""
         try:
@@ -65,7 +65,7 @@ class Fetch:
         with self._writing(hold):
             known = self._cache.whole(self._artifact, hold)
             if known is None:
-                self._means.observer(Phase(self._item, "downloading"))
+                self._context.observer(Phase(self._item, "downloading"))
                 sha256 = self._downloaded(hold)
                 if self._may_be_spliced(sha256):
                     hold.journal.remove()
@@ -90,13 +90,13 @@ class Fetch:
         return self._cache.named_faults()
 
     @property
-    def _hold(self) -> Hold:
+    def _hold(self) -> CacheLease:
         if self._held is None:
             raise ValueError("a download is worked with while it is held")
         return self._held
 
     @contextmanager
-    def _writing(self, hold: Hold) -> Iterator[None]:
+    def _writing(self, hold: CacheLease) -> Iterator[None]:
         """Waits for another thread of this process that downloads the same."""
         while not hold.writing.acquire(timeout=_TELL_SECONDS):
             self._refuse_stopped()
@@ -107,7 +107,7 @@ class Fetch:
 
     # downloading --------------------------------------------------------------------------------------
 
-    def _downloaded(self, hold: Hold) -> str:
+    def _downloaded(self, hold: CacheLease) -> str:
         """Brings the whole file into the part; returns its sha256 (hex)."""
         self._cache.make_room(hold, self._artifact.size or 0)
         while True:
@@ -118,7 +118,7 @@ class Fetch:
                 if not (_is_full(error) and self._cache.drop_oldest(hold)):
                     raise
 
-    def _brought(self, hold: Hold) -> str:
+    def _brought(self, hold: CacheLease) -> str:
         size = self._artifact.size
         try:
             if size is None or size < WORTH_LINES or not self._may_be_read_by_ranges():
@@ -139,17 +139,17 @@ class Fetch:
         tied = isinstance(origin, WebFile) and (origin.validator is not None or self._artifact.digest is not None)
         return tied and isinstance(origin, WebFile) and origin.ranges
 
-    def _plainly(self, hold: Hold) -> str:
+    def _plainly(self, hold: CacheLease) -> str:
         """By one request, from the first byte: the source cannot begin in the middle, or it is not worth it."""
         digest, done = hashlib.sha256(), 0
         with hold.part.open("wb") as file:
-            for data in steady(self._stream, 0, self._means.retrying):
+            for data in read_steadily(self._stream, 0, self._context.retrying):
                 self._refuse_stopped()
-                self._means.down.pass_through(len(data))
+                self._context.down.pass_through(len(data))
                 file.write(data)
                 digest.update(data)
                 done += len(data)
-                self._means.observer(Progress(self._item, done))
+                self._context.observer(Progress(self._item, done))
             file.flush()
             os.fsync(file.fileno())
         if self._artifact.size not in (None, done):
@@ -159,16 +159,16 @@ class Fetch:
             )
         return digest.hexdigest()
 
-    def _by_lines(self, hold: Hold, size: int) -> str:
-        means = self._means
-        hold.journal.begin(self._subject(), size, PIECE_BYTES, str(hold.part))
+    def _by_lines(self, hold: CacheLease, size: int) -> str:
+        context = self._context
+        hold.journal.begin(self._subject(), size, CHUNK_BYTES, str(hold.part))
         there, whole, hashed = self._checked(hold, size)
-        self._resumed = sum(min(PIECE_BYTES, size - index * PIECE_BYTES) for index in there)
+        self._resumed = sum(min(CHUNK_BYTES, size - index * CHUNK_BYTES) for index in there)
         with hold.part.open("r+b" if there else "wb") as file:
             file.truncate(size)
-        ledger = Ledger(hold.part, size, there, hold.journal)
-        supply = Supply(self._stream, means.retrying, means.cancelled, means.down)
-        with Follower(ledger, hold.part, whole, hashed) as follower, Lines(supply, ledger) as lines:
+        ledger = ChunkMap(hold.part, size, there, hold.journal)
+        supply = Supply(self._stream, context.retrying, context.cancelled, context.down)
+        with DownloadHasher(ledger, hold.part, whole, hashed) as follower, RangeReaders(supply, ledger) as lines:
             while not follower.done.wait(_TELL_SECONDS):
                 self._refuse_stopped()
                 self._tell(min(self._resumed + lines.moved, size))
@@ -184,23 +184,23 @@ class Fetch:
             return f"{artifact.identity} {origin.validator} {origin.fingerprint}"
         return f"{artifact.identity} {artifact.digest}"
 
-    def _checked(self, hold: Hold, size: int) -> tuple[set[int], _Hash, int]:
+    def _checked(self, hold: CacheLease, size: int) -> tuple[set[int], _Hash, int]:
         """The pieces of an earlier run that still are what they were, and the hash of those before the first gap."""
         there: set[int] = set()
         whole, hashed = hashlib.sha256(), 0
-        claimed = hold.journal.pieces
+        claimed = hold.journal.chunks
         if claimed and hold.part.exists():
-            self._means.observer(Phase(self._item, "checking"))
+            self._context.observer(Phase(self._item, "checking"))
             with hold.part.open("rb", buffering=0) as file:
                 for index in sorted(claimed):
                     self._refuse_stopped()
-                    data = _piece(file, index, size)
+                    data = _chunk(file, index, size)
                     if hashlib.sha256(data).hexdigest() == claimed[index]:
                         there.add(index)
-                        if hashed == index * PIECE_BYTES:
+                        if hashed == index * CHUNK_BYTES:
                             whole.update(data)
                             hashed += len(data)
-            self._means.observer(Phase(self._item, "downloading"))
+            self._context.observer(Phase(self._item, "downloading"))
         for index in claimed.keys() - there:
             hold.journal.forget(index)
         return there, whole, hashed
@@ -213,7 +213,7 @@ class Fetch:
         pinned = isinstance(origin, WebFile) and origin.validator is not None
         return expected is not None and sha256 != expected.hex and self._resumed > 0 and not pinned
 
-    def _refuse_wrong(self, hold: Hold, sha256: str) -> None:
+    def _refuse_wrong(self, hold: CacheLease, sha256: str) -> None:
         expected = self._artifact.digest
         if expected is None or expected.hex == sha256:
             return
@@ -226,16 +226,16 @@ class Fetch:
         )
 
     def _refuse_stopped(self) -> None:
-        if self._means.cancelled.is_set():
+        if self._context.cancelled.is_set():
             raise Interrupted("the transfer was stopped")
 
     def _tell(self, done: int) -> None:
-        self._means.observer(Progress(self._item, done, self._resumed))
+        self._context.observer(Progress(self._item, done, self._resumed))
 
 
-def _piece(file: FileIO, index: int, size: int) -> bytes:
-    file.seek(index * PIECE_BYTES)
-    wanted = min(PIECE_BYTES, size - index * PIECE_BYTES)
+def _chunk(file: FileIO, index: int, size: int) -> bytes:
+    file.seek(index * CHUNK_BYTES)
+    wanted = min(CHUNK_BYTES, size - index * CHUNK_BYTES)
     found = bytearray()
     while len(found) < wanted and (data := file.read(wanted - len(found))):
         found += data

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
-from uploader.transfer.chunks import Piece
+from uploader.transfer.chunks import Chunk
 
 T = TypeVar("T")
 
@@ -15,19 +15,19 @@ T = TypeVar("T")
 _AHEAD = 3
 
 
-class Feed:
+class ChunkQueue:
     """A thread that reads ahead, a few pieces at most, and the book of which pieces are out and which came back.
 
     `skip(piece)` says of each piece whether it is on the server already. Whoever takes a piece owes
     `settle` or `give_back` for it. `over` is set when no piece will come any more.
     """
 
-    def __init__(self, pieces: Iterator[Piece], skip: Callable[[Piece], bool]) -> None:
+    def __init__(self, chunks: Iterator[Chunk], skip: Callable[[Chunk], bool]) -> None:
         self.over = threading.Event()
-        self._pieces = pieces
+        self._chunks = chunks
         self._skip = skip
-        self._ready: deque[Piece] = deque()
-        self._returned: deque[Piece] = deque()
+        self._ready: deque[Chunk] = deque()
+        self._returned: deque[Chunk] = deque()
         self._out = 0
         self._read_all = False
         self._stopped = False
@@ -35,7 +35,7 @@ class Feed:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="feed", daemon=True)
 
-    def __enter__(self) -> Feed:
+    def __enter__(self) -> ChunkQueue:
         self._thread.start()
         return self
 
@@ -49,7 +49,7 @@ class Feed:
             self._stopped = True
             self._tell()
 
-    def take(self, *, wait: bool) -> Piece | None:
+    def take(self, *, wait: bool) -> Chunk | None:
         """The next piece; None when there is none right now (`wait` false) or none will come any more.
 
         With `wait` it stays as long as a piece that is out may come back. A source that failed is one that ended:
@@ -59,9 +59,9 @@ class Feed:
             while not self.over.is_set():
                 if self._returned or self._ready:
                     self._out += 1
-                    piece = (self._returned or self._ready).popleft()
+                    chunk = (self._returned or self._ready).popleft()
                     self._tell()
-                    return piece
+                    return chunk
                 if not wait:
                     return None
                 self._changed.wait()
@@ -73,11 +73,11 @@ class Feed:
             self._out -= 1
             self._tell()
 
-    def give_back(self, pieces: list[Piece]) -> None:
+    def give_back(self, chunks: list[Chunk]) -> None:
         """Takes pieces back that were sent and not acknowledged."""
         with self._changed:
-            self._out -= len(pieces)
-            self._returned.extend(pieces)
+            self._out -= len(chunks)
+            self._returned.extend(chunks)
             self._tell()
 
     def check(self) -> None:
@@ -92,22 +92,22 @@ class Feed:
 
     def _read(self) -> None:
         try:
-            for piece in self._pieces:
-                if not self._skip(piece) and not self._offer(piece):
+            for chunk in self._chunks:
+                if not self._skip(chunk) and not self._offer(chunk):
                     return
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it in `check`
             self._fault = error
         finally:
-            if isinstance(self._pieces, Generator):
-                self._pieces.close()  # what reads ahead for it ends with it
+            if isinstance(self._chunks, Generator):
+                self._chunks.close()  # what reads ahead for it ends with it
         with self._changed:
             self._read_all = True
             self._tell()
 
-    def _offer(self, piece: Piece) -> bool:
+    def _offer(self, chunk: Chunk) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or len(self._ready) < _AHEAD)
             if not self._stopped:
-                self._ready.append(piece)
+                self._ready.append(chunk)
                 self._tell()
             return not self._stopped

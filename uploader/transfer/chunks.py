@@ -17,12 +17,12 @@ from uploader.sources.interface import Stream
 if TYPE_CHECKING:
     pass
 
-PIECE_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
 """Size of a piece: the unit that is sent, acknowledged, journalled and proven."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """A stretch of a file."""
 
     index: int
@@ -30,7 +30,7 @@ class Piece:
 
     @property
     def offset(self) -> int:
-        return self.index * PIECE_BYTES
+        return self.index * CHUNK_BYTES
 
     @cached_property
     def digest(self) -> str:
@@ -38,7 +38,7 @@ class Piece:
         return hashlib.sha256(self.data).hexdigest()
 
 
-class FilePieces(Mapping[int, str]):
+class FileChunks(Mapping[int, str]):
     """The digests of a local file's pieces, each read and hashed when it is asked for."""
 
     def __init__(self, stream: Stream, size: int) -> None:
@@ -48,30 +48,30 @@ class FilePieces(Mapping[int, str]):
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < len(self):
             raise KeyError(index)
-        return hashlib.sha256(self._stream.slice(index * PIECE_BYTES, PIECE_BYTES)).hexdigest()
+        return hashlib.sha256(self._stream.slice(index * CHUNK_BYTES, CHUNK_BYTES)).hexdigest()
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self)))
 
     def __len__(self) -> int:
-        return -(-self._size // PIECE_BYTES)
+        return -(-self._size // CHUNK_BYTES)
 
 
 @dataclass
 class Reading:
     """What is known of a source: the digests of its pieces, and the whole's when all was read in one go.
 
-    `taken` collects the pieces' digests as they are read, for a source that cannot be read again at will; `pieces`
+    `taken` collects the pieces' digests as they are read, for a source that cannot be read again at will; `chunks`
     is that, unless they can be had another way."""
 
     taken: dict[int, str] | None
-    pieces: Mapping[int, str]
+    chunks: Mapping[int, str]
     sha256: str | None = None
 
     @classmethod
     def of_file(cls, stream: Stream, size: int) -> Reading:
         """Of a local file: its pieces are hashed when that is needed, which mostly is never."""
-        return cls(None, FilePieces(stream, size))
+        return cls(None, FileChunks(stream, size))
 
     @classmethod
     def of_link(cls, known: Mapping[int, str]) -> Reading:
@@ -80,7 +80,7 @@ class Reading:
         return cls(taken, taken)
 
 
-def steady(stream: Stream, offset: int, retrying: Retrying) -> Iterator[bytes]:
+def read_steadily(stream: Stream, offset: int, retrying: Retrying) -> Iterator[bytes]:
     """Yields a stream's bytes from `offset`, read on after a lost line as long as some keep coming."""
     at = offset
     running: Iterator[bytes] | None = None
@@ -102,20 +102,20 @@ def steady(stream: Stream, offset: int, retrying: Retrying) -> Iterator[bytes]:
         yield data
 
 
-def read_pieces(chunks: Iterator[bytes], size: int, first: int, reading: Reading) -> Iterator[Piece]:
+def read_chunks(chunks: Iterator[bytes], size: int, first: int, reading: Reading) -> Iterator[Chunk]:
     """Yields the pieces of a source from number `first` on. Raises SourceChanged when it is not `size` long."""
     whole = hashlib.sha256() if first == 0 else None
-    done = first * PIECE_BYTES
-    for index, data in enumerate(cut(chunks, PIECE_BYTES), first):
+    done = first * CHUNK_BYTES
+    for index, data in enumerate(cut(chunks, CHUNK_BYTES), first):
         done += len(data)
         if done > size:
             break
         if whole is not None:
             whole.update(data)
-        piece = Piece(index, data)
+        chunk = Chunk(index, data)
         if reading.taken is not None:
-            reading.taken[index] = piece.digest
-        yield piece
+            reading.taken[index] = chunk.digest
+        yield chunk
     if done != size:
         raise SourceChanged(
             f"the source is not {size:,} bytes long any more", remedy="Push it again when it is complete."
@@ -124,11 +124,11 @@ def read_pieces(chunks: Iterator[bytes], size: int, first: int, reading: Reading
         reading.sha256 = whole.hexdigest()
 
 
-def drain(pieces: Iterator[Piece], cancelled: threading.Event, seen: Callable[[int], None]) -> None:
+def drain(chunks: Iterator[Chunk], cancelled: threading.Event, seen: Callable[[int], None]) -> None:
     """Reads a source to its end for its digests alone. `seen` is told how many bytes were read so far."""
     done = 0
-    for piece in pieces:
+    for chunk in chunks:
         if cancelled.is_set():
             raise Interrupted("the transfer was stopped")
-        done += len(piece.data)
+        done += len(chunk.data)
         seen(done)

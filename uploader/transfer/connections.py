@@ -34,7 +34,7 @@ def first(round_trip: float, most: int) -> int:
     return max(1, min(most, math.ceil(_LINE * round_trip / _WINDOW)))
 
 
-class Climb:
+class ConnectionScaler:
     """Says when another connection is worth it. `round_trip` in seconds, as `clock` counts them.
 
     It begins with two at most. The others of the first number join as soon as the line is seen to be fast enough for

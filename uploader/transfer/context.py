@@ -6,22 +6,22 @@ import threading
 from dataclasses import dataclass
 
 from uploader.events import Observer
-from uploader.rate_limit import Pacer
-from uploader.remote.pool import Pool
+from uploader.rate_limit import RateLimiter
+from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retrying
 from uploader.state.uploads import Journals
 
 
 @dataclass(frozen=True)
-class Means:
+class TransferContext:
     """What a step works with. `up` and `down` hold the payload of each direction to the user's limit. `connections`
     for one file; None: as many as pay, up to the pool's."""
 
-    pool: Pool
+    pool: ConnectionPool
     journals: Journals
     observer: Observer
     retrying: Retrying
     cancelled: threading.Event
-    up: Pacer
-    down: Pacer
+    up: RateLimiter
+    down: RateLimiter
     connections: int | None = 1

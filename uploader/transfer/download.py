@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, Journal
-from uploader.transfer.chunks import PIECE_BYTES
-from uploader.transfer.range_readers import MOST_LINES, Stretch
+from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.range_readers import MOST_LINES, ByteRange
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 
-_DUE = FLUSH_BYTES // PIECE_BYTES
+_DUE = FLUSH_BYTES // CHUNK_BYTES
 _UNKEPT = 2 * _DUE
 """Written pieces that a crash may cost: as many as are brought to the disk at once, and as many again meanwhile. Lines
 that are faster than the disk wait for it."""
@@ -28,13 +28,13 @@ that are faster than the disk wait for it."""
 _BLOCK = 1024 * 1024
 
 
-class Follower:
+class DownloadHasher:
     """A thread that follows the lines: hashes what is written without a gap, and has it kept now and then.
 
     `whole` is the hash of the first `hashed` bytes, taken before. `done` is set when it is through, also for a fault.
     """
 
-    def __init__(self, ledger: Ledger, part: Path, whole: _Hash, hashed: int) -> None:
+    def __init__(self, ledger: ChunkMap, part: Path, whole: _Hash, hashed: int) -> None:
         self.done = threading.Event()
         self._ledger = ledger
         self._part = part
@@ -42,7 +42,7 @@ class Follower:
         self._hashed = hashed
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> DownloadHasher:
         self._thread.start()
         return self
 
@@ -96,14 +96,14 @@ _LEAST, _MOST = 2, 16
 
 
 @dataclass(eq=False)
-class Run(Stretch):
+class ChunkRange(ByteRange):
     """A stretch of whole pieces, the handle that it is written by, and the hash of the piece under way."""
 
     file: FileIO | None = None
     digest: _Hash = field(default_factory=hashlib.sha256)
 
 
-class Ledger:
+class ChunkMap:
     """Which pieces of a part file are there, are asked for, are missing: a lines' book.
 
     `size` is in bytes. `there` are pieces that were proven beforehand. A piece is written once its last byte is in
@@ -115,9 +115,9 @@ class Ledger:
         self.size = size
         self._part = part
         self._journal = journal
-        self._count = -(-size // PIECE_BYTES)
+        self._count = -(-size // CHUNK_BYTES)
         self._missing = deque(index for index in range(self._count) if index not in there)
-        self._returned: list[Run] = []
+        self._returned: list[ChunkRange] = []
         self._written = set(there)
         self._unkept: dict[int, str] = {}
         self._keeping = 0
@@ -128,7 +128,7 @@ class Ledger:
 
     # the lines' side ----------------------------------------------------------------------------------
 
-    def take(self) -> Run | None:
+    def take(self) -> ChunkRange | None:
         with self._changed:
             if self.over.is_set():
                 return None
@@ -138,23 +138,23 @@ class Ledger:
             run.file.seek(run.at)
         return run
 
-    def put(self, stretch: Run, data: bytes) -> None:
+    def put(self, stretch: ChunkRange, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            room = PIECE_BYTES - stretch.at % PIECE_BYTES
+            room = CHUNK_BYTES - stretch.at % CHUNK_BYTES
             now, view = view[:room], view[room:]
             stretch.digest.update(now)
             _write(stretch.file, now)
             stretch.at += len(now)
-            if stretch.at % PIECE_BYTES == 0 or stretch.at == self.size:
-                self._arrived((stretch.at - 1) // PIECE_BYTES, stretch.digest.hexdigest())
+            if stretch.at % CHUNK_BYTES == 0 or stretch.at == self.size:
+                self._arrived((stretch.at - 1) // CHUNK_BYTES, stretch.digest.hexdigest())
                 stretch.digest = hashlib.sha256()
 
-    def settle(self, stretch: Run) -> None:
+    def settle(self, stretch: ChunkRange) -> None:
         if stretch.file is not None:
             stretch.file.close()
 
-    def give_back(self, stretch: Run) -> None:
+    def give_back(self, stretch: ChunkRange) -> None:
         with self._changed:
             if self.over.is_set():
                 self.settle(stretch)
@@ -173,7 +173,7 @@ class Ledger:
             self._fault = self._fault or error
         self.stop()
 
-    def _next(self) -> Run | None:
+    def _next(self) -> ChunkRange | None:
         """A run of neighbours: a share of what is missing, so that all lines come to the end together."""
         if not self._missing:
             return None
@@ -183,7 +183,7 @@ class Ledger:
         while self._missing and self._missing[0] == after and after - first < most:
             self._missing.popleft()
             after += 1
-        return Run(first * PIECE_BYTES, min(after * PIECE_BYTES, self.size), first * PIECE_BYTES)
+        return ChunkRange(first * CHUNK_BYTES, min(after * CHUNK_BYTES, self.size), first * CHUNK_BYTES)
 
     def _arrived(self, index: int, digest: str) -> None:
         with self._changed:
@@ -218,12 +218,12 @@ class Ledger:
     def keep(self) -> None:
         """Brings what is written to the disk, and then into the journal: what it names survives a power cut."""
         with self._changed:
-            pieces, self._unkept = self._unkept, {}
-            self._keeping = len(pieces)
-        if pieces:
+            chunks, self._unkept = self._unkept, {}
+            self._keeping = len(chunks)
+        if chunks:
             with self._part.open("r+b", buffering=0) as file:
                 os.fsync(file.fileno())
-            for index, digest in pieces.items():
+            for index, digest in chunks.items():
                 self._journal.acknowledge(index, digest)
             self._journal.flush()
         with self._changed:
@@ -236,4 +236,4 @@ class Ledger:
         return len(self._unkept) >= _DUE
 
     def _bytes(self) -> int:
-        return min(self._prefix * PIECE_BYTES, self.size)
+        return min(self._prefix * CHUNK_BYTES, self.size)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from uploader.errors import CredentialsRefused, Interrupted, NetworkError, NoRanges, SourceRefused
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.retry import Retrying
 from uploader.sources.interface import Stream
 
@@ -27,7 +27,7 @@ _JOIN_SECONDS = 5.0
 
 
 @dataclass(eq=False)
-class Stretch:
+class ByteRange:
     """The bytes from `begin` to `end` of a source, of which those before `at` are read."""
 
     begin: int
@@ -35,10 +35,10 @@ class Stretch:
     at: int
 
 
-S = TypeVar("S", bound=Stretch)
+S = TypeVar("S", bound=ByteRange)
 
 
-class Book(Protocol[S]):
+class RangeQueue(Protocol[S]):
     """Who hands stretches out and keeps what is read of them. Called by all lines, so it must be thread-safe.
 
     `over` is set by `stop` and by `fail`; both wake who waits in `take`."""
@@ -71,10 +71,10 @@ class Supply:
     stream: Stream
     retrying: Retrying
     cancelled: threading.Event
-    pacer: Pacer
+    rate_limiter: RateLimiter
 
 
-class Lines(Generic[S]):
+class RangeReaders(Generic[S]):
     """Reads what `book` hands out, from entering the block to leaving it.
 
     Starts with two lines (one under a limit) and adds some as long as the rate grows by it, `most` at most. A line
@@ -85,7 +85,7 @@ class Lines(Generic[S]):
     def __init__(
         self,
         supply: Supply,
-        book: Book[S],
+        book: RangeQueue[S],
         *,
         most: int = MOST_LINES,
         clock: Callable[[], float] = time.monotonic,
@@ -102,10 +102,10 @@ class Lines(Generic[S]):
         self._best = 0.0
         self._vain_looks = 0
 
-    def __enter__(self) -> Lines[S]:
+    def __enter__(self) -> RangeReaders[S]:
         with self._lock:
             self._looked_at = (self._clock(), 0)
-            self._open(1 if self._supply.pacer.rate is not None else _FIRST_LINES)
+            self._open(1 if self._supply.rate_limiter.rate is not None else _FIRST_LINES)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -198,7 +198,7 @@ class Lines(Generic[S]):
             for data in chunks:
                 if supply.cancelled.is_set():
                     raise Interrupted("the transfer was stopped")
-                supply.pacer.pass_through(len(data))
+                supply.rate_limiter.pass_through(len(data))
                 if self._book.over.is_set():
                     return
                 self._book.put(stretch, data)

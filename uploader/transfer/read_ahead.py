@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from uploader.errors import NoRanges
-from uploader.transfer.chunks import steady
-from uploader.transfer.range_readers import MOST_LINES, WORTH_LINES, Lines, Stretch, Supply
+from uploader.transfer.chunks import read_steadily
+from uploader.transfer.range_readers import MOST_LINES, WORTH_LINES, ByteRange, RangeReaders, Supply
 
 STRETCH_BYTES = 4 * 1024 * 1024
 """Size of a range that is asked for: long enough that the round trip before it costs little."""
@@ -29,20 +29,20 @@ def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOS
     at = offset
     if size is not None and size - offset >= WORTH_LINES:
         try:
-            with _Window(offset, size) as window, Lines(supply, window, most=most):
+            with _Window(offset, size) as window, RangeReaders(supply, window, most=most):
                 for data in window:
                     at += len(data)
                     yield data
             return
         except NoRanges:
             pass
-    for data in steady(supply.stream, at, supply.retrying):
-        supply.pacer.pass_through(len(data))
+    for data in read_steadily(supply.stream, at, supply.retrying):
+        supply.rate_limiter.pass_through(len(data))
         yield data
 
 
 @dataclass(eq=False)
-class _Held(Stretch):
+class _Held(ByteRange):
     """A stretch and what is read of it and not yet handed on."""
 
     parts: deque[bytes] = field(default_factory=deque)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uploader.errors import NetworkError, RemoteRefused
-from uploader.remote.interface import Along, Connection
+from uploader.remote.interface import Connection, RollingDigest
 from uploader.result import Evidence
-from uploader.threads import Aside
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.threads import BackgroundCall
+from uploader.transfer.chunks import CHUNK_BYTES
 
 Begin = Callable[[Connection], "Following | None"]
 
@@ -19,19 +19,19 @@ Begin = Callable[[Connection], "Following | None"]
 class Following:
     """A hash that goes along, and what it will be worth as evidence."""
 
-    along: Along
+    along: RollingDigest
     evidence: Evidence
 
 
 @dataclass(frozen=True)
-class Taken:
+class RemoteDigest:
     """The sha256 (hex) of all of the server's file, and how it was taken."""
 
     sha256: str
     evidence: Evidence
 
 
-class Behind:
+class RollingHash:
     """Tells an Along how far the file of `size` bytes is whole. Thread-safe.
 
     `begin` asks a connection for the Along, None where the server has no means; it is called once, for the first
@@ -44,7 +44,7 @@ class Behind:
         self._lock = threading.Lock()
         self._there: set[int] = set()
         self._whole = 0
-        self._starting: Aside[None] | None = None
+        self._starting: BackgroundCall[None] | None = None
         self._following: Following | None = None
 
     def start(self, connection: Connection) -> None:
@@ -52,7 +52,7 @@ class Behind:
         with self._lock:
             begin, self._begin = self._begin, None
         if begin is not None:
-            self._starting = Aside(lambda: self._started(begin, connection), name="behind")
+            self._starting = BackgroundCall(lambda: self._started(begin, connection), name="behind")
 
     def add(self, index: int) -> None:
         """Takes down that a piece is on the server as it should be."""
@@ -65,14 +65,14 @@ class Behind:
             if self._whole > before:
                 self._tell()
 
-    def finish(self) -> Taken | None:
+    def finish(self) -> RemoteDigest | None:
         """The hash of the whole file, as the server has it; None when it could not be taken this way."""
         if self._starting is not None:
             self._starting.result()
-        if self._following is None or self._whole * PIECE_BYTES < self._size:
+        if self._following is None or self._whole * CHUNK_BYTES < self._size:
             return None
         sha256 = self._following.along.finish()
-        return None if sha256 is None else Taken(sha256, self._following.evidence)
+        return None if sha256 is None else RemoteDigest(sha256, self._following.evidence)
 
     def close(self) -> None:
         """Ends the hashing, done or not."""
@@ -93,4 +93,4 @@ class Behind:
 
     def _tell(self) -> None:
         if self._following is not None:
-            self._following.along.reached(min(self._size, self._whole * PIECE_BYTES))
+            self._following.along.reached(min(self._size, self._whole * CHUNK_BYTES))

@@ -13,12 +13,12 @@ from uploader.artifact import LocalFile
 from uploader.errors import Interrupted, RemoteExists, RemoteRefused, UploaderError, WrongBytes
 from uploader.events import Phase, Progress
 from uploader.placement import part_name
-from uploader.remote.interface import Connection, Entry, Whole
+from uploader.remote.interface import Connection, Entry, SmallFile
 from uploader.result import Evidence
-from uploader.transfer.chunks import PIECE_BYTES
-from uploader.transfer.context import Means
+from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.context import TransferContext
 from uploader.transfer.rename import changed, is_another
-from uploader.transfer.values import Job, Result
+from uploader.transfer.values import UploadJob, UploadResult
 
 LARGEST = 1 << 20
 """Bytes up to which a file may be one of a bundle."""
@@ -30,15 +30,15 @@ _MOST_FILES = 1000
 _MOST_BYTES = 4 << 20
 
 
-def is_small(job: Job, means: Means) -> bool:
+def is_small(job: UploadJob, context: TransferContext) -> bool:
     """Whether a file can go in a bundle: of this disk, proven in full, and not held to a rate to the byte."""
     local = isinstance(job.artifact.origin, LocalFile)
-    return local and job.size <= LARGEST and job.verify != "samples" and means.up.rate is None
+    return local and job.size <= LARGEST and job.verify != "samples" and context.up.rate is None
 
 
-def bundles(jobs: Sequence[Job]) -> list[list[Job]]:
+def bundles(jobs: Sequence[UploadJob]) -> list[list[UploadJob]]:
     """Cuts small files, in their order, into bundles of bounded number and size."""
-    cut: list[list[Job]] = []
+    cut: list[list[UploadJob]] = []
     held = 0
     for job in jobs:
         if not cut or len(cut[-1]) == _MOST_FILES or held + job.size > _MOST_BYTES:
@@ -49,32 +49,32 @@ def bundles(jobs: Sequence[Job]) -> list[list[Job]]:
     return cut
 
 
-class Bundle:
+class SmallFiles:
     """Carries out the jobs of one bundle. Their final names are free, as far as was seen."""
 
-    def __init__(self, jobs: Sequence[Job], means: Means) -> None:
+    def __init__(self, jobs: Sequence[UploadJob], context: TransferContext) -> None:
         self.jobs = jobs
-        self._means = means
+        self._context = context
         self._sent: dict[str, int] = {}
 
     def sent(self, item: str) -> int:
         """Payload bytes of that item that left this machine so far."""
         return self._sent.get(item, 0)
 
-    def run(self) -> dict[str, Result]:
+    def run(self) -> dict[str, UploadResult]:
         """Returns the items that were placed, by their names. What is not among them wants a `Step` of its own,
         which names what stands in its way. Raises Interrupted, and what a line raises that is lost for good."""
         paths = [job.path for job in self.jobs]
-        with self._means.journals.claim_all(self.jobs[0].target, paths) as ours:
-            ready: dict[str, tuple[Job, Small]] = {}
+        with self._context.journals.claim_all(self.jobs[0].target, paths) as ours:
+            ready: dict[str, tuple[UploadJob, SmallUpload]] = {}
             for job in self.jobs:
                 if job.path in ours and (small := self._read(job)) is not None:
                     ready[job.item] = (job, small)
-            return self._means.retrying(lambda: self._attempt(ready), lambda: 0) if ready else {}
+            return self._context.retrying(lambda: self._attempt(ready), lambda: 0) if ready else {}
 
-    def _read(self, job: Job) -> Small | None:
+    def _read(self, job: UploadJob) -> SmallUpload | None:
         """The file as it is to be sent; None for one that is not what it was."""
-        if self._means.cancelled.is_set():
+        if self._context.cancelled.is_set():
             raise Interrupted("the transfer was stopped")
         try:
             stream = job.open_stream()
@@ -85,26 +85,28 @@ class Bundle:
                 stream.close()
         except UploaderError:
             return None
-        small = Small(job.path, data, job.mtime, job.replace)
+        small = SmallUpload(job.path, data, job.mtime, job.replace)
         promised = job.artifact.digest
         if len(data) != job.size or (promised is not None and promised.hex != small.sha256):
             return None
         return small
 
-    def _attempt(self, ready: dict[str, tuple[Job, Small]]) -> dict[str, Result]:
-        with self._means.pool.lease() as connection:
+    def _attempt(self, ready: dict[str, tuple[UploadJob, SmallUpload]]) -> dict[str, UploadResult]:
+        with self._context.pool.lease() as connection:
             return self._place(connection, ready)
 
-    def _place(self, connection: Connection, ready: dict[str, tuple[Job, Small]]) -> dict[str, Result]:
+    def _place(
+        self, connection: Connection, ready: dict[str, tuple[UploadJob, SmallUpload]]
+    ) -> dict[str, UploadResult]:
         for item, (job, _) in ready.items():
-            self._means.observer(Phase(item, "sending"))
+            self._context.observer(Phase(item, "sending"))
             self._sent[item] = self._sent.get(item, 0) + job.size
         placed = place_small(connection, [small for _, small in ready.values()])
-        results: dict[str, Result] = {}
+        results: dict[str, UploadResult] = {}
         for (item, (job, small)), end in zip(ready.items(), placed, strict=True):
             if isinstance(end, SmallPlaced):
-                self._means.observer(Progress(item, job.size))
-                results[item] = Result(False, end.evidence, small.sha256, self._sent[item], mtime=end.mtime)
+                self._context.observer(Progress(item, job.size))
+                results[item] = UploadResult(False, end.evidence, small.sha256, self._sent[item], mtime=end.mtime)
         return results
 
 
@@ -125,7 +127,7 @@ class Sized(Protocol):
 
 def goes_together(step: Sized) -> bool:
     """Whether a file is sent together with others: below a piece there is nothing to resume."""
-    return step.size < PIECE_BYTES
+    return step.size < CHUNK_BYTES
 
 
 S = TypeVar("S", bound=Sized)
@@ -145,7 +147,7 @@ def groups(steps: Sequence[S], *, most: int, most_bytes: int) -> list[list[S]]:
 
 
 @dataclass(frozen=True)
-class Small:
+class SmallUpload:
     """One file: `path` is its absolute final name; `mtime`, in seconds since 1970, is what it is to get, if any.
     `expected` are size and time of the only file that may be replaced, where not any may."""
 
@@ -173,12 +175,12 @@ class SmallPlaced:
     mtime: int | None
 
 
-def place_small(connection: Connection, files: Sequence[Small]) -> list[SmallPlaced | UploaderError]:
+def place_small(connection: Connection, files: Sequence[SmallUpload]) -> list[SmallPlaced | UploaderError]:
     """Returns for each file how it was placed or why it was not, in order. Raises NetworkError when the line is lost;
     it may then be called again with the same files."""
     many = connection.files.many
     results: list[SmallPlaced | UploaderError | None] = [None] * len(files)
-    results = list(many.write([Whole(file.part, file.data, file.mtime) for file in files]))
+    results = list(many.write([SmallFile(file.part, file.data, file.mtime) for file in files]))
     found = _proofs(connection, [(file.part, len(file.data)) for file in files])
     for at, (file, (_, sha256)) in enumerate(zip(files, found, strict=True)):
         if results[at] is None and sha256 != file.sha256:
@@ -198,7 +200,7 @@ def place_small(connection: Connection, files: Sequence[Small]) -> list[SmallPla
 
 
 def _spare_others(
-    connection: Connection, files: Sequence[Small], results: list[SmallPlaced | UploaderError | None]
+    connection: Connection, files: Sequence[SmallUpload], results: list[SmallPlaced | UploaderError | None]
 ) -> None:
     """Refuses what would replace another file than it was meant to. The new file itself may be there already, where the
     line was lost after it got its name."""
@@ -228,7 +230,7 @@ def _sum(data: bytes | RemoteRefused) -> str | RemoteRefused:
 
 
 def _take_back(
-    connection: Connection, files: Sequence[Small], results: list[SmallPlaced | UploaderError | None]
+    connection: Connection, files: Sequence[SmallUpload], results: list[SmallPlaced | UploaderError | None]
 ) -> None:
     """Removes the parts of what was not placed. A name that is taken by these very bytes counts as placed: it may have
     been, before the line was lost."""
@@ -247,7 +249,7 @@ def _take_back(
                 continue  # why it was not placed is what matters
 
 
-def _wrong(file: Small) -> WrongBytes:
+def _wrong(file: SmallUpload) -> WrongBytes:
     return WrongBytes(
         f"the server keeps other bytes than it was sent: {file.path}",
         remedy="Its disk or its SFTP server is faulty. The wrong part was removed.",

@@ -10,40 +10,40 @@ from typing import TypeVar
 
 from uploader.artifact import LocalFile, WebFile
 from uploader.errors import Exists, RemoteRefused, UploaderError, WrongBytes
-from uploader.events import Phase, Progress, Said
+from uploader.events import Message, Phase, Progress
 from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.sources.interface import Stream
 from uploader.state.uploads import Journal
-from uploader.threads import Aside
-from uploader.transfer.chunk_queue import Feed
-from uploader.transfer.chunks import PIECE_BYTES, Piece, Reading, drain, read_pieces, steady
-from uploader.transfer.connections import Climb
-from uploader.transfer.context import Means
+from uploader.threads import BackgroundCall
+from uploader.transfer.chunk_queue import ChunkQueue
+from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, drain, read_chunks, read_steadily
+from uploader.transfer.connections import ConnectionScaler
+from uploader.transfer.context import TransferContext
 from uploader.transfer.range_readers import Supply
 from uploader.transfer.read_ahead import read_ahead
 from uploader.transfer.rename import open_part, place, taken, wrong_source
-from uploader.transfer.rolling_hash import Behind, Following, Taken
-from uploader.transfer.upload_workers import Lanes
-from uploader.transfer.values import Job, Result
-from uploader.transfer.verify import Proof, Prover, reads_all
+from uploader.transfer.rolling_hash import Following, RemoteDigest, RollingHash
+from uploader.transfer.upload_workers import UploadWorkers
+from uploader.transfer.values import UploadJob, UploadResult
+from uploader.transfer.verify import Verification, Verifier, reads_all
 
 T = TypeVar("T")
 
 _MOMENT = 2.0
 
 
-class Step:
+class Upload:
     """Carries out one job."""
 
-    def __init__(self, job: Job, means: Means) -> None:
+    def __init__(self, job: UploadJob, context: TransferContext) -> None:
         self._job = job
-        self._means = means
+        self._context = context
         self._artifact = job.artifact
         self._steps_forward = 0
         self._resumed = 0
-        self._lanes: list[Lanes] = []
-        self._taken: Taken | None = None
+        self._lanes: list[UploadWorkers] = []
+        self._taken: RemoteDigest | None = None
         self._stretch = ""
         self._part_there = True
 
@@ -52,7 +52,7 @@ class Step:
         """Payload bytes that left this machine for the server so far, those sent again included."""
         return sum(lanes.sent for lanes in self._lanes)
 
-    def run(self) -> Result:
+    def run(self) -> UploadResult:
         """Returns when the final name stands for proven bytes. Raises the errors of the families it works with."""
         stream = self._job.open_stream()
         try:
@@ -66,7 +66,7 @@ class Step:
                     return kept
                 if there.is_folder or not self._job.replace:
                     raise taken(self._job.path)
-            with self._means.journals.claim(self._job.target, self._job.path) as journal:
+            with self._context.journals.claim(self._job.target, self._job.path) as journal:
                 try:
                     return self._send(stream, journal)
                 except WrongBytes:  # what the part holds is known to be no file at all
@@ -90,28 +90,28 @@ class Step:
 
     # what is there ------------------------------------------------------------------------------------
 
-    def _kept(self, stream: Stream) -> Result | None:
+    def _kept(self, stream: Stream) -> UploadResult | None:
         """What `_compare` says of what took the final name in the meantime."""
         there, _ = self._using(self._look)
         return None if there is None else self._same(there, stream)
 
-    def _same(self, there: Entry, stream: Stream) -> Result | None:
+    def _same(self, there: Entry, stream: Stream) -> UploadResult | None:
         return self._compare(stream) if not there.is_folder and there.size == self._job.size else None
 
-    def _compare(self, stream: Stream) -> Result | None:
+    def _compare(self, stream: Stream) -> UploadResult | None:
         """Proves that the final name stands for these bytes already; None when it does not."""
         self._phase("comparing")
         published = self._artifact.digest
         if published is not None:
             found = self._using(lambda connection: connection.hashes(self._job.path, [(0, self._job.size)]))
             if found is not None:
-                return Result(True, Evidence.REMOTE_HASH, found[0]) if found[0] == published.hex else None
-        with Aside(self._hash_there, name="compare") as there:  # both sides read at once
+                return UploadResult(True, Evidence.REMOTE_HASH, found[0]) if found[0] == published.hex else None
+        with BackgroundCall(self._hash_there, name="compare") as there:  # both sides read at once
             reading = self._read_all(stream)
         self._refuse_wrong_source(reading.sha256)
         proof = self._prover("comparing").prove(
             self._job.path,
-            reading.pieces,
+            reading.chunks,
             reading.sha256,
             self._job.verify,
             self._job.structure,
@@ -120,24 +120,24 @@ class Step:
         # Equal size or structure alone does not make two files one.
         if proof.bad or proof.evidence in (Evidence.SIZE, Evidence.STRUCTURE):
             return None
-        return Result(True, proof.evidence, reading.sha256)
+        return UploadResult(True, proof.evidence, reading.sha256)
 
-    def _hash_there(self) -> Taken | None:
+    def _hash_there(self) -> RemoteDigest | None:
         if self._job.verify == "samples":
             return None
         found = self._using(lambda connection: connection.hashes(self._job.path, [(0, self._job.size)]))
-        return None if found is None else Taken(found[0], Evidence.REMOTE_HASH)
+        return None if found is None else RemoteDigest(found[0], Evidence.REMOTE_HASH)
 
     def _read_all(self, stream: Stream) -> Reading:
         reading = self._reading(stream, {})
-        pieces = read_pieces(self._chunks(stream, 0), self._job.size, 0, reading)
-        drain(pieces, self._means.cancelled, self._progress)
+        chunks = read_chunks(self._chunks(stream, 0), self._job.size, 0, reading)
+        drain(chunks, self._context.cancelled, self._progress)
         stream.check()
         return reading
 
     # sending ------------------------------------------------------------------------------------------
 
-    def _send(self, stream: Stream, journal: Journal) -> Result:
+    def _send(self, stream: Stream, journal: Journal) -> UploadResult:
         job = self._job
         trusted = self._trusted(journal)
         reading = self._reading(stream, trusted)
@@ -149,7 +149,7 @@ class Step:
             if not proof.bad:
                 break
             self._say(f"{len(proof.bad)} piece(s) of {job.part} arrived wrong and are sent again")
-            trusted = {index: digest for index, digest in reading.pieces.items() if index not in proof.bad}
+            trusted = {index: digest for index, digest in reading.chunks.items() if index not in proof.bad}
             for index in proof.bad:
                 journal.forget(index)
             if not trusted:  # nothing cuts a part that is too long
@@ -168,7 +168,7 @@ class Step:
             self._discard(journal)
             return replace(kept, bytes_sent=self.sent, resumed_from=self._resumed)
         journal.remove()
-        return Result(False, proof.evidence, sha256, self.sent, self._resumed)
+        return UploadResult(False, proof.evidence, sha256, self.sent, self._resumed)
 
     def _trusted(self, journal: Journal) -> dict[int, str]:
         """What an earlier run left, and its digests on the server; an empty part file when nothing is there.
@@ -176,8 +176,8 @@ class Step:
         A piece that was written down with its digest must still have it. One without is worth something to a local
         file alone, whose pieces are compared as they are read: a link's may not be read again at all."""
         job = self._job
-        journal.begin(self._artifact.identity, job.size, PIECE_BYTES, job.part)
-        claimed = journal.pieces
+        journal.begin(self._artifact.identity, job.size, CHUNK_BYTES, job.part)
+        claimed = journal.chunks
         found = self._prover("checking").digests(job.part, claimed) if claimed else {}
         compared = isinstance(self._artifact.origin, LocalFile)
         trusted = {
@@ -195,36 +195,36 @@ class Step:
         open_part(connection, self._job.part, fresh=True, held=True).close()
 
     def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
-        job, means = self._job, self._means
+        job, context = self._job, self._context
         # What is known to be the same file still is read from the first byte that the server does not have.
         first = _contiguous(trusted) if self._is_pinned() else 0
-        if first and first * PIECE_BYTES >= job.size:
+        if first and first * CHUNK_BYTES >= job.size:
             return
         there = set(range(first))
         kept = self._bytes_of(trusted)
-        missing = -(-job.size // PIECE_BYTES) - len(trusted)
+        missing = -(-job.size // CHUNK_BYTES) - len(trusted)
         self._phase("sending")
         self._progress(kept)
 
-        def acknowledged(piece: Piece) -> None:
-            journal.acknowledge(piece.index, "" if reading.taken is None else piece.digest)
-            behind.add(piece.index)
+        def acknowledged(chunk: Chunk) -> None:
+            journal.acknowledge(chunk.index, "" if reading.taken is None else chunk.digest)
+            behind.add(chunk.index)
 
-        def is_there(piece: Piece) -> bool:
-            same = piece.index in trusted and trusted[piece.index] == piece.digest
+        def is_there(chunk: Chunk) -> bool:
+            same = chunk.index in trusted and trusted[chunk.index] == chunk.digest
             if same:
-                there.add(piece.index)
-                behind.add(piece.index)
+                there.add(chunk.index)
+                behind.add(chunk.index)
             return same
 
-        pieces = read_pieces(self._chunks(stream, first * PIECE_BYTES), job.size, first, reading)
-        with self._following(there) as behind, Feed(pieces, is_there) as feed:
-            lanes = Lanes(
-                means.pool,
+        chunks = read_chunks(self._chunks(stream, first * CHUNK_BYTES), job.size, first, reading)
+        with self._following(there) as behind, ChunkQueue(chunks, is_there) as feed:
+            lanes = UploadWorkers(
+                context.pool,
                 job.part,
                 feed,
-                pacer=means.up,
-                retrying=means.retrying,
+                rate_limiter=context.up,
+                retrying=context.retrying,
                 acknowledged=acknowledged,
                 moved=lambda count: self._progress(min(kept + count, job.size)),
                 opened=behind.start,
@@ -240,20 +240,20 @@ class Step:
         if len(self._lanes) == 1:  # what the second sending finds there is the first one's work
             self._resumed = self._bytes_of(there)
 
-    def _run(self, lanes: Lanes, missing: int) -> None:
+    def _run(self, lanes: UploadWorkers, missing: int) -> None:
         """Sends over as many connections as were asked for, or as pay; never more than there are pieces."""
-        means = self._means
-        if means.connections is not None:
-            lanes.run(max(1, min(means.connections, missing)))
+        context = self._context
+        if context.connections is not None:
+            lanes.run(max(1, min(context.connections, missing)))
             return
-        climb = Climb(means.pool.round_trip, lambda: max(1, min(means.pool.most, missing)))
+        climb = ConnectionScaler(context.pool.round_trip, lambda: max(1, min(context.pool.most, missing)))
         lanes.run(climb.to_begin, climb)
 
     @contextmanager
-    def _following(self, there: Iterable[int]) -> Iterator[Behind]:
+    def _following(self, there: Iterable[int]) -> Iterator[RollingHash]:
         """Has what arrives hashed while the rest is on its way: on the server, where it can, else by reading it back
         where all of it is to be read back anyway."""
-        behind = Behind(None if self._job.verify == "samples" else self._follow, self._job.size)
+        behind = RollingHash(None if self._job.verify == "samples" else self._follow, self._job.size)
         try:
             for index in sorted(there):
                 behind.add(index)
@@ -267,7 +267,7 @@ class Step:
             return Following(along, Evidence.REMOTE_HASH)
         if connection.can_hash or not reads_all(self._job.verify, size):
             return None  # it hashes all of it at once, at the end
-        along = connection.read_along(part, self._means.down.ranges)
+        along = connection.read_along(part, self._context.down.ranges)
         return None if along is None else Following(along, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:
@@ -277,7 +277,7 @@ class Step:
         origin = self._artifact.origin
         return isinstance(origin, WebFile) and (origin.validator is not None or self._artifact.digest is not None)
 
-    def _prove(self, reading: Reading) -> Proof:
+    def _prove(self, reading: Reading) -> Verification:
         """Compares the part with what was read, and what was read with what was promised."""
         if reading.sha256 is not None:
             self._refuse_wrong_source(reading.sha256)
@@ -286,7 +286,7 @@ class Step:
             mode = "full"  # the promise is about the whole, and only the server has all of it in one place
         prover = self._prover("verifying")
         proof = prover.prove(
-            self._job.part, reading.pieces, reading.sha256, mode, self._job.structure, taken=self._taken
+            self._job.part, reading.chunks, reading.sha256, mode, self._job.structure, taken=self._taken
         )
         if reading.sha256 is None and not proof.bad:
             self._refuse_wrong_source(proof.sha256)
@@ -326,21 +326,21 @@ class Step:
 
     def _using(self, call: Callable[[Connection], T], /) -> T:
         def attempt() -> T:
-            with self._means.pool.lease() as connection:
+            with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: self._steps_forward)
+        return self._context.retrying(attempt, lambda: self._steps_forward)
 
     def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
         """The source's bytes; those of a link come over the line, which the user may have limited."""
-        origin, means = self._artifact.origin, self._means
+        origin, context = self._artifact.origin, self._context
         if not isinstance(origin, WebFile):
-            return steady(stream, offset, means.retrying)
-        supply = Supply(stream, means.retrying, means.cancelled, means.down)
+            return read_steadily(stream, offset, context.retrying)
+        supply = Supply(stream, context.retrying, context.cancelled, context.down)
         # Ranges that nothing ties to one file could be of two.
         return read_ahead(supply, offset, self._job.size if origin.ranges and self._is_pinned() else None)
 
-    def _prover(self, phase: str) -> Prover:
+    def _prover(self, phase: str) -> Verifier:
         seen = 0
 
         def count(size: int) -> None:
@@ -350,26 +350,26 @@ class Step:
             self._progress(min(seen, self._job.size))
 
         self._phase(phase)
-        return Prover(self._using, self._job.size, pacer=self._means.down, seen=count)
+        return Verifier(self._using, self._job.size, rate_limiter=self._context.down, seen=count)
 
-    def _bytes_of(self, pieces: Iterable[int]) -> int:
-        return sum(min(PIECE_BYTES, self._job.size - index * PIECE_BYTES) for index in pieces)
+    def _bytes_of(self, chunks: Iterable[int]) -> int:
+        return sum(min(CHUNK_BYTES, self._job.size - index * CHUNK_BYTES) for index in chunks)
 
     def _progress(self, done: int) -> None:
-        self._means.observer(Progress(self._job.item, done, self._resumed))
+        self._context.observer(Progress(self._job.item, done, self._resumed))
 
     def _phase(self, name: str) -> None:
         if name != self._stretch:
             self._stretch = name
-            self._means.observer(Phase(self._job.item, name))
+            self._context.observer(Phase(self._job.item, name))
 
     def _say(self, text: str) -> None:
-        self._means.observer(Said(text, "note"))
+        self._context.observer(Message(text, "note"))
 
 
-def _contiguous(pieces: dict[int, str]) -> int:
+def _contiguous(chunks: dict[int, str]) -> int:
     """How many pieces from the beginning are there without a gap."""
     count = 0
-    while count in pieces:
+    while count in chunks:
         count += 1
     return count

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uploader.errors import Interrupted, NetworkError
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Range, Writer
-from uploader.remote.pool import TURNED_AWAY, NoFurther, Pool
+from uploader.remote.pool import TURNED_AWAY, ConnectionPool, NoFurther
 from uploader.retry import Retrying
-from uploader.transfer.chunk_queue import Feed
-from uploader.transfer.chunks import PIECE_BYTES, Piece
-from uploader.transfer.connections import Climb
+from uploader.transfer.chunk_queue import ChunkQueue
+from uploader.transfer.chunks import CHUNK_BYTES, Chunk
+from uploader.transfer.connections import ConnectionScaler
 from uploader.transfer.rename import open_part
 
 _WINDOW = 4 * 1024 * 1024
@@ -34,11 +34,11 @@ long to arrive seems to be lost."""
 class _Flight:
     """A piece that was sent, in part or whole, and the bytes of it that the server acknowledged."""
 
-    piece: Piece
+    chunk: Chunk
     acknowledged: int = 0
 
 
-class Stride:
+class WriteSizer:
     """How much one lane moved in the last seconds, and so how much of it one write may be. `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class Stride:
         return min(most, max(_LEAST_PORTION, self._sum // _LEAST_PORTION * _LEAST_PORTION))
 
 
-class Lanes:
+class UploadWorkers:
     """One sending of the pieces that a feed hands out, to one part file.
 
     `retrying(call, progress)` runs a call again while its fault may pass and `progress()` grows. `acknowledged` is
@@ -70,13 +70,13 @@ class Lanes:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ConnectionPool,
         part: str,
-        feed: Feed,
+        feed: ChunkQueue,
         *,
-        pacer: Pacer,
+        rate_limiter: RateLimiter,
         retrying: Retrying,
-        acknowledged: Callable[[Piece], None],
+        acknowledged: Callable[[Chunk], None],
         moved: Callable[[int], None],
         opened: Callable[[Connection], None] = lambda _connection: None,
         held: bool = False,
@@ -86,7 +86,7 @@ class Lanes:
         self._on_open = opened
         self._part = part
         self._feed = feed
-        self._pacer = pacer
+        self._rate_limiter = rate_limiter
         self._retrying = retrying
         self._on_piece = acknowledged
         self._on_bytes = moved
@@ -102,7 +102,7 @@ class Lanes:
         self.sent = 0
         """Payload bytes that were handed to the line, those sent again included."""
 
-    def run(self, count: int, climb: Climb | None = None) -> None:
+    def run(self, count: int, climb: ConnectionScaler | None = None) -> None:
         """Sends all that the feed has, over `count` connections at first, and over more when `climb` says that they
         pay: with those that open, where the server does not take as many. Raises the first fault that does not pass,
         the source's own included."""
@@ -170,7 +170,7 @@ class Lanes:
                 self._inside.add(number)
                 writer = open_part(connection, self._part, fresh=False, held=self._held)
                 self._on_open(connection)  # by now there is a part
-                stride = Stride()
+                stride = WriteSizer()
                 while not (leaving := self._pool.wanted(connection, extra=extra)):
                     if not self._step(writer, flight, stride):
                         break
@@ -184,41 +184,41 @@ class Lanes:
         finally:
             self._return(flight)
 
-    def _step(self, writer: Writer, flight: dict[int, _Flight], stride: Stride) -> bool:
+    def _step(self, writer: Writer, flight: dict[int, _Flight], stride: WriteSizer) -> bool:
         """Takes and sends one piece, or waits for acknowledgements. False when there is nothing left to do."""
         # Another connection may yet fail and give its pieces back: with nothing under way, wait for that too.
-        piece = self._feed.take(wait=not flight)
-        if piece is not None:
-            flight[piece.index] = _Flight(piece)
-            self._send(writer, piece, flight, stride)
+        chunk = self._feed.take(wait=not flight)
+        if chunk is not None:
+            flight[chunk.index] = _Flight(chunk)
+            self._send(writer, chunk, flight, stride)
         elif flight:
             self._settle(writer.reap(), flight, stride)
-        return piece is not None or bool(flight) or not self._feed.over.is_set()
+        return chunk is not None or bool(flight) or not self._feed.over.is_set()
 
-    def _send(self, writer: Writer, piece: Piece, flight: dict[int, _Flight], stride: Stride) -> None:
-        view = memoryview(piece.data)
-        most = self._pacer.portion(writer.request_bytes)
+    def _send(self, writer: Writer, chunk: Chunk, flight: dict[int, _Flight], stride: WriteSizer) -> None:
+        view = memoryview(chunk.data)
+        most = self._rate_limiter.portion(writer.request_bytes)
         at = 0
         while at < len(view):
             data = view[at : at + stride.portion(most)]
-            self._pacer.pass_through(len(data))
-            writer.send(piece.offset + at, data)
+            self._rate_limiter.pass_through(len(data))
+            writer.send(chunk.offset + at, data)
             with self._lock:
                 self.sent += len(data)
             at += len(data)
             self._settle(writer.reap(wait=writer.pending > _WINDOW), flight, stride)
 
-    def _settle(self, ranges: list[Range], flight: dict[int, _Flight], stride: Stride) -> None:
+    def _settle(self, ranges: list[Range], flight: dict[int, _Flight], stride: WriteSizer) -> None:
         for offset, length in ranges:
             stride.add(length)
-            index = offset // PIECE_BYTES
+            index = offset // CHUNK_BYTES
             held = flight[index]
             held.acknowledged += length
-            if held.acknowledged < len(held.piece.data):
+            if held.acknowledged < len(held.chunk.data):
                 with self._lock:
                     self._partly[index] = held.acknowledged
                 continue
-            self._on_piece(held.piece)
+            self._on_piece(held.chunk)
             del flight[index]
             with self._lock:
                 self._whole += held.acknowledged
@@ -230,7 +230,7 @@ class Lanes:
     def _return(self, flight: dict[int, _Flight]) -> None:
         if not flight:
             return
-        self._feed.give_back([held.piece for held in flight.values()])
+        self._feed.give_back([held.chunk for held in flight.values()])
         with self._lock:
             for index in flight:
                 self._partly.pop(index, None)

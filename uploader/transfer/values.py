@@ -14,7 +14,7 @@ from uploader.transfer.verify import Verify
 
 
 @dataclass(frozen=True)
-class Job:
+class UploadJob:
     """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
     whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
     in seconds, is when the file shall say it was changed last, where the server lets it; `proven`: the source was found
@@ -42,7 +42,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Result:
+class UploadResult:
     """How a step ended well. `kept`: it was there already. Bytes as in Outcome. `mtime` is the file's time on the
     server, in seconds, where it was looked at."""
 

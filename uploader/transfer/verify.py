@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
 from uploader.errors import NoPermission
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Range
 from uploader.result import Evidence
-from uploader.transfer.chunks import PIECE_BYTES
-from uploader.transfer.rolling_hash import Taken
+from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.rolling_hash import RemoteDigest
 
 T = TypeVar("T")
 Verify = Literal["auto", "full", "samples"]
@@ -29,7 +29,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """What the server's file turned out to be. `bad`: pieces that differ; empty when it is the right one.
 
     `sha256` is of the whole, when it was learnt from the server.
@@ -51,7 +51,7 @@ class Using(Protocol):
     def __call__(self, call: Callable[[Connection], T], /) -> T: ...
 
 
-class Prover:
+class Verifier:
     """Looks at one file on the server, of `size` bytes. `seen` is told of bytes compared."""
 
     def __init__(
@@ -59,44 +59,44 @@ class Prover:
         using: Using,
         size: int,
         *,
-        pacer: Pacer,
+        rate_limiter: RateLimiter,
         seen: Callable[[int], None],
     ) -> None:
         self._using = using
         self._size = size
-        self._pacer = pacer
+        self._rate_limiter = rate_limiter
         self._seen = seen
 
     def prove(
         self,
         path: str,
-        pieces: Mapping[int, str],
+        chunks: Mapping[int, str],
         sha256: str | None,
         mode: Verify,
         structure: bool,
         *,
-        taken: Taken | None = None,
-    ) -> Proof:
+        taken: RemoteDigest | None = None,
+    ) -> Verification:
         """Compares the file at `path` with the digests of all its pieces, and with `sha256` when it is known.
 
         `structure`: whether the source's own header covers exactly its bytes. `taken`: a hash of all of it to its
         very end, where that was taken already.
         """
         if taken is not None and taken.sha256 == sha256:
-            return Proof(taken.evidence, taken.sha256)
+            return Verification(taken.evidence, taken.sha256)
         there = self._using(lambda connection: connection.files.stat(path))
         if there is None or there.size != self._size:
-            return Proof(Evidence.SIZE, bad=(frozenset(pieces) - self.good(path, pieces)) or frozenset(pieces))
+            return Verification(Evidence.SIZE, bad=(frozenset(chunks) - self.good(path, chunks)) or frozenset(chunks))
         by_server = taken.sha256 if taken is not None and taken.evidence is Evidence.REMOTE_HASH else None
-        if mode != "samples" and (proof := self._by_hash(path, pieces, sha256, by_server)) is not None:
+        if mode != "samples" and (proof := self._by_hash(path, chunks, sha256, by_server)) is not None:
             return proof
         whole = reads_all(mode, self._size)
         try:
-            return self._by_reading(path, pieces if whole else self._samples(pieces), sha256, whole=whole)
+            return self._by_reading(path, chunks if whole else self._samples(chunks), sha256, whole=whole)
         except NoPermission:  # an account that may write and not read
             if mode == "full":
                 raise
-            return Proof(Evidence.STRUCTURE if structure else Evidence.SIZE)
+            return Verification(Evidence.STRUCTURE if structure else Evidence.SIZE)
 
     def good(self, path: str, claimed: Mapping[int, str]) -> set[int]:
         """Which of the claimed pieces are on the server as claimed."""
@@ -113,30 +113,32 @@ class Prover:
         except NoPermission:
             return {}
 
-    def _by_hash(self, path: str, pieces: Mapping[int, str], sha256: str | None, taken: str | None) -> Proof | None:
+    def _by_hash(
+        self, path: str, chunks: Mapping[int, str], sha256: str | None, taken: str | None
+    ) -> Verification | None:
         found = [taken] if taken else self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
         if found is None:
             return None
-        right = found[0] == sha256 if sha256 is not None else len(self._good(path, pieces)) == len(pieces)
+        right = found[0] == sha256 if sha256 is not None else len(self._good(path, chunks)) == len(chunks)
         if right:
-            return Proof(Evidence.REMOTE_HASH, found[0])
+            return Verification(Evidence.REMOTE_HASH, found[0])
         # The pieces tell what to send again. When all of them are right, the file as a whole is still wrong.
-        bad = frozenset(pieces) - self._good(path, pieces)
-        return Proof(Evidence.REMOTE_HASH, found[0], bad or frozenset(pieces))
+        bad = frozenset(chunks) - self._good(path, chunks)
+        return Verification(Evidence.REMOTE_HASH, found[0], bad or frozenset(chunks))
 
-    def _by_reading(self, path: str, pieces: Mapping[int, str], sha256: str | None, *, whole: bool) -> Proof:
+    def _by_reading(self, path: str, chunks: Mapping[int, str], sha256: str | None, *, whole: bool) -> Verification:
         digest = hashlib.sha256()
-        found_pieces = self._read_back(path, pieces, digest.update if whole else None)
-        bad = frozenset(index for index in pieces if found_pieces[index] != pieces[index])
+        found_pieces = self._read_back(path, chunks, digest.update if whole else None)
+        bad = frozenset(index for index in chunks if found_pieces[index] != chunks[index])
         if not whole:
-            return Proof(Evidence.SAMPLES, bad=bad)
+            return Verification(Evidence.SAMPLES, bad=bad)
         found = digest.hexdigest()
         if not bad and sha256 not in (None, found):  # the pieces were read from more than one version of the source
-            bad = frozenset(pieces)
-        return Proof(Evidence.READ_BACK, found, bad)
+            bad = frozenset(chunks)
+        return Verification(Evidence.READ_BACK, found, bad)
 
-    def _good(self, path: str, pieces: Mapping[int, str]) -> set[int]:
-        return {index for index, digest in self._digests(path, pieces).items() if digest == pieces[index]}
+    def _good(self, path: str, chunks: Mapping[int, str]) -> set[int]:
+        return {index for index, digest in self._digests(path, chunks).items() if digest == chunks[index]}
 
     def _digests(self, path: str, indexes: Collection[int]) -> dict[int, str]:
         """Has pieces hashed on the server, or reads them back."""
@@ -158,7 +160,7 @@ class Prover:
 
         def read(connection: Connection) -> None:
             # `todo` shrinks as pieces come, so that an attempt after a lost line begins where the last one ended.
-            for data in self._pieces(connection, path, [self._range(index) for index in todo]):
+            for data in self._chunks(connection, path, [self._range(index) for index in todo]):
                 found[todo.popleft()] = hashlib.sha256(data).hexdigest()
                 if update is not None:
                     update(data)
@@ -167,24 +169,24 @@ class Prover:
         self._using(read)
         return found
 
-    def _pieces(self, connection: Connection, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+    def _chunks(self, connection: Connection, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
         """Reads ranges back; under a rate each in as many portions as that takes."""
-        portions = connection.files.read(path, self._pacer.ranges(ranges))
+        portions = connection.files.read(path, self._rate_limiter.ranges(ranges))
         for _, length in ranges:
-            yield b"".join(islice(portions, -(-length // self._pacer.portion(length))))
+            yield b"".join(islice(portions, -(-length // self._rate_limiter.portion(length))))
 
-    def _samples(self, pieces: Mapping[int, str]) -> dict[int, str]:
+    def _samples(self, chunks: Mapping[int, str]) -> dict[int, str]:
         """The first, the last and some between, at random: nobody can know which are looked at."""
-        last = max(pieces)
-        between = [index for index in pieces if index not in (0, last)]
+        last = max(chunks)
+        between = [index for index in chunks if index not in (0, last)]
         chosen = {0, last, *random.SystemRandom().sample(between, min(_SAMPLES, len(between)))}
-        return {index: pieces[index] for index in sorted(chosen)}
+        return {index: chunks[index] for index in sorted(chosen)}
 
     def _end(self, index: int) -> int:
-        return min(self._size, (index + 1) * PIECE_BYTES)
+        return min(self._size, (index + 1) * CHUNK_BYTES)
 
     def _range(self, index: int) -> Range:
-        return index * PIECE_BYTES, self._end(index) - index * PIECE_BYTES
+        return index * CHUNK_BYTES, self._end(index) - index * CHUNK_BYTES
 
 
 def _hashes(path: str, ranges: Sequence[Range], connection: Connection) -> list[str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from uploader.errors import WebUIRefused
 from uploader.profile import Api
 from uploader.webui.a1111 import A1111
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 from uploader.webui.comfyui import ComfyUi
 from uploader.webui.interface import Listed, Member, Refreshed, find
 from uploader.webui.invokeai import InvokeAi
@@ -16,7 +16,7 @@ from uploader.webui.swarmui import SwarmUi
 
 __all__ = ["MEMBERS", "Listed", "Member", "Refreshed", "find", "recognise"]
 
-MEMBERS: Mapping[Api, Callable[[Service], Member | None]] = {
+MEMBERS: Mapping[Api, Callable[[WebUIClient], Member | None]] = {
     Api.SDNEXT: SdNext.find,
     Api.A1111: A1111.find,
     Api.COMFYUI: ComfyUi.find,
@@ -27,7 +27,7 @@ MEMBERS: Mapping[Api, Callable[[Service], Member | None]] = {
 A1111's calls, too."""
 
 
-def recognise(service: Service, expected: Api | None) -> Member:
+def recognise(service: WebUIClient, expected: Api | None) -> Member:
     """Finds out which WebUI answers, the expected one first. Raises WebUIRefused when none does, and what a line
     raises."""
     order = [api for api in MEMBERS if api is not expected]

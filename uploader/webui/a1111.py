@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from uploader.artifact import Kind
 from uploader.profile import Api
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 from uploader.webui.interface import Listed, Refreshed, answers, items, refused, table, text_of
 
 _API = "/sdapi/v1"
@@ -53,13 +53,13 @@ class A1111:
 
     api = Api.A1111
 
-    def __init__(self, service: Service, *, modules: bool, flags: Mapping[Kind, tuple[str, ...]]) -> None:
+    def __init__(self, service: WebUIClient, *, modules: bool, flags: Mapping[Kind, tuple[str, ...]]) -> None:
         self._service = service
         self._modules = modules
         self._flags = flags
 
     @classmethod
-    def find(cls, service: Service) -> A1111 | None:
+    def find(cls, service: WebUIClient) -> A1111 | None:
         """Returns the member if one of the family answers there. SD.Next answers likewise: ask for that one first."""
         flags = answers(service, f"{_API}/cmd-flags")
         if not isinstance(flags, dict):
@@ -133,14 +133,14 @@ class A1111:
         return None
 
 
-def _listed(service: Service, call: str, name: str, path: str, what: str) -> list[Listed] | None:
+def _listed(service: WebUIClient, call: str, name: str, path: str, what: str) -> list[Listed] | None:
     reply = service.get(call)
     if reply.status == 404:  # an older version, or an extension that is not there
         return None
     return [Listed(called, text_of(item, path)) for item in items(reply, what) if (called := text_of(item, name))]
 
 
-def embeddings(service: Service, what: str) -> list[Listed]:
+def embeddings(service: WebUIClient, what: str) -> list[Listed]:
     """Those that fit the loaded checkpoint and those that do not; as tables by name, or as lists of names."""
     answer = table(service.get(f"{_API}/embeddings"), what)
     found = [answer.get("loaded"), answer.get("skipped")]

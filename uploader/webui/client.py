@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from uploader import __version__
 from uploader.errors import CredentialsRefused, NetworkError, UsageError, WebUIRefused
 from uploader.http.address import _PLAIN, base_fault, is_loopback
-from uploader.http.tls import Budget, Dial, Trust
+from uploader.http.tls import Budget, CertificatePin, Dial
 from uploader.secret import Secret
 from uploader.session.session import WEBUI_SECONDS
 
@@ -69,7 +69,7 @@ class Reply:
         return 200 <= self.status < 300 and self.kind != "text/html"
 
 
-class Service:
+class WebUIClient:
     """Asks one service. `base` is its address, with a path where it lies behind one.
 
     The sign-in goes to that address alone: no redirect is followed, no proxy is between. Over plain http it goes
@@ -82,7 +82,7 @@ class Service:
         base: str,
         *,
         sign_in: SignIn | None = None,
-        trust: Trust | None = None,
+        trust: CertificatePin | None = None,
         dial: Dial | None = None,
         seconds: float = WEBUI_SECONDS,
     ) -> None:
@@ -98,7 +98,7 @@ class Service:
             )
         self._sign_in = sign_in
         self._dial = dial
-        self._trust = trust or Trust()
+        self._trust = trust or CertificatePin()
         self._budget = Budget(seconds)
         self._pool: httpcore.ConnectionPool | None = None
 
@@ -162,8 +162,8 @@ class Service:
     def _answer(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes | None) -> Reply:
         with self._opened().stream(method, url, headers=headers, content=body) as response:
             content = bytearray()
-            for piece in response.iter_stream():
-                content += piece
+            for chunk in response.iter_stream():
+                content += chunk
                 if len(content) > _MOST_BYTES:
                     raise WebUIRefused(
                         f"{self.host} answers with more than {_MOST_BYTES >> 20} MB", remedy="Is the address right?"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from uploader.artifact import Kind
 from uploader.profile import Api
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 from uploader.webui.interface import Listed, Refreshed, answers, text_of, texts
 
 _KEYS = {
@@ -33,13 +33,13 @@ class ComfyUi:
     api = Api.COMFYUI
     ids = ("comfyui",)
 
-    def __init__(self, service: Service, version: str) -> None:
+    def __init__(self, service: WebUIClient, version: str) -> None:
         self._service = service
         self._version = version
         self._known: frozenset[str] | None = None
 
     @classmethod
-    def find(cls, service: Service) -> ComfyUi | None:
+    def find(cls, service: WebUIClient) -> ComfyUi | None:
         stats = answers(service, "/system_stats")
         system = stats.get("system") if isinstance(stats, dict) else None
         # Its command line is in there as well, and is not kept.

@@ -8,14 +8,14 @@ from functools import partial
 
 from uploader.credentials import find_sign_in
 from uploader.errors import UsageError
-from uploader.http.tls import Trust
+from uploader.http.tls import CertificatePin
 from uploader.profile import Target
 from uploader.remote.interface import Connection
 from uploader.secret import Secret
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.state.targets import is_address
 from uploader.webui import Member, recognise
-from uploader.webui.client import Service, SignIn
+from uploader.webui.client import SignIn, WebUIClient
 
 _LOOPBACK = "127.0.0.1"
 
@@ -46,34 +46,34 @@ def require_address(target: Target) -> str:
     return address
 
 
-def known_sign_in(target: Target, setting: Setting) -> Secret | None:
+def known_sign_in(target: Target, session: Session) -> Secret | None:
     """What the environment or the keyring has for the WebUI's door."""
     account = None if is_address(target.name) else target.name
-    return find_sign_in(account, place_of(target) or "", setting.vault, setting.environ)
+    return find_sign_in(account, place_of(target) or "", session.keyring, session.environ)
 
 
 @contextmanager
 def reached(
     target: Target,
-    setting: Setting,
+    session: Session,
     connection: Connection,
     *,
     secret: Secret | None = None,
     seconds: float | None = None,
-) -> Iterator[tuple[Service, Member]]:
+) -> Iterator[tuple[WebUIClient, Member]]:
     """Opens a target's WebUI and finds out which one it is. `secret` is taken instead of the known one.
 
     All requests together may take `seconds`, by default what the setting says. Raises UsageError without an address,
     and what Service and recognise raise."""
     address = require_address(target)
-    secret = secret or known_sign_in(target, setting)
+    secret = secret or known_sign_in(target, session)
     tunnel = target.webui_tunnel
-    service = Service(
+    service = WebUIClient(
         address,
         sign_in=None if secret is None else SignIn.parse(secret),
-        trust=Trust.parse(target.webui_ca),
+        trust=CertificatePin.parse(target.webui_ca),
         dial=None if tunnel is None else partial(connection.open_tunnel, _LOOPBACK, tunnel),
-        seconds=setting.webui_seconds if seconds is None else seconds,
+        seconds=session.webui_seconds if seconds is None else seconds,
     )
     with service:
-        yield service, recognise(service, setting.catalog.webui(target.webui).api)
+        yield service, recognise(service, session.profiles.webui(target.webui).api)

@@ -10,11 +10,11 @@ from uploader.artifact import Kind
 from uploader.errors import RemoteRefused, WebUIRefused
 from uploader.profile import Target
 from uploader.remote.interface import Connection
-from uploader.scan.models import Disk
-from uploader.session.session import Setting
+from uploader.scan.models import ModelFolders
+from uploader.session.session import Session
 from uploader.webui import Listed, Member
 from uploader.webui.connect import require_address
-from uploader.webui.problems import Trouble, troubles
+from uploader.webui.problems import Problem, find_problems
 
 _TIMES = 3
 """Somebody who asks for a WebUI's facts waits longer for them than a push does."""
@@ -46,15 +46,15 @@ class WebUIFacts:
     models: Mapping[Kind, int]
     folders: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     differences: tuple[FolderDifference, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def facts_of(
-    member: Member, target: Target, setting: Setting, connection: Connection, *, files: bool = True
+    member: Member, target: Target, session: Session, connection: Connection, *, files: bool = True
 ) -> WebUIFacts:
     """The facts of a WebUI that is reached already. Without `files` the disk's files are left alone."""
-    profile = setting.catalog.webui(target.webui)
-    ours = setting.folders_of(target)
+    profile = session.profiles.webui(target.webui)
+    ours = session.folders_of(target)
     lists = _lists(member, ours)
     folders = member.folders()
     differences = tuple(_differences(folders, ours, target, connection))
@@ -68,7 +68,9 @@ def facts_of(
         models={kind: sum(model.note is None for model in models) for kind, models in lists.items()},
         folders=folders,
         differences=differences,
-        troubles=tuple(troubles(Disk(connection, target.root, ours), lists, ours, profile)) if files else (),
+        problems=tuple(find_problems(ModelFolders(connection, target.root, ours), lists, ours, profile))
+        if files
+        else (),
     )
 
 

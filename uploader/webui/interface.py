@@ -10,7 +10,7 @@ from typing import Protocol
 from uploader.artifact import MODEL_EXTENSIONS, Kind
 from uploader.errors import WebUIRefused
 from uploader.profile import Api
-from uploader.webui.client import Reply, Service
+from uploader.webui.client import Reply, WebUIClient
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def text_of(table: Mapping[str, object], *keys: str) -> str | None:
     return None
 
 
-def answers(service: Service, path: str) -> object:
+def answers(service: WebUIClient, path: str) -> object:
     """The JSON that an address answers with, None where it has none: another WebUI, or a web page. Raises what a line
     raises, and CredentialsRefused."""
     reply = service.get(path)

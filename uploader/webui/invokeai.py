@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from uploader.artifact import Kind
 from uploader.errors import NetworkError, WebUIRefused
 from uploader.profile import Api
-from uploader.webui.client import Reply, Service
+from uploader.webui.client import Reply, WebUIClient
 from uploader.webui.interface import Listed, Refreshed, answers, refused, table, text_of
 
 JOB_SECONDS = 60.0
@@ -39,14 +39,14 @@ class InvokeAi:
     api = Api.INVOKEAI
     ids = ("invokeai",)
 
-    def __init__(self, service: Service, version: str, *, wait: Callable[[float], object] = time.sleep) -> None:
+    def __init__(self, service: WebUIClient, version: str, *, wait: Callable[[float], object] = time.sleep) -> None:
         self._service = service
         self._version = version
         self._wait = wait
         self._left = JOB_SECONDS
 
     @classmethod
-    def find(cls, service: Service) -> InvokeAi | None:
+    def find(cls, service: WebUIClient) -> InvokeAi | None:
         told = answers(service, "/api/v1/app/version")
         version = text_of(told, "version") if isinstance(told, dict) else None
         if version is None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 
 from uploader.artifact import Kind
 from uploader.errors import Defect, UploaderError, UsageError
-from uploader.events import Said
+from uploader.events import Message
 from uploader.profile import Api, Target
 from uploader.remote.interface import Connection
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.result import Notice, Outcome
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.webui import Listed, Member, Refreshed, find
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 from uploader.webui.connect import NO_ADDRESS, address_of, reached
 
 _LOAD_TIMES = 6
@@ -49,8 +49,8 @@ def check_switch(target: Target, *, select: bool) -> None:
 def notify(
     outcomes: Sequence[Outcome],
     target: Target,
-    setting: Setting,
-    pool: Pool,
+    session: Session,
+    pool: ConnectionPool,
     *,
     select: bool,
     cancelled: threading.Event,
@@ -62,17 +62,17 @@ def notify(
     if not there:
         return list(outcomes)
     if address_of(target) is None:
-        return _unaided(outcomes, setting.catalog.webui(target.webui).api)
-    setting.observer(Said(f"{target.name}: telling the WebUI", "debug"))
+        return _unaided(outcomes, session.profiles.webui(target.webui).api)
+    session.observer(Message(f"{target.name}: telling the WebUI", "debug"))
     told: dict[int, Notice] = {}
-    telling = _Telling(target, setting, told)
+    telling = _Telling(target, session, told)
     try:
         with pool.lease() as connection:
             telling.run(there, connection, select=select)
     except UploaderError as error:
         telling.give_up(there, _sentence(error))
     except Exception as error:  # noqa: BLE001 - a defect here does not undo what became of the files
-        setting.observer(Said("".join(traceback.format_exception(error)).rstrip(), "debug"))
+        session.observer(Message("".join(traceback.format_exception(error)).rstrip(), "debug"))
         telling.give_up(there, _sentence(Defect.of(error)))
     except KeyboardInterrupt:
         cancelled.set()
@@ -105,11 +105,11 @@ class _Telling:
     """One WebUI told of one push. `told` are the notices, by the outcomes' identity."""
 
     target: Target
-    setting: Setting
+    session: Session
     told: dict[int, Notice]
 
     def run(self, there: Sequence[Outcome], connection: Connection, *, select: bool) -> None:
-        with reached(self.target, self.setting, connection) as (service, member):
+        with reached(self.target, self.session, connection) as (service, member):
             self._compare(member)
             kinds: dict[Kind, list[Outcome]] = defaultdict(list)
             for outcome in there:
@@ -148,11 +148,11 @@ class _Telling:
 
     def _compare(self, member: Member) -> None:
         """Another WebUI than the saved one may read the same folders all the same: told, and gone on."""
-        expected = self.setting.catalog.webui(self.target.webui)
+        expected = self.session.profiles.webui(self.target.webui)
         if expected.api not in (None, member.api):
-            self.setting.observer(
-                Said(
-                    f"{self.target.name} is saved as {expected.name}, but {_called(member, self.setting)} answers at "
+            self.session.observer(
+                Message(
+                    f"{self.target.name} is saved as {expected.name}, but {_called(member, self.session)} answers at "
                     "its address",
                     "note",
                 )
@@ -162,20 +162,20 @@ class _Telling:
         self,
         there: Sequence[Outcome],
         listed: Sequence[tuple[Outcome, Listed]],
-        service: Service,
+        service: WebUIClient,
         member: Member,
     ) -> None:
         """Switches to the last checkpoint of the push."""
         wanted = [outcome for outcome in there if outcome.kind in _CHECKPOINTS]
         if not wanted:
-            self.setting.observer(Said("--select: no checkpoint was pushed, so the WebUI was not switched", "note"))
+            self.session.observer(Message("--select: no checkpoint was pushed, so the WebUI was not switched", "note"))
             return
         last = wanted[-1]
         model = next((model for outcome, model in listed if outcome is last), None)
         if model is None:
             self._add(last, "It was not switched to, as it is not in the WebUI's list.")
             return
-        service.allow(_LOAD_TIMES * self.setting.webui_seconds)
+        service.allow(_LOAD_TIMES * self.session.webui_seconds)
         try:
             by_hand = member.select(model)
         except UploaderError as error:
@@ -215,8 +215,8 @@ def _same(ours: str, theirs: str) -> bool:
     return ours == theirs or ours.startswith(f"{theirs}/") or theirs.endswith(ours) or ours.endswith(theirs)
 
 
-def _called(member: Member, setting: Setting) -> str:
-    webuis = setting.catalog.webuis
+def _called(member: Member, session: Session) -> str:
+    webuis = session.profiles.webuis
     return " or ".join(webuis[id_].name if id_ in webuis else id_ for id_ in member.ids)
 
 

@@ -10,12 +10,12 @@ from uploader.errors import UploaderError
 from uploader.identify import Identity
 from uploader.placement import model_extension
 from uploader.profile import WebUI
-from uploader.scan.models import Disk, Found
+from uploader.scan.models import ModelFile, ModelFolders
 from uploader.webui import Listed, find
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Problem:
     """One file. `path` is below the target's root, `size` in bytes; `kind` is the one that its bytes show, else the
     one of its folder."""
 
@@ -27,9 +27,9 @@ class Trouble:
     reason: str
 
 
-def troubles(
-    disk: Disk, lists: Mapping[Kind, Sequence[Listed]], folders: Mapping[Kind, str], profile: WebUI
-) -> Iterator[Trouble]:
+def find_problems(
+    disk: ModelFolders, lists: Mapping[Kind, Sequence[Listed]], folders: Mapping[Kind, str], profile: WebUI
+) -> Iterator[Problem]:
     """Yields the files of a disk with which something is wrong. `lists` are the models that the WebUI lists, without
     the kinds of which it does not tell; `folders` where each kind belongs."""
     for file in disk.files():
@@ -48,10 +48,10 @@ def troubles(
             reason = "nothing is wrong with it as far as can be seen: refresh the WebUI's list, or push it again"
         if reason is not None:
             kind = identity.kind if identity is not None else None
-            yield Trouble(file.path, file.name, kind or (kinds[0] if kinds else None), file.size, listed, reason)
+            yield Problem(file.path, file.name, kind or (kinds[0] if kinds else None), file.size, listed, reason)
 
 
-def _by_name(file: Found, kinds: Sequence[Kind], listed: bool, profile: WebUI) -> str | None:
+def _by_name(file: ModelFile, kinds: Sequence[Kind], listed: bool, profile: WebUI) -> str | None:
     if not kinds:
         return None
     if file.name.endswith(".part"):
@@ -61,7 +61,7 @@ def _by_name(file: Found, kinds: Sequence[Kind], listed: bool, profile: WebUI) -
     return "truncated: it is empty" if file.size == 0 else None
 
 
-def _by_bytes(file: Found, kinds: Sequence[Kind], identity: Identity, folders: Mapping[Kind, str]) -> str | None:
+def _by_bytes(file: ModelFile, kinds: Sequence[Kind], identity: Identity, folders: Mapping[Kind, str]) -> str | None:
     kind = identity.kind
     if kind is not None and kind not in kinds and kind in folders and not _beside_its_checkpoint(file, kind):
         return f"wrong folder: it is of the kind {kind}, which belongs into {folders[kind]}"
@@ -73,12 +73,12 @@ def _by_bytes(file: Found, kinds: Sequence[Kind], identity: Identity, folders: M
     return f"no model: {problems}" if problems else None
 
 
-def _beside_its_checkpoint(file: Found, kind: Kind) -> bool:
+def _beside_its_checkpoint(file: ModelFile, kind: Kind) -> bool:
     return kind is Kind.VAE and ".vae." in file.name.lower()
 
 
 def _would_be_listed(
-    file: Found, kinds: Sequence[Kind], lists: Mapping[Kind, Sequence[Listed]], profile: WebUI
+    file: ModelFile, kinds: Sequence[Kind], lists: Mapping[Kind, Sequence[Listed]], profile: WebUI
 ) -> bool:
     return (
         any(kind in lists for kind in kinds)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from uploader.artifact import Kind
 from uploader.profile import Api
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 from uploader.webui.interface import Listed, Refreshed, answers, items, refused, table, text_of, texts
 
 _API = "/sdapi/v1"
@@ -43,12 +43,12 @@ class SdNext:
     api = Api.SDNEXT
     ids = ("sdnext",)
 
-    def __init__(self, service: Service, version: Mapping[str, object]) -> None:
+    def __init__(self, service: WebUIClient, version: Mapping[str, object]) -> None:
         self._service = service
         self._version = version
 
     @classmethod
-    def find(cls, service: Service) -> SdNext | None:
+    def find(cls, service: WebUIClient) -> SdNext | None:
         version = answers(service, f"{_API}/version")
         return cls(service, version) if isinstance(version, dict) else None
 

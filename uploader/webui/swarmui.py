@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from uploader.artifact import Kind
 from uploader.profile import Api
-from uploader.webui.client import Reply, Service
+from uploader.webui.client import Reply, WebUIClient
 from uploader.webui.interface import Listed, Refreshed, refused, table, text_of
 
 _SUBTYPES = {
@@ -28,12 +28,12 @@ class SwarmUi:
     api = Api.SWARMUI
     ids = ("swarmui",)
 
-    def __init__(self, service: Service, session: Mapping[str, object]) -> None:
+    def __init__(self, service: WebUIClient, session: Mapping[str, object]) -> None:
         self._service = service
         self._session = session
 
     @classmethod
-    def find(cls, service: Service) -> SwarmUi | None:
+    def find(cls, service: WebUIClient) -> SwarmUi | None:
         reply = service.post("/API/GetNewSession", {})
         session = reply.data if reply.ok and isinstance(reply.data, dict) else {}
         return cls(service, session) if text_of(session, "session_id") else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uploader.api import DryRun, FolderDifference, JobView, Trouble, WebUIFacts
+from uploader.api import DryRun, FolderDifference, JobView, Problem, WebUIFacts
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.commands.push.plan import Item, PlannedStep
 from uploader.errors import Exists, UploaderError
 from uploader.result import Evidence, Failure, Outcome
-from uploader.server_download import Record
+from uploader.server_download import JobRecord
 from uploader.steps import Action, Route
 
 SHA256 = "ab" * 32
@@ -64,7 +64,7 @@ def webui_facts() -> WebUIFacts:
         models={Kind.CHECKPOINT: 3, Kind.LORA: 12},
         folders={Kind.LORA: ("/sd/loras",)},
         differences=(lora,),
-        troubles=(Trouble("models/Lora/x.zip", "x.zip", Kind.LORA, 1200, False, "wrong extension"),),
+        problems=(Problem("models/Lora/x.zip", "x.zip", Kind.LORA, 1200, False, "wrong extension"),),
     )
 
 
@@ -74,7 +74,7 @@ def plan_for_two() -> DryRun:
 
 def job(state: str = "running", done: int | None = 50_000_000, reason: str | None = None) -> JobView:
     path = "home/data/models/Lora/a.safetensors"
-    record = Record(
+    record = JobRecord(
         target="my-canvas",
         source="https://x/a.safetensors?…",
         name="a.safetensors",

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from uploader.cli.errors import guarded
-from uploader.cli.invocation import Session
+from uploader.cli.invocation import Invocation
 from uploader.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -47,43 +47,45 @@ def raising(error: BaseException) -> Callable[[], object]:
     ],
 )
 def test_every_end_has_its_exit_code(error: BaseException, code: int) -> None:
-    assert guarded(raising(error), Session()) == code
+    assert guarded(raising(error), Invocation()) == code
 
 
 def test_what_the_command_returns_is_the_exit_code() -> None:
-    assert guarded(lambda: 7, Session()) == 7
-    assert guarded(lambda: None, Session()) == 0
-    assert guarded(raising(click.exceptions.Exit(3)), Session()) == 3
+    assert guarded(lambda: 7, Invocation()) == 7
+    assert guarded(lambda: None, Invocation()) == 0
+    assert guarded(raising(click.exceptions.Exit(3)), Invocation()) == 3
 
 
 def test_an_error_is_told_with_its_remedy_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(NetworkError("the line is cut", remedy="Try again.")), Session())
+    guarded(raising(NetworkError("the line is cut", remedy="Try again.")), Invocation())
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "error: the line is cut\n  → Try again.\n"
 
 
 def test_several_faults_are_all_told(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(Several([ConfigurationError("a is wrong", remedy="Mend a."), UsageError("b is wrong")])), Session())
+    guarded(
+        raising(Several([ConfigurationError("a is wrong", remedy="Mend a."), UsageError("b is wrong")])), Invocation()
+    )
     assert capsys.readouterr().err == "error: a is wrong\n  → Mend a.\nerror: b is wrong\n"
 
 
 def test_with_quiet_errors_are_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(NetworkError("the line is cut")), Session(quiet=True))
+    guarded(raising(NetworkError("the line is cut")), Invocation(quiet=True))
     assert "the line is cut" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(KeyboardInterrupt()), Session())
+    guarded(raising(KeyboardInterrupt()), Invocation())
     assert "Run the same command again" in capsys.readouterr().err
 
 
 def test_a_defect_is_called_one_and_shows_its_traceback_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(ZeroDivisionError("by zero")), Session())
+    guarded(raising(ZeroDivisionError("by zero")), Invocation())
     err = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: by zero — this is a defect of uploader" in err
     assert "Traceback" not in err
-    guarded(raising(ZeroDivisionError("by zero")), Session(verbose=True))
+    guarded(raising(ZeroDivisionError("by zero")), Invocation(verbose=True))
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -100,14 +102,14 @@ def test_a_defect_is_called_one_and_shows_its_traceback_only_when_asked(capsys: 
 def test_only_a_push_tells_of_outcomes_and_has_none_before_it_knows_an_item(
     arguments: list[str], shape: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    guarded(raising(NetworkError("cut")), Session(json=True), arguments)
+    guarded(raising(NetworkError("cut")), Invocation(json=True), arguments)
     document = json.loads(capsys.readouterr().out)
     assert set(document) == shape
     assert document.get("outcomes", []) == []
 
 
 def test_a_defect_has_the_same_word_in_json_wherever_it_was_met(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(ZeroDivisionError("by zero")), Session(json=True))
+    guarded(raising(ZeroDivisionError("by zero")), Invocation(json=True))
     error = json.loads(capsys.readouterr().out)["error"]
     assert (error["code"], error["message"]) == ("internal", "internal error: ZeroDivisionError: by zero")
 
@@ -125,7 +127,7 @@ def test_a_defect_has_the_same_word_in_json_wherever_it_was_met(capsys: pytest.C
 def test_with_json_the_error_is_one_document_too(
     error: BaseException, code: str, message: str, remedy: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    guarded(raising(error), Session(json=True))
+    guarded(raising(error), Invocation(json=True))
     out, err = capsys.readouterr()
     assert json.loads(out) == {
         "schema": 1,
@@ -136,14 +138,14 @@ def test_with_json_the_error_is_one_document_too(
 
 
 def test_json_is_heeded_even_when_the_arguments_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(click.UsageError("no such option")), Session(), ["push", "--nix", "--json"])
+    guarded(raising(click.UsageError("no such option")), Invocation(), ["push", "--nix", "--json"])
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
-    guarded(raising(click.UsageError("no such option")), Session(), ["push", "--nix", "--", "--json"])
+    guarded(raising(click.UsageError("no such option")), Invocation(), ["push", "--nix", "--", "--json"])
     assert capsys.readouterr().out == ""
 
 
 def test_an_error_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(NetworkError("the server said \x1b[2Jboo\x07\r")), Session())
+    guarded(raising(NetworkError("the server said \x1b[2Jboo\x07\r")), Invocation())
     assert capsys.readouterr().err == "error: the server said \\x1b[2Jboo\\x07\\r\n"
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from tests.unit.cli.builders import Clock
 from uploader.cli.display.live import Live, Rows, layout, shorten, table
-from uploader.events import Began, Ended, Phase, Planned, Progress, Said
-from uploader.progress import Board, Row
+from uploader.events import Began, Ended, Message, Phase, Planned, Progress
+from uploader.progress import ProgressModel, Row
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 MB = 1_000_000
@@ -97,7 +97,7 @@ def test_the_cursor_comes_back_whatever_happens(error: type[BaseException]) -> N
     text = written(console)
     assert text.rindex(SHOW) > text.rindex(HIDE)
     live(Progress("i", 3))
-    live(Said("late"))
+    live(Message("late"))
     assert written(console) == text
 
 
@@ -109,7 +109,7 @@ def test_a_question_has_the_terminal_for_itself() -> None:
             before = written(console)
             assert before.rindex(SHOW) > before.rindex(HIDE)
             live(Progress("i", 3))
-            live(Said("a note", "note"))
+            live(Message("a note", "note"))
             assert written(console) == f"{before}a note\n"
         assert written(console).rindex(HIDE) > written(console).rindex(SHOW)
 
@@ -117,16 +117,16 @@ def test_a_question_has_the_terminal_for_itself() -> None:
 def test_only_asked_for_debug_is_shown_and_nothing_steers_the_terminal() -> None:
     console = terminal()
     with Live(console) as live:
-        live(Said("inner", "debug"))
-        live(Said("the server says \x1b[2J[bold]hi", "info"))
+        live(Message("inner", "debug"))
+        live(Message("the server says \x1b[2J[bold]hi", "info"))
     assert written(console) == "the server says \\x1b[2J[bold]hi\n"
     with Live(console, verbose=True) as live:
-        live(Said("inner", "debug"))
+        live(Message("inner", "debug"))
     assert written(console).endswith("inner\n")
 
 
 def test_of_many_files_under_way_as_many_are_drawn_as_fit_and_the_total_stays_in_sight() -> None:
-    board = Board(Clock())
+    board = ProgressModel(Clock())
     board.take(Planned(500, 500 * MB))
     for number in range(64):
         board.take(Began(str(number), f"lora{number:03}.safetensors", MB))

@@ -18,7 +18,7 @@ from uploader.cli.display.plain import Plain
 from uploader.cli.display.silent import Silent
 from uploader.cli.push import plan_exit_code, references
 from uploader.errors import UsageError
-from uploader.events import Said
+from uploader.events import Message
 
 LOGIN = ["login", "conoha-ai-canvas", "--host", "127.0.0.1", "--port", "9", "--user", "me", "--no-check"]
 
@@ -215,13 +215,13 @@ def test_no_color_means_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm-256color")
     with choose({"TERM": "xterm-256color", "NO_COLOR": "1"}, quiet=False, verbose=False) as conversation:
-        conversation(Said("a note", "note"))
+        conversation(Message("a note", "note"))
     assert screen.getvalue() == "a note\n"
 
 
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with choose({}, quiet=True, verbose=True) as conversation, conversation.paused():
-        conversation(Said("a note", "note"))
+        conversation(Message("a note", "note"))
     assert capsys.readouterr() == ("", "")
 
 

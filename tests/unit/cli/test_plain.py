@@ -1,6 +1,6 @@
 from tests.unit.cli.builders import Clock
 from uploader.cli.display.plain import Plain
-from uploader.events import Began, Ended, Phase, Planned, Progress, Said
+from uploader.events import Began, Ended, Message, Phase, Planned, Progress
 
 MB = 1_000_000
 
@@ -66,9 +66,9 @@ def test_debug_is_said_only_when_asked_for() -> None:
     lines: list[str] = []
     for verbose in (False, True):
         plain = Plain(lines.append, verbose=verbose)
-        plain(Said("inner", "debug"))
-        plain(Said("of interest"))
-        plain(Said("to be read", "note"))
+        plain(Message("inner", "debug"))
+        plain(Message("of interest"))
+        plain(Message("to be read", "note"))
     assert lines == ["of interest", "to be read", "inner", "of interest", "to be read"]
 
 
@@ -76,5 +76,5 @@ def test_nothing_is_said_after_the_end() -> None:
     lines: list[str] = []
     with Plain(lines.append) as plain:
         pass
-    plain(Said("late"))
+    plain(Message("late"))
     assert lines == []

@@ -15,7 +15,7 @@ from uploader.documents import of_identified
 
 @pytest.fixture
 def app(tmp_path: Path) -> App:
-    return App(environ={}, asker=None, state=tmp_path / "state", ssh_folder=tmp_path, wait=lambda _seconds: False)
+    return App(environ={}, prompter=None, state=tmp_path / "state", ssh_folder=tmp_path, wait=lambda _seconds: False)
 
 
 def test_files_are_told_in_the_order_in_which_they_are_named_faults_among_them(app: App, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def civitai() -> Iterator[Civitai]:
 @pytest.fixture
 def here(tmp_path: Path, civitai: Civitai) -> App:
     environ = {"CIVITAI_ENDPOINT": civitai.endpoint, "CIVITAI_TOKEN": Civitai.token}
-    return App(environ=environ, asker=None, state=tmp_path, wait=lambda _: False)
+    return App(environ=environ, prompter=None, state=tmp_path, wait=lambda _: False)
 
 
 def test_each_hit_carries_the_reference_to_push(here: App) -> None:

@@ -16,8 +16,8 @@ from keyring.backends import chainer, fail, null
 
 from tests.servers import keyring_daemon
 from uploader.credentials import (
+    Keyring,
     TargetSecrets,
-    Vault,
     find_sign_in,
     keep_sign_in,
     passphrase_account,
@@ -25,7 +25,7 @@ from uploader.credentials import (
     webui_account,
 )
 from uploader.errors import KeyringUnavailable
-from uploader.events import Event, Said
+from uploader.events import Event, Message
 from uploader.remote.interface import Question, Secrets
 from uploader.secret import Secret
 
@@ -143,14 +143,14 @@ def helps(error: KeyringUnavailable) -> bool:
 
 
 def test_what_was_stored_is_found_and_removed(memory: MemoryKeyring) -> None:
-    vault = Vault()
-    assert vault.get("target:a") is None
-    vault.set("target:a", Secret("hunter2"))
-    assert vault.get("target:a") == Secret("hunter2")
+    keyring = Keyring()
+    assert keyring.get("target:a") is None
+    keyring.set("target:a", Secret("hunter2"))
+    assert keyring.get("target:a") == Secret("hunter2")
     assert memory.entries == {("uploader", "target:a"): "hunter2"}
-    assert vault.delete("target:a")
-    assert not vault.delete("target:a")
-    assert vault.get("target:a") is None
+    assert keyring.delete("target:a")
+    assert not keyring.delete("target:a")
+    assert keyring.get("target:a") is None
 
 
 def test_each_target_has_an_entry_for_its_password_and_one_for_its_passphrase() -> None:
@@ -162,7 +162,7 @@ def test_each_target_has_an_entry_for_its_password_and_one_for_its_passphrase() 
 def test_without_a_keyring_nothing_is_stored_and_the_ways_out_are_told(use: Use, backend: KeyringBackend) -> None:
     use(backend)
     with pytest.raises(KeyringUnavailable, match="no keyring works") as caught:
-        Vault().set("target:a", Secret("hunter2"))
+        Keyring().set("target:a", Secret("hunter2"))
     assert helps(caught.value)
     assert "hunter2" not in repr(caught.value)
 
@@ -171,9 +171,9 @@ def test_without_a_keyring_nothing_is_stored_and_the_ways_out_are_told(use: Use,
 def test_without_a_keyring_looking_up_is_silent(use: Use, backend: KeyringBackend) -> None:
     use(backend)
     heard: list[Event] = []
-    vault = Vault(observer=heard.append)
-    assert vault.get("target:a") is None
-    assert not vault.delete("target:a")
+    keyring = Keyring(observer=heard.append)
+    assert keyring.get("target:a") is None
+    assert not keyring.delete("target:a")
     assert heard == []
 
 
@@ -181,7 +181,7 @@ def test_nothing_is_stored_in_plain_text(use: Use) -> None:
     backend = PlaintextKeyring()
     use(backend)
     with pytest.raises(KeyringUnavailable, match="plain text") as caught:
-        Vault().set("target:a", Secret("hunter2"))
+        Keyring().set("target:a", Secret("hunter2"))
     assert helps(caught.value)
     assert backend.entries == {}
 
@@ -189,24 +189,24 @@ def test_nothing_is_stored_in_plain_text(use: Use) -> None:
 def test_of_a_chain_only_safe_keyrings_are_written(chain: Callable[..., None]) -> None:
     plain, read_only, safe = PlaintextKeyring(), ReadOnlyKeyring(), MemoryKeyring()
     chain(plain, read_only, safe)
-    vault = Vault()
-    vault.set("target:a", Secret("hunter2"))
+    keyring = Keyring()
+    keyring.set("target:a", Secret("hunter2"))
     assert plain.entries == read_only.entries == {}
-    assert vault.get("target:a") == Secret("hunter2")
-    assert vault.delete("target:a")
+    assert keyring.get("target:a") == Secret("hunter2")
+    assert keyring.delete("target:a")
     assert safe.entries == {}
 
 
 def test_an_empty_chain_is_no_keyring(chain: Callable[..., None]) -> None:
     chain()
     with pytest.raises(KeyringUnavailable, match="no keyring works"):
-        Vault().set("target:a", Secret("hunter2"))
+        Keyring().set("target:a", Secret("hunter2"))
 
 
 def test_a_keyring_that_keeps_nothing_is_noticed(use: Use) -> None:
     use(ForgetfulKeyring())
     with pytest.raises(KeyringUnavailable, match="did not keep"):
-        Vault().set("target:a", Secret("hunter2"))
+        Keyring().set("target:a", Secret("hunter2"))
 
 
 _KEYRING_ERRORS = [
@@ -219,7 +219,7 @@ _KEYRING_ERRORS = [
 @pytest.mark.parametrize("kind", [*_KEYRING_ERRORS, OSError, RuntimeError, ValueError, ModuleNotFoundError])
 def test_every_error_of_a_keyring_is_ours_when_it_comes_out(use: Use, kind: type[Exception]) -> None:
     use(FailingKeyring(kind("could not store hunter2")))
-    for call in (lambda: Vault().set("target:a", Secret("hunter2")), lambda: Vault().delete("target:a")):
+    for call in (lambda: Keyring().set("target:a", Secret("hunter2")), lambda: Keyring().delete("target:a")):
         with pytest.raises(KeyringUnavailable) as caught:
             call()
         assert caught.value.remedy
@@ -240,30 +240,30 @@ def test_the_errors_of_keyring_are_the_ones_that_were_thought_of() -> None:
 def test_a_keyring_that_fails_is_told_once_and_gone_on_without(use: Use) -> None:
     use(FailingKeyring(keyring_errors.KeyringLocked("no")))
     heard: list[Event] = []
-    vault = Vault(observer=heard.append)
-    assert vault.get("target:a") is None
-    assert vault.get("target:b") is None
-    assert heard == [Said("the keyring is locked; going on without it", "note")]
+    keyring = Keyring(observer=heard.append)
+    assert keyring.get("target:a") is None
+    assert keyring.get("target:b") is None
+    assert heard == [Message("the keyring is locked; going on without it", "note")]
 
 
 def test_a_keyring_that_hangs_is_given_up_on(hanging: HangingKeyring) -> None:
     began = time.monotonic()
     with pytest.raises(KeyringUnavailable, match="did not answer") as caught:
-        Vault(limit=0.05).set("target:a", Secret("hunter2"))
+        Keyring(limit=0.05).set("target:a", Secret("hunter2"))
     assert time.monotonic() - began < 5
     assert helps(caught.value)
 
 
 def test_a_keyring_that_hangs_costs_its_time_limit_once(hanging: HangingKeyring) -> None:
     heard: list[Event] = []
-    vault = Vault(limit=0.05, observer=heard.append)
-    assert vault.get("target:a") is None
-    assert vault.get("target:b") is None
+    keyring = Keyring(limit=0.05, observer=heard.append)
+    assert keyring.get("target:a") is None
+    assert keyring.get("target:b") is None
     with pytest.raises(KeyringUnavailable, match="did not answer"):
-        vault.delete("target:a")
+        keyring.delete("target:a")
     assert hanging.lookups == 1
     assert len(heard) == 1
-    assert isinstance(heard[0], Said)
+    assert isinstance(heard[0], Message)
     assert "did not answer" in heard[0].text
 
 
@@ -320,19 +320,19 @@ def test_a_real_keyring_that_hangs_is_given_up_on(tmp_path: Path) -> None:
         """
 import os, signal, time
 import keyring
-from uploader.credentials import Vault
+from uploader.credentials import Keyring
 from uploader.errors import KeyringUnavailable
 from uploader.secret import Secret
-Vault(limit=30).set("target:a", Secret("hunter2"))
+Keyring(limit=30).set("target:a", Secret("hunter2"))
 os.kill(int(os.environ["KEYRING_DAEMON_PID"]), signal.SIGSTOP)
 began = time.monotonic()
 try:
-    Vault(limit=0.5).set("target:a", Secret("hunter3"))
+    Keyring(limit=0.5).set("target:a", Secret("hunter3"))
 except KeyringUnavailable as error:
     assert "did not answer" in error.message
     assert time.monotonic() - began < 5
     print("given up")
-assert Vault(limit=0.5).get("target:a") is None
+assert Keyring(limit=0.5).get("target:a") is None
 """,
         tmp_path,
     )
@@ -375,10 +375,10 @@ def secrets_of(
 ) -> TargetSecrets:
     return TargetSecrets(
         account=account,
-        vault=Vault(),
+        keyring=Keyring(),
         environ=environ or {},
         stdin_password=Secret(stdin) if stdin is not None else None,
-        asker=person,
+        prompter=person,
         renew=renew,
     )
 
@@ -693,11 +693,11 @@ def test_a_question_without_a_text_is_still_asked(memory: MemoryKeyring) -> None
 
 def test_a_webuis_sign_in_is_given_out_for_its_address_alone(use: Use) -> None:
     use(MemoryKeyring())
-    vault = Vault()
-    keep_sign_in("box", "https://a", Secret("me:pass\nword"), vault)
-    assert find_sign_in("box", "https://a", vault, {}) == Secret("me:pass\nword")
-    assert find_sign_in("box", "https://b", vault, {}) is None
-    assert find_sign_in("other", "https://a", vault, {}) is None
-    assert find_sign_in(None, "https://a", vault, {}) is None
-    assert find_sign_in("box", "https://b", vault, {"UPLOADER_WEBUI_AUTH": "tok"}) == Secret("tok")
-    assert vault.delete(webui_account("box"))
+    keyring = Keyring()
+    keep_sign_in("box", "https://a", Secret("me:pass\nword"), keyring)
+    assert find_sign_in("box", "https://a", keyring, {}) == Secret("me:pass\nword")
+    assert find_sign_in("box", "https://b", keyring, {}) is None
+    assert find_sign_in("other", "https://a", keyring, {}) is None
+    assert find_sign_in(None, "https://a", keyring, {}) is None
+    assert find_sign_in("box", "https://b", keyring, {"UPLOADER_WEBUI_AUTH": "tok"}) == Secret("tok")
+    assert keyring.delete(webui_account("box"))

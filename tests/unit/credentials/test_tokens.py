@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.credentials.test_target_secrets import HangingKeyring, MemoryKeyring, Use, memory, use
 from uploader.artifact import Service
-from uploader.credentials import Tokens, Vault, checked, token_account
+from uploader.credentials import Keyring, Tokens, checked, token_account
 from uploader.errors import CredentialsRefused
 from uploader.secret import Secret
 
@@ -18,7 +18,7 @@ C, H = Service.CIVITAI, Service.HUGGINGFACE
 
 
 def found(service: Service, **environ: str) -> tuple[str, bool] | None:
-    token = Tokens(Vault(), environ).get(service)
+    token = Tokens(Keyring(), environ).get(service)
     return None if token is None else (token.secret.reveal(), token.explicit)
 
 
@@ -65,7 +65,7 @@ def test_a_keyring_that_hangs_leaves_the_other_ways(use: Use, tmp_path: Path) ->
     use(hanging)
     try:
         (tmp_path / "token").write_text("hf_saved")
-        tokens = Tokens(Vault(limit=0.1), {"HOME": str(tmp_path), "HF_TOKEN_PATH": str(tmp_path / "token")})
+        tokens = Tokens(Keyring(limit=0.1), {"HOME": str(tmp_path), "HF_TOKEN_PATH": str(tmp_path / "token")})
         token = tokens.get(H)
         assert token is not None
         assert token.secret.reveal() == "hf_saved"
@@ -75,7 +75,7 @@ def test_a_keyring_that_hangs_leaves_the_other_ways(use: Use, tmp_path: Path) ->
 
 
 def test_each_is_looked_for_once(memory: MemoryKeyring, tmp_path: Path) -> None:
-    tokens = Tokens(Vault(), {"HOME": str(tmp_path)})
+    tokens = Tokens(Keyring(), {"HOME": str(tmp_path)})
     for _ in range(3):
         assert tokens.get(C) is None
     assert memory.lookups == 1

@@ -229,8 +229,8 @@ def test_a_cut_download_goes_on_where_it_stopped(origin: Origin, http: Http) -> 
     got = bytearray()
 
     def go_on() -> None:
-        for piece in http.stream(origin.url("/m"), offset=len(got), validator='"v1"', size=len(CONTENT)):
-            got.extend(piece)
+        for chunk in http.stream(origin.url("/m"), offset=len(got), validator='"v1"', size=len(CONTENT)):
+            got.extend(chunk)
 
     with pytest.raises(NetworkError) as caught:
         go_on()

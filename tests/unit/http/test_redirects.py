@@ -10,8 +10,8 @@ from tests.servers.http_origin import Origin
 from tests.unit.cli.builders import Clock
 from uploader.errors import CredentialsRefused, NetworkError
 from uploader.http import Http
-from uploader.http.redirects import LIFE, Memory
-from uploader.http.token_scope import Door
+from uploader.http.redirects import LIFE, RedirectMemory
+from uploader.http.token_scope import TokenScope
 
 CONTENT = bytes(5000)
 
@@ -31,13 +31,13 @@ def storage(home: Origin) -> Iterator[Origin]:
 
 
 def read(http: Http, home: Origin, *, remembers: bool = True) -> bytes:
-    door = Door(frozenset({home.url("")[len("http://") :]}), None, remembers=remembers)
+    door = TokenScope(frozenset({home.url("")[len("http://") :]}), None, remembers=remembers)
     return b"".join(http.stream(home.url("/get"), size=len(CONTENT), door=door))
 
 
 def test_an_address_has_its_time() -> None:
     clock = Clock()
-    memory = Memory(clock)
+    memory = RedirectMemory(clock)
     memory.keep("a", "b")
     clock.now += LIFE - 1
     memory.keep("a", "b")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers.http_origin import Origin
 from uploader.errors import CredentialsMissing, CredentialsRefused, NetworkError, SourceMissing, UploaderError
-from uploader.http import Door, Http, Refusal
+from uploader.http import Http, Refusal, TokenScope
 from uploader.secret import Secret
 
 CONTENT = bytes(range(256)) * 40
@@ -34,15 +34,15 @@ def http() -> Iterator[Http]:
         yield client
 
 
-def door(home: Origin, host: str = "127.0.0.1") -> Door:
-    return Door(frozenset({urlsplit(home.url("/", host)).netloc}), TOKEN)
+def door(home: Origin, host: str = "127.0.0.1") -> TokenScope:
+    return TokenScope(frozenset({urlsplit(home.url("/", host)).netloc}), TOKEN)
 
 
 def shown_to(origin: Origin) -> list[str | None]:
     return [request.headers.get("authorization") for request in origin.requests]
 
 
-def read(http: Http, url: str, door: Door | None) -> bytes:
+def read(http: Http, url: str, door: TokenScope | None) -> bytes:
     return b"".join(http.stream(url, offset=10, size=len(CONTENT), door=door))
 
 
@@ -56,7 +56,7 @@ def test_the_door_s_host_sees_the_token(home: Origin, http: Http) -> None:
 def test_without_a_door_or_without_a_token_nothing_is_shown(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     http.probe(home.url("/m"))
-    http.probe(home.url("/m"), door=Door(door(home).hosts))
+    http.probe(home.url("/m"), door=TokenScope(door(home).hosts))
     assert shown_to(home) == [None, None]
 
 
@@ -114,7 +114,7 @@ def test_another_name_or_port_of_the_same_machine_is_another_host(home: Origin, 
     ],
 )
 def test_hosts_are_exact_and_over_https(scheme: str, host: str, port: int | None, admitted: bool) -> None:
-    assert Door(frozenset({"civitai.com"}), TOKEN).admits(scheme, host, port) is admitted
+    assert TokenScope(frozenset({"civitai.com"}), TOKEN).admits(scheme, host, port) is admitted
 
 
 def test_a_user_name_that_looks_like_the_door_is_no_door(home: Origin, elsewhere: Origin, http: Http) -> None:
@@ -140,7 +140,7 @@ def test_the_door_s_service_says_what_its_refusals_mean(home: Origin, elsewhere:
         heard.append(refusal)
         return CredentialsMissing(f"log in: {refusal.body.text('message')}") if refusal.status == 401 else None
 
-    own = Door(door(home).hosts, TOKEN, explain)
+    own = TokenScope(door(home).hosts, TOKEN, explain)
     home.fail("/m", 401, b'{"message": "who are you?"}', Content_Type="application/json", X_Why="no")
     with pytest.raises(CredentialsMissing, match="who are you"):
         http.probe(home.url("/m"), door=own)
@@ -161,7 +161,7 @@ def test_an_explanation_that_cannot_be_read_is_none(home: Origin, http: Http, bo
     heard: list[str | None] = []
     with pytest.raises(SourceMissing):
         http.probe(
-            home.url("/m"), door=Door(door(home).hosts, None, lambda one: heard.append(one.body.text("message")))
+            home.url("/m"), door=TokenScope(door(home).hosts, None, lambda one: heard.append(one.body.text("message")))
         )
     assert heard == [None]
 

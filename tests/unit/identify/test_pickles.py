@@ -403,11 +403,11 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 def test_a_zip_of_seven_gigabytes_is_looked_at_by_its_ends() -> None:
     pickled, weights_bytes = bare_pickle(WEIGHTS), 7 << 30
     members = {"archive/data.pkl": (0, len(pickled)), "archive/data/0": (0, weights_bytes), "archive/version": (0, 2)}
-    pieces: dict[int, bytes] = {}
+    chunks: dict[int, bytes] = {}
     directory, at = b"", 0
     for name, (_, size) in members.items():
         head = struct.pack("<4s5H3I2H", b"PK\x03\x04", 45, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name.encode()
-        pieces[at] = head + (pickled if name.endswith("data.pkl") else b"3\n" if name.endswith("version") else b"")
+        chunks[at] = head + (pickled if name.endswith("data.pkl") else b"3\n" if name.endswith("version") else b"")
         large = b"".join(struct.pack("<Q", value) for value in (size, size, at) if value >= 0xFFFFFFFF)
         extra = struct.pack("<HH", 1, len(large)) + large if large else b""
         fields = [min(value, 0xFFFFFFFF) for value in (size, size)]
@@ -435,13 +435,13 @@ def test_a_zip_of_seven_gigabytes_is_looked_at_by_its_ends() -> None:
     end = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 3, 3, len(directory), at)
     end += struct.pack("<4sIQI", b"PK\x06\x07", 0, at + len(directory), 1)
     end += struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 3, 3, len(directory), 0xFFFFFFFF, 0)
-    pieces[at] = directory + end
+    chunks[at] = directory + end
 
     def read(offset: int, length: int) -> bytes:
         found = bytearray(length)
-        for start, piece in pieces.items():
-            for index in range(max(start, offset), min(start + len(piece), offset + length)):
-                found[index - offset] = piece[index - start]
+        for start, chunk in chunks.items():
+            for index in range(max(start, offset), min(start + len(chunk), offset + length)):
+                found[index - offset] = chunk[index - start]
         return bytes(found)
 
     found = identify(read, at + len(directory) + len(end), "a.ckpt")
@@ -530,8 +530,8 @@ _PIECES = [
 
 @settings(deadline=None, max_examples=400)
 @given(st.lists(st.sampled_from(_PIECES), max_size=25))
-def test_no_name_that_python_would_look_up_is_missed(pieces: list[bytes]) -> None:
-    content = b"\x80\x04" + b"".join(pieces) + b"."
+def test_no_name_that_python_would_look_up_is_missed(chunks: list[bytes]) -> None:
+    content = b"\x80\x04" + b"".join(chunks) + b"."
     recorder = _Recorder(io.BytesIO(content))
     try:
         recorder.load()

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from uploader import profiles as catalog
+from uploader import profiles as profiles
 from uploader.artifact import Kind
 from uploader.identify import Identity, PickleScan, choose_kind, remarks, warnings
 from uploader.profile import WebUI
 
-WEBUIS = catalog.load().webuis
+WEBUIS = profiles.load().webuis
 A1111, FORGE, COMFYUI = WEBUIS["a1111"], WEBUIS["forge"], WEBUIS["comfyui"]
 
 

@@ -7,14 +7,14 @@ from datetime import date
 
 import pytest
 
-from uploader import profiles as catalog
+from uploader import profiles as profiles
 from uploader.artifact import MODEL_EXTENSIONS, Kind
 from uploader.errors import KindUnplaceable
 from uploader.identify.architectures import _TRANSFORMERS, _WIDTHS
 from uploader.placement import folder_of
 from uploader.profile import Facts, Sureness
 
-CATALOG = catalog.load()
+CATALOG = profiles.load()
 PROVIDERS = {
     "conoha-ai-canvas": True,
     "picsoroban": True,
@@ -107,14 +107,14 @@ def test_picsoroban_says_that_its_sftp_is_not_confirmed() -> None:
 
 @pytest.mark.parametrize("host", ["ssh.runpod.io", "SSH.RunPod.io.", "abc123-644.ssh.runpod.io"])
 def test_runpods_proxy_is_refused_with_the_way_that_works(host: str) -> None:
-    refused = catalog.refusal(CATALOG.provider("runpod"), host)
+    refused = profiles.refusal(CATALOG.provider("runpod"), host)
     assert refused is not None
     assert "exposed TCP" in refused.reason
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "runpod.io", "notssh.runpod.io.example.org"])
 def test_other_hosts_of_runpod_are_not_refused(host: str) -> None:
-    assert catalog.refusal(CATALOG.provider("runpod"), host) is None
+    assert profiles.refusal(CATALOG.provider("runpod"), host) is None
 
 
 def test_autodls_lower_case_folders_go_over_those_of_its_webui_alone() -> None:

@@ -10,7 +10,7 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uploader import profiles as catalog
+from uploader import profiles as profiles
 from uploader.artifact import Kind
 from uploader.errors import ConfigurationError, Several, UsageError
 from uploader.profile import Loads, Quirks, Refusal, Sureness
@@ -46,7 +46,7 @@ def own(tmp_path: Path) -> Path:
 
 def _faults(folder: Path, *, builtin: Path | None = None) -> list[str]:
     with pytest.raises(Several) as caught:
-        catalog.load(folder, builtin=builtin)
+        profiles.load(folder, builtin=builtin)
     for fault in caught.value.faults:
         assert isinstance(fault, ConfigurationError)
         assert fault.exit_code == 2
@@ -61,7 +61,7 @@ def _only(faults: list[str]) -> str:
 def test_a_users_own_profiles_stand_beside_the_built_in_ones(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER.replace("sftp = true", 'sftp = true\nwebui = "w"'))
     (own / "webui" / "w.toml").write_text(WEBUI)
-    loaded = catalog.load(own)
+    loaded = profiles.load(own)
     assert loaded.provider("mine").webui == "w"
     assert loaded.webui("w").folders == {Kind.LORA: "loras"}
     assert loaded.provider("conoha-ai-canvas").sftp
@@ -69,23 +69,23 @@ def test_a_users_own_profiles_stand_beside_the_built_in_ones(own: Path) -> None:
 
 def test_a_users_own_profile_replaces_the_built_in_one(own: Path) -> None:
     (own / "runpod.toml").write_text(PROVIDER.replace("mine", "runpod"))
-    assert catalog.load(own).provider("runpod").name == "Mine"
+    assert profiles.load(own).provider("runpod").name == "Mine"
 
 
 def test_a_user_without_profiles_has_the_built_in_ones(tmp_path: Path) -> None:
-    assert catalog.load(tmp_path / "none") == catalog.load()
+    assert profiles.load(tmp_path / "none") == profiles.load()
 
 
 def test_other_files_in_the_folder_are_passed_over(own: Path) -> None:
     (own / "notes.txt").write_text("not a profile")
     (own / "mine.toml~").write_text("= broken")
     (own / ".mine.toml.swp.toml").write_text("= broken")
-    assert catalog.load(own) == catalog.load()
+    assert profiles.load(own) == profiles.load()
 
 
 def test_a_byte_order_mark_of_a_windows_editor_is_read_over(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER, encoding="utf-8-sig")
-    assert catalog.load(own).provider("mine").name == "Mine"
+    assert profiles.load(own).provider("mine").name == "Mine"
 
 
 def test_everything_a_provider_may_say_is_read(own: Path) -> None:
@@ -119,7 +119,7 @@ def test_everything_a_provider_may_say_is_read(own: Path) -> None:
         "folders.lora" = "reported"
         """
     )
-    mine = catalog.load(own).provider("mine")
+    mine = profiles.load(own).provider("mine")
     assert (mine.root, mine.user, mine.port, mine.auth[2]) == ("/data", "me", 2222, "keyboard-interactive")
     assert mine.folders == {Kind.LORA: "models/lora"}
     assert mine.quirks == Quirks(shell=False, max_request_bytes=32768, max_connections=2)
@@ -201,10 +201,10 @@ def test_a_fault_in_a_webui_is_told_with_its_file_and_key(own: Path, change: tup
 def test_what_a_webui_loads_is_not_known_where_its_profile_does_not_say(own: Path) -> None:
     file = own / "webui" / "w.toml"
     file.write_text(WEBUI)
-    assert catalog.load(own).webui("w").loads == Loads(None, None, None, {})
+    assert profiles.load(own).webui("w").loads == Loads(None, None, None, {})
     table = '[loads]\nfamilies = []\nstrict_pickles = false\n[loads.needs]\n".gguf" = "a node"\n[folders]'
     file.write_text(WEBUI.replace("[folders]", table))
-    assert catalog.load(own).webui("w").loads == Loads(frozenset(), False, None, {".gguf": "a node"})
+    assert profiles.load(own).webui("w").loads == Loads(frozenset(), False, None, {".gguf": "a node"})
 
 
 def test_every_fault_of_every_file_is_told_at_once(own: Path) -> None:
@@ -248,19 +248,19 @@ def test_an_empty_profile_lists_every_key_that_it_lacks(own: Path) -> None:
 
 def test_an_unknown_provider_is_a_usage_error_that_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="no provider 'conoha'") as caught:
-        catalog.load().provider("conoha")
+        profiles.load().provider("conoha")
     assert "uploader providers" in (caught.value.remedy or "")
     with pytest.raises(UsageError) as caught:
-        catalog.load().provider("run-pod")
+        profiles.load().provider("run-pod")
     assert caught.value.remedy == "Did you mean runpod?"
 
 
 def test_an_unknown_webui_is_a_usage_error_that_names_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
-        catalog.load().webui("comfy")
+        profiles.load().webui("comfy")
     assert caught.value.remedy == "Did you mean comfyui?"
     with pytest.raises(UsageError) as caught:
-        catalog.load().webui("zzz")
+        profiles.load().webui("zzz")
     assert "a1111" in (caught.value.remedy or "")
 
 
@@ -270,7 +270,7 @@ def test_a_providers_folders_go_over_those_of_its_own_webui_only(own: Path) -> N
     (own / "any.toml").write_text(
         PROVIDER.replace("mine", "any").replace("sftp = true\n", 'sftp = true\n[folders]\nlora = "l"\n')
     )
-    loaded = catalog.load(own)
+    loaded = profiles.load(own)
     a1111 = loaded.folders(loaded.provider("mine"), loaded.webui("a1111"))
     assert (a1111[Kind.LORA], a1111[Kind.TEXT_ENCODER], a1111[Kind.VAE]) == ("models/lora", "te", "models/VAE")
     assert loaded.folders(loaded.provider("mine"), loaded.webui("comfyui"))[Kind.LORA] == "models/loras"
@@ -278,10 +278,10 @@ def test_a_providers_folders_go_over_those_of_its_own_webui_only(own: Path) -> N
 
 
 def test_the_table_has_a_row_a_provider_with_those_that_have_sftp_first() -> None:
-    loaded = catalog.load()
-    rows = catalog.table_rows(loaded)
+    loaded = profiles.load()
+    rows = profiles.table_rows(loaded)
     assert {row[0] for row in rows} == set(loaded.providers)
-    assert all(len(row) == len(catalog.TABLE_HEADER) for row in rows)
+    assert all(len(row) == len(profiles.TABLE_HEADER) for row in rows)
     assert [row[2] for row in rows] == sorted((row[2] for row in rows), reverse=True)
     by_id = {row[0]: row for row in rows}
     assert by_id["conoha-ai-canvas"][1:] == (
@@ -292,7 +292,7 @@ def test_the_table_has_a_row_a_provider_with_those_that_have_sftp_first() -> Non
 
 def test_the_markdown_table_keeps_its_columns_whatever_a_profile_holds(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER.replace('"Mine"', '"Mine | yours"'))
-    lines = catalog.markdown_table(catalog.load(own)).splitlines()
+    lines = profiles.markdown_table(profiles.load(own)).splitlines()
     assert lines[0] == "| Id | Provider | SFTP | WebUI | Root | Sign-in | Sureness |"
     assert lines[1] == "| --- | --- | --- | --- | --- | --- | --- |"
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 8 for line in lines)
@@ -309,7 +309,7 @@ def test_whatever_a_profile_holds_it_is_read_or_its_faults_are_told(
     for file in (folder / "mine.toml", folder / "webui" / "mine.toml"):
         file.write_text(tomlkit.dumps(data), encoding="utf-8")
     try:
-        catalog.load(builtin=folder)
+        profiles.load(builtin=folder)
     except Several as several:
         told = several
     else:

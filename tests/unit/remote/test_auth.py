@@ -26,7 +26,7 @@ from uploader.errors import (
     NetworkError,
     UploaderError,
 )
-from uploader.events import Said
+from uploader.events import Message
 from uploader.secret import Secret
 
 
@@ -475,7 +475,7 @@ def test_a_missing_key_file_of_the_configuration_keeps_no_password_out(tmp_path:
     (visitor.ssh / "config").write_text(f"Host *\n  IdentityFile {tmp_path}/nothing\n")
     with visitor.visit(by_both) as connection:
         assert connection.facts.auth == "the password"
-    said = [event.text for event in visitor.events if isinstance(event, Said) and event.level == "debug"]
+    said = [event.text for event in visitor.events if isinstance(event, Message) and event.level == "debug"]
     assert f"the key file {tmp_path}/nothing is not there; passed over" in said
 
 

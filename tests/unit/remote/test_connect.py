@@ -24,7 +24,7 @@ from tests.servers.faulty import Banner, Crowded, HashesFiles, NotingGate, Obser
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
 from tests.unit.remote.visitors import Doorman, Notes, Visitor, target_on
-from uploader.demo.server import Session
+from uploader.demo.server import DemoSession
 from uploader.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -242,7 +242,7 @@ def test_a_jump_host_as_a_target_has_no_sftp(tmp_path: Path) -> None:
         assert isinstance(error, NoSftp)
 
 
-class _CutsAtStart(Session):
+class _CutsAtStart(DemoSession):
     def start_subsystem(self, name: str, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
         self.embedded.drop_connections()
 
@@ -302,7 +302,10 @@ def test_a_server_with_check_file_takes_hashes_without_a_shell(tmp_path: Path, r
 
     content = bytes(range(256)) * 1000
     (root / "a").write_bytes(content)
-    with HashesFiles(root) as server, Visitor(tmp_path, Notes(server.password.reveal())).visit(server) as connection:
+    with (
+        HashesFiles(root) as server,
+        Visitor(tmp_path, Notes(server.password.reveal())).visit(server) as connection,
+    ):
         ranges = [(0, len(content)), (1000, 5000)]
         expected = [hashlib.sha256(content[at : at + size]).hexdigest() for at, size in ranges]
         assert connection.hashes("/a", ranges) == expected

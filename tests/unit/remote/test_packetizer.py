@@ -22,17 +22,17 @@ from paramiko.packet import Packetizer
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.unit.remote.visitors import Visitor
 from uploader.errors import NetworkError
-from uploader.remote.sftp.packetizer import Batch, Packets, ReadAhead, send_all
+from uploader.remote.sftp.packetizer import Batch, BatchedPacketizer, ReadAhead, send_all
 
 
 @contextmanager
-def pair() -> Iterator[tuple[Packets, Packetizer]]:
+def pair() -> Iterator[tuple[BatchedPacketizer, Packetizer]]:
     """Ours, which sends, and paramiko's own, which reads."""
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.settimeout(0.1)
     with ours, theirs:
-        yield Packets(ours), Packetizer(theirs)
+        yield BatchedPacketizer(ours), Packetizer(theirs)
 
 
 def with_gcm(ours: Any, theirs: Any, nonce: bytes) -> None:
@@ -95,7 +95,7 @@ def test_padding_keeps_to_the_rules_of_the_transport() -> None:
     with near, far:
         near.settimeout(5)
         far.settimeout(5)
-        ours = Packets(near)
+        ours = BatchedPacketizer(near)
         key, nonce = os.urandom(16), os.urandom(12)
         ours.set_outbound_cipher(AESGCM(key), 16, None, 16, None, aead=True, iv_out=nonce)
         for size in range(1, 70):
@@ -133,7 +133,7 @@ def test_new_keys_are_asked_for_when_enough_went_under_the_old_ones_and_not_befo
         ours.send_message(batch_of([bytes((94,)) * 3000]))
         assert ours.need_rekey()
         with_gcm(ours, theirs, os.urandom(12))
-        with_gcm(Packets(None), ours, os.urandom(12))
+        with_gcm(BatchedPacketizer(None), ours, os.urandom(12))
         assert not ours.need_rekey()
 
 
@@ -154,7 +154,7 @@ class Line:
         return size
 
     def _send_user_message(self, batch: Batch) -> None:
-        self.batches.append([b"".join(pieces) for pieces in batch.payloads])
+        self.batches.append([b"".join(chunks) for chunks in batch.payloads])
 
 
 def channel_to(line: Line, window: int, largest: int) -> Any:
@@ -220,9 +220,9 @@ def test_reading_ahead_hands_out_what_came_in_any_helpings() -> None:
         far.shutdown(socket.SHUT_WR)
         got = bytearray()
         for size in (1, 4, 16, 3, 70_000, 5, 70_000, 70_000):
-            piece = line.recv(size)
-            assert len(piece) <= size
-            got += piece
+            chunk = line.recv(size)
+            assert len(chunk) <= size
+            got += chunk
         assert bytes(got) == data
         assert line.recv(10) == b""
         assert line.fileno() == near.fileno()
@@ -232,7 +232,7 @@ def test_a_line_that_takes_nothing_for_too_long_is_lost() -> None:
     near, far = socket.socketpair()
     with near, far:
         near.settimeout(0.02)
-        packets = Packets(ReadAhead(near, silence_seconds=0.2))
+        packets = BatchedPacketizer(ReadAhead(near, silence_seconds=0.2))
         began = time.monotonic()
         with pytest.raises(EOFError):
             packets.write_all(bytes(8_000_000))
@@ -244,7 +244,7 @@ def test_a_line_that_is_slow_is_not_lost() -> None:
     with near, far:
         near.settimeout(0.02)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        packets = Packets(ReadAhead(near, silence_seconds=0.25))
+        packets = BatchedPacketizer(ReadAhead(near, silence_seconds=0.25))
         writing = threading.Thread(target=packets.write_all, args=(bytes(30_000),))
         writing.start()
         got = 0

@@ -25,7 +25,7 @@ from uploader.errors import (
 from uploader.profile import Quirks
 from uploader.remote.interface import Connection
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryServer
-from uploader.remote.pool import NoFurther, Pool
+from uploader.remote.pool import ConnectionPool, NoFurther
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def server() -> MemoryServer:
 
 
 @pytest.fixture
-def pool(server: MemoryServer) -> Pool:
-    return Pool(MemoryConnector(server))
+def pool(server: MemoryServer) -> ConnectionPool:
+    return ConnectionPool(MemoryConnector(server))
 
 
 def ask_after(event: Callable[[], None], connection: Connection) -> None:
@@ -57,7 +57,7 @@ def fill(connection: Connection) -> None:
         writer.reap()
 
 
-def test_an_idle_connection_is_used_again(pool: Pool, server: MemoryServer) -> None:
+def test_an_idle_connection_is_used_again(pool: ConnectionPool, server: MemoryServer) -> None:
     with pool.lease() as first:
         pass
     with pool.lease() as second:
@@ -67,7 +67,7 @@ def test_an_idle_connection_is_used_again(pool: Pool, server: MemoryServer) -> N
     assert server.connects == 2
 
 
-def test_a_lost_connection_is_not_handed_out_again(pool: Pool, server: MemoryServer) -> None:
+def test_a_lost_connection_is_not_handed_out_again(pool: ConnectionPool, server: MemoryServer) -> None:
     with pytest.raises(NetworkError), pool.lease() as first:
         ask_after(first.interrupt, first)
     with pool.lease() as second:
@@ -76,7 +76,7 @@ def test_a_lost_connection_is_not_handed_out_again(pool: Pool, server: MemorySer
 
 
 def test_a_connection_that_somebody_left_in_the_middle_is_not_handed_out_again(
-    pool: Pool, server: MemoryServer
+    pool: ConnectionPool, server: MemoryServer
 ) -> None:
     with pytest.raises(NoSpace), pool.lease() as first:
         leave_a_write(first)
@@ -93,7 +93,9 @@ def test_a_refusal_costs_no_new_login(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "there").write_bytes(b"x" * 100)
     with ObservedServer(tmp_path / "root") as server:
-        pool = Pool(Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False)))
+        pool = ConnectionPool(
+            Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False))
+        )
         for _ in range(3):
             with pytest.raises(RemoteMissing), pool.lease() as connection:
                 list(connection.files.read("/nothing", [(0, 10)]))
@@ -106,7 +108,9 @@ def test_a_refusal_costs_no_new_login(tmp_path: Path) -> None:
 def test_answers_left_by_a_refused_write_are_never_read_by_the_next(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     with FullDisk(tmp_path / "root", after=100_000) as server:
-        pool = Pool(Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False)))
+        pool = ConnectionPool(
+            Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False))
+        )
         with pytest.raises(RemoteRefused), pool.lease() as first:
             fill(first)
         with pool.lease() as second:
@@ -120,7 +124,9 @@ def test_a_file_that_was_left_open_is_nothing_the_next_one_meets(tmp_path: Path)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "there").write_bytes(b"x" * 100)
     with ObservedServer(tmp_path / "root") as server:
-        pool = Pool(Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False)))
+        pool = ConnectionPool(
+            Visitor(tmp_path, Notes(server.password.reveal())).connector(server, quirks=Quirks(shell=False))
+        )
         with pool.lease() as first:
             reading = cast(Generator[bytes], first.files.read("/there", [(0, 10), (10, 10)]))
             assert next(reading) == b"x" * 10
@@ -132,7 +138,7 @@ def test_a_file_that_was_left_open_is_nothing_the_next_one_meets(tmp_path: Path)
         pool.close()
 
 
-def test_interrupt_ends_every_connection_and_hands_out_none(pool: Pool, server: MemoryServer) -> None:
+def test_interrupt_ends_every_connection_and_hands_out_none(pool: ConnectionPool, server: MemoryServer) -> None:
     with pool.lease():
         pass
     with pytest.raises(Interrupted), pool.lease() as leased:
@@ -154,7 +160,7 @@ def test_a_connection_that_opens_while_all_are_ended_is_ended_too() -> None:
             made.append(super().connect())
             return made[0]
 
-    pool = Pool(Slow(MemoryServer()))
+    pool = ConnectionPool(Slow(MemoryServer()))
     caught: list[BaseException] = []
 
     def lease() -> None:
@@ -174,7 +180,7 @@ def test_a_connection_that_opens_while_all_are_ended_is_ended_too() -> None:
     assert not made[0].alive
 
 
-def test_close_ends_what_is_idle_and_what_is_leased_and_hands_out_none(pool: Pool) -> None:
+def test_close_ends_what_is_idle_and_what_is_leased_and_hands_out_none(pool: ConnectionPool) -> None:
     with pool.lease() as leased:
         with pool.lease() as idle:
             pass
@@ -187,7 +193,7 @@ def test_close_ends_what_is_idle_and_what_is_leased_and_hands_out_none(pool: Poo
     assert not leased.alive
 
 
-def test_many_threads_never_share_a_connection(pool: Pool) -> None:
+def test_many_threads_never_share_a_connection(pool: ConnectionPool) -> None:
     in_use: set[int] = set()
     lock, failures = threading.Lock(), []
 
@@ -231,7 +237,7 @@ class Limited(MemoryConnector):
         return super().connect()
 
 
-def test_connections_opened_ahead_are_there_for_whoever_comes(pool: Pool, server: MemoryServer) -> None:
+def test_connections_opened_ahead_are_there_for_whoever_comes(pool: ConnectionPool, server: MemoryServer) -> None:
     with pool.lease():
         pool.warm(4)
         with pool.lease(extra=True), pool.lease(extra=True), pool.lease(extra=True):
@@ -242,7 +248,7 @@ def test_connections_opened_ahead_are_there_for_whoever_comes(pool: Pool, server
 def test_none_is_opened_ahead_before_the_server_has_let_the_first_one_in(server: MemoryServer) -> None:
     connector = MemoryConnector(server)
     connector.round_trip = 0.25
-    pool = Pool(connector)
+    pool = ConnectionPool(connector)
     asked: list[float] = []
     pool.ahead(lambda round_trip: asked.append(round_trip) or 3)  # type: ignore[func-returns-value]
     with pool.lease(), pool.lease(), pool.lease():
@@ -253,7 +259,7 @@ def test_none_is_opened_ahead_before_the_server_has_let_the_first_one_in(server:
 
 
 def test_there_are_never_more_than_the_most(server: MemoryServer) -> None:
-    pool = Pool(MemoryConnector(server), most=2)
+    pool = ConnectionPool(MemoryConnector(server), most=2)
     with pool.lease(), pool.lease():
         with pytest.raises(NoFurther), pool.lease(extra=True):
             raise AssertionError
@@ -263,7 +269,7 @@ def test_there_are_never_more_than_the_most(server: MemoryServer) -> None:
 
 
 def test_whoever_needs_one_waits_for_one_to_be_given_back(server: MemoryServer) -> None:
-    pool = Pool(MemoryConnector(server), most=1)
+    pool = ConnectionPool(MemoryConnector(server), most=1)
     got: list[Connection] = []
 
     def lease() -> None:
@@ -281,7 +287,7 @@ def test_whoever_needs_one_waits_for_one_to_be_given_back(server: MemoryServer) 
 @pytest.mark.parametrize("fault", [NetworkError("dropped"), RemoteRefused("full"), CredentialsRefused("once")])
 def test_a_server_that_takes_no_more_is_asked_no_more(server: MemoryServer, fault: UploaderError) -> None:
     connector = Limited(server, 1, fault)
-    pool = Pool(connector)
+    pool = ConnectionPool(connector)
     done = threading.Event()
 
     def lease() -> None:
@@ -303,7 +309,7 @@ def test_a_server_that_takes_no_more_is_asked_no_more(server: MemoryServer, faul
 
 def test_when_all_are_lost_the_server_is_asked_for_as_many_as_at_first(server: MemoryServer) -> None:
     connector = Limited(server, 1, NetworkError("dropped"))
-    pool = Pool(connector, most=3)
+    pool = ConnectionPool(connector, most=3)
     with suppress(NetworkError), pool.lease() as only:
         pool.warm(2)
         assert connector.refused.acquire(timeout=10)
@@ -323,7 +329,7 @@ def test_a_connection_ahead_that_hangs_holds_up_one_who_waits_for_it_and_nobody_
                 go_on.wait(10)
             return super().connect()
 
-    pool = Pool(Hanging(server))
+    pool = ConnectionPool(Hanging(server))
     pool.warm(1)
     got: list[int] = []
 
@@ -357,7 +363,7 @@ def test_where_all_were_lost_one_asks_first_and_the_others_come_by_its_answer(se
             go_on.wait(10)
             return super().connect()
 
-    pool = Pool(One(server))
+    pool = ConnectionPool(One(server))
     used: list[bool] = []
 
     def use() -> None:
@@ -392,7 +398,7 @@ def test_one_refusal_among_several_costs_that_one_alone(server: MemoryServer) ->
                 refused.wait(10)
             return super().connect()
 
-    pool = Pool(OnceReset(server), most=4)
+    pool = ConnectionPool(OnceReset(server), most=4)
     with pool.lease():
         pool.warm(4)
         with pool.lease(), pool.lease():
@@ -409,7 +415,7 @@ def test_many_that_hang_while_being_opened_hold_up_the_end_no_longer_than_one(se
                 go_on.wait(20)
             return super().connect()
 
-    pool = Pool(Hanging(server), most=6)
+    pool = ConnectionPool(Hanging(server), most=6)
     with pool.lease():
         pool.warm(6)
     began = time.monotonic()
@@ -420,7 +426,7 @@ def test_many_that_hang_while_being_opened_hold_up_the_end_no_longer_than_one(se
 
 
 def test_who_keeps_one_long_is_asked_for_it_by_a_brief_use_and_comes_after_it(server: MemoryServer) -> None:
-    pool = Pool(MemoryConnector(server), most=1)
+    pool = ConnectionPool(MemoryConnector(server), most=1)
     order: list[str] = []
 
     def brief() -> None:
@@ -442,7 +448,7 @@ def test_who_keeps_one_long_is_asked_for_it_by_a_brief_use_and_comes_after_it(se
 
 
 def test_of_several_that_are_lent_one_comes_back_for_one_who_waits(server: MemoryServer) -> None:
-    pool = Pool(MemoryConnector(server), most=2)
+    pool = ConnectionPool(MemoryConnector(server), most=2)
     done = threading.Event()
 
     def first_of_another_file() -> None:

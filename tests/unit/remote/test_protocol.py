@@ -14,7 +14,7 @@ import pytest
 from uploader.errors import NetworkError, NoPermission, NoSftp, RemoteMissing, RemoteRefused, UploaderError
 from uploader.remote.sftp import protocol as wire
 from uploader.remote.sftp.errors import EndOfFile
-from uploader.remote.sftp.protocol import Unpacker, Wire, check, string
+from uploader.remote.sftp.protocol import SftpProtocol, Unpacker, check, string
 
 VERSION = struct.pack(">IBI", 5, wire.VERSION, 3)
 
@@ -74,7 +74,7 @@ def status(number: int, code: int, text: str = "") -> bytes:
 def test_the_hello_names_the_extensions() -> None:
     body = struct.pack(">BI", wire.VERSION, 3) + string("a@b") + string("1") + string("c") + string(b"\xff")
     with line(struct.pack(">I", len(body)) + body) as (channel, server):
-        assert Wire(channel, "box", plainly).extensions == {"a@b": b"1", "c": b"\xff"}
+        assert SftpProtocol(channel, "box", plainly).extensions == {"a@b": b"1", "c": b"\xff"}
         assert server.recv(100) == struct.pack(">IBI", 5, wire.INIT, 3)
 
 
@@ -84,7 +84,7 @@ def plainly(channel: paramiko.Channel, parts: Sequence[bytes | memoryview]) -> N
 
 def test_answers_are_matched_by_their_number_in_any_order() -> None:
     with line() as (channel, server):
-        session = Wire(channel, "box", plainly)
+        session = SftpProtocol(channel, "box", plainly)
         numbers = [session.post(wire.STAT, string(name)) for name in "abc"]
         assert not session.ready()
         for number in reversed(numbers):
@@ -98,7 +98,7 @@ def test_answers_are_matched_by_their_number_in_any_order() -> None:
 
 def test_an_answer_in_single_bytes_is_whole() -> None:
     with line() as (channel, server):
-        session = Wire(channel, "box", plainly)
+        session = SftpProtocol(channel, "box", plainly)
         number = session.post(wire.STAT, string("a"))
         whole = answer(wire.DATA, number, string("x" * 10))
         server.sendall(whole[:3])
@@ -109,7 +109,7 @@ def test_an_answer_in_single_bytes_is_whole() -> None:
 
 def test_a_request_is_packed_as_the_draft_says() -> None:
     with line() as (channel, server):
-        session = Wire(channel, "box", plainly)
+        session = SftpProtocol(channel, "box", plainly)
         server.recv(100)
         number = session.post(wire.WRITE, string(b"h"), struct.pack(">QI", 7, 3), memoryview(b"abc"))
         body = struct.pack(">BI", wire.WRITE, number) + string(b"h") + struct.pack(">QI", 7, 3) + b"abc"
@@ -118,7 +118,7 @@ def test_a_request_is_packed_as_the_draft_says() -> None:
 
 def test_a_bad_status_is_raised_by_call() -> None:
     with line() as (channel, server):
-        session = Wire(channel, "box", plainly)
+        session = SftpProtocol(channel, "box", plainly)
         server.sendall(status(1, 2, "No such file"))
         with pytest.raises(RemoteMissing, match="look at /x"):
             session.call(wire.STAT, string("/x"), what="look at /x")
@@ -129,7 +129,7 @@ def test_a_bad_status_is_raised_by_call() -> None:
 @pytest.mark.parametrize("size", [0, 4, 4 * 1024 * 1024 + 1, 0xFFFFFFFF])
 def test_a_packet_of_impossible_size_ends_the_line(size: int) -> None:
     with line() as (channel, server):
-        session = Wire(channel, "box", plainly)
+        session = SftpProtocol(channel, "box", plainly)
         server.sendall(struct.pack(">I", size) + bytes(20))
         with pytest.raises(NetworkError):
             session.take()
@@ -137,7 +137,7 @@ def test_a_packet_of_impossible_size_ends_the_line(size: int) -> None:
 
 def test_an_answer_that_is_cut_is_a_lost_line() -> None:
     with line() as (channel, server):
-        session = Wire(channel, "box", plainly)
+        session = SftpProtocol(channel, "box", plainly)
         server.sendall(status(1, 0)[:-3])
         server.shutdown(socket.SHUT_WR)
         with pytest.raises(NetworkError):
@@ -152,14 +152,14 @@ def test_what_is_no_hello_is_no_sftp(said: bytes) -> None:
     with line(said) as (channel, server):
         server.shutdown(socket.SHUT_WR)
         with pytest.raises(NoSftp, match="box"):
-            Wire(channel, "box", plainly)
+            SftpProtocol(channel, "box", plainly)
 
 
 def test_a_text_before_the_hello_is_shown_without_the_protocol_behind_it() -> None:
     with line(b"\x1b[1mHello\x1b[0m \r\n  there\n" + VERSION) as (channel, server):
         server.shutdown(socket.SHUT_WR)
         with pytest.raises(NoSftp) as caught:
-            Wire(channel, "box", plainly)
+            SftpProtocol(channel, "box", plainly)
         assert "'[1mHello[0m there'" in caught.value.message
 
 
@@ -167,7 +167,7 @@ def test_a_silent_server_is_a_lost_line() -> None:
     with line(b"") as (channel, _):
         channel.settimeout(0.1)
         with pytest.raises(NetworkError, match="does not answer"):
-            Wire(channel, "box", plainly)
+            SftpProtocol(channel, "box", plainly)
 
 
 def test_fields_are_read_in_order() -> None:

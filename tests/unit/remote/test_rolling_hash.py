@@ -12,15 +12,15 @@ import pytest
 
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.unit.remote.visitors import Visitor
-from uploader.remote.interface import Along
+from uploader.remote.interface import RollingDigest
 from uploader.remote.sftp import SftpConnection
 
 MIB = 1 << 20
 
 
-def begun(connection: SftpConnection, path: Path, way: str) -> Along:
+def begun(connection: SftpConnection, path: Path, way: str) -> RollingDigest:
     """A hash taken on the server, or of what is read back."""
-    along: Along | None
+    along: RollingDigest | None
     along = connection.hash_along(str(path)) if way == "hash" else connection.read_along(str(path), list)
     assert along is not None
     return along

@@ -12,7 +12,7 @@ from uploader.errors import UploaderError
 from uploader.events import Event
 from uploader.profile import Quirks, Target
 from uploader.remote.interface import OfferedKey, Question, Secrets
-from uploader.remote.sftp import KnownHosts, SftpConnection, SftpConnector, Surroundings
+from uploader.remote.sftp import KnownHosts, SftpConnection, SftpConnector, SshEnvironment
 from uploader.secret import Secret
 
 
@@ -84,8 +84,8 @@ class Visitor:
         self.ssh.mkdir(parents=True, exist_ok=True)
         self.known_hosts = KnownHosts(self.folder / "state" / "known_hosts", ssh_folder=self.ssh)
 
-    def surroundings(self, **changes: Any) -> Surroundings:
-        around = Surroundings(
+    def surroundings(self, **changes: Any) -> SshEnvironment:
+        around = SshEnvironment(
             self.known_hosts,
             self.secrets,
             self.hop_secrets,
@@ -100,7 +100,7 @@ class Visitor:
         server: Somewhere | None = None,
         *,
         target: Target | None = None,
-        around: Surroundings | None = None,
+        around: SshEnvironment | None = None,
         quirks: Quirks | None = None,
         dial_seconds: float = 10,
         silence_seconds: float = 20,

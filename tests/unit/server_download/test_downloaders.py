@@ -23,12 +23,12 @@ from tests.servers.shells import LocalShell, group, needs
 from tests.servers.watcher import Watcher
 from uploader import server_download as jobs
 from uploader.secret import Secret
-from uploader.server_download import Able, Sight
+from uploader.server_download import JobStatus, ServerTools
 from uploader.server_download.downloaders import DOWNLOADERS, Downloader, Order, Trouble, choose
 
 CONTENT = safetensors("lora", size_bytes=300_000)
 FIRST = 100_000
-ABLE = Able("setsid", tuple(one.name for one in DOWNLOADERS))
+ABLE = ServerTools("setsid", tuple(one.name for one in DOWNLOADERS))
 
 
 @pytest.fixture(params=DOWNLOADERS, ids=lambda one: one.name)
@@ -57,7 +57,7 @@ class Place:
         self.part.chmod(0o664)
         self.key = jobs.key_of(str(self.part))
 
-    def fetch(self, link: str, **order: Any) -> Sight:
+    def fetch(self, link: str, **order: Any) -> JobStatus:
         """Downloads to the end, and returns how it ended."""
         given: dict[str, Any] = {
             "size": len(CONTENT),

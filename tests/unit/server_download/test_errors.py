@@ -14,12 +14,12 @@ from uploader.errors import (
     SourceRefused,
     UploaderError,
 )
-from uploader.server_download import Sight
+from uploader.server_download import JobStatus
 from uploader.server_download.job import Findings
 
 
-def curl(code: int, status: int = 0) -> Sight:
-    return Sight("ended", code, status, 0, "curl")
+def curl(code: int, status: int = 0) -> JobStatus:
+    return JobStatus("ended", code, status, 0, "curl")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def curl(code: int, status: int = 0) -> Sight:
         (curl(99), RemoteRefused, r"failed \(exit code 99\)"),
     ],
 )
-def test_every_end_has_its_own_sentence(sight: Sight, error: type[UploaderError], words: str) -> None:
+def test_every_end_has_its_own_sentence(sight: JobStatus, error: type[UploaderError], words: str) -> None:
     told = jobs.fault_of(sight, "src.example")
     assert type(told) is error
     assert told.remedy
@@ -74,4 +74,4 @@ def test_a_clock_missing_certificates_and_an_unknown_one_are_three_sentences() -
 
 def test_one_that_went_well_has_no_trouble() -> None:
     assert jobs.trouble_of(curl(0)) is None
-    assert jobs.trouble_of(Sight("ended", 1, 0, 0, "unheard-of")) is not None
+    assert jobs.trouble_of(JobStatus("ended", 1, 0, 0, "unheard-of")) is not None

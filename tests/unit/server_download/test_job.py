@@ -16,11 +16,11 @@ from tests.servers.shells import LocalShell, group, needs, tools
 from uploader import server_download as jobs
 from uploader.errors import NoPermission, RemoteRefused, RouteUnavailable
 from uploader.secret import Secret
-from uploader.server_download import Able, Sight
+from uploader.server_download import JobStatus, ServerTools
 from uploader.server_download.downloaders import Order, Trouble
 
 SIZE = 10
-ABLE = Able("setsid", ("curl",))
+ABLE = ServerTools("setsid", ("curl",))
 
 
 class Slow:
@@ -71,14 +71,14 @@ def part(shell: LocalShell) -> Path:
     return part
 
 
-def start(shell: LocalShell, part: Path, by: Slow | None = None, *, able: Able = ABLE, cut: int = 0) -> str:
+def start(shell: LocalShell, part: Path, by: Slow | None = None, *, able: ServerTools = ABLE, cut: int = 0) -> str:
     key = jobs.key_of(str(part))
     order = Order(Secret("https://x/m"), str(part), SIZE, None, ranges=True, plain=False)
     jobs.start(shell, key, order, by or Slow(), able, cut=cut)
     return key
 
 
-def ended(shell: LocalShell, key: str) -> Sight:
+def ended(shell: LocalShell, key: str) -> JobStatus:
     deadline = time.monotonic() + 20
     while (sight := jobs.look(shell, key)).state == "running":
         assert time.monotonic() < deadline
@@ -91,7 +91,7 @@ def state_of(shell: LocalShell, key: str) -> Path:
 
 
 def test_a_job_that_is_not_there_is_none(shell: LocalShell) -> None:
-    assert jobs.look(shell, "0123abcd") == Sight("none")
+    assert jobs.look(shell, "0123abcd") == JobStatus("none")
     assert not list(shell.home.iterdir())
 
 
@@ -106,7 +106,7 @@ def test_it_runs_by_itself_in_a_group_of_its_own_and_its_state_is_private(shell:
     assert os.getpgid(process) == os.getsid(process) == process
     assert {str(Path(f"/proc/{process}/fd/{number}").readlink()) for number in (0, 1, 2)} == {"/dev/null"}
     (part.parent / "go").touch()
-    assert ended(shell, key) == Sight("ended", 0, 200, SIZE, "curl")
+    assert ended(shell, key) == JobStatus("ended", 0, 200, SIZE, "curl")
     assert part.read_bytes() == b"x" + b"y" * (SIZE - 1)
     assert shell.said == ""
 
@@ -167,7 +167,7 @@ def test_after_a_reboot_the_last_bytes_are_fetched_once_more(shell: LocalShell, 
 
 def test_how_it_failed_is_remembered_until_the_next_start(shell: LocalShell, part: Path) -> None:
     key = start(shell, part, Failing())
-    assert ended(shell, key) == Sight("ended", 22, 403, 0, "curl")
+    assert ended(shell, key) == JobStatus("ended", 22, 403, 0, "curl")
     assert "exit code 22, status 403" in (state_of(shell, key) / "log").read_text()
     start(shell, part)
     assert jobs.look(shell, key).state == "running"
@@ -176,7 +176,7 @@ def test_how_it_failed_is_remembered_until_the_next_start(shell: LocalShell, par
 
 def test_python_starts_it_where_there_is_no_setsid(shell: LocalShell, part: Path) -> None:
     (part.parent / "go").touch()
-    key = start(shell, part, able=Able("python3", ("curl",)))
+    key = start(shell, part, able=ServerTools("python3", ("curl",)))
     assert ended(shell, key).size == SIZE
 
 
@@ -243,12 +243,12 @@ def test_what_a_machine_has_is_found_in_its_own_path(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     bare = LocalShell(home, path=tools(tmp_path))
-    assert jobs.survey(bare) == Able("setsid", ())
+    assert jobs.survey(bare) == ServerTools("setsid", ())
     assert "it has none of curl, python3, wget, aria2c" in (jobs.why_unable(jobs.survey(bare)) or "")
     some = LocalShell(home, [shutil.which("busybox") or "", "sh"], path=tools(tmp_path, "curl", busybox=True))
-    assert jobs.survey(some) == Able("setsid", ("curl",))
+    assert jobs.survey(some) == ServerTools("setsid", ("curl",))
     assert jobs.why_unable(jobs.survey(some)) is None
-    assert "neither setsid nor python3" in (jobs.why_unable(Able(None, ("curl",))) or "")
+    assert "neither setsid nor python3" in (jobs.why_unable(ServerTools(None, ("curl",))) or "")
 
 
 def test_a_shell_whose_printf_is_a_program_is_told_no_link(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import NoPermission, WrongBytes
-from uploader.events import Event, Said
-from uploader.rate_limit import Pacer
+from uploader.events import Event, Message
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.result import Evidence
-from uploader.server_download.verify import Arrived
+from uploader.server_download.verify import ServerFileVerifier
 from uploader.state.uploads import Journals
-from uploader.transfer import Job, Means
+from uploader.transfer import TransferContext, UploadJob
 from uploader.transfer.verify import READ_BACK_BYTES
 
 T = TypeVar("T")
@@ -41,20 +41,24 @@ class Server:
         return [bytes(max(0, min(length, SIZE - offset))) for offset, length in ranges]
 
 
-def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable: bool = True) -> Arrived:
+def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable: bool = True) -> ServerFileVerifier:
     digest = None if sha256 is None else Digest(sha256)
     origin = WebFile("", None, ranges=False)
     artifact = Artifact("https://x", "m.safetensors", SIZE, origin, "0123abcd", digest)
-    job = Job("item", artifact, lambda: pytest.fail("the link is not known any more"), "/m.safetensors", "box", SIZE)
+    job = UploadJob(
+        "item", artifact, lambda: pytest.fail("the link is not known any more"), "/m.safetensors", "box", SIZE
+    )
     cancelled = threading.Event()
-    pacer, server = Pacer(None, cancelled), cast(Connection, Server(readable=readable))
+    rate_limiter, server = RateLimiter(None, cancelled), cast(Connection, Server(readable=readable))
 
     def again(call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None) -> T:
         return call()
 
     pool: Any = None
-    means = Means(pool, Journals(tmp_path), events.append, again, cancelled, up=pacer, down=pacer)
-    return Arrived(job, means, lambda call: call(server), readable=False)
+    context = TransferContext(
+        pool, Journals(tmp_path), events.append, again, cancelled, up=rate_limiter, down=rate_limiter
+    )
+    return ServerFileVerifier(job, context, lambda call: call(server), readable=False)
 
 
 def test_a_promised_hash_is_taken_here_where_nothing_else_can_prove_it(tmp_path: Path) -> None:
@@ -69,6 +73,6 @@ def test_what_is_known_less_of_is_told_as_it_is(tmp_path: Path) -> None:
     events: list[Event] = []
     assert arrived(tmp_path, None, events).prove()[0] is Evidence.SIZE
     assert arrived(tmp_path, "0" * 64, events, readable=False).prove()[0] is Evidence.SIZE
-    first, second = (event.text for event in events if isinstance(event, Said))
+    first, second = (event.text for event in events if isinstance(event, Message))
     assert "no sha256 is published" in first
     assert "this account may not read it" in second

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from uploader.errors import Exists, NetworkError
-from uploader.events import Began, Ended, Event, Said
+from uploader.events import Began, Ended, Event, Message
 from uploader.result import Evidence, Outcome, Report
 from uploader.session.runner import Runner, Task
 
@@ -80,7 +80,7 @@ def test_a_defect_in_one_task_is_called_one_and_the_outcomes_of_the_others_are_k
     assert (error.code, error.message, error.exit_code) == ("internal", "internal error: ZeroDivisionError: by zero", 1)
     assert "defect of uploader" in (error.remedy or "")
     assert outcomes[1].bytes_sent == 3
-    (told,) = [event for event in events if isinstance(event, Said)]
+    (told,) = [event for event in events if isinstance(event, Message)]
     assert told.level == "debug"
     assert "Traceback" in told.text
     assert [event.item for event in events if isinstance(event, Ended)] == ["root/a", "root/b", "root/c"]

@@ -28,7 +28,7 @@ from uploader.http import Http
 from uploader.reference import parse
 from uploader.secret import Secret, Token
 from uploader.sources import Choice, Sources, open_stream, resolve
-from uploader.sources.endpoints import HOMES
+from uploader.sources.endpoints import DEFAULT_ENDPOINTS
 
 CONTENT = safetensors("checkpoint", size_bytes=300_000)
 OTHER = safetensors("checkpoint", size_bytes=310_000, seed=2)
@@ -119,7 +119,7 @@ def test_what_the_first_front_door_does_not_show_the_other_may(civitai: Civitai)
     civitai.on_red_alone.add(4384)
     addresses = (civitai.address("site"), civitai.address("red"))
     hosts = frozenset(address.removeprefix("http://") for address in addresses)
-    homes = {Service.CIVITAI: replace(HOMES[Service.CIVITAI], addresses=addresses, hosts=hosts)}
+    homes = {Service.CIVITAI: replace(DEFAULT_ENDPOINTS[Service.CIVITAI], addresses=addresses, hosts=hosts)}
     with Http() as http:
         sources = Sources(http, tokens=lambda _: Token(Secret(Civitai.token), explicit=False), homes=homes)
         assert content(one("civitai:4384@128713", sources), sources) == CONTENT
@@ -354,8 +354,8 @@ def test_a_link_that_runs_out_in_the_middle_is_asked_for_anew(civitai: Civitai, 
     got, cuts = bytearray(), 0
     while len(got) < len(CONTENT):
         try:
-            for piece in stream.read(len(got)):
-                got += piece
+            for chunk in stream.read(len(got)):
+                got += chunk
         except NetworkError:
             cuts += 1
     assert (bytes(got), cuts) == (CONTENT, 2)

@@ -173,7 +173,7 @@ def test_a_change_that_a_read_met_is_told_by_check_too(origin: Origin, http: Htt
 def test_closing_a_stream_ends_its_reads(origin: Origin, http: Http) -> None:
     origin.serve("/a.pt", MODEL * 20)
     stream = direct.open(direct.resolve(UrlReference(origin.url("/a.pt")), http), http)
-    pieces = stream.read()
-    next(pieces)
+    chunks = stream.read()
+    next(chunks)
     stream.close()
-    assert list(pieces) == []
+    assert list(chunks) == []

@@ -11,7 +11,7 @@ from uploader.errors import UsageError
 from uploader.http import Http
 from uploader.secret import Secret, Token
 from uploader.sources import Sources
-from uploader.sources.endpoints import HOMES, Site
+from uploader.sources.endpoints import DEFAULT_ENDPOINTS, Endpoint
 
 C, H = Service.CIVITAI, Service.HUGGINGFACE
 
@@ -22,7 +22,7 @@ def http() -> Iterator[Http]:
         yield client
 
 
-def site(http: Http, service: Service, *, explicit: bool = False, **environ: str) -> Site:
+def site(http: Http, service: Service, *, explicit: bool = False, **environ: str) -> Endpoint:
     token = Token(Secret("t"), explicit)
     return Sources(http, environ=environ, tokens=lambda _: token).site(service)
 
@@ -32,7 +32,7 @@ def test_by_itself_each_service_is_where_it_is(http: Http) -> None:
     assert site(http, H).door.hosts == {"huggingface.co"}
     assert "b2.civitai.com" not in site(http, C).door.hosts
     assert all(Sources(http).site(service).door.token is None for service in Service)
-    assert set(HOMES) == set(Service)
+    assert set(DEFAULT_ENDPOINTS) == set(Service)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from uploader.reference import parse
 from uploader.retry import Patience
 from uploader.secret import Secret, Token
 from uploader.sources import Choice, Sources, open_stream, resolve
-from uploader.sources.endpoints import Home
+from uploader.sources.endpoints import DefaultEndpoint
 
 MODEL = safetensors("lora", size_bytes=300_000)
 OTHER = safetensors("lora", size_bytes=300_000, seed=1)
@@ -87,7 +87,7 @@ def test_a_file_has_the_size_and_the_sha256_that_the_hub_tells(hub: HuggingFace,
 
 def test_the_hub_itself_is_asked_once_and_its_store_not_at_all(hub: HuggingFace, http: Http) -> None:
     hub.repo(REPO, {"a.safetensors": MODEL})
-    home = Home((hub.url(""),), "HF_ENDPOINT", frozenset())
+    home = DefaultEndpoint((hub.url(""),), "HF_ENDPOINT", frozenset())
     resolve(parse("hf://org/model/a.safetensors"), Sources(http, homes={Service.HUGGINGFACE: home}))
     assert [(request.method, request.headers["accept-encoding"]) for request in hub.requests] == [("HEAD", "identity")]
     assert hub.storage.requests == []
@@ -105,8 +105,8 @@ def test_a_branch_that_moves_after_it_was_looked_at_changes_nothing(hub: Hugging
     repo = hub.repo(REPO, {"a.safetensors": MODEL})
     artifact = found(hub, http, "hf://org/model/a.safetensors")
     stream = open_stream(artifact, at(hub, http))
-    pieces = stream.read()
-    begun = next(pieces)
+    chunks = stream.read()
+    begun = next(chunks)
     repo.commit({"a.safetensors": OTHER})
     assert begun + b"".join(stream.read(len(begun))) == MODEL
     stream.check()

@@ -180,9 +180,9 @@ def test_a_big_file_is_read_whole_in_big_pieces(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_safetensors(path, "checkpoint", (9 << 20) + 17)
     stream = local.open(local.resolve(PathReference(str(path)))[0])
-    pieces = list(stream.read())
-    assert b"".join(pieces) == path.read_bytes()
-    assert max(map(len, pieces)) == 4 << 20
+    chunks = list(stream.read())
+    assert b"".join(chunks) == path.read_bytes()
+    assert max(map(len, chunks)) == 4 << 20
     stream.close()
 
 
@@ -211,11 +211,11 @@ def test_a_file_that_becomes_shorter_while_it_is_read_is_noticed(tmp_path: Path)
     path = tmp_path / "a.pt"
     path.write_bytes(b"x" * (9 << 20))
     stream = local.open(local.resolve(PathReference(str(path)))[0])
-    pieces = stream.read()
-    next(pieces)
+    chunks = stream.read()
+    next(chunks)
     os.truncate(path, 6 << 20)
     with pytest.raises(SourceChanged):
-        list(pieces)
+        list(chunks)
 
 
 def test_a_file_that_vanishes_is_missing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from uploader.errors import CredentialsRefused, NetworkError, SourceMissing, Usa
 from uploader.http import Http
 from uploader.reference import parse
 from uploader.sources import Choice, Sources, open_stream, resolve
-from uploader.sources.endpoints import Home
+from uploader.sources.endpoints import DefaultEndpoint
 
 MODEL = safetensors("lora", size_bytes=200_000)
 PAGE = "https://modelscope.cn/models/org/name"
@@ -78,7 +78,7 @@ def test_a_revision_may_be_named(scope: ModelScope, sources: Sources) -> None:
 def test_the_international_site_has_models_of_its_own(scope: ModelScope) -> None:
     with ModelScope() as international, Http() as http:
         international.model("org/name", {"loras/a.safetensors": MODEL})
-        home = Home((scope.url(""), international.url("")), "MODELSCOPE_ENDPOINT", frozenset())
+        home = DefaultEndpoint((scope.url(""), international.url("")), "MODELSCOPE_ENDPOINT", frozenset())
         sources = Sources(http, homes={Service.MODELSCOPE: home})
         artifact = found(sources, FILE.replace(".cn", ".ai"))
         assert read(sources, artifact) == MODEL

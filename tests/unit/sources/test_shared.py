@@ -47,8 +47,8 @@ def test_readers_side_by_side_read_the_file_once() -> None:
 
     def run(number: int) -> bytes:
         found = bytearray()
-        for piece in views[number].read():
-            found += piece
+        for chunk in views[number].read():
+            found += chunk
             together.wait(10)
         return bytes(found)
 

@@ -9,9 +9,9 @@ import pytest
 
 from uploader.artifact import Digest
 from uploader.errors import ConfigurationError, UsageError
-from uploader.server_download import Able, Record, Records, Survey, Surveys
+from uploader.server_download import JobRecord, JobRecords, ServerFacts, ServerFactsStore, ServerTools
 
-RECORD = Record(
+RECORD = JobRecord(
     target="box",
     source="https://x/m.safetensors?…",
     name="m.safetensors",
@@ -30,20 +30,20 @@ RECORD = Record(
 
 
 def test_a_record_comes_back_as_it_was_and_is_its_owner_s_alone(tmp_path: Path) -> None:
-    records = Records(tmp_path / "jobs")
-    assert records.all() == []
+    job_records = JobRecords(tmp_path / "jobs")
+    assert job_records.all() == []
     later = replace(RECORD, part="/b.part", began=2)
     for record in (later, RECORD):
-        records.save(record)
-    assert records.all() == [RECORD, later]
-    assert records.get(RECORD.id) == RECORD
+        job_records.save(record)
+    assert job_records.all() == [RECORD, later]
+    assert job_records.get(RECORD.id) == RECORD
     assert RECORD.digest == Digest("0" * 64)
     assert replace(RECORD, sha256=None).digest is None
     assert stat.S_IMODE((tmp_path / "jobs").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "jobs").iterdir()} == {0o600}
-    records.remove(RECORD)
-    records.remove(RECORD)
-    assert records.all() == [later]
+    job_records.remove(RECORD)
+    job_records.remove(RECORD)
+    assert job_records.all() == [later]
 
 
 def test_one_job_on_two_targets_is_two_jobs() -> None:
@@ -52,12 +52,12 @@ def test_one_job_on_two_targets_is_two_jobs() -> None:
 
 
 def test_a_name_that_is_none_is_told_with_those_that_are(tmp_path: Path) -> None:
-    records = Records(tmp_path)
+    job_records = JobRecords(tmp_path)
     with pytest.raises(UsageError, match=r"there is no job 'x'$"):
-        records.get("x")
-    records.save(RECORD)
+        job_records.get("x")
+    job_records.save(RECORD)
     with pytest.raises(UsageError, match=f"there are: {RECORD.id}"):
-        records.get("x")
+        job_records.get("x")
 
 
 @pytest.mark.parametrize(
@@ -74,65 +74,65 @@ def test_a_name_that_is_none_is_told_with_those_that_are(tmp_path: Path) -> None
     ],
 )
 def test_a_file_that_makes_no_sense_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
-    records = Records(tmp_path)
-    records.save(RECORD)
+    job_records = JobRecords(tmp_path)
+    job_records.save(RECORD)
     path = tmp_path / f"{RECORD.id}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    assert records.all() == []
+    assert job_records.all() == []
     path.write_text("[" * 10)
-    assert records.all() == []
+    assert job_records.all() == []
 
 
 def test_a_disk_that_takes_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("a file")
     with pytest.raises(ConfigurationError, match="cannot be written down"):
-        Records(tmp_path / "jobs").save(RECORD)
+        JobRecords(tmp_path / "jobs").save(RECORD)
 
 
 # surveys ----------------------------------------------------------------------------------------------
 
-GOOD = Able("setsid", ("curl", "wget"))
+GOOD = ServerTools("setsid", ("curl", "wget"))
 
 
 def test_a_server_that_can_is_asked_once(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def ask() -> Able:
+    def ask() -> ServerTools:
         asked.append(1)
         return GOOD
 
     for _ in range(2):
-        assert Surveys(tmp_path / "servers").able("SHA256:a", ask) == GOOD
+        assert ServerFactsStore(tmp_path / "servers").able("SHA256:a", ask) == GOOD
     assert len(asked) == 1
-    Surveys(tmp_path / "servers").able("SHA256:b", ask)
+    ServerFactsStore(tmp_path / "servers").able("SHA256:b", ask)
     assert len(asked) == 2
-    Surveys(tmp_path / "servers").forget_able("SHA256:a")
-    Surveys(tmp_path / "servers").able("SHA256:a", ask)
+    ServerFactsStore(tmp_path / "servers").forget_able("SHA256:a")
+    ServerFactsStore(tmp_path / "servers").able("SHA256:a", ask)
     assert len(asked) == 3
 
 
 def test_one_that_could_not_is_asked_again(tmp_path: Path) -> None:
-    surveys = Surveys(tmp_path)
-    assert surveys.able("k", lambda: Able(None, ())) == Able(None, ())
-    assert surveys.able("k", lambda: GOOD) == GOOD
+    server_facts = ServerFactsStore(tmp_path)
+    assert server_facts.able("k", lambda: ServerTools(None, ())) == ServerTools(None, ())
+    assert server_facts.able("k", lambda: GOOD) == GOOD
 
 
 def test_rates_are_taken_down_apart_and_the_last_weighs_most(tmp_path: Path) -> None:
-    surveys = Surveys(tmp_path)
-    surveys.measured("k", "server", 100_000_000, 1.0)
-    surveys.measured("k", "here", 10_000_000, 10.0)
-    assert surveys.of("k") == Survey(None, 100e6, 1e6)
-    surveys.measured("k", "server", 50_000_000, 1.0)
-    assert surveys.of("k").server == 75e6
-    surveys.able("k", lambda: GOOD)
-    assert surveys.of("k") == Survey(GOOD, 75e6, 1e6)
+    server_facts = ServerFactsStore(tmp_path)
+    server_facts.measured("k", "server", 100_000_000, 1.0)
+    server_facts.measured("k", "here", 10_000_000, 10.0)
+    assert server_facts.of("k") == ServerFacts(None, 100e6, 1e6)
+    server_facts.measured("k", "server", 50_000_000, 1.0)
+    assert server_facts.of("k").server == 75e6
+    server_facts.able("k", lambda: GOOD)
+    assert server_facts.of("k") == ServerFacts(GOOD, 75e6, 1e6)
 
 
 def test_little_says_nothing_of_a_line(tmp_path: Path) -> None:
-    surveys = Surveys(tmp_path)
-    surveys.measured("k", "server", 1000, 10)
-    surveys.measured("k", "server", 100_000_000, 0.1)
-    assert surveys.of("k") == Survey()
+    server_facts = ServerFactsStore(tmp_path)
+    server_facts.measured("k", "server", 1000, 10)
+    server_facts.measured("k", "server", 100_000_000, 0.1)
+    assert server_facts.of("k") == ServerFacts()
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_little_says_nothing_of_a_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_makes_no_sense_is_found_out_again(tmp_path: Path, text: str) -> None:
-    surveys = Surveys(tmp_path)
-    surveys.able("k", lambda: GOOD)
+    server_facts = ServerFactsStore(tmp_path)
+    server_facts.able("k", lambda: GOOD)
     next(tmp_path.glob("*.json")).write_text(text)
-    known = surveys.of("k")
+    known = server_facts.of("k")
     assert known.server is None
     assert known.here is None
     assert known.able is None or known.able.starter == "setsid"
-    assert surveys.able("k", lambda: GOOD) == GOOD
+    assert server_facts.able("k", lambda: GOOD) == GOOD

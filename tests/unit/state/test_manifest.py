@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from uploader.errors import ConfigurationError
-from uploader.state.manifest import Known, Manifests
+from uploader.state.manifest import Manifests, PlacedFile
 
-A = Known(10, "aa", 1_700_000_000_000_000_001, 1_700_000_000, "/disk/a")
+A = PlacedFile(10, "aa", 1_700_000_000_000_000_001, 1_700_000_000, "/disk/a")
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_what_was_to_be_placed_counts_as_placed_when_it_is_there(manifests: Mani
 
 def test_where_old_and_new_look_alike_neither_is_believed(manifests: Manifests) -> None:
     manifest = manifests.of("canvas")
-    new = Known(10, "bb", 1_700_000_000_000_000_002, 1_700_000_000, "/disk/a")
+    new = PlacedFile(10, "bb", 1_700_000_000_000_000_002, 1_700_000_000, "/disk/a")
     manifest.record("/root/a", A)
     manifest.begin([], {"/root/a": new})
     manifest.settle("/root", {"/root/a": (10, 1_700_000_000)})

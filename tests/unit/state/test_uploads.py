@@ -83,7 +83,7 @@ def test_a_piece_that_turned_out_wrong_is_forgotten_for_good(journals: Journals)
         journal.acknowledge(2, digest(2))
         journal.forget(1)
         journal.forget(7)
-        assert journal.pieces == {2: digest(2)}
+        assert journal.chunks == {2: digest(2)}
     with journals.claim("canvas", PATH) as journal:
         assert journal.load("id", SIZE, PIECE) == {2: digest(2)}
 
@@ -96,7 +96,7 @@ def test_what_is_about_another_file_is_not_gone_on_with(journals: Journals, othe
     with journals.claim("canvas", PATH) as journal:
         assert journal.load(*other) == {}
         journal.begin(*other, PART)
-        assert journal.pieces == {}
+        assert journal.chunks == {}
 
 
 def test_targets_and_paths_do_not_share_a_journal(journals: Journals) -> None:
@@ -122,13 +122,13 @@ def _broken(**changes: object) -> Callable[[bytes], bytes]:
         lambda text: b"[]",
         _broken(version=2),
         _broken(key=["someone", "else"]),
-        _broken(pieces=[digest(0)]),
-        _broken(pieces={"0": "short"}),
-        _broken(pieces={"0": None}),
-        _broken(pieces={"-1": digest(0)}),
-        _broken(pieces={"10": digest(0)}),
-        _broken(pieces={"9" * 5000: digest(0)}),
-        _broken(pieces={"x": digest(0)}),
+        _broken(chunks=[digest(0)]),
+        _broken(chunks={"0": "short"}),
+        _broken(chunks={"0": None}),
+        _broken(chunks={"-1": digest(0)}),
+        _broken(chunks={"10": digest(0)}),
+        _broken(chunks={"9" * 5000: digest(0)}),
+        _broken(chunks={"x": digest(0)}),
     ],
 )
 def test_a_journal_that_makes_no_sense_counts_as_none(
@@ -201,7 +201,7 @@ def test_many_threads_acknowledge_at_once(journals: Journals, tmp_path: Path) ->
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(journal.pieces) == 400
+        assert len(journal.chunks) == 400
     assert on_disk(tmp_path) == set(range(400))
 
 

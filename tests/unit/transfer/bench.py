@@ -11,26 +11,26 @@ from typing import Any
 
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import NetworkError, UploaderError
-from uploader.events import Event, Phase, Progress, Said
-from uploader.rate_limit import Pacer
+from uploader.events import Event, Message, Phase, Progress
+from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
 from uploader.remote.interface import Connector
 from uploader.remote.memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.retry import Patience
 from uploader.sources import local
 from uploader.sources.interface import Stream
 from uploader.state.uploads import Journals
-from uploader.transfer import Job, Means, Result, Step
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer import TransferContext, Upload, UploadJob, UploadResult
+from uploader.transfer.chunks import CHUNK_BYTES
 
 FOLDER = "/home/user/models"
 FINAL = f"{FOLDER}/m.safetensors"
 
 
-def content(pieces: float, seed: int = 0) -> bytes:
+def content(chunks: float, seed: int = 0) -> bytes:
     """Random bytes, so many pieces of them."""
-    return random.Random(seed).randbytes(int(pieces * PIECE_BYTES))
+    return random.Random(seed).randbytes(int(chunks * CHUNK_BYTES))
 
 
 def at_once(seconds: float) -> bool:
@@ -75,8 +75,8 @@ class Bench:
     server: MemoryServer = field(default_factory=MemoryServer)
     connections: int = 1
     connector: Connector | None = None
-    up: Pacer | None = None
-    down: Pacer | None = None
+    up: RateLimiter | None = None
+    down: RateLimiter | None = None
     events: list[Event] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -84,17 +84,17 @@ class Bench:
         self.server.make_folders(FOLDER)
         self.journals = Journals(self.folder / "journal")
         self.patience = Patience(self.cancelled, self.events.append, at_once)
-        self.last: Step | None = None
+        self.last: Upload | None = None
 
-    def means(self) -> Means:
-        return Means(
-            Pool(self.connector or MemoryConnector(self.server)),
+    def context(self) -> TransferContext:
+        return TransferContext(
+            ConnectionPool(self.connector or MemoryConnector(self.server)),
             self.journals,
             self.events.append,
             self.patience,
             self.cancelled,
-            up=self.up or Pacer(None, self.cancelled),
-            down=self.down or Pacer(None, self.cancelled),
+            up=self.up or RateLimiter(None, self.cancelled),
+            down=self.down or RateLimiter(None, self.cancelled),
             connections=self.connections,
         )
 
@@ -105,29 +105,29 @@ class Bench:
         (artifact,) = local.resolve(PathReference(str(path)))
         return replace(artifact, digest=Digest(sha256) if sha256 else None)
 
-    def send(self, data: bytes, *, sha256: str | None = None, **wishes: Any) -> Result:
+    def send(self, data: bytes, *, sha256: str | None = None, **wishes: Any) -> UploadResult:
         """Sends a file of this disk."""
         artifact = self.local(data, sha256)
         return self.run(artifact, lambda: local.open(artifact), **wishes)
 
     def relay(
         self, stream: WebStream, *, validator: str | None = '"v1"', sha256: str | None = None, **wishes: Any
-    ) -> Result:
+    ) -> UploadResult:
         """Sends what is behind a link."""
         origin = WebFile("https://x/m", validator, ranges=True)
         digest = Digest(sha256) if sha256 else None
         artifact = Artifact("https://x/m", "m.safetensors", len(stream.data), origin, "0123abcd", digest)
         return self.run(artifact, lambda: stream, **wishes)
 
-    def run(self, artifact: Artifact, open_stream: Callable[[], Stream], **wishes: Any) -> Result:
+    def run(self, artifact: Artifact, open_stream: Callable[[], Stream], **wishes: Any) -> UploadResult:
         assert artifact.size is not None
-        job = Job("item", artifact, open_stream, FINAL, "memory", artifact.size, **wishes)
-        means = self.means()
-        self.last = Step(job, means)
+        job = UploadJob("item", artifact, open_stream, FINAL, "memory", artifact.size, **wishes)
+        context = self.context()
+        self.last = Upload(job, context)
         try:
             return self.last.run()
         finally:
-            means.pool.close()
+            context.pool.close()
 
     def fails(self, data: bytes, **wishes: Any) -> UploaderError:
         """Returns what sending a file of this disk fails with."""
@@ -161,7 +161,7 @@ class Bench:
 
     @property
     def said(self) -> str:
-        return "\n".join(event.text for event in self.events if isinstance(event, Said))
+        return "\n".join(event.text for event in self.events if isinstance(event, Message))
 
 
 def with_files(server: MemoryServer, files: type[MemoryFiles]) -> MemoryConnector:

@@ -13,11 +13,11 @@ from pathlib import Path
 from tests.unit.transfer.bench import Bench
 from uploader.events import Event, Progress
 from uploader.http import Http
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.reference import UrlReference
 from uploader.sources import direct
 from uploader.state.cache import Cache
-from uploader.transfer import Fetch
+from uploader.transfer import CachedDownload
 from uploader.transfer.range_readers import Supply
 from uploader.transfer.read_ahead import read_ahead
 
@@ -25,19 +25,19 @@ from uploader.transfer.read_ahead import read_ahead
 def main() -> None:
     how, url, folder, rate = sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])
     bench = Bench(folder)
-    bench.down = Pacer(rate or None, bench.cancelled)
-    means = bench.means()
+    bench.down = RateLimiter(rate or None, bench.cancelled)
+    context = bench.context()
     with Http() as http:
         artifact = direct.resolve(UrlReference(url), http)
         stream = direct.open(artifact, http)
         if how == "fetch":
-            telling = type(means)(**{**vars(means), "observer": tell})
-            with Fetch(
+            telling = type(context)(**{**vars(context), "observer": tell})
+            with CachedDownload(
                 "item", artifact, stream, Cache(folder / "cache", bench.journals, 1 << 40), telling
             ).alone() as it:
                 it.run()
         else:
-            supply = Supply(stream, means.retrying, means.cancelled, means.down)
+            supply = Supply(stream, context.retrying, context.cancelled, context.down)
             say(sum(map(len, read_ahead(supply, 0, artifact.size))))
     say(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
 

@@ -36,8 +36,8 @@ from uploader.reference import UrlReference
 from uploader.sources import direct
 from uploader.sources.http_stream import WebStream
 from uploader.state.cache import Cache, State
-from uploader.transfer import Fetch
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer import CachedDownload
+from uploader.transfer.chunks import CHUNK_BYTES
 
 SMALL = content(0.75)
 DATA = content(4.3)
@@ -61,9 +61,9 @@ class Download:
         self.artifact = direct.resolve(UrlReference(origin.url(path)), self.http)
         origin.forget()
 
-    def fetch(self, sha256: str | None = None) -> Fetch:
+    def fetch(self, sha256: str | None = None) -> CachedDownload:
         artifact = replace(self.artifact, digest=Digest(sha256)) if sha256 else self.artifact
-        return Fetch("item", artifact, direct.open(artifact, self.http), self.cache, self.bench.means())
+        return CachedDownload("item", artifact, direct.open(artifact, self.http), self.cache, self.bench.context())
 
     def run(self, sha256: str | None = None) -> Artifact:
         with self.fetch(sha256).alone() as fetch:
@@ -75,7 +75,7 @@ class Download:
         assert isinstance(origin, LocalFile)
         return origin.path.read_bytes()
 
-    def leave_a_part(self, cut: int = PIECE_BYTES + 1000) -> set[int]:
+    def leave_a_part(self, cut: int = CHUNK_BYTES + 1000) -> set[int]:
         """An earlier run whose every line was cut for good after so many bytes. Returns the pieces it wrote down."""
         self.resource.cuts = [cut, cut, *[0] * 60]
         with pytest.raises(NetworkError):
@@ -211,7 +211,7 @@ def test_a_source_that_became_shorter_is_told_where_it_refuses_the_rest(start: S
     download = start(etag=etag)
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
     download.leave_a_part()
-    download.resource.content = DATA[:PIECE_BYTES]  # what lies beyond is answered with 416
+    download.resource.content = DATA[:CHUNK_BYTES]  # what lies beyond is answered with 416
     with pytest.raises(SourceChanged):
         download.run()
     assert download.names == []
@@ -227,7 +227,7 @@ def test_a_source_of_another_length_is_told(start: Start) -> None:
 
 
 def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) -> None:
-    download = start(gate=threading.Event(), gate_at=PIECE_BYTES + 1000)
+    download = start(gate=threading.Event(), gate_at=CHUNK_BYTES + 1000)
     faults: list[UploaderError] = []
 
     def run() -> None:
@@ -239,7 +239,7 @@ def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
-    while download.progress < 2 * PIECE_BYTES:  # two lines, and each has brought a piece and more
+    while download.progress < 2 * CHUNK_BYTES:  # two lines, and each has brought a piece and more
         assert time.monotonic() < deadline
         time.sleep(0.01)
     download.bench.cancelled.set()
@@ -258,9 +258,9 @@ def test_a_later_run_fetches_what_is_missing_alone(start: Start) -> None:
     kept = download.leave_a_part()
     assert kept
     assert download.got(WHOLE) == DATA
-    assert download.asked == SIZE - len(kept) * PIECE_BYTES
+    assert download.asked == SIZE - len(kept) * CHUNK_BYTES
     last = [event for event in download.bench.events if isinstance(event, Progress)][-1]
-    assert (last.done, last.resumed) == (SIZE, len(kept) * PIECE_BYTES)
+    assert (last.done, last.resumed) == (SIZE, len(kept) * CHUNK_BYTES)
 
 
 def test_a_piece_that_is_not_what_was_written_down_is_fetched_again(start: Start) -> None:
@@ -268,10 +268,10 @@ def test_a_piece_that_is_not_what_was_written_down_is_fetched_again(start: Start
     kept = download.leave_a_part()
     (part,) = download.folder.glob("*.part")
     with part.open("r+b") as file:
-        file.seek(min(kept) * PIECE_BYTES + 17)
+        file.seek(min(kept) * CHUNK_BYTES + 17)
         file.write(b"rotten")
     assert download.got(WHOLE) == DATA
-    assert download.asked == SIZE - (len(kept) - 1) * PIECE_BYTES
+    assert download.asked == SIZE - (len(kept) - 1) * CHUNK_BYTES
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "long"])
@@ -305,7 +305,7 @@ def test_a_published_digest_is_as_good_as_a_validator(start: Start) -> None:
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
     kept = download.leave_a_part()
     assert download.got() == DATA
-    assert download.asked == SIZE - len(kept) * PIECE_BYTES
+    assert download.asked == SIZE - len(kept) * CHUNK_BYTES
 
 
 def test_a_part_of_another_file_is_found_by_the_digest_and_fetched_whole(start: Start) -> None:
@@ -337,7 +337,7 @@ def test_a_killed_run_has_written_down_all_but_the_last_bytes(tmp_path: Path, st
     assert artifact.digest is not None
     with big.open("rb") as file:
         assert artifact.digest.hex == hashlib.file_digest(file, "sha256").hexdigest()
-    assert download.asked - (size - there) <= 32 * MIB + 3 * PIECE_BYTES  # three lines at most, under a limit
+    assert download.asked - (size - there) <= 32 * MIB + 3 * CHUNK_BYTES  # three lines at most, under a limit
 
 
 # the cache --------------------------------------------------------------------------------------------
@@ -471,7 +471,7 @@ def test_a_disk_that_runs_full_meanwhile_costs_the_oldest_file_first_and_is_told
     start(path="/old.safetensors", data=SMALL).run()
     download = start(ranges=False)
     stream = Filling(download.artifact, download.http)
-    fetch = Fetch("item", download.artifact, stream, download.cache, download.bench.means())
+    fetch = CachedDownload("item", download.artifact, stream, download.cache, download.bench.context())
     with pytest.raises(ConfigurationError, match="No space left"), fetch.alone():
         fetch.run()
     assert stream.tries == 2
@@ -492,10 +492,10 @@ class Closing(WebStream):
 
 
 @contextmanager
-def closing(download: Download, sha256: str) -> Iterator[Fetch]:
+def closing(download: Download, sha256: str) -> Iterator[CachedDownload]:
     artifact = replace(download.artifact, digest=Digest(sha256))
     stream = Closing(artifact, download.http)
-    yield Fetch("item", artifact, stream, download.cache, download.bench.means())
+    yield CachedDownload("item", artifact, stream, download.cache, download.bench.context())
     assert stream.closed
 
 

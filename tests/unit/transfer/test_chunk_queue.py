@@ -11,23 +11,23 @@ from tests.unit.transfer.bench import WebStream, at_once, content
 from uploader.errors import Interrupted, NetworkError, SourceChanged, UploaderError
 from uploader.events import silence
 from uploader.retry import Patience
-from uploader.transfer.chunk_queue import Feed
-from uploader.transfer.chunks import PIECE_BYTES, Piece, Reading, drain, read_pieces, steady
+from uploader.transfer.chunk_queue import ChunkQueue
+from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, drain, read_chunks, read_steadily
 
 
 def patience(cancelled: threading.Event | None = None) -> Patience:
     return Patience(cancelled or threading.Event(), silence, at_once)
 
 
-def pieces(count: int) -> Iterator[Piece]:
-    return (Piece(n, b"%d" % n) for n in range(count))
+def chunks(count: int) -> Iterator[Chunk]:
+    return (Chunk(n, b"%d" % n) for n in range(count))
 
 
-def nothing_there(piece: Piece) -> bool:
+def nothing_there(chunk: Chunk) -> bool:
     return False
 
 
-def later(call: Callable[[], Piece | None]) -> tuple[threading.Event, list[Piece | None], threading.Thread]:
+def later(call: Callable[[], Chunk | None]) -> tuple[threading.Event, list[Chunk | None], threading.Thread]:
     done, got = threading.Event(), []
 
     def run() -> None:
@@ -44,25 +44,25 @@ def later(call: Callable[[], Piece | None]) -> tuple[threading.Event, list[Piece
 
 def test_a_cut_source_is_read_on_from_where_it_stopped() -> None:
     stream = WebStream(content(0.5), cuts=[1_000_000, 0, 5])
-    assert b"".join(steady(stream, 0, patience())) == stream.data
+    assert b"".join(read_steadily(stream, 0, patience())) == stream.data
     assert stream.reads == [0, 1_000_000, 1_000_000, 1_000_005]
 
 
 def test_a_source_may_be_cut_any_number_of_times_while_bytes_keep_coming() -> None:
     stream = WebStream(content(0.5), cuts=[100_000] * 20)
-    assert b"".join(steady(stream, 0, patience())) == stream.data
+    assert b"".join(read_steadily(stream, 0, patience())) == stream.data
 
 
 def test_a_source_that_gives_nothing_more_is_given_up() -> None:
     stream = WebStream(content(0.5), cuts=[1000] + [0] * 99)
     with pytest.raises(NetworkError):
-        list(steady(stream, 0, patience()))
+        list(read_steadily(stream, 0, patience()))
     assert len(stream.reads) < 10
 
 
 def test_a_stop_is_heard_between_two_chunks() -> None:
     cancelled = threading.Event()
-    chunks = steady(WebStream(content(0.5)), 0, patience(cancelled))
+    chunks = read_steadily(WebStream(content(0.5)), 0, patience(cancelled))
     next(chunks)
     cancelled.set()
     with pytest.raises(Interrupted):
@@ -75,27 +75,27 @@ def test_a_stop_is_heard_between_two_chunks() -> None:
 def test_every_piece_and_the_whole_get_their_digest() -> None:
     data = content(2.5)
     reading = Reading.of_link({})
-    found = list(read_pieces(iter([data]), len(data), 0, reading))
-    assert [piece.offset for piece in found] == [0, PIECE_BYTES, 2 * PIECE_BYTES]
-    assert b"".join(piece.data for piece in found) == data
-    assert reading.pieces == {piece.index: hashlib.sha256(piece.data).hexdigest() for piece in found}
+    found = list(read_chunks(iter([data]), len(data), 0, reading))
+    assert [chunk.offset for chunk in found] == [0, CHUNK_BYTES, 2 * CHUNK_BYTES]
+    assert b"".join(chunk.data for chunk in found) == data
+    assert reading.chunks == {chunk.index: hashlib.sha256(chunk.data).hexdigest() for chunk in found}
     assert reading.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_a_reading_from_the_middle_knows_no_digest_of_the_whole() -> None:
     data = content(2.5)
     reading = Reading.of_link({})
-    (piece,) = read_pieces(iter([data[2 * PIECE_BYTES :]]), len(data), 2, reading)
-    assert piece.offset == 2 * PIECE_BYTES
+    (chunk,) = read_chunks(iter([data[2 * CHUNK_BYTES :]]), len(data), 2, reading)
+    assert chunk.offset == 2 * CHUNK_BYTES
     assert reading.sha256 is None
 
 
-@pytest.mark.parametrize("extra", [-1, 1, PIECE_BYTES])
+@pytest.mark.parametrize("extra", [-1, 1, CHUNK_BYTES])
 def test_a_source_of_another_length_is_not_handed_out_to_its_end(extra: int) -> None:
     data = content(1.5)
     reading = Reading.of_link({})
     with pytest.raises(SourceChanged):
-        list(read_pieces(iter([data + bytes(extra) if extra > 0 else data[:extra]]), len(data), 0, reading))
+        list(read_chunks(iter([data + bytes(extra) if extra > 0 else data[:extra]]), len(data), 0, reading))
     assert reading.sha256 is None
 
 
@@ -108,7 +108,7 @@ def test_draining_stops_when_told() -> None:
         cancelled.set()
 
     with pytest.raises(Interrupted):
-        drain(pieces(3), cancelled, note)
+        drain(chunks(3), cancelled, note)
     assert seen == [1]
 
 
@@ -116,23 +116,23 @@ def test_draining_stops_when_told() -> None:
 
 
 def test_pieces_come_in_order_and_then_none() -> None:
-    with Feed(pieces(20), nothing_there) as feed:
+    with ChunkQueue(chunks(20), nothing_there) as feed:
         taken = []
-        while (piece := feed.take(wait=True)) is not None:
-            taken.append(piece.index)
+        while (chunk := feed.take(wait=True)) is not None:
+            taken.append(chunk.index)
             feed.settle()
         assert taken == list(range(20))
         assert feed.over.is_set()
 
 
 def test_what_is_on_the_server_is_left_out() -> None:
-    with Feed(
-        pieces(6),
-        lambda piece: piece.index % 2 == 0 and piece.digest == hashlib.sha256(b"%d" % piece.index).hexdigest(),
+    with ChunkQueue(
+        chunks(6),
+        lambda chunk: chunk.index % 2 == 0 and chunk.digest == hashlib.sha256(b"%d" % chunk.index).hexdigest(),
     ) as feed:
         taken = []
-        while (piece := feed.take(wait=True)) is not None:
-            taken.append(piece.index)
+        while (chunk := feed.take(wait=True)) is not None:
+            taken.append(chunk.index)
             feed.settle()
     assert taken == [1, 3, 5]
 
@@ -140,33 +140,33 @@ def test_what_is_on_the_server_is_left_out() -> None:
 def test_it_reads_only_a_few_pieces_ahead() -> None:
     read: list[int] = []
 
-    def source() -> Iterator[Piece]:
-        for piece in pieces(50):
-            read.append(piece.index)
-            yield piece
+    def source() -> Iterator[Chunk]:
+        for chunk in chunks(50):
+            read.append(chunk.index)
+            yield chunk
 
-    with Feed(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there) as feed:
         assert feed.take(wait=True) is not None
         assert feed.take(wait=True) is not None
         assert len(read) <= 6
 
 
 def test_whoever_has_nothing_to_do_waits_for_pieces_that_may_come_back() -> None:
-    with Feed(pieces(1), nothing_there) as feed:
-        piece = feed.take(wait=True)
-        assert piece is not None
+    with ChunkQueue(chunks(1), nothing_there) as feed:
+        chunk = feed.take(wait=True)
+        assert chunk is not None
         done, got, thread = later(lambda: feed.take(wait=True))
         assert not done.wait(0.05)
-        feed.give_back([piece])
+        feed.give_back([chunk])
         thread.join(5)
-        assert got == [piece]
+        assert got == [chunk]
         assert not feed.over.is_set()
         feed.settle()
         assert feed.take(wait=True) is None
 
 
 def test_whoever_has_nothing_to_do_is_let_go_when_the_last_piece_is_done() -> None:
-    with Feed(pieces(1), nothing_there) as feed:
+    with ChunkQueue(chunks(1), nothing_there) as feed:
         assert feed.take(wait=True) is not None
         _, got, thread = later(lambda: feed.take(wait=True))
         feed.settle()
@@ -177,28 +177,28 @@ def test_whoever_has_nothing_to_do_is_let_go_when_the_last_piece_is_done() -> No
 def test_a_returned_piece_goes_to_a_lane_that_waits_for_a_slow_source() -> None:
     gate = threading.Event()
 
-    def source() -> Iterator[Piece]:
-        yield from pieces(1)
+    def source() -> Iterator[Chunk]:
+        yield from chunks(1)
         gate.wait(20)
 
-    with Feed(source(), nothing_there) as feed:
-        piece = feed.take(wait=True)
-        assert piece is not None
+    with ChunkQueue(source(), nothing_there) as feed:
+        chunk = feed.take(wait=True)
+        assert chunk is not None
         _, got, thread = later(lambda: feed.take(wait=True))
-        feed.give_back([piece])
+        feed.give_back([chunk])
         thread.join(5)
-        assert got == [piece]
+        assert got == [chunk]
         gate.set()
 
 
 def test_without_waiting_there_may_be_nothing_right_now() -> None:
     gate = threading.Event()
 
-    def source() -> Iterator[Piece]:
+    def source() -> Iterator[Chunk]:
         gate.wait(20)
-        yield from pieces(1)
+        yield from chunks(1)
 
-    with Feed(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there) as feed:
         assert feed.take(wait=False) is None
         assert not feed.over.is_set()
         gate.set()
@@ -207,11 +207,11 @@ def test_without_waiting_there_may_be_nothing_right_now() -> None:
 
 @pytest.mark.parametrize("fault", [NetworkError("cut for good"), SourceChanged("another file"), ZeroDivisionError()])
 def test_a_source_that_fails_ends_and_is_told_after_what_it_gave(fault: Exception) -> None:
-    def source() -> Iterator[Piece]:
-        yield from pieces(2)
+    def source() -> Iterator[Chunk]:
+        yield from chunks(2)
         raise fault
 
-    with Feed(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there) as feed:
         for _ in range(2):
             assert feed.take(wait=True) is not None
             feed.settle()
@@ -223,13 +223,13 @@ def test_a_source_that_fails_ends_and_is_told_after_what_it_gave(fault: Exceptio
 def test_a_stop_lets_everybody_go_and_ends_the_reading() -> None:
     ended = threading.Event()
 
-    def source() -> Iterator[Piece]:
+    def source() -> Iterator[Chunk]:
         try:
-            yield from pieces(10**6)
+            yield from chunks(10**6)
         finally:
             ended.set()
 
-    feed = Feed(source(), nothing_there)
+    feed = ChunkQueue(source(), nothing_there)
     with feed:
         assert feed.take(wait=True) is not None
         feed.stop()
@@ -244,18 +244,18 @@ def test_many_takers_get_every_piece_once_however_often_some_come_back() -> None
     failed: set[int] = set()
     lock = threading.Lock()
 
-    with Feed(pieces(300), nothing_there) as feed:
+    with ChunkQueue(chunks(300), nothing_there) as feed:
 
         def lane() -> None:
-            while (piece := feed.take(wait=True)) is not None:
+            while (chunk := feed.take(wait=True)) is not None:
                 with lock:
-                    lost = piece.index % 3 == 0 and piece.index not in failed
-                    failed.add(piece.index)
+                    lost = chunk.index % 3 == 0 and chunk.index not in failed
+                    failed.add(chunk.index)
                 if lost:
-                    feed.give_back([piece])
+                    feed.give_back([chunk])
                     continue
                 with lock:
-                    done.append(piece.index)
+                    done.append(chunk.index)
                 feed.settle()
 
         with ThreadPoolExecutor(8) as pool:
@@ -267,11 +267,11 @@ def test_many_takers_get_every_piece_once_however_often_some_come_back() -> None
 def test_errors_of_ours_are_errors_of_ours() -> None:
     """The feed carries whatever was raised, unchanged."""
 
-    def source() -> Iterator[Piece]:
+    def source() -> Iterator[Chunk]:
         raise SourceChanged("another file", remedy="again")
-        yield from pieces(1)
+        yield from chunks(1)
 
-    with Feed(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there) as feed:
         assert feed.take(wait=True) is None
         with pytest.raises(UploaderError) as caught:
             feed.check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uploader.transfer.connections import Climb, first
+from uploader.transfer.connections import ConnectionScaler, first
 
 WINDOW = 2 * 1024 * 1024
 
@@ -17,7 +17,7 @@ class Line:
         self.round_trip = round_trip
         self.capacity = capacity
         self.most = most
-        self.climb = Climb(round_trip, lambda: self.most, lambda: self.now)
+        self.climb = ConnectionScaler(round_trip, lambda: self.most, lambda: self.now)
 
     def settle(self, lanes: int, seconds: float = 60.0) -> int:
         """How many connections there are after that time."""

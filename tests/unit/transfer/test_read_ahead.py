@@ -16,12 +16,12 @@ from tests.unit.transfer.bench import WebStream, at_once, content
 from uploader.errors import Interrupted, NetworkError, RateLimited, SourceChanged, UploaderError
 from uploader.events import Event
 from uploader.http import Http
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.reference import UrlReference
 from uploader.retry import Patience
 from uploader.sources import direct
 from uploader.sources.interface import Stream
-from uploader.transfer.range_readers import Lines, Stretch, Supply
+from uploader.transfer.range_readers import ByteRange, RangeReaders, Supply
 from uploader.transfer.read_ahead import STRETCH_BYTES, read_ahead
 
 DATA = content(4.3)
@@ -33,7 +33,7 @@ PATH = "/m.safetensors"
 def supply(stream: Stream, *, rate: float | None = None, cancelled: threading.Event | None = None) -> Supply:
     cancelled = cancelled or threading.Event()
     events: list[Event] = []
-    return Supply(stream, Patience(cancelled, events.append, at_once), cancelled, Pacer(rate, cancelled))
+    return Supply(stream, Patience(cancelled, events.append, at_once), cancelled, RateLimiter(rate, cancelled))
 
 
 @pytest.fixture(autouse=True)
@@ -145,9 +145,9 @@ class Stingy(WebStream):
         if not self.busy.acquire(blocking=False):
             raise RateLimited("one at a time")
         try:
-            for piece in super().read(offset, length):
+            for chunk in super().read(offset, length):
                 time.sleep(0.001)
-                yield piece
+                yield chunk
         finally:
             self.busy.release()
 
@@ -169,9 +169,9 @@ class Counting(WebStream):
     given = 0
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        for piece in super().read(offset, length):
-            self.given += len(piece)
-            yield piece
+        for chunk in super().read(offset, length):
+            self.given += len(chunk)
+            yield chunk
 
 
 def test_what_is_read_ahead_of_a_slow_reader_is_bounded() -> None:
@@ -235,7 +235,7 @@ class Nothing:
     def fail(self, error: BaseException) -> None: ...
 
 
-class Scripted(Lines[Stretch]):
+class Scripted(RangeReaders[ByteRange]):
     """Counts the lines that it would open."""
 
     opened = 0

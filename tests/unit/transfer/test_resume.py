@@ -14,7 +14,7 @@ from uploader.errors import (
     WrongBytes,
 )
 from uploader.sources import local
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 DATA = content(4.4)
 WHOLE = hashlib.sha256(DATA).hexdigest()
@@ -27,7 +27,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def leave_a_part(bench: Bench, whole_pieces: int, data: bytes = DATA) -> None:
     """An earlier run whose line was lost for good after so many pieces."""
-    bench.server.cut_after = [whole_pieces * PIECE_BYTES + 10_000, *[0] * 50]
+    bench.server.cut_after = [whole_pieces * CHUNK_BYTES + 10_000, *[0] * 50]
     assert isinstance(bench.fails(data), NetworkError)
     bench.server.cut_after = []
     bench.events.clear()
@@ -42,35 +42,35 @@ def test_what_an_earlier_run_left_is_not_sent_again(bench: Bench, hashes: bool) 
     leave_a_part(bench, 2)
     result = bench.send(DATA)
     assert bench.final == DATA
-    assert (result.resumed_from, result.bytes_sent) == (2 * PIECE_BYTES, len(DATA) - 2 * PIECE_BYTES)
+    assert (result.resumed_from, result.bytes_sent) == (2 * CHUNK_BYTES, len(DATA) - 2 * CHUNK_BYTES)
     assert result.sha256 == WHOLE
     sending = bench.progress[-1]
-    assert (sending.done, sending.resumed) == (len(DATA), 2 * PIECE_BYTES)
+    assert (sending.done, sending.resumed) == (len(DATA), 2 * CHUNK_BYTES)
 
 
 def test_each_of_many_short_runs_adds_to_what_is_there(bench: Bench) -> None:
     for _ in range(3):
         leave_a_part(bench, 1)
     result = bench.send(DATA)
-    assert result.resumed_from == 3 * PIECE_BYTES
+    assert result.resumed_from == 3 * CHUNK_BYTES
     assert bench.final == DATA
 
 
 @pytest.mark.parametrize("validator", ['"v1"', None])
 def test_a_relay_goes_on_from_the_part_and_reads_again_only_what_it_must(bench: Bench, validator: str | None) -> None:
-    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.relay(WebStream(DATA), validator=validator)
     bench.server.cut_after = []
     stream = WebStream(DATA)
     result = bench.relay(stream, validator=validator)
     assert bench.final == DATA
-    assert result.resumed_from == 2 * PIECE_BYTES
-    assert min(stream.reads) == (2 * PIECE_BYTES if validator else 0)
+    assert result.resumed_from == 2 * CHUNK_BYTES
+    assert min(stream.reads) == (2 * CHUNK_BYTES if validator else 0)
 
 
 def test_a_link_without_a_validator_never_makes_one_file_of_two(bench: Bench) -> None:
-    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.relay(WebStream(DATA), validator=None)
     bench.server.cut_after = []
@@ -80,7 +80,7 @@ def test_a_link_without_a_validator_never_makes_one_file_of_two(bench: Bench) ->
 
 
 def test_a_relay_of_a_promised_file_is_proven_whole_though_it_was_read_in_two_runs(bench: Bench) -> None:
-    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.relay(WebStream(content(4.4, seed=9)), sha256=WHOLE, validator=None)
     bench.server.cut_after = []
@@ -98,11 +98,11 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(bench: Be
     resent = {"change": 1, "truncate": 1, "hole": 2, "lengthen": 3, "remove": 3, "empty": 3}[tamper]
     match tamper:
         case "change":
-            bench.part[PIECE_BYTES + 5] ^= 1
+            bench.part[CHUNK_BYTES + 5] ^= 1
         case "truncate":
-            del bench.part[2 * PIECE_BYTES + 5 :]
+            del bench.part[2 * CHUNK_BYTES + 5 :]
         case "hole":
-            bench.part[PIECE_BYTES - 5 : PIECE_BYTES + 5] = bytes(10)
+            bench.part[CHUNK_BYTES - 5 : CHUNK_BYTES + 5] = bytes(10)
         case "lengthen":
             bench.part.extend(bytes(len(DATA)))
         case "remove":
@@ -111,15 +111,15 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(bench: Be
             del bench.part[:]
     result = bench.send(DATA)
     assert bench.final == DATA
-    assert result.resumed_from == (3 - resent) * PIECE_BYTES
-    assert result.bytes_sent == len(DATA) - (3 - resent) * PIECE_BYTES
+    assert result.resumed_from == (3 - resent) * CHUNK_BYTES
+    assert result.bytes_sent == len(DATA) - (3 - resent) * CHUNK_BYTES
 
 
 @pytest.mark.parametrize("hashes", [True, False])
 def test_a_link_trusts_no_piece_that_an_earlier_run_by_way_of_this_disk_left(bench: Bench, hashes: bool) -> None:
     bench.server.hashes = hashes
     downloaded = replace(bench.local(DATA), identity="0123abcd")  # as route local has it: the link's own identity
-    bench.server.cut_after = [2 * PIECE_BYTES + 10_000, *[0] * 50]
+    bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.run(downloaded, lambda: local.open(downloaded))
     bench.server.cut_after = []
@@ -145,7 +145,7 @@ def test_without_a_readable_journal_all_is_sent_anew(bench: Bench, damage: bytes
 def test_a_local_file_that_changed_in_its_middle_since_is_sent_as_it_is_now(bench: Bench) -> None:
     leave_a_part(bench, 3)
     changed = bytearray(DATA)
-    changed[PIECE_BYTES + 5] ^= 1  # its identity is of its size and its two ends
+    changed[CHUNK_BYTES + 5] ^= 1  # its identity is of its size and its two ends
     other = bytes(changed)
     result = bench.send(other)
     assert bench.final == other
@@ -168,7 +168,7 @@ class Mishap:
 # All is drawn beforehand: how far a run comes is for its threads to settle, and never the same twice.
 MISHAPS = st.builds(
     Mishap,
-    cuts=st.lists(st.integers(0, 5 * PIECE_BYTES), max_size=9),
+    cuts=st.lists(st.integers(0, 5 * CHUNK_BYTES), max_size=9),
     for_good=st.booleans(),
     tamper=st.sampled_from(["nothing", "change", "truncate", "hole", "lengthen", "remove"]),
     at=st.integers(0, 999),

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.unit.transfer.bench import FINAL, Bench, content
 from uploader.errors import NetworkError
 from uploader.remote.interface import Connection, Paced, Range
-from uploader.remote.memory import MemoryAlong, MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
+from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryRollingDigest, MemoryServer
 from uploader.result import Evidence
-from uploader.transfer.chunks import PIECE_BYTES
-from uploader.transfer.rolling_hash import Behind, Following, Taken
+from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.rolling_hash import Following, RemoteDigest, RollingHash
 
 
 class Told:
@@ -40,17 +40,17 @@ def connection() -> MemoryConnection:
     return MemoryConnector(MemoryServer()).connect()
 
 
-def following(told: Told, size: int) -> Behind:
-    behind = Behind(lambda _connection: Following(told, Evidence.REMOTE_HASH), size)
+def following(told: Told, size: int) -> RollingHash:
+    behind = RollingHash(lambda _connection: Following(told, Evidence.REMOTE_HASH), size)
     behind.start(connection())
     return behind
 
 
-@given(count=st.integers(1, 40), short=st.integers(1, PIECE_BYTES), seed=st.integers())
+@given(count=st.integers(1, 40), short=st.integers(1, CHUNK_BYTES), seed=st.integers())
 def test_in_whatever_order_pieces_arrive_only_the_whole_beginning_is_told(count: int, short: int, seed: int) -> None:
     order = list(range(count))
     random.Random(seed).shuffle(order)
-    size = (count - 1) * PIECE_BYTES + short
+    size = (count - 1) * CHUNK_BYTES + short
     told = Told()
     behind = following(told, size)
     there: set[int] = set()
@@ -58,21 +58,21 @@ def test_in_whatever_order_pieces_arrive_only_the_whole_beginning_is_told(count:
         behind.add(index)
         there.add(index)
         whole = next(n for n in range(count + 1) if n not in there)
-        assert (told.sizes[-1] if told.sizes else 0) == min(size, whole * PIECE_BYTES)
+        assert (told.sizes[-1] if told.sizes else 0) == min(size, whole * CHUNK_BYTES)
     assert told.sizes == sorted(set(told.sizes))
-    assert behind.finish() == Taken("of all", Evidence.REMOTE_HASH)
+    assert behind.finish() == RemoteDigest("of all", Evidence.REMOTE_HASH)
     behind.close()
     assert told.closed
 
 
 def test_what_was_there_before_it_began_is_told_when_it_begins() -> None:
     told = Told()
-    behind = Behind(lambda _connection: Following(told, Evidence.READ_BACK), 2 * PIECE_BYTES)
+    behind = RollingHash(lambda _connection: Following(told, Evidence.READ_BACK), 2 * CHUNK_BYTES)
     behind.add(0)
     behind.start(connection())
     behind.add(1)
-    assert behind.finish() == Taken("of all", Evidence.READ_BACK)
-    assert told.sizes[-1] == 2 * PIECE_BYTES
+    assert behind.finish() == RemoteDigest("of all", Evidence.READ_BACK)
+    assert told.sizes[-1] == 2 * CHUNK_BYTES
 
 
 def test_it_begins_once_whatever_connections_come() -> None:
@@ -82,7 +82,7 @@ def test_it_begins_once_whatever_connections_come() -> None:
         begun.append(of)
         return Following(Told(), Evidence.REMOTE_HASH)
 
-    behind = Behind(begin, 10)
+    behind = RollingHash(begin, 10)
     first = connection()
     for one in (first, connection(), connection()):
         behind.start(one)
@@ -94,21 +94,21 @@ def test_a_connection_that_is_lost_at_the_beginning_stops_nothing() -> None:
     def begin(of: Connection) -> Following:
         raise NetworkError("lost")
 
-    behind = Behind(begin, 10)
+    behind = RollingHash(begin, 10)
     behind.start(connection())
     behind.add(0)
     assert behind.finish() is None
 
 
 def test_a_file_with_a_gap_has_no_hash() -> None:
-    behind = following(Told(), 3 * PIECE_BYTES)
+    behind = following(Told(), 3 * CHUNK_BYTES)
     behind.add(0)
     behind.add(2)
     assert behind.finish() is None
 
 
 def test_without_a_server_that_hashes_there_is_nothing_to_wait_for() -> None:
-    behind = Behind(None, 10)
+    behind = RollingHash(None, 10)
     behind.add(0)
     assert behind.finish() is None
     behind.close()
@@ -168,12 +168,12 @@ class Counting(MemoryConnector):
                 outer.asked += 1
                 return super().hashes(path, ranges)
 
-            def hash_along(self, path: str) -> MemoryAlong | None:
+            def hash_along(self, path: str) -> MemoryRollingDigest | None:
                 return super().hash_along(path) if along else None
 
-            def read_along(self, path: str, paced: Paced) -> MemoryAlong | None:
+            def read_along(self, path: str, limited: Paced) -> MemoryRollingDigest | None:
                 outer.along += 1
-                return super().read_along(path, paced)
+                return super().read_along(path, limited)
 
         counted = Counted(self.server, None)
         counted.files = Files(counted, None)

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import pytest
 
 from uploader.errors import NetworkError, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
-from uploader.remote.interface import Whole
+from uploader.remote.interface import SmallFile
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryMany, MemoryServer
 from uploader.result import Evidence
-from uploader.transfer.small_files import Small, SmallPlaced, place_small
+from uploader.transfer.small_files import SmallPlaced, SmallUpload, place_small
 
 HOME = "/home/user"
-FILES = [Small(f"{HOME}/{name}", name.encode() * 100, 1_700_000_000) for name in ("a", "b", "c")]
+FILES = [SmallUpload(f"{HOME}/{name}", name.encode() * 100, 1_700_000_000) for name in ("a", "b", "c")]
 
 
 class Lying(MemoryMany):
     """Keeps other bytes of one file than it was sent."""
 
-    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
         return super().write(
-            [Whole(file.path, file.data[:-1] + b"!") if "/b." in file.path else file for file in files]
+            [SmallFile(file.path, file.data[:-1] + b"!") if "/b." in file.path else file for file in files]
         )
 
 
@@ -72,7 +72,7 @@ def test_a_name_that_is_taken_by_other_bytes_stays_and_by_the_same_counts_as_pla
 
 def test_what_may_be_replaced_is() -> None:
     server = MemoryServer(files={f"{HOME}/a": bytearray(b"theirs")})
-    assert words(place_small(connect(server), [Small(f"{HOME}/a", b"mine", 5, replace=True)])) == ["read-back"]
+    assert words(place_small(connect(server), [SmallUpload(f"{HOME}/a", b"mine", 5, replace=True)])) == ["read-back"]
     assert server.files == {f"{HOME}/a": b"mine"}
 
 
@@ -86,7 +86,7 @@ def test_a_line_that_is_lost_after_the_renames_changes_nothing_in_the_end() -> N
 
 def test_a_folder_that_is_not_there_is_told_of_its_file_alone() -> None:
     server = MemoryServer()
-    lost = Small("/nowhere/x", b"x", 5)
+    lost = SmallUpload("/nowhere/x", b"x", 5)
     results = place_small(connect(server), [FILES[0], lost])
     assert isinstance(results[0], SmallPlaced)
     assert isinstance(results[1], RemoteMissing)

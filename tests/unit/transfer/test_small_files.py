@@ -10,12 +10,12 @@ import pytest
 
 from tests.unit.transfer.bench import FOLDER, Bench, content
 from uploader.errors import Interrupted
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
 from uploader.remote.memory import MemoryServer
 from uploader.result import Evidence
 from uploader.sources import local
-from uploader.transfer import Bundle, Job, Means, bundles, is_small
+from uploader.transfer import SmallFiles, TransferContext, UploadJob, bundles, is_small
 from uploader.transfer.small_files import LARGEST
 
 
@@ -24,15 +24,15 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def job(bench: Bench, name: str, data: bytes, **wishes: object) -> Job:
+def job(bench: Bench, name: str, data: bytes, **wishes: object) -> UploadJob:
     path = bench.folder / name
     path.write_bytes(data)
     (artifact,) = local.resolve(PathReference(str(path)))
-    made = Job(name, artifact, lambda: local.open(artifact), f"{FOLDER}/{name}", "memory", len(data))
+    made = UploadJob(name, artifact, lambda: local.open(artifact), f"{FOLDER}/{name}", "memory", len(data))
     return replace(made, **wishes)  # type: ignore[arg-type]
 
 
-def jobs(bench: Bench, count: int, size: int = 1000) -> list[Job]:
+def jobs(bench: Bench, count: int, size: int = 1000) -> list[UploadJob]:
     return [job(bench, f"{number}.pt", content(0.001, seed=number)[:size]) for number in range(count)]
 
 
@@ -43,7 +43,7 @@ def there(server: MemoryServer) -> set[str]:
 @pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
 def test_all_are_placed_and_proven(bench: Bench, hashes: bool, evidence: Evidence) -> None:
     bench.server.hashes = hashes
-    bundle = Bundle(jobs(bench, 20), bench.means())
+    bundle = SmallFiles(jobs(bench, 20), bench.context())
     results = bundle.run()
     assert len(results) == 20
     for made in bundle.jobs:
@@ -57,7 +57,7 @@ def test_all_are_placed_and_proven(bench: Bench, hashes: bool, evidence: Evidenc
 
 def test_a_name_that_is_taken_by_other_bytes_is_left_alone_and_to_its_own_step(bench: Bench) -> None:
     bench.server.files[f"{FOLDER}/1.pt"] = bytearray(b"theirs")
-    results = Bundle(jobs(bench, 3), bench.means()).run()
+    results = SmallFiles(jobs(bench, 3), bench.context()).run()
     assert set(results) == {"0.pt", "2.pt"}
     assert bench.server.files[f"{FOLDER}/1.pt"] == b"theirs"
     assert there(bench.server) == {"0.pt", "1.pt", "2.pt"}
@@ -66,7 +66,7 @@ def test_a_name_that_is_taken_by_other_bytes_is_left_alone_and_to_its_own_step(b
 def test_a_file_that_is_not_what_it_was_is_not_sent(bench: Bench) -> None:
     made = jobs(bench, 2)
     (bench.folder / "0.pt").write_bytes(b"written since")
-    results = Bundle(made, bench.means()).run()
+    results = SmallFiles(made, bench.context()).run()
     assert set(results) == {"1.pt"}
     assert there(bench.server) == {"1.pt"}
 
@@ -74,12 +74,12 @@ def test_a_file_that_is_not_what_it_was_is_not_sent(bench: Bench) -> None:
 def test_a_file_that_another_run_is_sending_is_left_to_it(bench: Bench) -> None:
     made = jobs(bench, 2)
     with bench.journals.claim("memory", made[0].path):
-        assert set(Bundle(made, bench.means()).run()) == {"1.pt"}
+        assert set(SmallFiles(made, bench.context()).run()) == {"1.pt"}
 
 
 def test_a_lost_line_costs_a_second_try_and_nothing_else(bench: Bench) -> None:
     bench.server.cut_after = [5_000]
-    results = Bundle(jobs(bench, 10), bench.means()).run()
+    results = SmallFiles(jobs(bench, 10), bench.context()).run()
     assert len(results) == 10
     assert bench.server.connects == 2
     assert bench.parts == []
@@ -88,7 +88,7 @@ def test_a_lost_line_costs_a_second_try_and_nothing_else(bench: Bench) -> None:
 def test_a_stop_ends_it(bench: Bench) -> None:
     bench.cancelled.set()
     with pytest.raises(Interrupted):
-        Bundle(jobs(bench, 2), bench.means()).run()
+        SmallFiles(jobs(bench, 2), bench.context()).run()
 
 
 def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
@@ -101,9 +101,9 @@ def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
 
 
 def test_what_is_large_or_sampled_or_held_to_a_rate_goes_alone(bench: Bench) -> None:
-    means: Means = bench.means()
+    context: TransferContext = bench.context()
     small = job(bench, "a.pt", b"x" * 10)
-    assert is_small(small, means)
-    assert not is_small(replace(small, size=LARGEST + 1), means)
-    assert not is_small(replace(small, verify="samples"), means)
-    assert not is_small(small, replace(means, up=Pacer(1000.0, bench.cancelled)))
+    assert is_small(small, context)
+    assert not is_small(replace(small, size=LARGEST + 1), context)
+    assert not is_small(replace(small, verify="samples"), context)
+    assert not is_small(small, replace(context, up=RateLimiter(1000.0, bench.cancelled)))

@@ -19,12 +19,12 @@ from uploader.errors import (
     SourceChanged,
     WrongBytes,
 )
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Entry, Range
 from uploader.remote.memory import MemoryFiles, MemoryWriter
 from uploader.result import Evidence
 from uploader.sources import local
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 DATA = content(4.4)
 WHOLE = hashlib.sha256(DATA).hexdigest()
@@ -137,9 +137,9 @@ class Dying(WebStream):
         self._given = [threading.Event(), threading.Event()]
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        if offset < 2 * PIECE_BYTES:
+        if offset < 2 * CHUNK_BYTES:
             yield from super().read(offset, length)
-            self._given[offset // PIECE_BYTES].set()
+            self._given[offset // CHUNK_BYTES].set()
             return
         for given in self._given:
             assert given.wait(10)
@@ -151,7 +151,7 @@ def test_a_relay_whose_source_is_gone_keeps_its_part_and_is_not_blamed_on_the_se
     with pytest.raises(NetworkError, match="source"):
         bench.relay(stream)
     assert bench.server.connects == 1
-    assert bench.relay(WebStream(DATA)).resumed_from == 2 * PIECE_BYTES
+    assert bench.relay(WebStream(DATA)).resumed_from == 2 * CHUNK_BYTES
 
 
 # what is there already --------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_a_folder_of_that_name_is_never_replaced(bench: Bench) -> None:
 class Spoiling(MemoryWriter):
     """Stores another byte at one offset, so many times."""
 
-    offset = PIECE_BYTES + 3
+    offset = CHUNK_BYTES + 3
     left = 1
 
     def send(self, offset: int, data: bytes | memoryview) -> None:
@@ -235,11 +235,11 @@ def test_a_piece_that_arrived_wrong_is_sent_again_alone(bench: Bench, hashes: bo
     stream = WebStream(DATA)
     result = bench.relay(stream) if web else bench.send(DATA)
     assert bench.final == DATA
-    assert (result.bytes_sent, result.resumed_from) == (len(DATA) + PIECE_BYTES, 0)
+    assert (result.bytes_sent, result.resumed_from) == (len(DATA) + CHUNK_BYTES, 0)
     assert result.sha256 == WHOLE
     assert "1 piece(s)" in bench.said
     assert all(event.resumed == 0 for event in bench.progress)  # what this run sent is not of an earlier one
-    assert [stream.reads.count(at) for at in (0, PIECE_BYTES)] == ([1, 2] if web else [0, 0])
+    assert [stream.reads.count(at) for at in (0, CHUNK_BYTES)] == ([1, 2] if web else [0, 0])
 
 
 @pytest.mark.parametrize("hashes", [True, False])
@@ -251,7 +251,7 @@ def test_a_server_that_errs_twice_is_not_trusted(bench: Bench, hashes: bool) -> 
     assert "twice" in error.message
     assert bench.server.files == {}
     assert bench.last is not None
-    assert bench.last.sent == len(DATA) + PIECE_BYTES
+    assert bench.last.sent == len(DATA) + CHUNK_BYTES
 
 
 def test_a_part_that_grew_too_long_meanwhile_is_begun_anew(bench: Bench) -> None:
@@ -272,11 +272,11 @@ def test_a_part_that_grew_too_long_meanwhile_is_begun_anew(bench: Bench) -> None
 
 
 def test_a_full_disk_keeps_what_arrived(bench: Bench) -> None:
-    bench.server.space = 3 * PIECE_BYTES
+    bench.server.space = 3 * CHUNK_BYTES
     assert isinstance(bench.fails(DATA), NoSpace)
     assert bench.final is None
     bench.server.space = None
-    assert bench.send(DATA).resumed_from >= PIECE_BYTES
+    assert bench.send(DATA).resumed_from >= CHUNK_BYTES
 
 
 # the final name ---------------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ def test_the_limit_holds_for_a_link_that_is_read_only_to_be_compared(tmp_path: P
         return False
 
     data = content(1)
-    bench = Bench(tmp_path, down=Pacer(1_000_000, clock=lambda: 0.0, wait=wait))
+    bench = Bench(tmp_path, down=RateLimiter(1_000_000, clock=lambda: 0.0, wait=wait))
     bench.server.files[FINAL] = bytearray(data)
     assert bench.relay(WebStream(data)).kept
     # With a clock that stands still, each wait is as long as all that came before it takes at this rate.

@@ -19,14 +19,14 @@ from uploader.errors import (
     UploaderError,
 )
 from uploader.events import silence
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.remote.memory import MemoryConnector, MemoryServer
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.retry import Patience
-from uploader.transfer.chunk_queue import Feed
-from uploader.transfer.chunks import PIECE_BYTES, Piece, Reading, read_pieces
-from uploader.transfer.upload_workers import Lanes, Stride
+from uploader.transfer.chunk_queue import ChunkQueue
+from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, read_chunks
+from uploader.transfer.upload_workers import UploadWorkers, WriteSizer
 
 PART = f"{FOLDER}/m.part"
 
@@ -50,28 +50,28 @@ class Picky(MemoryConnector):
 class Sending:
     """One sending of `data` to a server in memory."""
 
-    def __init__(self, data: bytes, connector: MemoryConnector | None = None, pieces: Iterator[Piece] | None = None):
+    def __init__(self, data: bytes, connector: MemoryConnector | None = None, chunks: Iterator[Chunk] | None = None):
         self.data = data
         self.server = connector.server if connector else MemoryServer()
         self.server.make_folders(FOLDER)
-        self.pool = Pool(connector or MemoryConnector(self.server))
+        self.pool = ConnectionPool(connector or MemoryConnector(self.server))
         self.cancelled = threading.Event()
         self.acknowledged: list[int] = []
         self.moved: list[int] = []
-        self.pacer = Pacer(None, self.cancelled)
-        self.pieces = pieces or read_pieces(iter([data]), len(data), 0, Reading.of_link({}))
+        self.rate_limiter = RateLimiter(None, self.cancelled)
+        self.chunks = chunks or read_chunks(iter([data]), len(data), 0, Reading.of_link({}))
         self.sent = 0
 
     def run(self, count: int) -> None:
         patience = Patience(self.cancelled, silence, at_once)
-        with Feed(self.pieces, lambda piece: False) as feed:
-            lanes = Lanes(
+        with ChunkQueue(self.chunks, lambda chunk: False) as feed:
+            lanes = UploadWorkers(
                 self.pool,
                 PART,
                 feed,
-                pacer=self.pacer,
+                rate_limiter=self.rate_limiter,
                 retrying=patience,
-                acknowledged=lambda piece: self.acknowledged.append(piece.index),
+                acknowledged=lambda chunk: self.acknowledged.append(chunk.index),
                 moved=self.moved.append,
             )
             try:
@@ -82,7 +82,7 @@ class Sending:
 
     def whole(self) -> None:
         assert bytes(self.server.files[PART]) == self.data
-        assert sorted(self.acknowledged) == list(range(-(-len(self.data) // PIECE_BYTES)))
+        assert sorted(self.acknowledged) == list(range(-(-len(self.data) // CHUNK_BYTES)))
         assert self.moved[-1] == len(self.data)
 
 
@@ -95,13 +95,13 @@ def test_all_pieces_arrive_and_are_acknowledged_once(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("cut", [0, 1, 100_000, PIECE_BYTES, PIECE_BYTES + 1, 9_000_000])
+@pytest.mark.parametrize("cut", [0, 1, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 9_000_000])
 def test_what_a_lost_connection_had_not_got_acknowledged_goes_again(count: int, cut: int) -> None:
     sending = Sending(content(4.2))
     sending.server.cut_after = [cut, cut]
     sending.run(count)
     sending.whole()
-    assert len(sending.data) <= sending.sent <= len(sending.data) + 2 * 3 * PIECE_BYTES
+    assert len(sending.data) <= sending.sent <= len(sending.data) + 2 * 3 * CHUNK_BYTES
 
 
 def test_a_piece_is_claimed_only_when_all_of_it_was_acknowledged() -> None:
@@ -110,23 +110,23 @@ def test_a_piece_is_claimed_only_when_all_of_it_was_acknowledged() -> None:
     server = sending.server
 
     def claim(index: int) -> None:
-        begin = index * PIECE_BYTES
-        want = sending.data[begin : begin + PIECE_BYTES]
+        begin = index * CHUNK_BYTES
+        want = sending.data[begin : begin + CHUNK_BYTES]
         held.append((index, bytes(server.files[PART][begin : begin + len(want)]) == want))
 
     sending.acknowledged = type("Claims", (list,), {"append": lambda self, index: claim(index)})()
-    server.cut_after = [PIECE_BYTES - 1, PIECE_BYTES // 2]
+    server.cut_after = [CHUNK_BYTES - 1, CHUNK_BYTES // 2]
     sending.run(2)
     assert sorted(held) == [(0, True), (1, True), (2, True)]
 
 
 def test_progress_counts_acknowledged_bytes_and_falls_with_a_lost_connection() -> None:
     sending = Sending(content(3))
-    sending.server.cut_after = [PIECE_BYTES + PIECE_BYTES // 2]
+    sending.server.cut_after = [CHUNK_BYTES + CHUNK_BYTES // 2]
     sending.run(1)
     falls = [(one, two) for one, two in zip(sending.moved, sending.moved[1:], strict=False) if two < one]
     assert falls
-    assert falls[0][1] == PIECE_BYTES
+    assert falls[0][1] == CHUNK_BYTES
     assert sending.moved[-1] == len(sending.data)
     assert max(sending.moved) == len(sending.data)
 
@@ -157,14 +157,14 @@ def test_where_no_connection_opens_the_server_s_word_is_told() -> None:
 
 def test_a_changed_host_key_on_any_connection_stops_all() -> None:
     sending = Sending(content(30), Picky(MemoryServer(), 1, HostKeyChanged("changed")))
-    sending.pacer = Pacer(200e6, sending.cancelled)
+    sending.rate_limiter = RateLimiter(200e6, sending.cancelled)
     with pytest.raises(HostKeyChanged):
         sending.run(2)
 
 
 def test_a_refused_write_stops_all_and_is_not_tried_again() -> None:
     sending = Sending(content(6))
-    sending.server.space = 2 * PIECE_BYTES
+    sending.server.space = 2 * CHUNK_BYTES
     with pytest.raises(NoSpace):
         sending.run(3)
     assert sending.server.connects <= 3
@@ -177,11 +177,11 @@ def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_
 ) -> None:
     data = content(3)
 
-    def pieces() -> Iterator[Piece]:
-        yield from read_pieces(iter([data]), len(data), 0, Reading.of_link({}))
+    def chunks() -> Iterator[Chunk]:
+        yield from read_chunks(iter([data]), len(data), 0, Reading.of_link({}))
         raise fault
 
-    sending = Sending(data, pieces=pieces())
+    sending = Sending(data, chunks=chunks())
     with pytest.raises(type(fault), match=str(fault)):
         sending.run(2)
     assert sorted(sending.acknowledged) == [0, 1, 2]
@@ -191,7 +191,7 @@ def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_
 def test_a_stop_ends_a_sending_that_is_held_to_a_rate() -> None:
     sending = Sending(content(4))
     started = threading.Event()
-    sending.pacer = Pacer(50_000, sending.cancelled)
+    sending.rate_limiter = RateLimiter(50_000, sending.cancelled)
     sending.moved = type("Moved", (list,), {"append": lambda self, count: started.set()})()
     faults: list[BaseException] = []
 
@@ -216,14 +216,14 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
     sending = Sending(content(4), Picky(MemoryServer(), 1, NetworkError("closed")))
     long_wait = threading.Event()
     patience = Patience(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
-    with Feed(sending.pieces, lambda piece: False) as feed:
-        lanes = Lanes(
+    with ChunkQueue(sending.chunks, lambda chunk: False) as feed:
+        lanes = UploadWorkers(
             sending.pool,
             PART,
             feed,
-            pacer=sending.pacer,
+            rate_limiter=sending.rate_limiter,
             retrying=patience,
-            acknowledged=lambda piece: None,
+            acknowledged=lambda chunk: None,
             moved=lambda count: None,
         )
         thread = threading.Thread(target=lanes.run, args=(2,), daemon=True)
@@ -252,7 +252,7 @@ def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
 
 def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
     now = 0.0
-    stride = Stride(lambda: now)
+    stride = WriteSizer(lambda: now)
     assert stride.portion(255 * 1024) == 32 * 1024
     assert stride.portion(32_000) == 32_000
     for _ in range(10):  # 16 KiB a second
@@ -267,7 +267,7 @@ def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
 
 def test_a_brief_use_of_the_only_connection_need_not_wait_for_the_file_s_end() -> None:
     sending = Sending(content(6))
-    sending.pool = Pool(MemoryConnector(sending.server), most=1)
+    sending.pool = ConnectionPool(MemoryConnector(sending.server), most=1)
     acknowledged: list[int] = []
     used_after: list[int] = []
 

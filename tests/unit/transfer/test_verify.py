@@ -8,12 +8,12 @@ import pytest
 
 from tests.unit.transfer.bench import FINAL, FOLDER, content
 from uploader.errors import NetworkError, NoPermission, RemoteRefused
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Range
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.result import Evidence
-from uploader.transfer.chunks import PIECE_BYTES, Reading, read_pieces
-from uploader.transfer.verify import READ_BACK_BYTES, Proof, Prover, Verify, reads_all
+from uploader.transfer.chunks import CHUNK_BYTES, Reading, read_chunks
+from uploader.transfer.verify import READ_BACK_BYTES, Verification, Verifier, Verify, reads_all
 
 T = TypeVar("T")
 
@@ -27,11 +27,11 @@ class Look:
         self.server.files[FINAL] = bytearray(data if there is None else there)
         self.data = data
         self.reading = Reading.of_link({})
-        for _ in read_pieces(iter([data]), len(data), 0, self.reading):
+        for _ in read_chunks(iter([data]), len(data), 0, self.reading):
             pass
         self.connection: Any = MemoryConnector(self.server).connect()
         self.seen = 0
-        self.prover = Prover(self.using, len(data), pacer=Pacer(None), seen=self.count)
+        self.prover = Verifier(self.using, len(data), rate_limiter=RateLimiter(None), seen=self.count)
 
     def using(self, call: Callable[[Connection], T], /) -> T:
         return call(self.connection)
@@ -39,14 +39,14 @@ class Look:
     def count(self, size: int) -> None:
         self.seen += size
 
-    def prove(self, mode: Verify = "auto", *, sha256: str | None = None, structure: bool = False) -> Proof:
-        return self.prover.prove(FINAL, self.reading.pieces, sha256 or self.reading.sha256, mode, structure)
+    def prove(self, mode: Verify = "auto", *, sha256: str | None = None, structure: bool = False) -> Verification:
+        return self.prover.prove(FINAL, self.reading.chunks, sha256 or self.reading.sha256, mode, structure)
 
 
-def changed(data: bytes, *pieces: int) -> bytes:
+def changed(data: bytes, *chunks: int) -> bytes:
     found = bytearray(data)
-    for index in pieces:
-        found[index * PIECE_BYTES + 7] ^= 1
+    for index in chunks:
+        found[index * CHUNK_BYTES + 7] ^= 1
     return bytes(found)
 
 
@@ -60,7 +60,7 @@ ALL = frozenset(range(5))
 
 @pytest.mark.parametrize("mode", ["auto", "full"])
 def test_a_hash_taken_on_the_server_is_the_best_proof(mode: Verify) -> None:
-    assert Look(DATA, hashes=True).prove(mode) == Proof(Evidence.REMOTE_HASH, WHOLE)
+    assert Look(DATA, hashes=True).prove(mode) == Verification(Evidence.REMOTE_HASH, WHOLE)
 
 
 def test_a_wrong_hash_tells_which_pieces_are_wrong() -> None:
@@ -76,7 +76,7 @@ def test_a_whole_that_is_wrong_while_its_pieces_are_right_is_wrong_all_over() ->
 def test_without_a_digest_of_the_whole_every_piece_is_hashed() -> None:
     look = Look(DATA, hashes=True)
     look.reading.sha256 = None
-    assert look.prove() == Proof(Evidence.REMOTE_HASH, WHOLE)
+    assert look.prove() == Verification(Evidence.REMOTE_HASH, WHOLE)
     look.server.files[FINAL][-1] ^= 1
     assert look.prove().bad == {4}
 
@@ -86,7 +86,7 @@ def test_without_a_digest_of_the_whole_every_piece_is_hashed() -> None:
 
 def test_without_hashes_all_of_a_small_file_is_read_back() -> None:
     look = Look(DATA)
-    assert look.prove() == Proof(Evidence.READ_BACK, WHOLE)
+    assert look.prove() == Verification(Evidence.READ_BACK, WHOLE)
     assert look.seen == len(DATA)
 
 
@@ -103,7 +103,7 @@ def test_samples_are_the_first_the_last_and_some_between() -> None:
     look = Look(data)
     proof = look.prove("samples")
     assert (proof.evidence, proof.sha256, proof.bad) == (Evidence.SAMPLES, None, frozenset())
-    assert look.seen == 10 * PIECE_BYTES
+    assert look.seen == 10 * CHUNK_BYTES
     assert Look(data, changed(data, 0, 13)).prove("samples").bad == {0, 13}
 
 
@@ -133,8 +133,8 @@ def test_a_cut_read_back_begins_where_it_ended() -> None:
             except NetworkError:
                 continue
 
-    prover = Prover(using, len(DATA), pacer=Pacer(None), seen=look.count)
-    assert prover.prove(FINAL, look.reading.pieces, WHOLE, "auto", False) == Proof(Evidence.READ_BACK, WHOLE)
+    prover = Verifier(using, len(DATA), rate_limiter=RateLimiter(None), seen=look.count)
+    assert prover.prove(FINAL, look.reading.chunks, WHOLE, "auto", False) == Verification(Evidence.READ_BACK, WHOLE)
     assert look.seen == len(DATA)
 
 
@@ -143,8 +143,8 @@ def test_a_cut_read_back_begins_where_it_ended() -> None:
 
 @pytest.mark.parametrize("hashes", [True, False])
 def test_a_short_file_lacks_the_pieces_beyond_its_end(hashes: bool) -> None:
-    look = Look(DATA, DATA[: 2 * PIECE_BYTES + 5], hashes=hashes)
-    assert look.prove() == Proof(Evidence.SIZE, bad=frozenset({2, 3, 4}))
+    look = Look(DATA, DATA[: 2 * CHUNK_BYTES + 5], hashes=hashes)
+    assert look.prove() == Verification(Evidence.SIZE, bad=frozenset({2, 3, 4}))
 
 
 def test_a_file_that_is_too_long_is_wrong_all_over() -> None:
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there_is_wrong_all_over() -> None:
 def test_an_account_that_may_not_read_gives_the_weakest_evidence(structure: bool, evidence: Evidence) -> None:
     look = Look(DATA)
     look.server.readable = False
-    assert look.prove(structure=structure) == Proof(evidence)
+    assert look.prove(structure=structure) == Verification(evidence)
 
 
 def test_a_proof_in_full_is_not_weakened_in_silence() -> None:
@@ -188,7 +188,7 @@ def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
 def test_of_an_account_that_may_not_read_nothing_is_taken_over() -> None:
     look = Look(DATA)
     look.server.readable = False
-    assert look.prover.good(FINAL, look.reading.pieces) == set()
+    assert look.prover.good(FINAL, look.reading.chunks) == set()
 
 
 # what an earlier run left -----------------------------------------------------------------------------
@@ -196,13 +196,13 @@ def test_of_an_account_that_may_not_read_nothing_is_taken_over() -> None:
 
 @pytest.mark.parametrize("hashes", [True, False])
 def test_of_what_is_claimed_only_what_is_there_counts(hashes: bool) -> None:
-    look = Look(DATA, changed(DATA, 2)[: 4 * PIECE_BYTES], hashes=hashes)
-    claimed = {index: look.reading.pieces[index] for index in (0, 2, 3, 4)}
+    look = Look(DATA, changed(DATA, 2)[: 4 * CHUNK_BYTES], hashes=hashes)
+    claimed = {index: look.reading.chunks[index] for index in (0, 2, 3, 4)}
     assert look.prover.good(FINAL, claimed) == {0, 3}
 
 
 def test_a_part_that_is_too_long_is_not_built_on() -> None:
-    assert Look(DATA, DATA + b"x").prover.good(FINAL, Look(DATA).reading.pieces) == set()
+    assert Look(DATA, DATA + b"x").prover.good(FINAL, Look(DATA).reading.chunks) == set()
 
 
 def test_nothing_claimed_asks_nothing() -> None:

@@ -22,10 +22,10 @@ from uploader.errors import (
     WebUIRefused,
 )
 from uploader.http.address import base_fault
-from uploader.http.tls import Line, Trust, fetch_fingerprint
+from uploader.http.tls import CertificatePin, Channel, fetch_fingerprint
 from uploader.secret import Secret
 from uploader.session.session import WEBUI_SECONDS
-from uploader.webui.client import Service, SignIn
+from uploader.webui.client import SignIn, WebUIClient
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def fault(call: object, *arguments: object) -> UploaderError:
 
 
 def test_json_goes_out_and_comes_back(webui: FakeComfyUI) -> None:
-    with Service(webui.url + "/") as service:
+    with WebUIClient(webui.url + "/") as service:
         reply = service.get("/models", {"a": "b c"})
         assert (reply.status, reply.ok, reply.json) == (200, True, True)
         assert isinstance(reply.data, list)
@@ -59,11 +59,11 @@ def test_json_goes_out_and_comes_back(webui: FakeComfyUI) -> None:
 def test_one_line_serves_all_requests(webui: FakeComfyUI) -> None:
     lines: list[socket.socket] = []
 
-    def dial(seconds: float) -> Line:
+    def dial(seconds: float) -> Channel:
         lines.append(socket.create_connection(("127.0.0.1", webui.port), seconds))
         return lines[-1]
 
-    with Service("http://10.255.255.1:7860", dial=dial) as service:  # an address that nobody here could dial
+    with WebUIClient("http://10.255.255.1:7860", dial=dial) as service:  # an address that nobody here could dial
         for _ in range(3):
             assert service.get("/models").ok
     assert len(lines) == 1
@@ -72,7 +72,7 @@ def test_one_line_serves_all_requests(webui: FakeComfyUI) -> None:
 
 
 def test_null_and_nothing_are_told_apart(webui: FakeComfyUI) -> None:
-    with Service(webui.url) as service:
+    with WebUIClient(webui.url) as service:
         webui.answer = lambda seen: (200, None)  # type: ignore[method-assign]
         assert (service.get("/x").json, service.get("/x").data) == (True, None)
         webui.answer = lambda seen: (204, None)  # type: ignore[method-assign]
@@ -82,13 +82,13 @@ def test_null_and_nothing_are_told_apart(webui: FakeComfyUI) -> None:
 def test_an_answer_without_end_is_given_up_on(webui: FakeComfyUI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uploader.webui.client._MOST_BYTES", 1000)
     webui.answer = lambda seen: (200, "x" * 100_000)  # type: ignore[method-assign]
-    with Service(webui.url) as service, pytest.raises(WebUIRefused, match="more than"):
+    with WebUIClient(webui.url) as service, pytest.raises(WebUIRefused, match="more than"):
         service.get("/x")
 
 
 def test_redirects_are_not_followed(webui: FakeComfyUI) -> None:
     webui.fault = "redirect"
-    with Service(webui.url) as service:
+    with WebUIClient(webui.url) as service:
         assert service.get("/x").status == 302
     assert len(webui.requests) == 1
 
@@ -96,10 +96,10 @@ def test_redirects_are_not_followed(webui: FakeComfyUI) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_sign_in_says_whether_there_was_one(webui: FakeComfyUI, status: int) -> None:
     webui.fault = status
-    with Service(webui.url) as service, pytest.raises(CredentialsRefused, match="asks for a sign-in"):
+    with WebUIClient(webui.url) as service, pytest.raises(CredentialsRefused, match="asks for a sign-in"):
         service.get("/x")
     with (
-        Service(webui.url, sign_in=SignIn.parse(Secret("geheim"))) as service,
+        WebUIClient(webui.url, sign_in=SignIn.parse(Secret("geheim"))) as service,
         pytest.raises(CredentialsRefused, match="refuses our sign-in") as caught,
     ):
         service.get("/x")
@@ -111,7 +111,7 @@ def test_a_refused_sign_in_says_whether_there_was_one(webui: FakeComfyUI, status
 
 def test_all_requests_together_take_no_longer_than_allowed(webui: FakeComfyUI) -> None:
     webui.fault = "hang"
-    with Service(webui.url, seconds=0.3) as service:
+    with WebUIClient(webui.url, seconds=0.3) as service:
         began = time.monotonic()
         assert isinstance(fault(service.get, "/x"), NetworkError)
         assert 0.2 < time.monotonic() - began < 3
@@ -123,14 +123,14 @@ def test_all_requests_together_take_no_longer_than_allowed(webui: FakeComfyUI) -
 
 def test_an_answer_that_drips_is_no_way_round_it(webui: FakeComfyUI) -> None:
     webui.fault = "drip"
-    with Service(webui.url, seconds=0.3) as service:
+    with WebUIClient(webui.url, seconds=0.3) as service:
         began = time.monotonic()
         assert isinstance(fault(service.get, "/x"), NetworkError)
         assert time.monotonic() - began < 3
 
 
 def test_more_time_can_be_allowed_for_what_takes_long(webui: FakeComfyUI) -> None:
-    with Service(webui.url, seconds=0.0) as service:
+    with WebUIClient(webui.url, seconds=0.0) as service:
         assert isinstance(fault(service.get, "/models"), NetworkError)
         service.allow(5.0)
         assert service.get("/models").ok
@@ -138,7 +138,7 @@ def test_more_time_can_be_allowed_for_what_takes_long(webui: FakeComfyUI) -> Non
 
 def test_a_line_that_takes_no_bytes_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # listens, and never answers
-        service = Service(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3)
+        service = WebUIClient(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3)
         with service:
             assert "in time" in fault(service.get, "/x").message
 
@@ -150,12 +150,12 @@ def test_the_allowance_is_ten_seconds_unless_told_otherwise() -> None:
 def test_who_is_not_there_is_named(webui: FakeComfyUI) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with Service(f"http://127.0.0.1:{port}") as service:
+    with WebUIClient(f"http://127.0.0.1:{port}") as service:
         assert "cannot be reached" in fault(service.get, "/x").message
-    with Service("http://nobody.invalid") as service:
+    with WebUIClient("http://nobody.invalid") as service:
         assert "no machine is known" in fault(service.get, "/x").message
     webui.fault = "cut"
-    with Service(webui.url) as service:
+    with WebUIClient(webui.url) as service:
         assert "cut the line" in fault(service.get, "/x").message
 
 
@@ -188,29 +188,29 @@ def test_what_no_header_can_carry_is_refused_without_being_shown(secret: str) ->
 
 def test_the_sign_in_is_sent_with_each_request(webui: FakeComfyUI) -> None:
     webui.auth = "Bearer tok"
-    with Service(webui.url, sign_in=SignIn.parse(Secret("tok"))) as service:
+    with WebUIClient(webui.url, sign_in=SignIn.parse(Secret("tok"))) as service:
         assert service.get("/models").ok
         assert service.get("/models").ok
 
 
 def test_it_goes_over_no_network_in_the_clear(webui: FakeComfyUI) -> None:
     sign_in = SignIn.parse(Secret("tok"))
-    error = fault(lambda: Service("http://webui.example.com", sign_in=sign_in))
+    error = fault(lambda: WebUIClient("http://webui.example.com", sign_in=sign_in))
     assert isinstance(error, UsageError)
     assert "--webui-tunnel" in str(error.remedy)
-    Service("https://webui.example.com", sign_in=sign_in)
-    Service("http://127.0.0.1:7860", sign_in=sign_in, dial=lambda seconds: socket.socket())
+    WebUIClient("https://webui.example.com", sign_in=sign_in)
+    WebUIClient("http://127.0.0.1:7860", sign_in=sign_in, dial=lambda seconds: socket.socket())
 
 
 def test_user_and_password_are_traded_for_a_token_where_asked(webui: FakeComfyUI) -> None:
-    with Service(webui.url, sign_in=SignIn.parse(Secret("me:geheim"))) as service:
+    with WebUIClient(webui.url, sign_in=SignIn.parse(Secret("me:geheim"))) as service:
         webui.answer = lambda seen: (200, {"token": "tok"})  # type: ignore[method-assign]
         service.trade("/login", "email", "password", "token")
         assert webui.requests[-1].body == {"email": "me", "password": "geheim"}
         service.get("/x")
         assert webui.requests[-1].headers["authorization"] == "Bearer tok"
     webui.requests.clear()
-    with Service(webui.url, sign_in=SignIn.parse(Secret("token"))) as service:
+    with WebUIClient(webui.url, sign_in=SignIn.parse(Secret("token"))) as service:
         service.trade("/login", "email", "password", "token")
     assert webui.requests == []
 
@@ -225,7 +225,7 @@ def test_user_and_password_are_traded_for_a_token_where_asked(webui: FakeComfyUI
 def test_what_is_no_address_is_refused(base: str) -> None:
     assert base_fault(base)
     with pytest.raises(UsageError):
-        Service(base)
+        WebUIClient(base)
 
 
 @pytest.mark.parametrize("base", ["http://h", "https://h:7860/", "https://h/sub/path", "http://[::1]:80"])
@@ -243,7 +243,7 @@ def secure(tmp_path: Path) -> Iterator[FakeWebUI]:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent(secure: FakeWebUI) -> None:
-    with Service(secure.url, sign_in=SignIn.parse(Secret("tok"))) as service:
+    with WebUIClient(secure.url, sign_in=SignIn.parse(Secret("tok"))) as service:
         error = fault(service.get, "/models")
     assert isinstance(error, CertificateUnknown)
     assert "--webui-ca" in str(error.remedy)
@@ -251,20 +251,22 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sen
 
 
 def test_a_given_certificate_is_trusted_and_another_one_is_not(tmp_path: Path, secure: FakeWebUI) -> None:
-    with Service(secure.url, trust=Trust.parse(str(tmp_path / "box.pem"))) as service:
+    with WebUIClient(secure.url, trust=CertificatePin.parse(str(tmp_path / "box.pem"))) as service:
         assert service.get("/models").ok
     other = self_signed(tmp_path, "other")
-    with Service(secure.url, trust=Trust(ca=other.file)) as service:
+    with WebUIClient(secure.url, trust=CertificatePin(ca=other.file)) as service:
         assert isinstance(fault(service.get, "/models"), CertificateUnknown)
 
 
 def test_a_pinned_fingerprint_is_trusted_and_another_one_is_not(tmp_path: Path, secure: FakeWebUI) -> None:
     pinned = fetch_fingerprint(secure.url, 5.0)
     assert secure.requests == []
-    with Service(secure.url, trust=Trust.parse(pinned)) as service:
+    with WebUIClient(secure.url, trust=CertificatePin.parse(pinned)) as service:
         assert service.get("/models").ok
     other = self_signed(tmp_path, "other").fingerprint
-    with Service(secure.url, trust=Trust.parse(f"SHA256:{other}"), sign_in=SignIn.parse(Secret("tok"))) as service:
+    with WebUIClient(
+        secure.url, trust=CertificatePin.parse(f"SHA256:{other}"), sign_in=SignIn.parse(Secret("tok"))
+    ) as service:
         secure.requests.clear()
         error = fault(service.get, "/models")
     assert isinstance(error, CertificateUnknown)
@@ -275,29 +277,33 @@ def test_a_pinned_fingerprint_is_trusted_and_another_one_is_not(tmp_path: Path, 
 def test_a_fingerprint_is_read_in_the_ways_it_is_written(tmp_path: Path) -> None:
     made = self_signed(tmp_path).fingerprint
     colons = ":".join(made[at : at + 2].upper() for at in range(0, 64, 2))
-    assert Trust.parse(f"SHA256:{colons}") == Trust.parse(f"sha256:{made}") == Trust(fingerprint=made)
-    assert Trust.parse(None) == Trust()
+    assert (
+        CertificatePin.parse(f"SHA256:{colons}")
+        == CertificatePin.parse(f"sha256:{made}")
+        == CertificatePin(fingerprint=made)
+    )
+    assert CertificatePin.parse(None) == CertificatePin()
     with pytest.raises(UsageError, match="no certificate's fingerprint"):
-        Trust.parse("SHA256:abc")
+        CertificatePin.parse("SHA256:abc")
 
 
 def test_a_file_without_certificates_is_named(tmp_path: Path, secure: FakeWebUI) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     for name in ("empty.pem", "missing.pem"):
-        with Service(secure.url, trust=Trust.parse(str(tmp_path / name))) as service:
+        with WebUIClient(secure.url, trust=CertificatePin.parse(str(tmp_path / name))) as service:
             error = fault(service.get, "/models")
         assert isinstance(error, ConfigurationError)
         assert name in error.message
 
 
 def test_plain_http_where_https_was_said_is_named(webui: FakeComfyUI) -> None:
-    with Service(f"https://127.0.0.1:{webui.port}") as service:
+    with WebUIClient(f"https://127.0.0.1:{webui.port}") as service:
         assert "does not speak https" in fault(service.get, "/models").message
 
 
 def test_a_handshake_that_hangs_ends_in_time() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        Service(f"https://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3) as service,
+        WebUIClient(f"https://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3) as service,
     ):
         assert "in time" in fault(service.get, "/x").message

@@ -21,7 +21,7 @@ from tests.servers.webuis import (
 from uploader.artifact import Kind
 from uploader.errors import NetworkError, UploaderError, WebUIRefused
 from uploader.webui import Listed, Member, find, recognise
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 from uploader.webui.invokeai import InvokeAi
 
 FAMILIES: list[Callable[..., FakeWebUI]] = [FakeA1111, FakeForge, FakeSdNext, FakeComfyUI, FakeInvokeAI, FakeSwarmUI]
@@ -51,7 +51,7 @@ def test_a_new_file_is_listed_after_a_refresh_and_not_before(
     tmp_path: Path, make: Callable[..., FakeWebUI], kind: Kind, path: str
 ) -> None:
     name = Path(path).name
-    with make(tmp_path) as webui, Service(webui.url) as service:
+    with make(tmp_path) as webui, WebUIClient(webui.url) as service:
         member = recognise(service, None)
         put(tmp_path, path)
         assert find(member.models(kind) or [], name) is None
@@ -72,7 +72,7 @@ def test_a_new_file_is_listed_after_a_refresh_and_not_before(
 def test_some_lists_are_made_when_they_are_asked_for(
     tmp_path: Path, make: Callable[..., FakeWebUI], kind: Kind, path: str
 ) -> None:
-    with make(tmp_path) as webui, Service(webui.url) as service:
+    with make(tmp_path) as webui, WebUIClient(webui.url) as service:
         member = recognise(service, None)
         put(tmp_path, path)
         assert find(member.models(kind) or [], "m.safetensors") is not None
@@ -92,7 +92,7 @@ def test_some_lists_are_made_when_they_are_asked_for(
     ],
 )
 def test_what_no_call_refreshes_says_what_to_press(tmp_path: Path, make: Callable[..., FakeWebUI], kind: Kind) -> None:
-    with make(tmp_path) as webui, Service(webui.url) as service:
+    with make(tmp_path) as webui, WebUIClient(webui.url) as service:
         refreshed = recognise(service, None).refresh(kind, ["/x"])
         assert not refreshed.done
         assert refreshed.remedy
@@ -102,7 +102,7 @@ def test_what_no_call_refreshes_says_what_to_press(tmp_path: Path, make: Callabl
 def test_an_older_version_without_a_call_says_what_to_press_instead(
     tmp_path: Path, make: Callable[..., FakeA1111]
 ) -> None:
-    with make(tmp_path) as webui, Service(webui.url) as service:
+    with make(tmp_path) as webui, WebUIClient(webui.url) as service:
         member = recognise(service, None)
         webui.answer = lambda seen: (404, {"detail": "Not Found"})  # type: ignore[method-assign]
         for kind in (Kind.CHECKPOINT, Kind.LORA, Kind.VAE):
@@ -113,7 +113,7 @@ def test_an_older_version_without_a_call_says_what_to_press_instead(
 
 def test_forges_modules_are_both_its_vaes_and_its_text_encoders(tmp_path: Path) -> None:
     put(tmp_path, "models/VAE/ae.safetensors", "models/text_encoder/t5.safetensors")
-    with FakeForge(tmp_path) as webui, Service(webui.url) as service:
+    with FakeForge(tmp_path) as webui, WebUIClient(webui.url) as service:
         member = recognise(service, None)
         for kind in (Kind.VAE, Kind.TEXT_ENCODER):
             assert {model.name for model in member.models(kind) or []} == {"ae.safetensors", "t5.safetensors"}
@@ -122,7 +122,7 @@ def test_forges_modules_are_both_its_vaes_and_its_text_encoders(tmp_path: Path) 
 def test_folders_are_told_by_those_who_know_them(tmp_path: Path) -> None:
     told = {}
     for make in FAMILIES:
-        with make(tmp_path) as webui, Service(webui.url) as service:
+        with make(tmp_path) as webui, WebUIClient(webui.url) as service:
             told[make] = recognise(service, None).folders()
     assert told[FakeA1111][Kind.LORA] == (f"{tmp_path}/models/Lora",)
     assert told[FakeSdNext] == {
@@ -135,9 +135,9 @@ def test_folders_are_told_by_those_who_know_them(tmp_path: Path) -> None:
 
 def test_the_current_checkpoint_is_told_without_its_hash(tmp_path: Path) -> None:
     put(tmp_path, "Models/Stable-Diffusion/a.safetensors")
-    with FakeA1111(tmp_path) as webui, Service(webui.url) as service:
+    with FakeA1111(tmp_path) as webui, WebUIClient(webui.url) as service:
         assert recognise(service, None).current() == "first.safetensors"
-    with FakeSwarmUI(tmp_path) as swarm, Service(swarm.url) as service:
+    with FakeSwarmUI(tmp_path) as swarm, WebUIClient(swarm.url) as service:
         member = recognise(service, None)
         assert member.current() is None
         member.select(Listed("a.safetensors"))
@@ -175,7 +175,7 @@ NONSENSE: list[object] = [
 def test_answers_that_make_no_sense_end_in_a_name_of_ours_or_an_answer(
     tmp_path: Path, make: Callable[..., FakeWebUI]
 ) -> None:
-    with make(tmp_path) as webui, Service(webui.url, seconds=60) as service:
+    with make(tmp_path) as webui, WebUIClient(webui.url, seconds=60) as service:
         member = recognise(service, None)
         if isinstance(member, InvokeAi):
             member._wait = lambda seconds: None
@@ -189,7 +189,7 @@ def test_answers_that_make_no_sense_end_in_a_name_of_ours_or_an_answer(
 def test_a_registration_that_takes_too_long_is_left_to_itself(tmp_path: Path) -> None:
     put(tmp_path, "m.safetensors")
     waited: list[float] = []
-    with FakeInvokeAI(tmp_path) as webui, Service(webui.url, seconds=60) as service:
+    with FakeInvokeAI(tmp_path) as webui, WebUIClient(webui.url, seconds=60) as service:
         webui.looks = 10_000
         member = InvokeAi(service, "6", wait=waited.append)
         with pytest.raises(NetworkError, match="still busy"):

@@ -20,7 +20,7 @@ from uploader.errors import CredentialsRefused, WebUIRefused
 from uploader.profile import Api
 from uploader.profiles import load
 from uploader.webui import MEMBERS, recognise
-from uploader.webui.client import Service
+from uploader.webui.client import WebUIClient
 
 FAKES: list[tuple[Callable[..., FakeWebUI], Api, tuple[str, ...], str | None]] = [
     (FakeA1111, Api.A1111, ("a1111", "reforge"), None),
@@ -38,20 +38,20 @@ FAKES: list[tuple[Callable[..., FakeWebUI], Api, tuple[str, ...], str | None]] =
 def test_each_is_known_by_its_answers_whatever_was_expected(
     tmp_path: Path, make: Callable[..., FakeWebUI], api: Api, ids: tuple[str, ...], version: str | None, expected: Api
 ) -> None:
-    with make(tmp_path) as webui, Service(webui.url) as service:
+    with make(tmp_path) as webui, WebUIClient(webui.url) as service:
         member = recognise(service, expected)
         assert (member.api, member.ids, member.version()) == (api, ids, version)
 
 
 def test_the_expected_one_is_asked_first(tmp_path: Path) -> None:
-    with FakeComfyUI(tmp_path) as webui, Service(webui.url) as service:
+    with FakeComfyUI(tmp_path) as webui, WebUIClient(webui.url) as service:
         recognise(service, Api.COMFYUI)
         assert [seen.path for seen in webui.requests] == ["/system_stats"]
 
 
 @pytest.mark.parametrize("fault", [404, 500, "html", "redirect"])
 def test_what_is_no_webui_is_none(tmp_path: Path, fault: int | str) -> None:
-    with FakeA1111(tmp_path) as webui, Service(webui.url) as service:
+    with FakeA1111(tmp_path) as webui, WebUIClient(webui.url) as service:
         webui.fault = fault
         with pytest.raises(WebUIRefused, match="no WebUI's API answers") as caught:
             recognise(service, Api.A1111)
@@ -59,7 +59,7 @@ def test_what_is_no_webui_is_none(tmp_path: Path, fault: int | str) -> None:
 
 
 def test_a_locked_door_is_named_as_such(tmp_path: Path) -> None:
-    with FakeA1111(tmp_path, auth="Bearer x") as webui, Service(webui.url) as service:
+    with FakeA1111(tmp_path, auth="Bearer x") as webui, WebUIClient(webui.url) as service:
         with pytest.raises(CredentialsRefused):
             recognise(service, Api.A1111)
         assert len(webui.requests) == 1

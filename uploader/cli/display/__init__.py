@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uploader.cli.display.interface import Conversation
+    from uploader.cli.display.interface import ProgressDisplay
 
 
-def choose(environ: Mapping[str, str], *, quiet: bool, verbose: bool) -> Conversation:
+def choose(environ: Mapping[str, str], *, quiet: bool, verbose: bool) -> ProgressDisplay:
     """Bars where stderr is a terminal that can draw them, lines elsewhere, nothing when it shall be quiet."""
     if quiet:
         from uploader.cli.display.silent import Silent
@@ -18,9 +18,9 @@ def choose(environ: Mapping[str, str], *, quiet: bool, verbose: bool) -> Convers
         return Silent()
     if not sys.stderr.isatty() or environ.get("TERM", "") in ("dumb", "unknown"):
         from uploader.cli.display.plain import Plain
-        from uploader.cli.terminal import tell
+        from uploader.cli.terminal import print_note
 
-        return Plain(tell, verbose=verbose)
+        return Plain(print_note, verbose=verbose)
     from rich.console import Console
 
     from uploader.cli.display.live import Live

@@ -9,7 +9,7 @@ from typing import Protocol
 from uploader.events import Event
 
 
-class Conversation(Protocol):
+class ProgressDisplay(Protocol):
     """An observer that shows what it is told. Used as a context manager; says nothing after it was left.
 
     Events may come from any thread. Leaving it gives the terminal back as it was, whatever happened inside.
@@ -17,7 +17,7 @@ class Conversation(Protocol):
 
     def __call__(self, event: Event) -> None: ...
 
-    def __enter__(self) -> Conversation: ...
+    def __enter__(self) -> ProgressDisplay: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

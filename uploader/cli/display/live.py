@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from uploader.cli.format import duration, part, plural, rate, shown, size
-from uploader.events import Ended, Event, Said
-from uploader.progress import Board, Clock, Row
+from uploader.events import Ended, Event, Message
+from uploader.progress import Clock, ProgressModel, Row
 
 _REFRESHES_PER_SECOND = 8
 _PHASE, _BAR, _AMOUNT, _RATE, _LEFT = "phase", "bar", "amount", "rate", "left"
@@ -35,7 +35,7 @@ class Live:
     def __init__(self, console: Console, *, verbose: bool = False, clock: Clock = time.monotonic) -> None:
         self._console = console
         self._verbose = verbose
-        self._board = Board(clock)
+        self._board = ProgressModel(clock)
         # Held while deciding what to draw, never by the drawing itself: the region has a lock of its own.
         self._turn = threading.Lock()
         self._region: Region | None = None
@@ -71,7 +71,7 @@ class Live:
                 return
             row = self._board.take(event)
             match event:
-                case Said(text, level) if self._verbose or level != "debug":
+                case Message(text, level) if self._verbose or level != "debug":
                     self._print(Text(shown(text), style="yellow" if level == "note" else ""))
                 case Ended() if row is not None:
                     self._print(_ended(row, self._console.width))
@@ -105,7 +105,7 @@ class Live:
 class Rows:
     """The rows as they are at the moment of drawing, in the width there is then."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: ProgressModel) -> None:
         self._board = board
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 from uploader.cli.format import duration, part, percent, rate, size
-from uploader.events import Began, Ended, Event, Phase, Planned, Progress, Said
-from uploader.progress import Board, Clock, Row
+from uploader.events import Began, Ended, Event, Message, Phase, Planned, Progress
+from uploader.progress import Clock, ProgressModel, Row
 
 _SECONDS = 5.0
 _PERCENT = 10
@@ -27,7 +27,7 @@ class Plain:
         self._write = write
         self._verbose = verbose
         self._clock = clock
-        self._board = Board(clock)
+        self._board = ProgressModel(clock)
         self._lock = threading.Lock()
         self._open = True
         self._told: dict[str, tuple[float, int]] = {}
@@ -52,7 +52,7 @@ class Plain:
     def _line(self, event: Event) -> str | None:
         row = self._board.take(event)
         match event:
-            case Said(text, level):
+            case Message(text, level):
                 return text if self._verbose or level != "debug" else None
             case Planned(items, bytes_):
                 return f"{items} files, {size(bytes_)}" if items > 1 else None

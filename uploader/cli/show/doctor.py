@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uploader.cli.terminal import answer
+from uploader.cli.terminal import print_answer
 
 if TYPE_CHECKING:
     from uploader.api import Diagnosis
@@ -12,18 +12,20 @@ if TYPE_CHECKING:
 _MARKS = {"ok": "ok", "warning": "!", "failed": "FAILED", "skipped": "-"}
 
 
-def tell_diagnosis(diagnosis: Diagnosis, *, about_us: bool) -> None:
+def print_diagnosis(diagnosis: Diagnosis, *, about_us: bool) -> None:
     """Prints the checks. `about_us`: which program and system this is, for whoever reads the report elsewhere."""
     if about_us:
         import platform
 
         from uploader import __version__
 
-        answer(f"uploader {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
+        print_answer(
+            f"uploader {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+        )
     width = max(len(check.name) for check in diagnosis.checks)
     for check in diagnosis.checks:
-        answer(f"{_MARKS[check.state]:<6}  {check.name:<{width}}  {check.detail}")
+        print_answer(f"{_MARKS[check.state]:<6}  {check.name:<{width}}  {check.detail}")
         if check.remedy and check.state != "ok":
-            answer(f"        {'':<{width}}  → {check.remedy}")
+            print_answer(f"        {'':<{width}}  → {check.remedy}")
     bad = sum(check.state == "failed" for check in diagnosis.checks)
-    answer(f"\n{diagnosis.target} is well." if not bad else f"\n{diagnosis.target}: {bad} of the checks failed.")
+    print_answer(f"\n{diagnosis.target} is well." if not bad else f"\n{diagnosis.target}: {bad} of the checks failed.")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.format import plural, size
-from uploader.cli.show.report import tell_failures, tell_faults, tell_remedies
-from uploader.cli.terminal import answer, tell
+from uploader.cli.show.report import print_failures, print_faults, print_remedies
+from uploader.cli.terminal import print_answer, print_note
 from uploader.documents import SCHEMA, _path, of_outcome
 
 if TYPE_CHECKING:
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from uploader.result import Outcome, Report
 
 
-def tell_folder_report(report: Report, *, notes: bool = True) -> None:
+def print_folder_report(report: Report, *, notes: bool = True) -> None:
     """Prints what was touched, a summary, and each fault once. With `notes` also what is left to do at the WebUI."""
     for outcome in report.outcomes:
         if outcome.status != "kept":
-            answer(outcome_line(outcome))
+            print_answer(outcome_line(outcome))
     counts = Counter(outcome.status for outcome in report.outcomes)
     sent = sum(outcome.bytes_sent for outcome in report.outcomes)
     words = [f"{counts[status]} {status}" for status in ("placed", "kept", "removed", "failed") if counts[status]]
-    answer(f"{', '.join(words) or 'nothing to do'}{f' ({size(sent)} sent)' if sent else ''}")
+    print_answer(f"{', '.join(words) or 'nothing to do'}{f' ({size(sent)} sent)' if sent else ''}")
     if notes:
-        tell_remedies(report)
-    tell_faults(report)
+        print_remedies(report)
+    print_faults(report)
 
 
-def tell_changes(report: Report, *, as_json: bool, notes: bool = True) -> None:
+def print_changes(report: Report, *, as_json: bool, notes: bool = True) -> None:
     """Prints a line for each change, at once; with JSON each is a document on a line of its own. With `notes` also what
     is left to do at the WebUI, unless that is in the documents."""
     for outcome in report.outcomes:
         if as_json:
             click.echo(json.dumps({"schema": SCHEMA, **of_outcome(outcome)}))
         else:
-            answer(outcome_line(outcome))
+            print_answer(outcome_line(outcome))
     if notes and not as_json:
-        tell_remedies(report)
-    tell_faults(report)
+        print_remedies(report)
+    print_faults(report)
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -59,7 +59,7 @@ def outcome_line(outcome: Outcome) -> str:
     return f"{outcome.status:<7}  {outcome.path} ({', '.join(facts)})"
 
 
-def tell_sync_plan(plan: SyncPlan) -> None:
+def print_sync_plan(plan: SyncPlan) -> None:
     """Prints what a sync would do, step by step, and what it would leave alone."""
     from uploader.result import Failure
 
@@ -68,29 +68,29 @@ def tell_sync_plan(plan: SyncPlan) -> None:
         if step.action == "keep":
             kept += 1
         elif step.error is None:
-            answer(f"{step.action:<7}  {_path(plan, step)} ({size(step.size)})\n         {step.reason}")
+            print_answer(f"{step.action:<7}  {_path(plan, step)} ({size(step.size)})\n         {step.reason}")
         else:
-            answer(f"{step.action:<7}  {_path(plan, step)}")
+            print_answer(f"{step.action:<7}  {_path(plan, step)}")
     sent = sum(step.size for step in plan.steps if step.action in ("send", "replace"))
     same = f"; {plural(kept, 'file')} there already" if kept else ""
-    tell(f"Nothing was done. Without --dry-run {size(sent)} would be sent{same}.")
-    tell_failures((step.key, Failure.of(step.error)) for step in plan.steps if step.error is not None)
+    print_note(f"Nothing was done. Without --dry-run {size(sent)} would be sent{same}.")
+    print_failures((step.key, Failure.of(step.error)) for step in plan.steps if step.error is not None)
 
 
-def tell_pull_plan(plan: PullPlan) -> None:
+def print_pull_plan(plan: PullPlan) -> None:
     """Prints what a pull would do, file by file."""
     from uploader.result import Failure
 
     kept = sum(step.action == "keep" for step in plan.steps)
     for step in plan.steps:
         if step.action == "fetch":
-            answer(f"{step.action:<7}  {step.key} → {step.local} ({size(step.size)})\n         {step.reason}")
+            print_answer(f"{step.action:<7}  {step.key} → {step.local} ({size(step.size)})\n         {step.reason}")
         elif step.error is not None:
-            answer(f"{step.action:<7}  {step.key}")
+            print_answer(f"{step.action:<7}  {step.key}")
     fetched = sum(step.size for step in plan.steps if step.action == "fetch")
     same = f"; {plural(kept, 'file')} here already" if kept else ""
-    tell(f"Nothing was done. Without --dry-run {size(fetched)} would be fetched{same}.")
-    tell_failures((step.key, Failure.of(step.error)) for step in plan.steps if step.error is not None)
+    print_note(f"Nothing was done. Without --dry-run {size(fetched)} would be fetched{same}.")
+    print_failures((step.key, Failure.of(step.error)) for step in plan.steps if step.error is not None)
 
 
 def exit_code_of(faults: Iterable[tuple[str, UploaderError | None]]) -> int:

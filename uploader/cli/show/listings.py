@@ -7,17 +7,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from uploader.api import Identified, JobView, Kept
+from uploader.api import CacheListing, Identified, JobView
 from uploader.cli.format import part, percent, plural, size
-from uploader.cli.show.tables import Fact, _size, _tell_facts, tell_table
-from uploader.cli.terminal import answer
+from uploader.cli.show.tables import Fact, print_facts, print_table, size_text
+from uploader.cli.terminal import print_answer
 from uploader.sources import Hit
 
 if TYPE_CHECKING:
     from uploader.api import DiskUse, Listed, Removal
 
 
-def tell_models(models: Sequence[Listed]) -> None:
+def print_models(models: Sequence[Listed]) -> None:
     """Prints a table, kind by kind, and the sum."""
     rows = [
         (
@@ -30,61 +30,61 @@ def tell_models(models: Sequence[Listed]) -> None:
         )
         for model in sorted(models, key=lambda model: (str(model.kind or "~"), model.path))
     ]
-    tell_table(("Path", "Kind", "Architecture", "Size", "Changed", "Placed by uploader"), rows)
-    answer(f"\n{plural(len(models), 'model')}, {size(sum(model.size for model in models))}")
+    print_table(("Path", "Kind", "Architecture", "Size", "Changed", "Placed by uploader"), rows)
+    print_answer(f"\n{plural(len(models), 'model')}, {size(sum(model.size for model in models))}")
 
 
-def tell_disk(use: DiskUse) -> None:
+def print_disk(use: DiskUse) -> None:
     """Prints what is free, and what each kind takes, the largest first."""
     if use.free is not None and use.total is not None:
         used = percent(use.total - use.free, use.total) if use.total else 100
-        answer(f"{use.target}: {size(use.free)} free of {size(use.total)} ({used} % used)")
+        print_answer(f"{use.target}: {size(use.free)} free of {size(use.total)} ({used} % used)")
     for kind, bytes_ in sorted(use.kinds.items(), key=lambda pair: -pair[1]):
-        answer(f"  {kind:<16} {size(bytes_)}")
+        print_answer(f"  {kind:<16} {size(bytes_)}")
 
 
-def tell_removals(removals: Sequence[Removal]) -> None:
+def print_removals(removals: Sequence[Removal]) -> None:
     """Prints a line for each file."""
     for removal in removals:
-        answer(f"removed  {removal.path} ({size(removal.size)})")
+        print_answer(f"removed  {removal.path} ({size(removal.size)})")
         for sentence in removal.shares:
-            answer(f"         {sentence}")
+            print_answer(f"         {sentence}")
 
 
 def _day(mtime: int | None) -> str:
     return "" if mtime is None else f"{datetime.datetime.fromtimestamp(mtime):%Y-%m-%d %H:%M}"
 
 
-def tell_jobs(views: Sequence[JobView]) -> None:
+def print_jobs(views: Sequence[JobView]) -> None:
     """Prints the jobs, and what to do about those that wait for somebody."""
     rows = [(view.record.id, view.record.target, view.record.name, _far(view), view.state) for view in views]
-    tell_table(("Job", "Target", "Name", "Arrived", "State"), rows)
+    print_table(("Job", "Target", "Name", "Arrived", "State"), rows)
     for view in views:
         if view.reason:
-            answer(f"{view.record.target}: {view.reason}")
+            print_answer(f"{view.record.target}: {view.reason}")
     if any(view.state == "finished" for view in views):
-        answer("A finished one is proven and placed by: uploader jobs wait JOB")
+        print_answer("A finished one is proven and placed by: uploader jobs wait JOB")
 
 
 def _far(view: JobView) -> str:
     return "-" if view.done is None else part(min(view.done, view.record.size), view.record.size)
 
 
-def tell_cache(kept: Kept) -> None:
+def print_cache(kept: CacheListing) -> None:
     """Prints the downloads that are kept, and how much of their room they take."""
     rows = [
         (entry.name, size(entry.size), (entry.sha256 or "-")[:10], _moment(entry.used), entry.state.value)
         for entry in kept.entries
     ]
-    tell_table(("Name", "Size", "SHA256", "Used", "State"), rows)
-    answer(f"\n{size(kept.total)} of {size(kept.limit)}")
+    print_table(("Name", "Size", "SHA256", "Used", "State"), rows)
+    print_answer(f"\n{size(kept.total)} of {size(kept.limit)}")
 
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def tell_hits(hits: Sequence[Hit]) -> None:
+def print_hits(hits: Sequence[Hit]) -> None:
     """Prints models that could be pushed, a row each."""
     rows = [
         (
@@ -97,15 +97,15 @@ def tell_hits(hits: Sequence[Hit]) -> None:
         )
         for hit in hits
     ]
-    tell_table(("Push", "Name", "Kind", "Base", "Size", "Downloads"), rows)
+    print_table(("Push", "Name", "Kind", "Base", "Size", "Downloads"), rows)
 
 
-def tell_identified(found: Iterable[Identified]) -> None:
+def print_identified(found: Iterable[Identified]) -> None:
     """Prints what each file is; those that could not be looked at are left to the conversation."""
     for one in found:
         if one.identity is not None:
-            answer(one.source)
-            _tell_facts(identity_facts(one), indent="  ")
+            print_answer(one.source)
+            print_facts(identity_facts(one), indent="  ")
 
 
 def identity_facts(one: Identified) -> Iterator[Fact]:
@@ -116,7 +116,7 @@ def identity_facts(one: Identified) -> Iterator[Fact]:
     yield "container", identity.container
     yield "kind", str(identity.kind or "not known")
     yield "architecture", identity.described or "not known"
-    yield "size", "not known" if one.size is None else _size(one.size)
+    yield "size", "not known" if one.size is None else size_text(one.size)
     yield "complete", {True: "yes", False: "no", None: "cannot be said"}[identity.complete]
     for problem in one.problems:
         yield "problem", problem

@@ -6,24 +6,24 @@ from collections.abc import Iterator
 
 from uploader.api import LoginResult, TokenResult
 from uploader.cli.format import size
-from uploader.cli.show.tables import Fact, _shell, _tell_facts
+from uploader.cli.show.tables import Fact, print_facts, shell_text
 from uploader.cli.show.webui import _differences
-from uploader.cli.terminal import answer
+from uploader.cli.terminal import print_answer
 from uploader.profile import Target
 
 
-def tell_login(result: LoginResult) -> None:
+def print_login(result: LoginResult) -> None:
     """Prints what was saved, and what the look at the server told."""
-    answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
-    _tell_facts(login_facts(result), indent="  ")
-    answer(f"Push to it with: uploader push FILE --to {result.target.name}")
+    print_answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
+    print_facts(login_facts(result), indent="  ")
+    print_answer(f"Push to it with: uploader push FILE --to {result.target.name}")
 
 
-def tell_token(result: TokenResult) -> None:
+def print_token(result: TokenResult) -> None:
     """Prints whose token was kept."""
     whose = f" of {result.user}" if result.user else ""
     checked = "" if result.checked else ", unchecked"
-    answer(f"The token{whose} for {result.title} is in the keyring{checked}.")
+    print_answer(f"The token{whose} for {result.title} is in the keyring{checked}.")
 
 
 def address(target: Target) -> str:
@@ -46,7 +46,7 @@ def login_facts(result: LoginResult) -> Iterator[Fact]:
         yield "signed in by", facts.auth
         yield "starts in", facts.home
         yield "root", f"{target.root} ({result.root})" if result.root else target.root
-        yield "shell", _shell(facts.tools) if facts.shell else "no: bytes are checked by reading them back"
+        yield "shell", shell_text(facts.tools) if facts.shell else "no: bytes are checked by reading them back"
         yield "free space", "not told by the server" if result.free is None else size(result.free)
     yield "WebUI", target.webui
     yield from _webui_at(result)

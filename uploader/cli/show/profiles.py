@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from uploader.cli.show.login import address
-from uploader.cli.show.tables import Fact, _tell_facts, tell_table
-from uploader.cli.terminal import answer
+from uploader.cli.show.tables import Fact, print_facts, print_table
+from uploader.cli.terminal import print_answer
 from uploader.profile import Provider, Target
-from uploader.profiles import Catalog
+from uploader.profiles import Profiles
 
 
-def tell_targets(targets: Sequence[Target]) -> None:
+def print_targets(targets: Sequence[Target]) -> None:
     rows = [(target.name, target.provider, target.webui, address(target), target.root) for target in targets]
-    tell_table(("Name", "Provider", "WebUI", "Address", "Root"), rows)
+    print_table(("Name", "Provider", "WebUI", "Address", "Root"), rows)
 
 
-def tell_providers(catalog: Catalog) -> None:
+def print_providers(profiles: Profiles) -> None:
     from uploader.profiles import TABLE_HEADER, table_rows
 
-    tell_table(TABLE_HEADER, table_rows(catalog))
+    print_table(TABLE_HEADER, table_rows(profiles))
 
 
-def tell_provider(provider: Provider, catalog: Catalog) -> None:
+def print_provider(provider: Provider, profiles: Profiles) -> None:
     """Prints all that is known of one provider."""
-    answer(f"{provider.name} ({provider.id})\n")
-    _tell_facts(provider_facts(provider, catalog))
+    print_answer(f"{provider.name} ({provider.id})\n")
+    print_facts(provider_facts(provider, profiles))
     if provider.sftp:
-        answer(f"\nSave it with: uploader login {provider.id}")
+        print_answer(f"\nSave it with: uploader login {provider.id}")
 
 
-def provider_facts(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
+def provider_facts(provider: Provider, profiles: Profiles) -> Iterator[Fact]:
     """Yields what the profile says, by name; a name may come several times."""
-    yield from _reaching(provider, catalog)
+    yield from _reaching(provider, profiles)
     for kind, folder in provider.folders.items():
         yield str(kind), folder
     for refusal in provider.refuses:
@@ -47,12 +47,12 @@ def provider_facts(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
         yield f"  {field}", str(grade)
 
 
-def _reaching(provider: Provider, catalog: Catalog) -> Iterator[Fact]:
+def _reaching(provider: Provider, profiles: Profiles) -> Iterator[Fact]:
     yield "SFTP", "yes" if provider.sftp else f"no. {provider.reason}"
     if provider.instead:
         yield "instead", provider.instead
     if provider.webui:
-        yield "WebUI", f"{catalog.webuis[provider.webui].name} ({provider.webui})"
+        yield "WebUI", f"{profiles.webuis[provider.webui].name} ({provider.webui})"
     for name, value in (("root", provider.root), ("user", provider.user), ("port", provider.port)):
         if value is not None:
             yield name, str(value)

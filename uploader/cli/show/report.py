@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from uploader.cli.format import plural, size
-from uploader.cli.terminal import answer, tell, tell_error
+from uploader.cli.terminal import print_answer, print_error, print_note
 
 if TYPE_CHECKING:
     from uploader.api import DryRun
@@ -18,23 +18,23 @@ _DIGITS = 12
 _MARGIN = " " * 9
 
 
-def tell_report(report: Report, *, notes: bool = True) -> None:
+def print_report(report: Report, *, notes: bool = True) -> None:
     """Prints all outcomes, then each fault once. With `notes` also what is left to do at the WebUI."""
     several = len({outcome.target for outcome in report.outcomes}) > 1
     for outcome in report.outcomes:
-        answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
+        print_answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
         for note in outcome.notes if outcome.error is None else ():
-            answer(f"{_MARGIN}{note}")
+            print_answer(f"{_MARGIN}{note}")
     if any(outcome.status == "started" for outcome in report.outcomes):
-        tell(
+        print_note(
             "The server downloads by itself now. `uploader jobs` shows how far it is, `uploader jobs wait JOB` ends it."
         )
     if notes:
-        tell_remedies(report)
-    tell_faults(report)
+        print_remedies(report)
+    print_faults(report)
 
 
-def tell_remedies(report: Report) -> None:
+def print_remedies(report: Report) -> None:
     """Says on stderr what is left to do at the WebUI, each thing once."""
     left: dict[str, list[Outcome]] = {}
     for outcome in report.outcomes:
@@ -42,26 +42,26 @@ def tell_remedies(report: Report) -> None:
             left.setdefault(outcome.webui.remedy, []).append(outcome)
     for remedy, outcomes in left.items():
         who = _called(outcomes[0]) if len(outcomes) == 1 else plural(len(outcomes), "file")
-        tell(f"note: {who}: {remedy}")
+        print_note(f"note: {who}: {remedy}")
 
 
-def tell_faults(report: Report) -> None:
+def print_faults(report: Report) -> None:
     """Says on stderr what went wrong, each fault once. References that came to nothing kept all others back."""
-    tell_failures((_called(outcome), outcome.error) for outcome in report.outcomes if outcome.error is not None)
+    print_failures((_called(outcome), outcome.error) for outcome in report.outcomes if outcome.error is not None)
     if any(outcome.error is not None and outcome.path is None for outcome in report.outcomes):
-        tell("Nothing was sent. Put that right or leave it out, and push again.")
+        print_note("Nothing was sent. Put that right or leave it out, and push again.")
 
 
-def tell_plan(plan: DryRun) -> None:
+def print_plan(plan: DryRun) -> None:
     """Prints what a push would do, step by step, then what stands in its way."""
     from uploader.result import Failure
 
     several = len(set(plan.places)) > 1
     for place, step in plan.by_target():
-        answer(f"{place}: {step_lines(step)}" if several else step_lines(step))
+        print_answer(f"{place}: {step_lines(step)}" if several else step_lines(step))
     bytes_ = sum(step.bytes for step in plan.steps if step.error is None)
-    tell(f"Nothing was sent. Without --dry-run up to {size(bytes_)} would go to {plan.target}.")
-    tell_failures((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)
+    print_note(f"Nothing was sent. Without --dry-run up to {size(bytes_)} would go to {plan.target}.")
+    print_failures((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -101,7 +101,7 @@ def _facts(outcome: Outcome) -> Iterable[str]:
         yield f"sha256 {outcome.sha256[:_DIGITS]}…"
 
 
-def tell_failures(faults: Iterable[tuple[str, Failure]]) -> None:
+def print_failures(faults: Iterable[tuple[str, Failure]]) -> None:
     """One fault that many items share is told once."""
     shared: dict[tuple[str, str | None], list[str]] = {}
     for name, fault in faults:
@@ -109,7 +109,7 @@ def tell_failures(faults: Iterable[tuple[str, Failure]]) -> None:
     for (message, remedy), names in shared.items():
         who = names[0] if len(names) == 1 else plural(len(names), "file")
         # Many a message names its file already; saying it twice helps nobody.
-        tell_error(message if names[0] in message else f"{who}: {message}", remedy)
+        print_error(message if names[0] in message else f"{who}: {message}", remedy)
 
 
 def _called(outcome: Outcome) -> str:

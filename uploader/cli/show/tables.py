@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uploader.cli.format import size
-from uploader.cli.terminal import answer, encoding
+from uploader.cli.terminal import encoding, print_answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,7 @@ _UNBOUNDED = 100_000
 """Cells of a line that nobody looks at on a screen: a pipe gets every row whole."""
 
 
-def tell_table(header: Sequence[str], rows: Iterable[Sequence[str]], console: Console | None = None) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], console: Console | None = None) -> None:
     """Prints a table as wide as the terminal, or as wide as it needs where stdout is none."""
     from rich.console import Console
     from rich.table import Table
@@ -41,15 +41,15 @@ def tell_table(header: Sequence[str], rows: Iterable[Sequence[str]], console: Co
     click.echo("\n".join(line.rstrip() for line in drawn.get().rstrip().splitlines()))
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     return size(count) if count < 1000 else f"{size(count)} ({count:,} bytes)"
 
 
-def _shell(tools: Sequence[str]) -> str:
+def shell_text(tools: Sequence[str]) -> str:
     return f"yes ({', '.join(tools)})" if tools else "yes, without tools to hash files"
 
 
-def _tell_facts(facts: Iterable[Fact], indent: str = "") -> None:
+def print_facts(facts: Iterable[Fact], indent: str = "") -> None:
     """Prints a column of names, said once each, and beside it their values, wrapped on a terminal."""
     import shutil
     import textwrap
@@ -61,5 +61,7 @@ def _tell_facts(facts: Iterable[Fact], indent: str = "") -> None:
     for name, value in pairs:
         lead = f"{indent}{'' if name == before else name:<{column}}"
         hanging = " " * len(lead)
-        answer(textwrap.fill(value, width, initial_indent=lead, subsequent_indent=hanging, break_on_hyphens=False))
+        print_answer(
+            textwrap.fill(value, width, initial_indent=lead, subsequent_indent=hanging, break_on_hyphens=False)
+        )
         before = name

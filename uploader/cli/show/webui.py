@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from uploader.api import WebUIFacts
 from uploader.cli.format import size
-from uploader.cli.show.tables import Fact, _tell_facts
-from uploader.cli.terminal import answer
-from uploader.profiles import Catalog
+from uploader.cli.show.tables import Fact, print_facts
+from uploader.cli.terminal import print_answer
+from uploader.profiles import Profiles
 
 
 def _differences(facts: WebUIFacts) -> Iterator[Fact]:
@@ -16,19 +16,19 @@ def _differences(facts: WebUIFacts) -> Iterator[Fact]:
         yield "folders", f"it reads {one.kind} from {', '.join(one.theirs)}, and not from {one.ours}"
 
 
-def tell_webui(facts: WebUIFacts, catalog: Catalog) -> None:
+def print_webui(facts: WebUIFacts, profiles: Profiles) -> None:
     """Prints what a WebUI is, and the files that something is wrong with."""
-    _tell_facts(webui_facts(facts, catalog))
-    if not facts.troubles:
+    print_facts(webui_facts(facts, profiles))
+    if not facts.problems:
         return
-    answer("")
-    for trouble in facts.troubles:
-        answer(f"{trouble.path} ({size(trouble.size)}, {'listed' if trouble.listed else 'not listed'})")
-        answer(f"  {trouble.reason}")
+    print_answer("")
+    for trouble in facts.problems:
+        print_answer(f"{trouble.path} ({size(trouble.size)}, {'listed' if trouble.listed else 'not listed'})")
+        print_answer(f"  {trouble.reason}")
 
 
-def webui_facts(facts: WebUIFacts, catalog: Catalog) -> Iterator[Fact]:
-    known = catalog.webuis
+def webui_facts(facts: WebUIFacts, profiles: Profiles) -> Iterator[Fact]:
+    known = profiles.webuis
     yield "WebUI", " or ".join(known[id_].name if id_ in known else id_ for id_ in facts.webuis)
     if not facts.fits:
         yield "WebUI", f"that is another one than {facts.target} is saved with"
@@ -38,5 +38,5 @@ def webui_facts(facts: WebUIFacts, catalog: Catalog) -> Iterator[Fact]:
     for kind, count in facts.models.items():
         yield "models", f"{kind}: {count}"
     yield from _differences(facts)
-    if not facts.troubles:
+    if not facts.problems:
         yield "files", "nothing is wrong with any that could be looked into"

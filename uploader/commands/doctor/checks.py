@@ -29,8 +29,8 @@ from uploader.errors import (
 )
 from uploader.remote.interface import Connection
 from uploader.remote.sftp import Address, SftpConnector
-from uploader.session.session import Setting
-from uploader.session.target import Visit
+from uploader.session.session import Session
+from uploader.session.target import TargetSession
 from uploader.webui.connect import NO_ADDRESS, address_of, reached
 from uploader.webui.inspect import facts_of
 
@@ -50,17 +50,17 @@ _OTHER_FOLDERS = "`uploader webui` shows them; `uploader login` again offers to 
 class Doctor:
     """Looks at one target. `clock` gives the time of day, `meter` seconds that only grow."""
 
-    setting: Setting
-    visit: Visit
+    session: Session
+    target_session: TargetSession
     clock: Callable[[], float] = time.time
     meter: Callable[[], float] = time.monotonic
     probe_seconds: float = PROBE_SECONDS
 
     def run(self) -> Diagnosis:
         """Returns what was found. Only what no check stands for is raised."""
-        connector, _ = self.setting.connector(self.visit.target)
+        connector, _ = self.session.connector(self.target_session.target)
         checks = [*self._outside(connector), *self._inside(connector), self._keyring()]
-        return Diagnosis(self.visit.target.name, tuple(checks), tuple(self._private(connector)))
+        return Diagnosis(self.target_session.target.name, tuple(checks), tuple(self._private(connector)))
 
     # before the door ----------------------------------------------------------------------------------
 
@@ -147,20 +147,22 @@ class Doctor:
 
     def _root(self, connection: Connection) -> Iterator[Check]:
         files = connection.files
-        root = files.resolve(self.visit.target.root)
+        root = files.resolve(self.target_session.target.root)
         there = files.stat(root)
         if there is None or not there.is_folder:
             remedy = "Is the instance started with its disk? `uploader login` with --root saves another root."
             yield Check("root", "failed", f"{root} is not there", remedy, NoSuchRoot.exit_code)
             return
         yield Check("root", "ok", root)
-        folders = [posixpath.join(root, folder) for folder in self.visit.kinds]
+        folders = [posixpath.join(root, folder) for folder in self.target_session.kinds]
         found = [path for path, entry in zip(folders, files.many.stat(folders), strict=True) if _is_folder(entry)]
         if found:
-            yield Check("folders", "ok", f"{len(found)} of {len(folders)} that {self.visit.webui.name} has are there")
+            yield Check(
+                "folders", "ok", f"{len(found)} of {len(folders)} that {self.target_session.webui.name} has are there"
+            )
         else:
             remedy = "Is this the WebUI's own root, and is it that WebUI? They are made when their parent is there."
-            yield Check("folders", "warning", f"none that {self.visit.webui.name} has is there", remedy)
+            yield Check("folders", "warning", f"none that {self.target_session.webui.name} has is there", remedy)
         space = files.space(found[0] if found else root)
         if space is None:
             yield Check("free space", "skipped", "the server does not tell")
@@ -212,12 +214,12 @@ class Doctor:
 
     def _webui(self, connection: Connection) -> Check:
         """A WebUI that does not answer keeps no model back: it is a warning."""
-        target, name = self.visit.target, "WebUI address"
+        target, name = self.target_session.target, "WebUI address"
         if (address := address_of(target)) is None:
             return Check(name, "skipped", "not known", NO_ADDRESS)
         try:
-            with reached(target, self.setting, connection) as (_, member):
-                facts = facts_of(member, target, self.setting, connection, files=False)
+            with reached(target, self.session, connection) as (_, member):
+                facts = facts_of(member, target, self.session, connection, files=False)
         except UploaderError as error:
             return Check(name, "warning", error.message, error.remedy)
         said = f"{' or '.join(facts.webuis)}{f' {facts.version}' if facts.version else ''} answers at {address}"
@@ -232,14 +234,14 @@ class Doctor:
 
     def _keyring(self) -> Check:
         try:
-            known = self.setting.vault.get(password_account(self.visit.target.name)) is not None
+            known = self.session.keyring.get(password_account(self.target_session.target.name)) is not None
         except KeyringUnavailable as error:
             return Check("keyring", "warning", error.message, error.remedy)
         return Check("keyring", "ok", "it holds this target's password" if known else "it works, and holds no password")
 
     def _private(self, connector: SftpConnector) -> Iterator[tuple[str, str]]:
         """(text, what stands for it in a report)."""
-        target = self.visit.target
+        target = self.target_session.target
         yield target.name, "TARGET"
         yield target.host, "HOST"
         yield target.root, "ROOT"
@@ -262,10 +264,10 @@ class Doctor:
                 yield address.user, "USER"
 
 
-def doctor(setting: Setting, to: str | None) -> Diagnosis:
+def doctor(session: Session, to: str | None) -> Diagnosis:
     """Looks at everything between this machine and a target's folders. Raises UsageError, ConfigurationError."""
-    with Visit(setting, to) as visit:
-        return Doctor(setting, visit).run()
+    with TargetSession(session, to) as target_session:
+        return Doctor(session, target_session).run()
 
 
 def _stage(error: UploaderError) -> str:

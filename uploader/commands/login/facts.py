@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uploader.commands.login.request import LoginRequest, WebUISeen
-from uploader.credentials import Asker, TargetSecrets
+from uploader.credentials import Prompter, TargetSecrets
 from uploader.errors import UsageError
-from uploader.http.tls import Trust
+from uploader.http.tls import CertificatePin
 from uploader.placement import root_fault
 from uploader.profile import Provider, Target
-from uploader.remote.interface import ServerFacts
-from uploader.session.session import Setting
+from uploader.remote.interface import ConnectionInfo
+from uploader.session.session import Session
 from uploader.state.targets import normal_root
 
 
@@ -21,7 +21,7 @@ from uploader.state.targets import normal_root
 class _Found:
     """What a look at the server told."""
 
-    facts: ServerFacts
+    facts: ConnectionInfo
     root: str
     free: int | None
     secrets: TargetSecrets
@@ -29,11 +29,11 @@ class _Found:
     webui: WebUISeen | None
 
 
-def _target(request: LoginRequest, provider: Provider, name: str, before: Target | None, setting: Setting) -> Target:
+def _target(request: LoginRequest, provider: Provider, name: str, before: Target | None, session: Session) -> Target:
     """Takes each fact from the flags, the saved target, the profile, or a person, in that order."""
-    facts = _Facts(setting.asker)
+    facts = _Facts(session.prompter)
     old = before or Target(name, provider.id, "", "", "")
-    webuis = ", ".join(setting.catalog.webuis)
+    webuis = ", ".join(session.profiles.webuis)
     ssh = provider.ssh_defaults
     left = " (Enter: as in ssh)" if ssh else ""
     host = facts.text(request.host, old.host, question=_host_question(provider))
@@ -45,7 +45,7 @@ def _target(request: LoginRequest, provider: Provider, name: str, before: Target
     webui = facts.text(request.webui, old.webui, provider.webui, question=f"WebUI, one of {webuis}")
     required = {"--host": host, "--root": root, "--webui": webui}
     facts.refuse_missing(name, required if ssh else {**required, "--port": port, "--user": user})
-    setting.catalog.webui(webui)
+    session.profiles.webui(webui)
     if (fault := root_fault(root)) is not None:
         raise UsageError(f"the root {root!r} cannot be used: {fault}", remedy="Give it by --root.")
     root = normal_root(root)
@@ -69,7 +69,7 @@ def _with_webui(target: Target, request: LoginRequest, old: Target) -> Target:
         if request.webui_ca:
             raise UsageError("--webui-ca is for a WebUI with an https:// address", remedy="Give it by --webui-url.")
         trusted = None
-    if trusted is not None and Trust.parse(trusted).ca is not None:
+    if trusted is not None and CertificatePin.parse(trusted).ca is not None:
         trusted = str(Path(trusted).expanduser().absolute())
     return replace(target, webui_url=url, webui_tunnel=tunnel, webui_ca=trusted)
 
@@ -77,15 +77,15 @@ def _with_webui(target: Target, request: LoginRequest, old: Target) -> Target:
 class _Facts:
     """Asks for what no flag gave, if there is somebody; remembers what is missing otherwise."""
 
-    def __init__(self, asker: Asker | None) -> None:
-        self._asker = asker
+    def __init__(self, prompter: Prompter | None) -> None:
+        self._prompter = prompter
 
     def text(self, *known: str | None, question: str) -> str:
         """The first that is known; asks only when nothing is."""
         for value in known:
             if value:
                 return value
-        return "" if self._asker is None else self._asker.ask(question).strip()
+        return "" if self._prompter is None else self._prompter.ask(question).strip()
 
     def port(self, *known: int | None, question: str) -> int | None:
         text = self.text(*(str(value) for value in known if value), question=question)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from uploader.commands.login.tokens import logout_source
 from uploader.credentials import VARIABLES, passphrase_account, password_account, webui_account
 from uploader.errors import KeyringUnavailable, UsageError
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.state.manifest import fetched
 from uploader.state.targets import is_address, parse_address
 
 
-def logout(name: str, setting: Setting) -> list[str]:
+def logout(name: str, session: Session) -> list[str]:
     """Forgets a target, its secrets and its host key; of an address, which has nothing else, its host key; of a source
     its token. Says in sentences what was removed. Raises UsageError where there is nothing of that name."""
     if is_address(name):
-        return [_forget_key(parse_address(name, setting.environ).name, setting)]
+        return [_forget_key(parse_address(name, session.environ).name, session)]
     service = next((service for service in VARIABLES if service == name), None)
-    if service is not None and name not in {target.name for target in setting.targets.all()}:
-        return logout_source(service, setting)
-    setting.targets.get(name)
+    if service is not None and name not in {target.name for target in session.targets.all()}:
+        return logout_source(service, session)
+    session.targets.get(name)
     said = []
     try:
         for account, what in (
@@ -26,19 +26,19 @@ def logout(name: str, setting: Setting) -> list[str]:
             (passphrase_account(name), "passphrase"),
             (webui_account(name), "WebUI's sign-in"),
         ):
-            if setting.vault.delete(account):
+            if session.keyring.delete(account):
                 said.append(f"The {what} of {name} was removed from the keyring.")
     except KeyringUnavailable as error:
         said.append(f"The keyring could not be asked ({error.message}); a password may still be in it.")
-    setting.known_hosts.forget(name)
-    setting.manifests.remove(name)
-    setting.manifests.remove(fetched(name))
-    setting.targets.remove(name)
+    session.known_hosts.forget(name)
+    session.manifests.remove(name)
+    session.manifests.remove(fetched(name))
+    session.targets.remove(name)
     return [*said, f"{name} was removed. Nothing on the server was touched."]
 
 
-def _forget_key(address: str, setting: Setting) -> str:
-    if not setting.known_hosts.forget(address):
+def _forget_key(address: str, session: Session) -> str:
+    if not session.known_hosts.forget(address):
         raise UsageError(
             f"no host key is pinned for {address}", remedy="Type the whole address as you gave it to push --to."
         )

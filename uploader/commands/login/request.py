@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uploader.artifact import Service
 from uploader.errors import UploaderError
 from uploader.profile import Target
-from uploader.remote.interface import ServerFacts
+from uploader.remote.interface import ConnectionInfo
 from uploader.secret import Secret
 from uploader.webui.inspect import WebUIFacts
 
@@ -43,7 +43,7 @@ class LoginResult:
 
     target: Target
     updated: bool
-    facts: ServerFacts | None = None
+    facts: ConnectionInfo | None = None
     root: str | None = None
     free: int | None = None
     secrets: tuple[str, ...] = field(default_factory=tuple)

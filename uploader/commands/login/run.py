@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uploader.commands.login.facts import _Found, _target
 from uploader.commands.login.request import LoginRequest, LoginResult
-from uploader.commands.login.webui import visit
+from uploader.commands.login.webui import look_at_webui
 from uploader.credentials import (
     VARIABLES,
     keep_sign_in,
@@ -20,12 +20,12 @@ from uploader.errors import (
 )
 from uploader.profile import Target
 from uploader.secret import Secret
-from uploader.session.session import KeyRule, Setting
+from uploader.session.session import KeyRule, Session
 from uploader.state.targets import check_name, check_values
 from uploader.webui.connect import place_of
 
 
-def login(request: LoginRequest, setting: Setting) -> LoginResult:
+def login(request: LoginRequest, session: Session) -> LoginResult:
     """Saves a target. Raises UsageError for what is missing, RouteUnavailable for a provider without SFTP, and
     what a connection raises; nothing is saved then."""
     if not request.check and (request.host_key or request.accept_new_host_key):
@@ -33,10 +33,10 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
             "a host key can only be checked by connecting",
             remedy="Leave out --no-check, or --host-key and --accept-new-host-key.",
         )
-    provider = setting.catalog.provider(request.provider)
+    provider = session.profiles.provider(request.provider)
     if not provider.sftp:
         raise RouteUnavailable(f"{provider.name} cannot be reached by SFTP: {provider.reason}", remedy=provider.instead)
-    saved = {target.name: target for target in setting.targets.all()}
+    saved = {target.name: target for target in session.targets.all()}
     name = check_name(request.name or provider.id)
     if name in set(VARIABLES) and name not in saved:
         raise UsageError(f"{name} is a source of models, not a name for a target", remedy="Choose another --name.")
@@ -46,14 +46,14 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
             f"the target {name} is saved for {before.provider}",
             remedy=f"Choose another --name, or `uploader logout {name}` first.",
         )
-    target = _target(request, provider, name, before, setting)
+    target = _target(request, provider, name, before, session)
     check_values(target)  # before anything is dialled: a ProxyCommand sees them
-    found = _look(target, request, setting) if request.check else None
+    found = _look(target, request, session) if request.check else None
     target = found.target if found else target
-    setting.targets.save(target)
+    session.targets.save(target)
     if found is not None:
-        setting.known_hosts.keep(target.name)
-    kept, fault = _keep_secrets(target, request, found, setting)
+        session.known_hosts.keep(target.name)
+    kept, fault = _keep_secrets(target, request, found, session)
     return LoginResult(
         target,
         updated=before is not None,
@@ -72,10 +72,10 @@ def login(request: LoginRequest, setting: Setting) -> LoginResult:
 # a look at the server ---------------------------------------------------------------------------------
 
 
-def _look(target: Target, request: LoginRequest, setting: Setting) -> _Found:
+def _look(target: Target, request: LoginRequest, session: Session) -> _Found:
     """Connects once: what is saved is known to work."""
     rule = KeyRule(expected=request.host_key, accept_new=request.accept_new_host_key, remember=False)
-    connector, secrets = setting.connector(target, rule, request.password, renew=True)
+    connector, secrets = session.connector(target, rule, request.password, renew=True)
     connection = connector.connect()
     try:
         root = connection.files.resolve(target.root)
@@ -88,7 +88,7 @@ def _look(target: Target, request: LoginRequest, setting: Setting) -> _Found:
                 "WebUI's folder by --root, or save it unseen with --no-check.",
             )
         free = connection.files.free_bytes(root)
-        target, webui = visit(target, setting, connection)
+        target, webui = look_at_webui(target, session, connection)
         return _Found(connection.facts, root, free, secrets, target, webui)
     finally:
         connection.close()
@@ -98,7 +98,7 @@ def _look(target: Target, request: LoginRequest, setting: Setting) -> _Found:
 
 
 def _keep_secrets(
-    target: Target, request: LoginRequest, found: _Found | None, setting: Setting
+    target: Target, request: LoginRequest, found: _Found | None, session: Session
 ) -> tuple[tuple[str, ...], UploaderError | None]:
     """Puts into the keyring what a person typed or gave by --password-stdin; the environment's stays there."""
     password: Secret | None = request.password
@@ -113,13 +113,13 @@ def _keep_secrets(
     kept: list[str] = []
     try:
         if password is not None:
-            setting.vault.set(password_account(target.name), password)
+            session.keyring.set(password_account(target.name), password)
             kept.append("password")
         if passphrase is not None:
-            setting.vault.set(passphrase_account(target.name), passphrase)
+            session.keyring.set(passphrase_account(target.name), passphrase)
             kept.append("passphrase")
         if found is not None and found.webui is not None and found.webui.typed is not None:
-            keep_sign_in(target.name, place_of(target) or "", found.webui.typed, setting.vault)
+            keep_sign_in(target.name, place_of(target) or "", found.webui.typed, session.keyring)
             kept.append("the WebUI's sign-in")
     except KeyringUnavailable as error:
         return tuple(kept), error

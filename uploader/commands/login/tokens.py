@@ -8,23 +8,23 @@ from uploader.credentials import VARIABLES, checked, token_account
 from uploader.errors import CredentialsMissing, KeyringUnavailable, UsageError
 from uploader.http import Http
 from uploader.secret import Secret, Token
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.sources import Sources
 from uploader.sources.token_owner import ACCOUNTS, owner
 
 
-def login_source(request: TokenRequest, setting: Setting) -> TokenResult:
+def login_source(request: TokenRequest, session: Session) -> TokenResult:
     """Keeps a token. Raises CredentialsMissing when there is none, CredentialsRefused when the source does not take
     it, KeyringUnavailable, and what the network raises; nothing is kept then."""
     service = request.service
     account, variable = ACCOUNTS[service], VARIABLES[service]
-    token = checked(request.token or _typed(service, setting), "what was given")
+    token = checked(request.token or _typed(service, session), "what was given")
     user = None
     if request.check:
         with Http() as http:
-            user = owner(service, _showing(token, service, http, setting))
+            user = owner(service, _showing(token, service, http, session))
     try:
-        setting.vault.set(token_account(service), token)
+        session.keyring.set(token_account(service), token)
     except KeyringUnavailable as error:
         raise KeyringUnavailable(
             f"{account.title} takes the token, and it cannot be kept: {error.message}"
@@ -32,28 +32,28 @@ def login_source(request: TokenRequest, setting: Setting) -> TokenResult:
             else f"the token cannot be kept: {error.message}",
             remedy=f"Put it into ${variable} instead, where you run uploader.",
         ) from error
-    return TokenResult(service, account.title, user, request.check, overruled=bool(setting.environ.get(variable)))
+    return TokenResult(service, account.title, user, request.check, overruled=bool(session.environ.get(variable)))
 
 
-def logout_source(service: Service, setting: Setting) -> list[str]:
+def logout_source(service: Service, session: Session) -> list[str]:
     """Forgets a source's token; says in sentences what was removed and what is left. Raises UsageError where the
     keyring holds none, KeyringUnavailable."""
     title, variable = ACCOUNTS[service].title, VARIABLES[service]
-    if not setting.vault.delete(token_account(service)):
+    if not session.keyring.delete(token_account(service)):
         raise UsageError(
             f"the keyring holds no token of {title}",
             remedy=f"A token in ${variable}, or one that other tools saved, is theirs to remove.",
         )
-    left = [f"${variable} is still set, and is used."] if setting.environ.get(variable) else []
+    left = [f"${variable} is still set, and is used."] if session.environ.get(variable) else []
     return [f"The token of {title} was removed from the keyring.", *left]
 
 
-def _typed(service: Service, setting: Setting) -> Secret:
+def _typed(service: Service, session: Session) -> Secret:
     account = ACCOUNTS[service]
     typed = None
-    if setting.asker is not None:
-        setting.asker.show(f"Tokens (API keys) of {account.title} are made on {account.page}")
-        typed = setting.asker.ask_secret(f"Token for {account.title} (it is not shown)")
+    if session.prompter is not None:
+        session.prompter.show(f"Tokens (API keys) of {account.title} are made on {account.page}")
+        typed = session.prompter.ask_secret(f"Token for {account.title} (it is not shown)")
     if not typed:
         raise CredentialsMissing(
             f"no token of {account.title} was given",
@@ -62,9 +62,9 @@ def _typed(service: Service, setting: Setting) -> Secret:
     return typed
 
 
-def _showing(token: Secret, service: Service, http: Http, setting: Setting) -> Sources:
+def _showing(token: Secret, service: Service, http: Http, session: Session) -> Sources:
     """The source with this token. A mirror that the environment names is no place to show a token that is to be kept
     for the service itself."""
     known = Token(token, explicit=False)
-    sources = Sources(http, environ=setting.environ, tokens=lambda _: known)
+    sources = Sources(http, environ=session.environ, tokens=lambda _: known)
     return sources if sources.site(service).door.token is not None else Sources(http, tokens=lambda _: known)

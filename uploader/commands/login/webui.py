@@ -12,21 +12,21 @@ from uploader.placement import folder_fault
 from uploader.profile import Target
 from uploader.remote.interface import Connection
 from uploader.secret import Secret
-from uploader.session.session import WEBUI_SECONDS, Setting
+from uploader.session.session import WEBUI_SECONDS, Session
 from uploader.webui.connect import address_of, reached
 from uploader.webui.inspect import FolderDifference, facts_of
 
 _QUESTIONS = 3
 
 
-def visit(target: Target, setting: Setting, connection: Connection) -> tuple[Target, WebUISeen | None]:
+def look_at_webui(target: Target, session: Session, connection: Connection) -> tuple[Target, WebUISeen | None]:
     """Looks at a target's WebUI. Returns the target with what a person agreed to: a pinned certificate, the WebUI's
     own folders. None where no address is known."""
     if address_of(target) is None:
         return target, None
-    visitor = _Visitor(target, setting, connection)
+    visitor = _Visitor(target, session, connection)
     seen = visitor.look()
-    if seen.facts is not None and seen.facts.differences and setting.asker is not None:
+    if seen.facts is not None and seen.facts.differences and session.prompter is not None:
         visitor.offer_folders(seen.facts.differences)
     return visitor.target, seen
 
@@ -34,9 +34,9 @@ def visit(target: Target, setting: Setting, connection: Connection) -> tuple[Tar
 class _Visitor:
     """One look, with the questions that it leads to."""
 
-    def __init__(self, target: Target, setting: Setting, connection: Connection) -> None:
+    def __init__(self, target: Target, session: Session, connection: Connection) -> None:
         self.target = target
-        self._setting = setting
+        self._session = session
         self._connection = connection
         self._typed: Secret | None = None
 
@@ -44,8 +44,8 @@ class _Visitor:
         fault: UploaderError | None = None
         for _ in range(_QUESTIONS):
             try:
-                with reached(self.target, self._setting, self._connection, secret=self._typed) as (_, member):
-                    facts = facts_of(member, self.target, self._setting, self._connection, files=False)
+                with reached(self.target, self._session, self._connection, secret=self._typed) as (_, member):
+                    facts = facts_of(member, self.target, self._session, self._connection, files=False)
                     return WebUISeen(facts, typed=self._typed)
             except CredentialsRefused as error:
                 fault = error
@@ -61,46 +61,46 @@ class _Visitor:
         return WebUISeen(None, fault)
 
     def _ask_sign_in(self, error: CredentialsRefused) -> bool:
-        asker = self._setting.asker
-        if asker is None:
+        prompter = self._session.prompter
+        if prompter is None:
             return False
-        asker.show(f"{error.message}.")
-        self._typed = asker.ask_secret("Sign-in for the WebUI: user:password, or a token (Enter: none)") or None
+        prompter.show(f"{error.message}.")
+        self._typed = prompter.ask_secret("Sign-in for the WebUI: user:password, or a token (Enter: none)") or None
         return self._typed is not None
 
     def _offer_pin(self, error: CertificateUnknown) -> bool:
         """Shows the certificate's fingerprint and pins it when told to: nothing but that one is trusted then."""
-        asker, address = self._setting.asker, address_of(self.target) or ""
-        if asker is None:
+        prompter, address = self._session.prompter, address_of(self.target) or ""
+        if prompter is None:
             return False
         try:
             fingerprint = fetch_fingerprint(address, WEBUI_SECONDS)
         except UploaderError:
             return False
-        asker.show(f"{error.message}.\nIts fingerprint is {fingerprint}\nCompare it with what its owner shows.")
-        if not asker.confirm(f"Trust this certificate for the WebUI of {self.target.name}?"):
+        prompter.show(f"{error.message}.\nIts fingerprint is {fingerprint}\nCompare it with what its owner shows.")
+        if not prompter.confirm(f"Trust this certificate for the WebUI of {self.target.name}?"):
             return False
         self.target = replace(self.target, webui_ca=fingerprint)
         return True
 
     def offer_folders(self, differences: Sequence[FolderDifference]) -> None:
         """Takes over the folders that the WebUI reads, where SFTP sees them, if a person says so."""
-        asker = self._setting.asker
-        corrected = corrected_target(self.target, differences, self._setting, self._connection)
-        if asker is None or corrected == self.target:
+        prompter = self._session.prompter
+        corrected = corrected_target(self.target, differences, self._session, self._connection)
+        if prompter is None or corrected == self.target:
             return
         lines = [f"  {one.kind}: {', '.join(one.there or one.theirs)}" for one in differences]
-        asker.show("The WebUI reads models from other folders than its profile names:\n" + "\n".join(lines))
-        if asker.confirm(f"Use these folders for {self.target.name}?"):
+        prompter.show("The WebUI reads models from other folders than its profile names:\n" + "\n".join(lines))
+        if prompter.confirm(f"Use these folders for {self.target.name}?"):
             self.target = corrected
 
 
 def corrected_target(
-    target: Target, differences: Sequence[FolderDifference], setting: Setting, connection: Connection
+    target: Target, differences: Sequence[FolderDifference], session: Session, connection: Connection
 ) -> Target:
     """Returns the target as its WebUI would have it: with another root, where that puts all of them right, else with
     folders of its own below its root. What lies elsewhere stays as it is."""
-    folders = setting.folders_of(target)
+    folders = session.folders_of(target)
     roots = {
         path.removesuffix(f"/{folders[one.kind]}")
         for one in differences

@@ -9,11 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from uploader.errors import Exists, SourceRefused, UploaderError
-from uploader.scan.tree import There, folded, path_fault, spelling
-from uploader.state.manifest import Known
+from uploader.scan.tree import RemoteEntry, folded, path_fault, spelling
+from uploader.state.manifest import PlacedFile
 
 
-class Homeward(StrEnum):
+class PullAction(StrEnum):
     """What a step will do. `compare`: equal size, another time; the bytes decide."""
 
     FETCH = "fetch"
@@ -28,11 +28,11 @@ class FetchStep:
     is there that may go: `here`, as it was seen. `error` is what a refused step fails with."""
 
     key: str
-    action: Homeward
+    action: PullAction
     reason: str
     remote: str
     local: Path
-    there: There
+    there: RemoteEntry
     replaces: bool = False
     here: LocalState | None = None
     error: UploaderError | None = None
@@ -52,20 +52,20 @@ class LocalState:
 
 
 @dataclass(frozen=True)
-class HomeScene:
+class PullState:
     """`base` is the absolute folder on the server, `folder` the local one; `here` what is there of the names that are
     wanted; `known` what was fetched before, by path on the server. `insensitive`: this disk takes `A` and `a` for
     one name."""
 
     base: str
     folder: Path
-    there: Mapping[str, There]
+    there: Mapping[str, RemoteEntry]
     here: Mapping[str, LocalState]
-    known: Mapping[str, Known]
+    known: Mapping[str, PlacedFile]
     insensitive: bool = False
 
 
-def decide_home(scene: HomeScene, *, new_only: bool = False, replace_others: bool = False) -> list[FetchStep]:
+def decide(scene: PullState, *, new_only: bool = False, replace_others: bool = False) -> list[FetchStep]:
     """Returns a step for each file of the server, in the order of their keys."""
     groups: dict[str, list[str]] = {}
     for key in scene.there:
@@ -74,7 +74,12 @@ def decide_home(scene: HomeScene, *, new_only: bool = False, replace_others: boo
     steps = []
     for key, there in scene.there.items():
         step = FetchStep(
-            key, Homeward.FETCH, "it is not here yet", posixpath.join(scene.base, there.path), scene.folder / key, there
+            key,
+            PullAction.FETCH,
+            "it is not here yet",
+            posixpath.join(scene.base, there.path),
+            scene.folder / key,
+            there,
         )
         fault = path_fault(key)
         if key in rivals:
@@ -83,24 +88,24 @@ def decide_home(scene: HomeScene, *, new_only: bool = False, replace_others: boo
     return sorted(steps, key=lambda step: step.key)
 
 
-def _decided(scene: HomeScene, step: FetchStep, new_only: bool, replace_others: bool) -> FetchStep:
+def _decided(scene: PullState, step: FetchStep, new_only: bool, replace_others: bool) -> FetchStep:
     there, here, known = step.there, scene.here.get(step.key), scene.known.get(step.remote)
     step = replace(step, here=here)
     before = known if known is not None and known.is_still(there.size, there.mtime) else None
     if new_only and before is not None:
-        return replace(step, action=Homeward.KEEP, reason="it was fetched before")
+        return replace(step, action=PullAction.KEEP, reason="it was fetched before")
     if here is None:
         return step
     if here.is_folder:
         return _refused(step, "a folder of that name is here")
     if here.size == there.size and (_mine(before, here) or there.mtime == here.mtime_ns // 1_000_000_000):
-        return replace(step, action=Homeward.KEEP, reason="size and time are the same")
+        return replace(step, action=PullAction.KEEP, reason="size and time are the same")
     if _mine(known, here):
         return replace(step, reason="it was changed on the server since it was fetched", replaces=True)
     if replace_others:
         return replace(step, reason="another file is here, and --replace was said", replaces=True)
     if here.size == there.size:
-        return replace(step, action=Homeward.COMPARE, reason="a file of that name and size is here")
+        return replace(step, action=PullAction.COMPARE, reason="a file of that name and size is here")
     return taken(step)
 
 
@@ -110,14 +115,14 @@ def taken(step: FetchStep) -> FetchStep:
         f"{step.local} exists already, with other bytes",
         remedy="Fetch into another folder, or put the server's in its place with --replace.",
     )
-    return replace(step, action=Homeward.REFUSE, reason=error.message, error=error)
+    return replace(step, action=PullAction.REFUSE, reason=error.message, error=error)
 
 
-def _mine(known: Known | None, here: LocalState) -> bool:
+def _mine(known: PlacedFile | None, here: LocalState) -> bool:
     """Whether the local file is what was fetched, unchanged."""
     return known is not None and (known.size, known.mtime_ns) == (here.size, here.mtime_ns)
 
 
 def _refused(step: FetchStep, fault: str) -> FetchStep:
     error = SourceRefused(f"{step.key} is not fetched: {fault}", remedy="Leave it out with --exclude.")
-    return replace(step, action=Homeward.REFUSE, reason=error.message, error=error)
+    return replace(step, action=PullAction.REFUSE, reason=error.message, error=error)

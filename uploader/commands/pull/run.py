@@ -11,24 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from uploader.commands.pull.decide import FetchStep, HomeScene, Homeward, LocalState, decide_home, taken
+from uploader.commands.pull.decide import FetchStep, LocalState, PullAction, PullState, decide, taken
 from uploader.commands.pull.request import PullPlan, PullRequest
-from uploader.commands.pull.small_files import TOGETHER, TOGETHER_BYTES, Bringer
+from uploader.commands.pull.small_files import TOGETHER, TOGETHER_BYTES, Fetcher
 from uploader.errors import ConfigurationError, RemoteMissing, UploaderError, UsageError
-from uploader.events import Planned, Said
-from uploader.rate_limit import Pacer
+from uploader.events import Message, Planned
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.result import Failure, Outcome, Report
 from uploader.scan.filters import Filters
 from uploader.scan.remote import list_tree
-from uploader.scan.tree import There
-from uploader.session.runner import IN_FLIGHT, Carried, Runner, Task, Together
-from uploader.session.session import Setting
-from uploader.session.target import Visit
-from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, News, stopped
+from uploader.scan.tree import RemoteEntry
+from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Together
+from uploader.session.session import Session
+from uploader.session.target import TargetSession
+from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 from uploader.state.manifest import fetched
-from uploader.transfer import Means
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer import TransferContext
+from uploader.transfer.chunks import CHUNK_BYTES
 from uploader.transfer.small_files import groups
 
 T = TypeVar("T")
@@ -37,17 +37,17 @@ LOOK_SECONDS = 2.0
 """How often --watch looks at the server; a file that was the same at two looks is whole."""
 
 
-def pull(request: PullRequest, setting: Setting) -> Report | PullPlan:
+def pull(request: PullRequest, session: Session) -> Report | PullPlan:
     """Fetches files. Raises UsageError for what does not go together and what makes either side impossible to look at;
     what became of single files is in the report."""
-    with Visit(setting, request.to) as visit, Pulling(request, setting, visit) as pulling:
+    with TargetSession(session, request.to) as target_session, Pull(request, session, target_session) as pulling:
         plan = pulling.plan()
         return plan if request.dry_run else pulling.carry_out(plan)
 
 
 def watch_pull(
     request: PullRequest,
-    setting: Setting,
+    session: Session,
     tell: Callable[[Report], None],
     wait: Callable[[float], object] = time.sleep,
 ) -> None:
@@ -55,24 +55,24 @@ def watch_pull(
     each. What may pass is said once and waited for."""
     if request.dry_run:
         raise UsageError("--dry-run and --watch exclude each other", remedy="Give one of them.")
-    news, seen = News(), Steady()
-    setting.observer(Said("watching; Ctrl-C ends it", "info"))
-    with Visit(setting, request.to) as visit, Pulling(request, setting, visit) as pulling:
+    news, seen = ChangeFilter(), Steady()
+    session.observer(Message("watching; Ctrl-C ends it", "info"))
+    with TargetSession(session, request.to) as target_session, Pull(request, session, target_session) as pulling:
         try:
             while True:
-                wait(_once(pulling, setting, tell, news, seen))
+                wait(_once(pulling, session, tell, news, seen))
         except KeyboardInterrupt:
             raise stopped() from None
 
 
-def _once(pulling: Pulling, setting: Setting, tell: Callable[[Report], None], news: News, seen: Steady) -> float:
+def _once(pulling: Pull, session: Session, tell: Callable[[Report], None], news: ChangeFilter, seen: Steady) -> float:
     try:
         report = pulling.carry_out(pulling.plan(seen.of))
     except LASTING:
         raise
     except PASSING as error:
         if news.absent(error):
-            setting.observer(Said(f"{error.message}; waiting for it", "note"))
+            session.observer(Message(f"{error.message}; waiting for it", "note"))
         return ABSENCE_SECONDS
     tell(news.of(report))
     if pulling.interrupted:
@@ -85,37 +85,37 @@ class Steady:
     """Which of the server's files were the same at the last look: the others may still grow."""
 
     def __init__(self) -> None:
-        self._last: Mapping[str, There] = {}
+        self._last: Mapping[str, RemoteEntry] = {}
 
-    def of(self, there: Mapping[str, There]) -> dict[str, There]:
+    def of(self, there: Mapping[str, RemoteEntry]) -> dict[str, RemoteEntry]:
         """Those of them that have not changed since the last time this was asked."""
         last, self._last = self._last, dict(there)
         return {key: file for key, file in there.items() if last.get(key) == file}
 
 
-class Pulling:
+class Pull:
     """One pull from one target; `plan` and `carry_out` may be repeated."""
 
-    def __init__(self, request: PullRequest, setting: Setting, visit: Visit) -> None:
+    def __init__(self, request: PullRequest, session: Session, target_session: TargetSession) -> None:
         self._request = request
-        self._setting = setting
-        self._visit = visit
+        self._session = session
+        self._visit = target_session
         self._folder = Path(request.folder).absolute()
-        self._manifest = setting.manifests.of(fetched(visit.target.name))
-        self._cancelled = visit.cancelled
-        means = Means(
-            visit.pool,
-            setting.journals,
-            setting.observer,
-            visit.retrying,
+        self._manifest = session.manifests.of(fetched(target_session.target.name))
+        self._cancelled = target_session.cancelled
+        context = TransferContext(
+            target_session.pool,
+            session.journals,
+            session.observer,
+            target_session.retrying,
             self._cancelled,
-            up=Pacer(None, self._cancelled),
-            down=Pacer(None, self._cancelled),
+            up=RateLimiter(None, self._cancelled),
+            down=RateLimiter(None, self._cancelled),
             connections=None,
         )
-        self._bringer = Bringer(visit.target.name, self._manifest, means)
+        self._bringer = Fetcher(target_session.target.name, self._manifest, context)
 
-    def __enter__(self) -> Pulling:
+    def __enter__(self) -> Pull:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,13 +125,13 @@ class Pulling:
     def interrupted(self) -> bool:
         return self._cancelled.is_set()
 
-    def plan(self, steady: Callable[[Mapping[str, There]], dict[str, There]] | None = None) -> PullPlan:
+    def plan(self, steady: Callable[[Mapping[str, RemoteEntry]], dict[str, RemoteEntry]] | None = None) -> PullPlan:
         """Looks at both sides. `steady` says which of the server's files are whole."""
         remote = self._request.remote
         start = self._visit.root if remote.strip("/") in ("", ".") else self._visit.below(remote)
         base, found = self._visit.using(partial(self._listed, start))
         found = steady(found) if steady is not None else found
-        scene = HomeScene(
+        scene = PullState(
             base,
             self._folder,
             found,
@@ -139,20 +139,20 @@ class Pulling:
             self._manifest.files,
             insensitive=sys.platform in ("win32", "darwin"),
         )
-        steps = decide_home(scene, new_only=self._request.new_only, replace_others=self._request.replace)
-        steps = [self._compared(step) if step.action is Homeward.COMPARE else step for step in steps]
+        steps = decide(scene, new_only=self._request.new_only, replace_others=self._request.replace)
+        steps = [self._compared(step) if step.action is PullAction.COMPARE else step for step in steps]
         return PullPlan(self._visit.target.name, self._visit.root, tuple(steps))
 
     def carry_out(self, plan: PullPlan) -> Report:
         """Fetches what is to be fetched."""
-        wanted = [step for step in plan.steps if step.action is Homeward.FETCH]
-        self._setting.observer(Planned(len(wanted), sum(step.size for step in wanted)))
+        wanted = [step for step in plan.steps if step.action is PullAction.FETCH]
+        self._session.observer(Planned(len(wanted), sum(step.size for step in wanted)))
         outcomes: dict[FetchStep, Outcome] = {}
         for step in plan.steps:
             known = _known(plan, step)
             if step.error is not None:
                 outcomes[step] = replace(known, error=Failure.of(step.error))
-            elif step.action is Homeward.KEEP:
+            elif step.action is PullAction.KEEP:
                 outcomes[step] = replace(known, status="kept")
         try:
             outcomes |= self._fetch(plan, wanted)
@@ -160,7 +160,7 @@ class Pulling:
             self._manifest.flush()
         return Report(tuple(outcomes[step] for step in plan.steps), stopped=self.interrupted)
 
-    def _listed(self, start: str, connection: Connection) -> tuple[str, dict[str, There]]:
+    def _listed(self, start: str, connection: Connection) -> tuple[str, dict[str, RemoteEntry]]:
         """The folder that names are relative to, and the files that take part."""
         there = connection.files.stat(start)
         if there is None:
@@ -171,7 +171,7 @@ class Pulling:
             filters = Filters(self._request.include, self._request.exclude)
             return start, list_tree(connection, start, filters).files
         folder, name = posixpath.split(start)
-        return folder, {name: There(name, there.size, there.mtime)}
+        return folder, {name: RemoteEntry(name, there.size, there.mtime)}
 
     def _compared(self, step: FetchStep) -> FetchStep:
         try:
@@ -182,12 +182,12 @@ class Pulling:
             return taken(step)
         if not self._request.dry_run:
             self._bringer.remember(step, None)
-        return replace(step, action=Homeward.KEEP, reason="the bytes are the same")
+        return replace(step, action=PullAction.KEEP, reason="the bytes are the same")
 
     def _fetch(self, plan: PullPlan, steps: Sequence[FetchStep]) -> dict[FetchStep, Outcome]:
         """The small files first, many at once, then the large ones."""
-        small = [step for step in steps if step.size <= PIECE_BYTES]
-        big = [step for step in steps if step.size > PIECE_BYTES]
+        small = [step for step in steps if step.size <= CHUNK_BYTES]
+        big = [step for step in steps if step.size > CHUNK_BYTES]
         together = groups(small, most=TOGETHER, most_bytes=TOGETHER_BYTES)
         fetched = self._run(small, [self._together(plan, group) for group in together], len(together))
         return fetched | self._run(big, [self._task(plan, step, self._bringer.fetch_big) for step in big], IN_FLIGHT)
@@ -196,7 +196,7 @@ class Pulling:
         self, steps: Sequence[FetchStep], work: Sequence[Task | Together], workers: int
     ) -> dict[FetchStep, Outcome]:
         pool = self._visit.pool
-        runner = Runner(self._setting.observer, self._cancelled, pool.interrupt, min(workers, pool.most))
+        runner = Runner(self._session.observer, self._cancelled, pool.interrupt, min(workers, pool.most))
         return dict(zip(steps, runner.run(work) if work else [], strict=True))
 
     def _together(self, plan: PullPlan, steps: Sequence[FetchStep]) -> Together:
@@ -209,17 +209,17 @@ class Pulling:
 
         return Together(tuple(self._task(plan, step, self._alone) for step in steps), run)
 
-    def _alone(self, step: FetchStep) -> Carried:
+    def _alone(self, step: FetchStep) -> StepResult:
         (end,) = self._bringer.fetch_small([step])
         if isinstance(end, UploaderError):
             raise end
         return end
 
-    def _task(self, plan: PullPlan, step: FetchStep, fetch: Callable[[FetchStep], Carried]) -> Task:
+    def _task(self, plan: PullPlan, step: FetchStep, fetch: Callable[[FetchStep], StepResult]) -> Task:
         return Task(step.key, _known(plan, step), lambda: _fetched(plan, step, fetch(step)))
 
 
-def _fetched(plan: PullPlan, step: FetchStep, done: Carried) -> Outcome:
+def _fetched(plan: PullPlan, step: FetchStep, done: StepResult) -> Outcome:
     return replace(
         _known(plan, step),
         status="placed",
@@ -242,7 +242,7 @@ def _known(plan: PullPlan, step: FetchStep) -> Outcome:
     )
 
 
-def _here(folder: Path, there: Mapping[str, There]) -> dict[str, LocalState]:
+def _here(folder: Path, there: Mapping[str, RemoteEntry]) -> dict[str, LocalState]:
     """What is here already of the names that are wanted."""
     found: dict[str, LocalState] = {}
     for key in there:

@@ -28,11 +28,11 @@ from uploader.events import Progress
 from uploader.placement import part_name
 from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
-from uploader.session.runner import Carried
-from uploader.state.manifest import Known, Manifest, fetched
+from uploader.session.runner import StepResult
+from uploader.state.manifest import Manifest, PlacedFile, fetched
 from uploader.state.uploads import Journal
-from uploader.transfer import Means
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer import TransferContext
+from uploader.transfer.chunks import CHUNK_BYTES
 
 T = TypeVar("T")
 
@@ -51,13 +51,13 @@ _WORTH = 8
 _SAMPLES = 8
 
 
-class Bringer:
+class Fetcher:
     """Carries out the steps of one pull; thread-safe."""
 
-    def __init__(self, target: str, manifest: Manifest, means: Means) -> None:
+    def __init__(self, target: str, manifest: Manifest, context: TransferContext) -> None:
         self._target = target
         self._manifest = manifest
-        self._means = means
+        self._context = context
 
     def is_same(self, step: FetchStep) -> bool:
         """Whether the local file has the bytes of the server's, which has its size."""
@@ -68,7 +68,7 @@ class Bringer:
 
             def compare(connection: Connection) -> bool:
                 for index, data in enumerate(connection.files.read(step.remote, _ranges(step.size))):
-                    file.seek(index * PIECE_BYTES)
+                    file.seek(index * CHUNK_BYTES)
                     if file.read(len(data)) != data:
                         return False
                 return True
@@ -78,21 +78,21 @@ class Bringer:
     def remember(self, step: FetchStep, sha256: str | None) -> None:
         """Takes down that the local file is the server's."""
         mtime_ns = step.local.stat().st_mtime_ns
-        self._manifest.record(step.remote, Known(step.size, sha256, mtime_ns, step.there.mtime, str(step.local)))
+        self._manifest.record(step.remote, PlacedFile(step.size, sha256, mtime_ns, step.there.mtime, str(step.local)))
 
     # small files --------------------------------------------------------------------------------------
 
-    def fetch_small(self, steps: Sequence[FetchStep]) -> list[Carried | UploaderError]:
+    def fetch_small(self, steps: Sequence[FetchStep]) -> list[StepResult | UploaderError]:
         """Fetches small files together. Returns how each ended, in order; raises what a line raises that is lost."""
         return self.using(partial(self._small, steps))
 
-    def _small(self, steps: Sequence[FetchStep], connection: Connection) -> list[Carried | UploaderError]:
+    def _small(self, steps: Sequence[FetchStep], connection: Connection) -> list[StepResult | UploaderError]:
         paths = [step.remote for step in steps]
         # A byte more than expected: a file that grew meanwhile shows it.
         read = connection.files.many.read([(step.remote, step.size + 1) for step in steps])
         taken = connection.hash_files(paths)
         after = connection.files.many.stat(paths)
-        results: list[Carried | UploaderError] = []
+        results: list[StepResult | UploaderError] = []
         for at, (step, data, entry) in enumerate(zip(steps, read, after, strict=True)):
             try:
                 if isinstance(data, RemoteRefused):
@@ -102,7 +102,7 @@ class Bringer:
                 if taken is not None and taken[at] != sha256:
                     raise _wrong(step)
                 self._keep(step, data, sha256)
-                results.append(Carried(Evidence.REMOTE_HASH if taken is not None else Evidence.SIZE, sha256))
+                results.append(StepResult(Evidence.REMOTE_HASH if taken is not None else Evidence.SIZE, sha256))
             except NetworkError:
                 raise
             except UploaderError as error:
@@ -119,18 +119,18 @@ class Bringer:
 
     # big files ----------------------------------------------------------------------------------------
 
-    def fetch_big(self, step: FetchStep) -> Carried:
+    def fetch_big(self, step: FetchStep) -> StepResult:
         """Fetches a file by pieces, those apart that an earlier run left and that are proven to be right."""
         part, identity = _part(step), _identity(step)
         with _named_faults(step.local):
             _make_folder(step)
-        with self._means.journals.claim(fetched(self._target), str(step.local)) as journal:
+        with self._context.journals.claim(fetched(self._target), str(step.local)) as journal:
             with _named_faults(step.local), part.open("r+b" if part.exists() else "w+b", buffering=0) as file:
-                journal.begin(identity, step.size, PIECE_BYTES, str(part))
+                journal.begin(identity, step.size, CHUNK_BYTES, str(part))
                 there = self._left(file, journal)
                 resumed = sum(_length(step, index) for index in there)
-                pieces = Pieces(step, file, journal, there, partial(self._told, step, resumed))
-                self._lanes(step, pieces)
+                chunks = Pieces(step, file, journal, there, partial(self._told, step, resumed))
+                self._lanes(step, chunks)
                 file.truncate(step.size)
                 os.fsync(file.fileno())
                 sha256, evidence = self._proven(step, file, journal)
@@ -138,32 +138,32 @@ class Bringer:
                 self._finish(step, part)
             journal.remove()
         self.remember(step, sha256)
-        return Carried(evidence, sha256, 0, resumed)
+        return StepResult(evidence, sha256, 0, resumed)
 
     def _left(self, file: FileIO, journal: Journal) -> set[int]:
         """The pieces of an earlier run that this disk still has as they came."""
         there = set()
-        for index, digest in journal.pieces.items():
-            file.seek(index * PIECE_BYTES)
-            if hashlib.sha256(_read(file, PIECE_BYTES)).hexdigest() == digest:
+        for index, digest in journal.chunks.items():
+            file.seek(index * CHUNK_BYTES)
+            if hashlib.sha256(_read(file, CHUNK_BYTES)).hexdigest() == digest:
                 there.add(index)
             else:
                 journal.forget(index)
         return there
 
-    def _lanes(self, step: FetchStep, pieces: Pieces) -> None:
+    def _lanes(self, step: FetchStep, chunks: Pieces) -> None:
         """Fetches what is missing, over several connections at once."""
         faults: list[BaseException] = []
 
         def lane() -> None:
             try:
-                while runs := pieces.take():
-                    self._means.retrying(partial(self._run, step, pieces, runs), pieces.count)
+                while runs := chunks.take():
+                    self._context.retrying(partial(self._run, step, chunks, runs), chunks.count)
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
                 faults.append(error)
-                pieces.stop()
+                chunks.stop()
 
-        count = max(1, min(self._means.connections or self._means.pool.most, pieces.missing() // _WORTH))
+        count = max(1, min(self._context.connections or self._context.pool.most, chunks.missing() // _WORTH))
         threads = [threading.Thread(target=lane, name=f"pull-{number}", daemon=True) for number in range(count)]
         for thread in threads:
             thread.start()
@@ -172,22 +172,22 @@ class Bringer:
         if faults:
             raise faults[0]
 
-    def _run(self, step: FetchStep, pieces: Pieces, runs: list[int]) -> None:
-        with self._means.pool.lease() as connection:
+    def _run(self, step: FetchStep, chunks: Pieces, runs: list[int]) -> None:
+        with self._context.pool.lease() as connection:
             todo = list(runs)
-            ranges = [(index * PIECE_BYTES, _length(step, index)) for index in todo]
+            ranges = [(index * CHUNK_BYTES, _length(step, index)) for index in todo]
             for index, data in zip(todo, connection.files.read(step.remote, ranges), strict=True):
-                self._means.down.pass_through(len(data))
+                self._context.down.pass_through(len(data))
                 if len(data) != _length(step, index):
                     raise _changed(step)
-                pieces.put(index, data)
+                chunks.put(index, data)
                 runs.remove(index)
 
     def _proven(self, step: FetchStep, file: FileIO, journal: Journal) -> tuple[str, Evidence]:
         """Compares what came with what the server has. What differs is known to be no file at all."""
         file.seek(0)
         digest = hashlib.sha256()
-        while block := file.read(PIECE_BYTES):
+        while block := file.read(CHUNK_BYTES):
             digest.update(block)
         _refuse_changed(step, self.using(lambda connection: connection.files.stat(step.remote)))
         taken = self.using(lambda connection: connection.hashes(step.remote, [(0, step.size)]))
@@ -196,9 +196,9 @@ class Bringer:
                 journal.remove()
                 raise _wrong(step)
             return digest.hexdigest(), Evidence.REMOTE_HASH
-        last = (step.size - 1) // PIECE_BYTES
+        last = (step.size - 1) // CHUNK_BYTES
         chosen = {0, last, *random.SystemRandom().sample(range(last + 1), min(_SAMPLES, last + 1))}
-        ranges = [(index * PIECE_BYTES, _length(step, index)) for index in sorted(chosen)]
+        ranges = [(index * CHUNK_BYTES, _length(step, index)) for index in sorted(chosen)]
 
         def compare(connection: Connection) -> bool:
             for (offset, length), data in zip(ranges, connection.files.read(step.remote, ranges), strict=True):
@@ -224,16 +224,16 @@ class Bringer:
         part.replace(step.local)
 
     def _told(self, step: FetchStep, resumed: int, done: int) -> None:
-        self._means.observer(Progress(step.key, done, resumed))
+        self._context.observer(Progress(step.key, done, resumed))
 
     def using(self, call: Callable[[Connection], T], /) -> T:
         """Runs a call with a connection, again when the line fails."""
 
         def attempt() -> T:
-            with self._means.pool.lease() as connection:
+            with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: 0)
+        return self._context.retrying(attempt, lambda: 0)
 
 
 class Pieces:
@@ -242,7 +242,7 @@ class Pieces:
     def __init__(
         self, step: FetchStep, file: FileIO, journal: Journal, there: set[int], tell: Callable[[int], None]
     ) -> None:
-        count = -(-step.size // PIECE_BYTES)
+        count = -(-step.size // CHUNK_BYTES)
         self._step = step
         self._file = file
         self._journal = journal
@@ -260,7 +260,7 @@ class Pieces:
     def put(self, index: int, data: bytes) -> None:
         """Writes a piece that came."""
         with self._lock:
-            self._file.seek(index * PIECE_BYTES)
+            self._file.seek(index * CHUNK_BYTES)
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
@@ -304,11 +304,11 @@ def _make_folder(step: FetchStep) -> None:
 
 
 def _ranges(size: int) -> list[tuple[int, int]]:
-    return [(at, min(PIECE_BYTES, size - at)) for at in range(0, size, PIECE_BYTES)]
+    return [(at, min(CHUNK_BYTES, size - at)) for at in range(0, size, CHUNK_BYTES)]
 
 
 def _length(step: FetchStep, index: int) -> int:
-    return min(PIECE_BYTES, step.size - index * PIECE_BYTES)
+    return min(CHUNK_BYTES, step.size - index * CHUNK_BYTES)
 
 
 def _read(file: FileIO, size: int) -> bytes:

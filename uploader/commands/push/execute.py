@@ -13,10 +13,10 @@ from uploader.artifact import LocalFile
 from uploader.commands.push.plan import Item, PlannedStep, choose_route
 from uploader.commands.push.remote_listing import make_folders
 from uploader.commands.push.request import PushRequest
-from uploader.commands.push.server_route import Serving
-from uploader.commands.push.shared_results import Seen
+from uploader.commands.push.server_route import ServerRoute
+from uploader.commands.push.shared_results import SharedResults
 from uploader.errors import ConfigurationError, SourceChanged, UploaderError, UsageError
-from uploader.events import Said
+from uploader.events import Message
 from uploader.identify import refuse
 from uploader.identify.read import read_identity
 from uploader.profile import Target
@@ -24,11 +24,20 @@ from uploader.remote.interface import Connection
 from uploader.result import Outcome
 from uploader.session.placed import mtime_of, note, seen_now, tolerant
 from uploader.session.runner import Runner, Task, Together
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.sources import Sources, open_stream
 from uploader.state.manifest import Manifest
 from uploader.steps import Action, Route
-from uploader.transfer import Bundle, Fetch, Job, Means, Result, Step, bundles, is_small
+from uploader.transfer import (
+    CachedDownload,
+    SmallFiles,
+    TransferContext,
+    Upload,
+    UploadJob,
+    UploadResult,
+    bundles,
+    is_small,
+)
 from uploader.transfer.small_files import AT_ONCE
 
 T = TypeVar("T")
@@ -42,12 +51,12 @@ class Way:
     """What the steps go by: the sources and what other targets' pushes read of them, the means of the transfer, the
     server's own downloads, what is known of the target, the server's own form of a path. `again` looks once more at
     what led to an item; it returns None where that belongs elsewhere now. `stop` ends all of it. `unseen` tells by
-    path, as in `Job`, when nothing of an item was there."""
+    path, as in `UploadJob`, when nothing of an item was there."""
 
     sources: Sources
-    seen: Seen
-    means: Means
-    serving: Serving
+    seen: SharedResults
+    context: TransferContext
+    serving: ServerRoute
     manifest: Manifest
     resolve: Callable[[str], str]
     again: Callable[[Item], Item | None]
@@ -70,18 +79,18 @@ def known(target: Target, item: Item) -> Outcome:
     )
 
 
-class Carrying:
+class Execution:
     """Carries out the steps of one push to one target."""
 
-    def __init__(self, request: PushRequest, setting: Setting, target: Target, way: Way) -> None:
+    def __init__(self, request: PushRequest, session: Session, target: Target, way: Way) -> None:
         self._request = request
-        self._setting = setting
+        self._session = session
         self._target = target
         self._way = way
-        self._means = way.means
-        self._pool = way.means.pool
+        self._context = way.context
+        self._pool = way.context.pool
         self._made: set[str] = set()
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, Upload] = {}
         self._failed: dict[str, UploaderError] = {}
 
     def run(self, steps: list[PlannedStep]) -> list[Outcome]:
@@ -99,7 +108,7 @@ class Carrying:
         outcomes: list[Outcome] = []
         for work, workers in ((together, AT_ONCE), (tasks, _IN_FLIGHT)):
             most = min(workers, self._pool.most)
-            runner = Runner(self._setting.observer, self._means.cancelled, self._way.stop, most)
+            runner = Runner(self._session.observer, self._context.cancelled, self._way.stop, most)
             outcomes += runner.run(work)
         return outcomes
 
@@ -112,10 +121,10 @@ class Carrying:
     def _together(self, steps: list[PlannedStep]) -> list[Together]:
         sent = [step for step in steps if step.action is Action.SEND and self._fault(step) is None]
         named = {step.item.path: step for step in sent if _is_local(step.item)}
-        jobs = [job for job in (self._job(step.item) for step in named.values()) if is_small(job, self._means)]
-        return [self._bundle(named, Bundle(cut, self._means)) for cut in bundles(jobs)] if len(jobs) > 1 else []
+        jobs = [job for job in (self._job(step.item) for step in named.values()) if is_small(job, self._context)]
+        return [self._bundle(named, SmallFiles(cut, self._context)) for cut in bundles(jobs)] if len(jobs) > 1 else []
 
-    def _bundle(self, named: dict[str, PlannedStep], bundle: Bundle) -> Together:
+    def _bundle(self, named: dict[str, PlannedStep], bundle: SmallFiles) -> Together:
         steps = [named[job.item] for job in bundle.jobs]
         tasks = [self._task(step) for step in steps]
         return Together(
@@ -123,17 +132,17 @@ class Carrying:
             partial(self._carry_out_together, steps, bundle),
         )
 
-    def _sent_of(self, bundle: Bundle, task: Task) -> int:
+    def _sent_of(self, bundle: SmallFiles, task: Task) -> int:
         return bundle.sent(task.item) + task.sent()
 
-    def _carry_out_together(self, steps: list[PlannedStep], bundle: Bundle) -> list[Outcome | UploaderError]:
+    def _carry_out_together(self, steps: list[PlannedStep], bundle: SmallFiles) -> list[Outcome | UploaderError]:
         for step in steps:
             if step.make:
                 self._using(partial(self._make, item=step.item))
         results = bundle.run()
         return [self._alone(step, results.get(step.item.path)) for step in steps]
 
-    def _alone(self, step: PlannedStep, result: Result | None) -> Outcome | UploaderError:
+    def _alone(self, step: PlannedStep, result: UploadResult | None) -> Outcome | UploaderError:
         """What became of one of a bundle. One that was not placed is tried by itself, which says what is wrong."""
         try:
             return self._carry_out(step) if result is None else self._placed(step.item, result)
@@ -167,7 +176,7 @@ class Carrying:
             if now is None:
                 raise
         self._way.unseen.pop(item.path, None)  # of the new one there may be a part
-        self._setting.observer(Said(f"{item.name} was replaced at its source meanwhile, and is begun anew", "note"))
+        self._session.observer(Message(f"{item.name} was replaced at its source meanwhile, and is begun anew", "note"))
         return self._brought(now)
 
     def _brought(self, item: Item) -> Outcome:
@@ -191,24 +200,24 @@ class Carrying:
         return self._by_this_disk(item)
 
     def _by_this_disk(self, item: Item) -> Outcome:
-        stream, cache = open_stream(item.artifact, self._way.sources), self._setting.cache
-        fetching = Fetch(item.path, item.artifact, stream, cache, self._means)
+        stream, cache = open_stream(item.artifact, self._way.sources), self._session.cache
+        fetching = CachedDownload(item.path, item.artifact, stream, cache, self._context)
         with self._way.seen.turn(item.artifact), fetching.alone() as fetch:
             outcome = self._sent(self._fetched(item, fetch), proven=True)
         self._tidy(cache.trim)
         return outcome
 
     def _sent(self, item: Item, *, proven: bool = False) -> Outcome:
-        step = self._steps[item.path] = Step(replace(self._job(item), proven=proven), self._means)
+        step = self._steps[item.path] = Upload(replace(self._job(item), proven=proven), self._context)
         began = time.monotonic()
         result = step.run()
         self._way.serving.measured(result.bytes_sent, time.monotonic() - began)
         return self._placed(item, result)
 
-    def _placed(self, item: Item, result: Result) -> Outcome:
+    def _placed(self, item: Item, result: UploadResult) -> Outcome:
         path = self._way.resolve(item.path)
         seen = result.mtime if result.mtime is not None else seen_now(self._using, path)
-        tolerant(partial(note, self._way.manifest, path, item.artifact, result, seen), self._setting.observer)
+        tolerant(partial(note, self._way.manifest, path, item.artifact, result, seen), self._session.observer)
         return replace(
             known(self._target, item),
             status="kept" if result.kept else "placed",
@@ -221,10 +230,10 @@ class Carrying:
     def _bytes_sent(self, path: str) -> int:
         return self._steps[path].sent if path in self._steps else 0
 
-    def _job(self, item: Item) -> Job:
+    def _job(self, item: Item) -> UploadJob:
         if item.artifact.size is None:
             raise UsageError(f"{item.artifact.source} does not tell its size", remedy="Use --via local.")
-        return Job(
+        return UploadJob(
             item.path,
             item.artifact,
             partial(self._way.seen.open, item.artifact, self._way.sources),
@@ -238,7 +247,7 @@ class Carrying:
             unseen=self._way.unseen.get(item.path),
         )
 
-    def _fetched(self, item: Item, fetch: Fetch) -> Item:
+    def _fetched(self, item: Item, fetch: CachedDownload) -> Item:
         """Downloads, and looks at the whole file once more: what a header promised may have been cut."""
         artifact = fetch.run()
         try:
@@ -257,7 +266,7 @@ class Carrying:
         try:
             remove()
         except ConfigurationError as error:
-            self._setting.observer(Said(f"a download could not be removed: {error.message}", "note"))
+            self._session.observer(Message(f"a download could not be removed: {error.message}", "note"))
 
     def _make(self, connection: Connection, item: Item) -> None:
         path = connection.files.resolve(posixpath.dirname(item.path))
@@ -272,7 +281,7 @@ class Carrying:
             with self._pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: 0)
+        return self._context.retrying(attempt, lambda: 0)
 
 
 def _is_local(item: Item) -> bool:

@@ -11,15 +11,15 @@ from functools import partial
 from uploader.commands.push.plan import Item, PlannedStep
 from uploader.commands.push.request import DryRun, PushRequest
 from uploader.commands.push.run import Push
-from uploader.commands.push.shared_results import Seen
+from uploader.commands.push.shared_results import SharedResults
 from uploader.credentials import WEBUI_VARIABLE
 from uploader.errors import Defect, Interrupted, RouteUnavailable, UploaderError, UsageError
-from uploader.events import Began, Ended, Event, Observer, Phase, Planned, Progress, Said
+from uploader.events import Began, Ended, Event, Message, Observer, Phase, Planned, Progress
 from uploader.http import Http
 from uploader.profile import Target
 from uploader.reference.display import shown_reference
 from uploader.result import Failure, Outcome, Report
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.sources import Sources
 from uploader.steps import Action
 from uploader.webui.connect import place_of
@@ -31,40 +31,40 @@ _STOP_SECONDS = 4.0
 _GRACE_SECONDS = 1.0
 
 
-def push(request: PushRequest, setting: Setting) -> Report | DryRun:
+def push(request: PushRequest, session: Session) -> Report | DryRun:
     """Puts models into the folders of one target or several. Raises what stops it before it knows what to push: a
     target or profile that is not there, options that do not go together. What is wrong with single references is in
     the report, and so is a server that cannot be reached or refuses who we are: every item then failed for that."""
     check_wishes(notify=request.notify, select=request.select, detach=request.detach)
-    targets = setting.choose_targets(request.to)
+    targets = session.choose_targets(request.to)
     with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
-        sources = setting.sources(http)
+        sources = session.sources(http)
         if len(targets) == 1:
-            return Push(request, setting, targets[0], sources, Seen(), kept).run()
-        return _FanOut(request, _for_all(setting, targets, notify=request.notify), targets, sources, kept).run()
+            return Push(request, session, targets[0], sources, SharedResults(), kept).run()
+        return _FanOut(request, _for_all(session, targets, notify=request.notify), targets, sources, kept).run()
 
 
-def _for_all(setting: Setting, targets: Sequence[Target], *, notify: bool) -> Setting:
+def _for_all(session: Session, targets: Sequence[Target], *, notify: bool) -> Session:
     """The setting for several targets: the environment's one sign-in is for one WebUI, and nobody says which."""
     places = {place for target in targets if (place := place_of(target)) is not None}
-    if not notify or len(places) < 2 or not setting.environ.get(WEBUI_VARIABLE):
-        return setting
+    if not notify or len(places) < 2 or not session.environ.get(WEBUI_VARIABLE):
+        return session
     text = (
         f"${WEBUI_VARIABLE} is given to none of the {len(places)} WebUIs of this push, as it is one's alone; "
         "`uploader login` keeps a sign-in for each"
     )
-    setting.observer(Said(text, "note"))
-    return setting.without(WEBUI_VARIABLE)
+    session.observer(Message(text, "note"))
+    return session.without(WEBUI_VARIABLE)
 
 
 class _FanOut:
     """One push to several targets, each with connections and a thread of its own."""
 
     def __init__(
-        self, request: PushRequest, setting: Setting, targets: Sequence[Target], sources: Sources, kept: ExitStack
+        self, request: PushRequest, session: Session, targets: Sequence[Target], sources: Sources, kept: ExitStack
     ) -> None:
         self._request = request
-        self._setting = setting
+        self._session = session
         self._targets = targets
         self._sources = sources
         self._kept = kept
@@ -73,20 +73,20 @@ class _FanOut:
 
     def run(self) -> Report | DryRun:
         """Returns the outcomes of all targets, in the order in which they were named."""
-        seen = Seen(several=True)
+        seen = SharedResults(several=True)
         for target in self._targets:
             self._resolve(target, seen)
         seen.share([item.artifact for _, items in self._pushes.values() for item in items], self._sources)
         sizes = [item.artifact.size or 0 for _, items in self._pushes.values() for item in items]
         if not self._request.dry_run:
-            self._setting.observer(Planned(len(sizes), sum(sizes)))
+            self._session.observer(Planned(len(sizes), sum(sizes)))
         self._carry_out()
         return self._answer()
 
-    def _resolve(self, target: Target, seen: Seen) -> None:
-        setting = self._setting.observed_by(_named(target.name, self._setting.observer))
+    def _resolve(self, target: Target, seen: SharedResults) -> None:
+        session = self._session.observed_by(_named(target.name, self._session.observer))
         try:
-            push = Push(self._request, setting, target, self._sources, seen, self._kept)
+            push = Push(self._request, session, target, self._sources, seen, self._kept)
         except (RouteUnavailable, UsageError) as error:  # of this target alone
             sources = [shown_reference(text) for text in self._request.sources]
             failed = [Outcome(target.name, source, "failed", error=Failure.of(error)) for source in sources]
@@ -178,7 +178,7 @@ def _named(target: str, observer: Observer) -> Observer:
         match event:
             case Planned():
                 return
-            case Said(text):
+            case Message(text):
                 observer(replace(event, text=f"{target}: {text}"))
             case Began(item, name):
                 observer(replace(event, item=_row(target, item), name=f"{target}: {name}"))

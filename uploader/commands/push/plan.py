@@ -56,7 +56,7 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Listing:
+class RemoteListing:
     """What the server holds of the things that matter to one item. Sizes in bytes, None where nothing is.
 
     `claimed` is what the journal says of the part file. `missing` are the folders that are not there, outermost
@@ -73,7 +73,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PlanOptions:
     """What the user allows."""
 
     replace: bool = False
@@ -184,8 +184,8 @@ def _clash(path: str, sources: list[str]) -> UploaderError:
     )
 
 
-def plan(
-    items: Sequence[Item], listings: Sequence[Listing], wishes: Wishes, *, root: str, free: Mapping[str, int]
+def make_plan(
+    items: Sequence[Item], listings: Sequence[RemoteListing], wishes: PlanOptions, *, root: str, free: Mapping[str, int]
 ) -> list[PlannedStep]:
     """Decides about every item. `root` is for the messages; `free` are the bytes left on the disk of each folder,
     which is not in it when the server does not tell."""
@@ -195,12 +195,12 @@ def plan(
     return _within([step for step in steps if step.item.beside not in refused], free)
 
 
-def _stays(item: Item, listing: Listing, wishes: Wishes) -> bool:
+def _stays(item: Item, listing: RemoteListing, wishes: PlanOptions) -> bool:
     """What somebody has put beside a model is theirs, and no fault of the model."""
     return item.beside is not None and listing.final is not None and not wishes.replace
 
 
-def _decide(item: Item, listing: Listing, wishes: Wishes, root: str) -> PlannedStep:
+def _decide(item: Item, listing: RemoteListing, wishes: PlanOptions, root: str) -> PlannedStep:
     if listing.error is not None:
         return _refused(item, listing.error)
     if (refusal := _missing_folders(item, listing, wishes, root)) is not None:
@@ -219,7 +219,7 @@ def _decide(item: Item, listing: Listing, wishes: Wishes, root: str) -> PlannedS
     return PlannedStep(item, Action.SEND, _not_there(item, listing), make=listing.missing, bytes=size, space=space)
 
 
-def _fetched(item: Item, listing: Listing, space: int) -> PlannedStep:
+def _fetched(item: Item, listing: RemoteListing, space: int) -> PlannedStep:
     """Decides about what the server downloads: no payload leaves this machine for it."""
     if listing.job == "running":
         return PlannedStep(item, Action.RESUME, "the server is downloading it already: this run joins in", space=0)
@@ -231,12 +231,12 @@ def _fetched(item: Item, listing: Listing, space: int) -> PlannedStep:
     return PlannedStep(item, Action.SEND, _not_there(item, listing), make=listing.missing, space=space)
 
 
-def _not_there(item: Item, listing: Listing) -> str:
+def _not_there(item: Item, listing: RemoteListing) -> str:
     made = f"; makes the folder {', '.join(listing.missing)}" if listing.missing else ""
     return f"is not there yet{made}" + (f"; {item.way}" if item.way else "")
 
 
-def _beside(item: Item, listing: Listing, final: int, wishes: Wishes) -> PlannedStep:
+def _beside(item: Item, listing: RemoteListing, final: int, wishes: PlanOptions) -> PlannedStep:
     """Decides where the name is taken, by a file of `final` bytes."""
     size = item.artifact.size
     space = _space(item, listing)
@@ -262,13 +262,13 @@ def _beside(item: Item, listing: Listing, final: int, wishes: Wishes) -> Planned
     )
 
 
-def _space(item: Item, listing: Listing) -> int:
+def _space(item: Item, listing: RemoteListing) -> int:
     """What an earlier run left is built on or emptied, so its bytes are there to be used; the old file of the final
     name is there until the end."""
     return max(0, (item.artifact.size or 0) - (listing.part or 0))
 
 
-def _missing_folders(item: Item, listing: Listing, wishes: Wishes, root: str) -> UploaderError | None:
+def _missing_folders(item: Item, listing: RemoteListing, wishes: PlanOptions, root: str) -> UploaderError | None:
     """A missing root "works" on a rented disk and vanishes with it, so it is not made unasked."""
     if not listing.missing or wishes.mkdir:
         return None

@@ -6,17 +6,17 @@ import posixpath
 from collections.abc import Iterable
 from contextlib import suppress
 
-from uploader.commands.push.plan import Item, Listing
+from uploader.commands.push.plan import Item, RemoteListing
 from uploader.errors import Busy, RemoteRefused
 from uploader.placement import part_name
 from uploader.remote.interface import Connection, Entry
 from uploader.state.uploads import Journals
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer.chunks import CHUNK_BYTES
 
 _FEW = 2
 
 
-class Look:
+class RemoteLook:
     """The server's folders as far as they matter, each asked for once."""
 
     def __init__(self, connection: Connection, root: str, journals: Journals, target: str) -> None:
@@ -29,7 +29,7 @@ class Look:
         self._free: dict[str, int | None] = {}
         self._told_of: dict[str, Entry | RemoteRefused | None] = {}
 
-    def at(self, items: list[Item]) -> list[Listing]:
+    def at(self, items: list[Item]) -> list[RemoteListing]:
         """Returns what is there for each item. What the server refuses to tell of one is that one's error."""
         folders = [self._folder(item) for item in items]
         few = [item for item, folder in zip(items, folders, strict=True) if folders.count(folder) <= _FEW]
@@ -88,23 +88,23 @@ class Look:
                 raise listed
             self._lists[folder] = {entry.name: entry for entry in listed}
 
-    def _told(self, item: Item) -> Listing:
+    def _told(self, item: Item) -> RemoteListing:
         try:
             return self._one(item)
         except RemoteRefused as error:
-            return Listing(error=error)
+            return RemoteListing(error=error)
 
     def _folder(self, item: Item) -> str:
         return posixpath.join(self._root, item.folder)
 
-    def _one(self, item: Item) -> Listing:
+    def _one(self, item: Item) -> RemoteListing:
         missing = self._missing(item.folder)
         if missing:
-            return Listing(missing=missing)
+            return RemoteListing(missing=missing)
         folder = self._folder(item)
         final = self._entry(folder, item.name)
         part = self._entry(folder, part_name(item.name, item.artifact.identity))
-        return Listing(
+        return RemoteListing(
             final=final.size if final else None,
             final_is_folder=final.is_folder if final else False,
             part=part.size if part else None,
@@ -139,8 +139,8 @@ class Look:
         if size is None:
             return 0
         with suppress(Busy), self._journals.claim(self._target, self._files.resolve(item.path)) as journal:
-            pieces = journal.load(item.artifact.identity, size, PIECE_BYTES)
-            return sum(min(PIECE_BYTES, size - index * PIECE_BYTES) for index in pieces)
+            chunks = journal.load(item.artifact.identity, size, CHUNK_BYTES)
+            return sum(min(CHUNK_BYTES, size - index * CHUNK_BYTES) for index in chunks)
         return 0
 
 

@@ -11,9 +11,9 @@ from uploader import placement
 from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
 from uploader.commands.push.plan import Item, choose_route, clashes
 from uploader.commands.push.request import PushRequest
-from uploader.commands.push.shared_results import Seen, _key
+from uploader.commands.push.shared_results import SharedResults, _key
 from uploader.errors import KindUnplaceable, RouteUnavailable, Several, UploaderError, UsageError
-from uploader.events import Observer, Said, silence
+from uploader.events import Message, Observer, silence
 from uploader.identify import choose_kind, refuse, warnings
 from uploader.identify.read import identify_source
 from uploader.profile import Target, WebUI
@@ -43,7 +43,7 @@ class Place:
     folders: dict[Kind, str]
 
 
-class Resolving:
+class Resolver:
     """Looks at all references of one push to one target. `seen` is shared between those of several targets."""
 
     def __init__(
@@ -53,9 +53,9 @@ class Resolving:
         sources: Sources,
         retrying: Retrying,
         observer: Observer = silence,
-        seen: Seen | None = None,
+        seen: SharedResults | None = None,
     ) -> None:
-        self._seen = seen or Seen()
+        self._seen = seen or SharedResults()
         self._request = request
         self._observer = observer
         self._retrying = retrying
@@ -155,7 +155,7 @@ class Resolving:
             differs = (
                 f"{artifact.name}: its publisher tells another sha256 than --sha256, which is the one that counts:"
             )
-            self._observer(Said(f"{differs}\n  published {published}\n  --sha256  {own}", "note"))
+            self._observer(Message(f"{differs}\n  published {published}\n  --sha256  {own}", "note"))
         return own or published
 
     def _route_of_pickle(self, artifact: Artifact, route: Route) -> tuple[Route, str]:

@@ -12,29 +12,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from uploader.commands.push.execute import Carrying, Way, known
-from uploader.commands.push.plan import Item, Listing, PlannedStep, Wishes, plan
-from uploader.commands.push.remote_listing import Look
+from uploader.commands.push.execute import Execution, Way, known
+from uploader.commands.push.plan import Item, PlannedStep, PlanOptions, RemoteListing, make_plan
+from uploader.commands.push.remote_listing import RemoteLook
 from uploader.commands.push.request import DryRun, PushRequest
-from uploader.commands.push.resolve import Place, Resolving
-from uploader.commands.push.server_route import Serving
-from uploader.commands.push.shared_results import Seen
+from uploader.commands.push.resolve import Place, Resolver
+from uploader.commands.push.server_route import ServerRoute
+from uploader.commands.push.shared_results import SharedResults
 from uploader.commands.push.sidecars import Making, sidecars
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
-from uploader.events import Planned, Said
+from uploader.events import Message, Planned
 from uploader.placement import root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.result import Failure, Outcome, Report
 from uploader.retry import ATTEMPTS_TO_RESOLVE, Patience
 from uploader.session.placed import tolerant
-from uploader.session.session import Setting
+from uploader.session.session import Session
 from uploader.sources import Sources
 from uploader.steps import Action, Route
-from uploader.transfer import Means
-from uploader.transfer.chunks import PIECE_BYTES
+from uploader.transfer import TransferContext
+from uploader.transfer.chunks import CHUNK_BYTES
 from uploader.transfer.connections import first
 from uploader.transfer.small_files import LARGEST
 from uploader.webui.notify import check_switch, notify, untold
@@ -45,16 +45,16 @@ _LARGE = 64 << 20
 """Bytes that are worth further connections before it is known what of them is there."""
 
 
-def _place(setting: Setting, target: Target) -> Place:
-    provider, webui = setting.profiles_of(target)
+def _place(session: Session, target: Target) -> Place:
+    provider, webui = session.profiles_of(target)
     if not provider.sftp:
         raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
     if (fault := root_fault(target.root)) is not None:
         raise UsageError(f"the root {target.root!r} of {target.name} cannot be used: {fault}")
-    return Place(target, webui, setting.folders_of(target))
+    return Place(target, webui, session.folders_of(target))
 
 
-def _unseen(items: list[Item], there: list[Listing]) -> dict[str, float]:
+def _unseen(items: list[Item], there: list[RemoteListing]) -> dict[str, float]:
     """When nothing was there, by path, of the items that nobody but this push brings."""
     now = time.monotonic()
     return {
@@ -69,19 +69,25 @@ class Push:
     holds outlives them all."""
 
     def __init__(
-        self, request: PushRequest, setting: Setting, target: Target, sources: Sources, seen: Seen, kept: ExitStack
+        self,
+        request: PushRequest,
+        session: Session,
+        target: Target,
+        sources: Sources,
+        seen: SharedResults,
+        kept: ExitStack,
     ) -> None:
         self._request = request
-        self._setting = setting
+        self._session = session
         self._target = target
         self._sources = sources
         self._seen = seen
         self._kept = kept
-        self._place = _place(setting, target)
+        self._place = _place(session, target)
         check_switch(target, select=request.select)
-        provider = setting.catalog.provider(target.provider)
+        provider = session.profiles.provider(target.provider)
         most = provider.quirks.max_connections or MOST_CONNECTIONS
-        self._pool = Pool(setting.connector(target)[0], min(request.connections or MOST_CONNECTIONS, most))
+        self._pool = ConnectionPool(session.connector(target)[0], min(request.connections or MOST_CONNECTIONS, most))
         self._unseen: dict[str, float] = {}
         self._resolve: Callable[[str], str] = str
         self._cancelled = threading.Event()
@@ -89,18 +95,18 @@ class Push:
         self._outcomes: list[Outcome] | None = None
         self._beside: frozenset[str] = frozenset()
         self._resolving = self._resolver()
-        self._manifest = setting.manifests.of(target.name)
-        self._means = Means(
+        self._manifest = session.manifests.of(target.name)
+        self._context = TransferContext(
             self._pool,
-            setting.journals,
-            setting.observer,
-            Patience(self._cancelled, setting.observer, setting.wait),
+            session.journals,
+            session.observer,
+            Patience(self._cancelled, session.observer, session.wait),
             self._cancelled,
-            up=Pacer(request.limit, self._cancelled),
-            down=Pacer(request.limit, self._cancelled),
+            up=RateLimiter(request.limit, self._cancelled),
+            down=RateLimiter(request.limit, self._cancelled),
             connections=self._pool.most if request.connections else None,
         )
-        self._serving = Serving(request, setting, target.name, self._means, sources)
+        self._serving = ServerRoute(request, session, target.name, self._context, sources)
 
     @property
     def target(self) -> str:
@@ -124,18 +130,18 @@ class Push:
             return items, Report(tuple(failed))
         if self._request.sidecars:
             folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="uploader-")))
-            http, observer = self._sources.http, self._setting.observer
+            http, observer = self._sources.http, self._session.observer
             making = Making(self._place.webui, self._target.root, folder, http, self._patience(), observer)
             items += sidecars(items, making)
         return items, None
 
-    def _resolver(self) -> Resolving:
-        observer = self._setting.observer
-        return Resolving(self._request, self._place, self._sources, self._patience(), observer, self._seen)
+    def _resolver(self) -> Resolver:
+        observer = self._session.observer
+        return Resolver(self._request, self._place, self._sources, self._patience(), observer, self._seen)
 
     def _patience(self) -> Patience:
-        setting = self._setting
-        return Patience(self._cancelled, setting.observer, setting.wait, attempts=ATTEMPTS_TO_RESOLVE)
+        session = self._session
+        return Patience(self._cancelled, session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
 
     def failed(self, items: list[Item], error: UploaderError) -> Report:
         return Report(tuple(replace(known(self._target, item), error=Failure.of(error)) for item in items))
@@ -161,25 +167,25 @@ class Push:
             if self._request.dry_run:
                 return DryRun(self._target.name, tuple(steps))
             for step in steps:
-                self._setting.observer(Said(f"{step.item.name}: {step.reason}", "debug"))
+                self._session.observer(Message(f"{step.item.name}: {step.reason}", "debug"))
                 for warning in step.item.warnings:
-                    self._setting.observer(Said(f"{step.item.name}: {warning}", "note"))
+                    self._session.observer(Message(f"{step.item.name}: {warning}", "note"))
             sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
-            self._setting.observer(Planned(len(steps), sum(sizes)))
+            self._session.observer(Planned(len(steps), sum(sizes)))
             self._pool.warm(self._worth(steps))
             self._beside = frozenset(step.item.path for step in steps if step.item.beside is not None)
-            self._outcomes = Carrying(self._request, self._setting, self._target, self._way()).run(steps)
+            self._outcomes = Execution(self._request, self._session, self._target, self._way()).run(steps)
             return Report(tuple(self._told(self._outcomes)), stopped=self._cancelled.is_set())
         finally:
             with self._ending:  # the servers are told by these lines
                 self._pool.close()
-            tolerant(self._manifest.flush, self._setting.observer)
+            tolerant(self._manifest.flush, self._session.observer)
 
     def _way(self) -> Way:
         return Way(
             self._sources,
             self._seen,
-            self._means,
+            self._context,
             self._serving,
             self._manifest,
             self._resolve,
@@ -195,7 +201,7 @@ class Push:
 
         def tell(models: list[Outcome]) -> list[Outcome]:
             select, cancelled = self._request.select, self._cancelled
-            return notify(models, self._target, self._setting, self._pool, select=select, cancelled=cancelled)
+            return notify(models, self._target, self._session, self._pool, select=select, cancelled=cancelled)
 
         return self._by_models(outcomes, tell)
 
@@ -207,23 +213,23 @@ class Push:
         return [outcome if outcome.path in self._beside else next(models) for outcome in outcomes]
 
     def _plan(self, items: list[Item]) -> list[PlannedStep]:
-        wishes = Wishes(replace=self._request.replace, mkdir=self._request.mkdir)
+        wishes = PlanOptions(replace=self._request.replace, mkdir=self._request.mkdir)
 
         def look(connection: Connection) -> list[PlannedStep]:
             self._resolve = connection.files.resolve
-            seen = Look(connection, self._target.root, self._setting.journals, self._target.name)
+            seen = RemoteLook(connection, self._target.root, self._session.journals, self._target.name)
             settled = self._serving.settle(connection, items)
             routed = [item for item, _ in settled]
             there = [
-                self._serving.listing(connection, item, listing) if error is None else Listing(error=error)
+                self._serving.listing(connection, item, listing) if error is None else RemoteListing(error=error)
                 for (item, error), listing in zip(settled, seen.at(routed), strict=True)
             ]
             self._unseen = _unseen(routed, there)
-            steps = plan(routed, there, wishes, root=self._target.root, free=seen.free_bytes(routed))
+            steps = make_plan(routed, there, wishes, root=self._target.root, free=seen.free_bytes(routed))
             facts = connection.facts  # by now they are there
             self._serving.host_key = facts.host_key
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
-            self._setting.observer(Said(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
+            self._session.observer(Message(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
             return steps
 
         return self._using(look)
@@ -233,23 +239,23 @@ class Push:
         large = sum(item.artifact.size or 0 for item in items) >= _LARGE
         return self._at_first(round_trip, MOST_CONNECTIONS) if large else 1
 
-    def _at_first(self, round_trip: float, pieces: int) -> int:
-        most = min(self._pool.most, pieces)
+    def _at_first(self, round_trip: float, chunks: int) -> int:
+        most = min(self._pool.most, chunks)
         return most if self._request.connections else first(round_trip, most)
 
     def _worth(self, steps: list[PlannedStep]) -> int:
         """How many connections what has to be sent is worth; opened side by side while the first already sends."""
         sizes = [step.bytes for step in steps if step.action is not Action.COMPARE]
-        pieces = sum(-(-size // PIECE_BYTES) for size in sizes if size > LARGEST)
-        pieces += -(-sum(size for size in sizes if size <= LARGEST) // PIECE_BYTES)  # these go together
-        return self._at_first(self._pool.round_trip, pieces)
+        chunks = sum(-(-size // CHUNK_BYTES) for size in sizes if size > LARGEST)
+        chunks += -(-sum(size for size in sizes if size <= LARGEST) // CHUNK_BYTES)  # these go together
+        return self._at_first(self._pool.round_trip, chunks)
 
     def _using(self, call: Callable[[Connection], T]) -> T:
         def attempt() -> T:
             with self._pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: 0)
+        return self._context.retrying(attempt, lambda: 0)
 
     def _interrupt(self) -> None:
         self._serving.stop()

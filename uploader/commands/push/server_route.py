@@ -11,34 +11,36 @@ from functools import partial
 
 from uploader import server_download as jobs
 from uploader.artifact import WebFile
-from uploader.commands.push.plan import Item, Listing, Reach, settle_route
+from uploader.commands.push.plan import Item, Reach, RemoteListing, settle_route
 from uploader.commands.push.request import PushRequest
 from uploader.errors import Busy, RemoteRefused, RouteUnavailable, UploaderError
-from uploader.events import Said
+from uploader.events import Message
 from uploader.placement import part_name
 from uploader.remote.interface import Connection
-from uploader.server_download import Record
+from uploader.server_download import JobRecord
 from uploader.server_download.downloaders import choose
-from uploader.server_download.run import STOP_SECONDS, Errand, Terms
-from uploader.session.session import Setting
+from uploader.server_download.run import STOP_SECONDS, ServerDownload, ServerDownloadOptions
+from uploader.session.session import Session
 from uploader.sources import Sources, hand_over
 from uploader.steps import Route
-from uploader.transfer import Job, Means
+from uploader.transfer import TransferContext, UploadJob
 
 
-class Serving:
+class ServerRoute:
     """Knows the server once it was looked at; keeps the errands that run."""
 
-    def __init__(self, request: PushRequest, setting: Setting, target: str, means: Means, sources: Sources) -> None:
+    def __init__(
+        self, request: PushRequest, session: Session, target: str, context: TransferContext, sources: Sources
+    ) -> None:
         self._target = target
         self._request = request
-        self._setting = setting
-        self._means = means
+        self._session = session
+        self._context = context
         self._sources = sources
         self.host_key: str | None = None
         """The server's, once it is known: what is measured is taken down under it."""
         self._shell = False
-        self._errands: dict[str, Errand] = {}
+        self._errands: dict[str, ServerDownload] = {}
 
     # planning -----------------------------------------------------------------------------------------
 
@@ -59,7 +61,7 @@ class Serving:
             self._say("--limit is about this machine's line: the server downloads at its own speed")
         return settled
 
-    def listing(self, connection: Connection, item: Item, listing: Listing) -> Listing:
+    def listing(self, connection: Connection, item: Item, listing: RemoteListing) -> RemoteListing:
         """Adds what a download of the server's own is doing to this item's part."""
         if item.route is not Route.SERVER or listing.part is None or connection.shell is None:
             return listing
@@ -75,12 +77,12 @@ class Serving:
         shell = connection.shell
         if shell is None:
             return Reach(None, "its account runs no commands")
-        surveys, key = self._setting.surveys, connection.facts.host_key
+        server_facts, key = self._session.server_facts, connection.facts.host_key
         try:
-            able = surveys.able(key, lambda: jobs.survey(shell))
+            able = server_facts.able(key, lambda: jobs.survey(shell))
         except RemoteRefused as error:
             return Reach(None, error.message)
-        known = surveys.of(key)
+        known = server_facts.of(key)
         here = (
             known.here if self._request.limit is None else min(known.here or self._request.limit, self._request.limit)
         )
@@ -91,9 +93,9 @@ class Serving:
 
     # carrying out -------------------------------------------------------------------------------------
 
-    def errand(self, item: Item, job: Job) -> Errand:
+    def errand(self, item: Item, job: UploadJob) -> ServerDownload:
         """What carries out an item of route `server`."""
-        record = Record(
+        record = JobRecord(
             target=job.target,
             source=item.artifact.source,
             name=item.name,
@@ -109,18 +111,18 @@ class Serving:
             verify=job.verify,
             began=time.time(),
         )
-        terms = Terms(
+        terms = ServerDownloadOptions(
             record,
-            self._setting.records,
-            self._setting.surveys,
+            self._session.job_records,
+            self._session.server_facts,
             partial(hand_over, item.artifact, self._sources),
             detach=self._request.detach,
             token=self._request.token_on_server,
         )
-        errand = self._errands[item.path] = Errand(job, self._means, terms)
+        errand = self._errands[item.path] = ServerDownload(job, self._context, terms)
         return errand
 
-    def may_take_over(self, errand: Errand, error: UploaderError) -> bool:
+    def may_take_over(self, errand: ServerDownload, error: UploaderError) -> bool:
         """Whether this machine shall do what the server could not. Leaves nothing of its attempt there then."""
         if self._request.via != "auto" or self._request.detach or not errand.unsuited:
             return False
@@ -136,7 +138,7 @@ class Serving:
             return
 
         def attempt() -> None:
-            with self._means.pool.lease() as connection:
+            with self._context.pool.lease() as connection:
                 if connection.shell is None:
                     return
                 key = _key(connection, item)
@@ -150,12 +152,12 @@ class Serving:
                     jobs.clear(connection.shell, key)
                 self._forget(_part(connection, item))
 
-        self._means.retrying(attempt, lambda: 0)
+        self._context.retrying(attempt, lambda: 0)
 
     def measured(self, size: int, seconds: float) -> None:
         """Takes down how fast bytes went by way of this machine."""
         if self.host_key is not None and self._request.limit is None:
-            self._setting.surveys.measured(self.host_key, "here", size, seconds)
+            self._session.server_facts.measured(self.host_key, "here", size, seconds)
 
     def stop(self) -> None:
         """Ends what runs on the server for this push; called before its lines are ended, and over in a
@@ -172,15 +174,15 @@ class Serving:
 
     def _forget(self, part: str) -> None:
         """What this machine remembers of a download into a part that it sends to by itself now."""
-        for record in self._setting.records.all():
+        for record in self._session.job_records.all():
             if (record.target, record.part) == (self._target, part):
-                self._setting.records.remove(record)
+                self._session.job_records.remove(record)
 
     def _say(self, text: str) -> None:
-        self._setting.observer(Said(text, "note"))
+        self._session.observer(Message(text, "note"))
 
 
-def _end(errand: Errand, ended: threading.Event) -> None:
+def _end(errand: ServerDownload, ended: threading.Event) -> None:
     if errand.stop():
         ended.set()
 

@@ -14,7 +14,7 @@ from uploader.sources import Shared, Sources, Stream, open_stream
 T = TypeVar("T")
 
 
-class Seen:
+class SharedResults:
     """What was found out about references, and what is read of them, for whoever asks the same: several targets of one
     push. `several`: files of this disk are read for all of them at once."""
 

@@ -12,7 +12,7 @@ from uploader import placement
 from uploader.artifact import Artifact, Card, Digest, LocalFile, WebFile
 from uploader.commands.push.plan import Item
 from uploader.errors import ConfigurationError, NotAModel, SourceRefused, UploaderError
-from uploader.events import Observer, Said
+from uploader.events import Message, Observer
 from uploader.http import Http, host_of, is_loopback
 from uploader.profile import WebUI
 from uploader.steps import Route
@@ -48,7 +48,7 @@ def sidecars(items: Sequence[Item], making: Making) -> list[Item]:
         card = item.artifact.card
         if card is None or not any((webui.sidecars.preview, webui.sidecars.metadata, webui.sidecars.source)):
             why = "its source tells nothing" if card is None else f"it is not known what {webui.name} would read"
-            making.observer(Said(f"{item.name}: nothing is put beside it, {why}", "note"))
+            making.observer(Message(f"{item.name}: nothing is put beside it, {why}", "note"))
             continue
         stem = item.name.removesuffix(PurePosixPath(item.name).suffix)
         try:
@@ -70,7 +70,7 @@ def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, byt
         try:
             picture = making.retrying(lambda: _picture(url, item.artifact, making.http), lambda: 0)
         except UploaderError as error:
-            making.observer(Said(f"{item.name} goes without its preview: {error.message}", "note"))
+            making.observer(Message(f"{item.name} goes without its preview: {error.message}", "note"))
         else:
             yield names.preview + picture[0], picture[1]
     if names.metadata is not None:
@@ -86,8 +86,8 @@ def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
     if is_loopback(host_of(url)) and not is_loopback(home):
         raise SourceRefused("its address is one of this very machine")
     content = bytearray()
-    for piece in http.stream(url):
-        content += piece
+    for chunk in http.stream(url):
+        content += chunk
         if len(content) > _PICTURE_BYTES:
             raise NotAModel("the picture is larger than 32 MB")
     for begin, ending in _PICTURES:

@@ -11,37 +11,37 @@ from typing import TypeVar
 
 from uploader.commands.sync.decide import Action, SyncStep
 from uploader.errors import Busy, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
-from uploader.events import Said
+from uploader.events import Message
 from uploader.placement import part_name
 from uploader.reference import PathReference
 from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.scan.local import read_blocks
-from uploader.session.runner import Carried
+from uploader.session.runner import StepResult
 from uploader.sources import local
-from uploader.state.manifest import Known, Manifest
-from uploader.transfer import Job, Means, Step
-from uploader.transfer.chunks import FilePieces
-from uploader.transfer.small_files import Small, SmallPlaced, goes_together, place_small
-from uploader.transfer.verify import Prover
+from uploader.state.manifest import Manifest, PlacedFile
+from uploader.transfer import TransferContext, Upload, UploadJob
+from uploader.transfer.chunks import FileChunks
+from uploader.transfer.small_files import SmallPlaced, SmallUpload, goes_together, place_small
+from uploader.transfer.verify import Verifier
 
 T = TypeVar("T")
 
 
-class Carrier:
+class RemoteChanges:
     """Carries out the steps of one sync from `folder` to `target`; thread-safe. Every file that it places is in the
     manifest, and so is, beforehand, what it is about to place. `replaces_any`: whatever has come to a name meanwhile
     may be replaced as well."""
 
     def __init__(
-        self, folder: Path, target: str, manifest: Manifest, means: Means, *, replaces_any: bool = False
+        self, folder: Path, target: str, manifest: Manifest, context: TransferContext, *, replaces_any: bool = False
     ) -> None:
         self._replaces_any = replaces_any
         self._folder = folder
         self._target = target
         self._manifest = manifest
-        self._means = means
-        self._running: dict[str, Step] = {}
+        self._context = context
+        self._running: dict[str, Upload] = {}
 
     def clear_parts(self, base: str, steps: Sequence[SyncStep] = ()) -> None:
         """Removes the part files that earlier runs began below `base`, which this run has claimed, but those that
@@ -57,7 +57,7 @@ class Carrier:
             def is_free(path: str) -> bool:
                 if path not in free:
                     try:
-                        claims.enter_context(self._means.journals.claim(self._target, path))
+                        claims.enter_context(self._context.journals.claim(self._target, path))
                         free[path] = True
                     except Busy:
                         free[path] = False
@@ -98,11 +98,11 @@ class Carrier:
 
     # sending ------------------------------------------------------------------------------------------
 
-    def send_big(self, step: SyncStep) -> Carried:
+    def send_big(self, step: SyncStep) -> StepResult:
         """Sends a file by itself: resumable, over several connections."""
         path = self._folder / step.file.path
         artifact = replace(local.resolve(PathReference(str(path)))[0], name=posixpath.basename(step.path))
-        job = Job(
+        job = UploadJob(
             step.key,
             artifact,
             lambda: local.open(artifact),
@@ -115,23 +115,23 @@ class Carrier:
         )
         known = self._known(step)
         self._manifest.begin([job.part], {step.path: known})
-        running = self._running[step.key] = Step(job, self._means)
+        running = self._running[step.key] = Upload(job, self._context)
         result = running.run()
         seen = self.using(lambda connection: connection.files.stat(step.path))
         self._manifest.record(
             step.path, replace(known, sha256=result.sha256, seen=seen.mtime if seen is not None else None)
         )
         self._manifest.end([job.part])
-        return Carried(result.evidence, result.sha256, result.bytes_sent, result.resumed_from)
+        return StepResult(result.evidence, result.sha256, result.bytes_sent, result.resumed_from)
 
     def bytes_sent(self, key: str) -> int:
         """Payload bytes of a big file that went out so far."""
         return self._running[key].sent if key in self._running else 0
 
-    def send_small(self, steps: Sequence[SyncStep]) -> list[Carried | UploaderError]:
+    def send_small(self, steps: Sequence[SyncStep]) -> list[StepResult | UploaderError]:
         """Sends small files together. Returns how each ended, in order; raises what a line raises that is lost."""
-        results: dict[str, Carried | UploaderError] = {}
-        files: dict[str, Small] = {}
+        results: dict[str, StepResult | UploaderError] = {}
+        files: dict[str, SmallUpload] = {}
         for step in steps:
             try:
                 files[step.key] = self._read(step)
@@ -141,26 +141,26 @@ class Carrier:
         known = {step.path: replace(self._known(step), sha256=files[step.key].sha256) for step in sending}
         parts = [files[step.key].part for step in sending]
         self._manifest.begin(parts, known)
-        self._means.up.pass_through(sum(len(file.data) for file in files.values()))
+        self._context.up.pass_through(sum(len(file.data) for file in files.values()))
         placed = self.using(lambda connection: place_small(connection, list(files.values())))
         for step, result in zip(sending, placed, strict=True):
             if isinstance(result, SmallPlaced):
                 self._manifest.record(step.path, replace(known[step.path], seen=result.mtime))
                 file = files[step.key]
-                results[step.key] = Carried(result.evidence, file.sha256, len(file.data))
+                results[step.key] = StepResult(result.evidence, file.sha256, len(file.data))
             else:
                 results[step.key] = _told(result, step)
         self._manifest.end(parts)
         return [results[step.key] for step in steps]
 
-    def _read(self, step: SyncStep) -> Small:
+    def _read(self, step: SyncStep) -> SmallUpload:
         data = b"".join(read_blocks(self._folder, step.file))
         replaces = step.action is Action.REPLACE
-        return Small(step.path, data, step.file.mtime, replace=replaces, expected=self._expected(step))
+        return SmallUpload(step.path, data, step.file.mtime, replace=replaces, expected=self._expected(step))
 
     # on the server ------------------------------------------------------------------------------------
 
-    def copy(self, step: SyncStep) -> Carried | None:
+    def copy(self, step: SyncStep) -> StepResult | None:
         """Has the server copy the bytes that it has already, and proves them. None when that came to nothing."""
         source, sha256, here = step.source or "", step.sha256 or "", step.file
         folder, name = posixpath.split(step.path)
@@ -184,16 +184,16 @@ class Carrier:
         there = self.using(lambda connection: connection.files.stat(step.path))
         self._manifest.record(step.path, replace(known, seen=there.mtime if there else None))
         self._manifest.end([part])
-        return Carried(proof, sha256)
+        return StepResult(proof, sha256)
 
     def _proof(self, step: SyncStep, part: str) -> Evidence | None:
         path = self._folder / step.file.path
         stream = local.open(local.resolve(PathReference(str(path)))[0])
-        prover = Prover(self.using, step.file.size, pacer=self._means.down, seen=lambda _count: None)
-        proof = prover.prove(part, FilePieces(stream, step.file.size), step.sha256, "auto", structure=False)
+        prover = Verifier(self.using, step.file.size, rate_limiter=self._context.down, seen=lambda _count: None)
+        proof = prover.prove(part, FileChunks(stream, step.file.size), step.sha256, "auto", structure=False)
         return None if proof.bad else proof.evidence
 
-    def move(self, step: SyncStep) -> Carried:
+    def move(self, step: SyncStep) -> StepResult:
         """Renames a file that this program placed."""
         source = step.source or ""
         before = self._manifest.get(source)
@@ -202,23 +202,23 @@ class Carrier:
         self._unless_changed(source, before, lambda connection: _renamed(connection, source, step.path))
         self._manifest.forget(source)
         self._manifest.record(step.path, known)
-        return Carried(Evidence.SIZE, step.sha256)
+        return StepResult(Evidence.SIZE, step.sha256)
 
-    def remove(self, step: SyncStep) -> Carried:
+    def remove(self, step: SyncStep) -> StepResult:
         """Removes a file that this program placed, if it is still that one."""
         known = self._manifest.get(step.path)
         self._unless_changed(step.path, known, lambda connection: connection.files.remove(step.path))
         self._manifest.forget(step.path)
-        return Carried()
+        return StepResult()
 
-    def put_into_trash(self, step: SyncStep, place: str) -> Carried:
+    def put_into_trash(self, step: SyncStep, place: str) -> StepResult:
         """Moves a file to `place`, whose folder is there."""
         known = self._manifest.get(step.path)
         self._unless_changed(step.path, known, lambda connection: _renamed(connection, step.path, place))
         self._manifest.forget(step.path)
-        return Carried()
+        return StepResult()
 
-    def _unless_changed(self, path: str, known: Known | None, act: Callable[[Connection], object]) -> None:
+    def _unless_changed(self, path: str, known: PlacedFile | None, act: Callable[[Connection], object]) -> None:
         """Acts upon a file that this program placed, if it is still that one. Raises RemoteRefused."""
 
         def looked(connection: Connection) -> None:
@@ -257,18 +257,18 @@ class Carrier:
         """Runs a call with a connection, again when the line fails."""
 
         def attempt() -> T:
-            with self._means.pool.lease() as connection:
+            with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._means.retrying(attempt, lambda: 0)
+        return self._context.retrying(attempt, lambda: 0)
 
     def say(self, text: str) -> None:
         """Tells the user something that should be read."""
-        self._means.observer(Said(text, "note"))
+        self._context.observer(Message(text, "note"))
 
-    def _known(self, step: SyncStep) -> Known:
+    def _known(self, step: SyncStep) -> PlacedFile:
         here = step.file
-        return Known(here.size, None, here.mtime_ns, here.mtime, str(self._folder / here.path))
+        return PlacedFile(here.size, None, here.mtime_ns, here.mtime, str(self._folder / here.path))
 
 
 def _upwards(path: str) -> Iterator[str]:
@@ -279,7 +279,7 @@ def _upwards(path: str) -> Iterator[str]:
     yield path
 
 
-def _is_still(there: Entry, known: Known) -> bool:
+def _is_still(there: Entry, known: PlacedFile) -> bool:
     return not there.is_folder and known.is_still(there.size, there.mtime)
 
 

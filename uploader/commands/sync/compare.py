@@ -8,21 +8,21 @@ from functools import partial
 from pathlib import Path
 
 from uploader.commands.sync.decide import Answers, Questions
-from uploader.commands.sync.state import Scene
+from uploader.commands.sync.state import SyncState
 from uploader.errors import RemoteRefused, SourceChanged, SourceRefused, UploaderError
-from uploader.rate_limit import Pacer, cut
+from uploader.rate_limit import RateLimiter, cut
 from uploader.remote.interface import Connection
 from uploader.result import Evidence
 from uploader.scan.local import read_blocks
-from uploader.scan.tree import Here
-from uploader.transfer.chunks import PIECE_BYTES
-from uploader.transfer.verify import Prover, Using
+from uploader.scan.tree import LocalEntry
+from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.verify import Using, Verifier
 
 _AT_ONCE_BYTES = 32 << 20
 _AT_ONCE = 500
 
 
-def answer(scene: Scene, asked: Questions, using: Using, folder: Path) -> Answers:
+def answer(scene: SyncState, asked: Questions, using: Using, folder: Path) -> Answers:
     """Hashes and compares. A local file that changes meanwhile or cannot be read has no answer: it is then taken for
     another one, and sending it will say what is wrong."""
     answers = Answers()
@@ -35,7 +35,7 @@ def answer(scene: Scene, asked: Questions, using: Using, folder: Path) -> Answer
     for batch in _batches(scene, keys):
         answers.same.update(using(partial(_by_hash, scene, batch, answers)))
     rest = [key for key in keys if key not in answers.same]
-    small = [key for key in rest if scene.local.files[key].size <= PIECE_BYTES]
+    small = [key for key in rest if scene.local.files[key].size <= CHUNK_BYTES]
     for batch in _batches(scene, small):
         answers.same.update(using(partial(_by_reading, scene, batch, answers)))
     for key in rest:
@@ -44,7 +44,7 @@ def answer(scene: Scene, asked: Questions, using: Using, folder: Path) -> Answer
     return answers
 
 
-def hash_file(folder: Path, here: Here) -> str:
+def hash_file(folder: Path, here: LocalEntry) -> str:
     """Returns the sha256 (hex) of a local file. Raises SourceChanged when it is not the one that was scanned any more,
     SourceRefused."""
     digest = hashlib.sha256()
@@ -56,7 +56,7 @@ def hash_file(folder: Path, here: Here) -> str:
 Same = dict[str, Evidence | None]
 
 
-def _by_hash(scene: Scene, keys: Sequence[str], answers: Answers, connection: Connection) -> Same:
+def _by_hash(scene: SyncState, keys: Sequence[str], answers: Answers, connection: Connection) -> Same:
     taken = connection.hash_files([scene.path(key) for key in keys])
     if taken is None:
         return {}
@@ -67,7 +67,7 @@ def _by_hash(scene: Scene, keys: Sequence[str], answers: Answers, connection: Co
     }
 
 
-def _by_reading(scene: Scene, keys: Sequence[str], answers: Answers, connection: Connection) -> Same:
+def _by_reading(scene: SyncState, keys: Sequence[str], answers: Answers, connection: Connection) -> Same:
     read = connection.files.many.read([(scene.path(key), scene.local.files[key].size) for key in keys])
     found = [b"" if isinstance(data, RemoteRefused) else data for data in read]
     return {
@@ -76,14 +76,14 @@ def _by_reading(scene: Scene, keys: Sequence[str], answers: Answers, connection:
     }
 
 
-def _by_pieces(scene: Scene, key: str, sha256: str, using: Using, folder: Path) -> Evidence | None:
+def _by_pieces(scene: SyncState, key: str, sha256: str, using: Using, folder: Path) -> Evidence | None:
     here = scene.local.files[key]
     try:
-        pieces = cut(read_blocks(folder, here), PIECE_BYTES)
-        digests = {index: hashlib.sha256(piece).hexdigest() for index, piece in enumerate(pieces)}
+        chunks = cut(read_blocks(folder, here), CHUNK_BYTES)
+        digests = {index: hashlib.sha256(chunk).hexdigest() for index, chunk in enumerate(chunks)}
     except (SourceChanged, SourceRefused):
         return None
-    prover = Prover(using, here.size, pacer=Pacer(None), seen=lambda _count: None)
+    prover = Verifier(using, here.size, rate_limiter=RateLimiter(None), seen=lambda _count: None)
     try:
         proof = prover.prove(scene.path(key), digests, sha256, "auto", structure=False)
     except RemoteRefused:
@@ -92,7 +92,7 @@ def _by_pieces(scene: Scene, key: str, sha256: str, using: Using, folder: Path) 
     return None if proof.bad or proof.evidence in (Evidence.SIZE, Evidence.STRUCTURE) else proof.evidence
 
 
-def _batches(scene: Scene, keys: Sequence[str]) -> Iterator[list[str]]:
+def _batches(scene: SyncState, keys: Sequence[str]) -> Iterator[list[str]]:
     """Cuts into groups that are not silent for too long, nor too big to be held."""
     batch: list[str] = []
     size = 0

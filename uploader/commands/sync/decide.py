@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from uploader.commands.sync.state import Scene, Wishes
+from uploader.commands.sync.state import SyncOptions, SyncState
 from uploader.errors import DeletionRefused, Exists, RemoteRefused, UploaderError, UsageError
 from uploader.result import Evidence
-from uploader.scan.tree import Here, There, clashing, spelling
-from uploader.state.manifest import Known
+from uploader.scan.tree import LocalEntry, RemoteEntry, clashing, spelling
+from uploader.state.manifest import PlacedFile
 
 MOST_DELETED = 10
 """Files that one sync deletes unless more are allowed."""
@@ -44,15 +44,15 @@ class SyncStep:
     action: Action
     reason: str
     path: str
-    here: Here | None = None
-    there: There | None = None
+    here: LocalEntry | None = None
+    there: RemoteEntry | None = None
     source: str | None = None
     sha256: str | None = None
     evidence: Evidence | None = None
     error: UploaderError | None = None
 
     @property
-    def file(self) -> Here:
+    def file(self) -> LocalEntry:
         """The local file. Raises TypeError for a step that has none."""
         if self.here is None:
             raise TypeError(f"the step {self.action} of {self.key} has no local file")
@@ -82,7 +82,7 @@ class Answers:
     sha256: dict[str, str] = field(default_factory=dict)
 
 
-def questions(scene: Scene, wishes: Wishes) -> Questions:
+def questions(scene: SyncState, wishes: SyncOptions) -> Questions:
     """Returns what the trees alone do not tell."""
     asked = Questions()
     sizes = {known.size for _, known in _sources(scene)}
@@ -100,7 +100,7 @@ def questions(scene: Scene, wishes: Wishes) -> Questions:
     return asked
 
 
-def decide(scene: Scene, wishes: Wishes, answers: Answers) -> list[SyncStep]:
+def decide(scene: SyncState, wishes: SyncOptions, answers: Answers) -> list[SyncStep]:
     """Returns a step for each file on either side that concerns this sync, in the order of their keys.
 
     Raises UsageError for two files that are one name on this server."""
@@ -120,7 +120,7 @@ def decide(scene: Scene, wishes: Wishes, answers: Answers) -> list[SyncStep]:
     return sorted(steps, key=lambda step: step.key)
 
 
-def _one(scene: Scene, wishes: Wishes, answers: Answers, key: str, here: Here) -> SyncStep:
+def _one(scene: SyncState, wishes: SyncOptions, answers: Answers, key: str, here: LocalEntry) -> SyncStep:
     step = SyncStep(key, Action.SEND, "it is not there yet", scene.path(key), here, sha256=answers.sha256.get(key))
     if scene.folder_there(key):
         return _refused(scene, key, "a folder of that name is there", here)
@@ -140,14 +140,14 @@ def _one(scene: Scene, wishes: Wishes, answers: Answers, key: str, here: Here) -
     return _overwriting(scene, wishes, step, there)
 
 
-def _looks_same(scene: Scene, here: Here, there: There) -> bool:
+def _looks_same(scene: SyncState, here: LocalEntry, there: RemoteEntry) -> bool:
     known = scene.of_manifest(there)
     if known is not None and known.mtime_ns is not None:
         return known.mtime_ns == here.mtime_ns
     return there.mtime == here.mtime
 
 
-def _same(scene: Scene, answers: Answers, key: str, there: There) -> Evidence | None:
+def _same(scene: SyncState, answers: Answers, key: str, there: RemoteEntry) -> Evidence | None:
     if key in answers.same:
         return answers.same[key]
     known = scene.of_manifest(there)
@@ -155,7 +155,7 @@ def _same(scene: Scene, answers: Answers, key: str, there: There) -> Evidence | 
     return Evidence.SIZE if same else None  # the server's file is known by size and time to be what was placed
 
 
-def _overwriting(scene: Scene, wishes: Wishes, step: SyncStep, there: There) -> SyncStep:
+def _overwriting(scene: SyncState, wishes: SyncOptions, step: SyncStep, there: RemoteEntry) -> SyncStep:
     """Decides where the name stands for other bytes."""
     known = scene.of_manifest(there)
     if known is not None and known.placed and known.seen is not None:
@@ -169,7 +169,7 @@ def _overwriting(scene: Scene, wishes: Wishes, step: SyncStep, there: There) -> 
     return replace(step, action=Action.REFUSE, reason=error.message, error=error)
 
 
-def _blocked(scene: Scene, key: str) -> str | None:
+def _blocked(scene: SyncState, key: str) -> str | None:
     """A file that has the name of one of the folders above."""
     folder = key.rpartition("/")[0]
     while folder:
@@ -182,7 +182,7 @@ def _blocked(scene: Scene, key: str) -> str | None:
 # moving and copying -----------------------------------------------------------------------------------
 
 
-def _sources(scene: Scene) -> Iterator[tuple[str, Known]]:
+def _sources(scene: SyncState) -> Iterator[tuple[str, PlacedFile]]:
     """What could be copied or moved instead of sent: files that are known by their content and still are those."""
     for there in scene.remote.files.values():
         known = scene.of_manifest(there)
@@ -194,14 +194,14 @@ def _sources(scene: Scene) -> Iterator[tuple[str, Known]]:
             yield path, known
 
 
-def _gone(scene: Scene) -> dict[str, tuple[str, There]]:
+def _gone(scene: SyncState) -> dict[str, tuple[str, RemoteEntry]]:
     """What this program placed from here and the source no longer has: absolute path -> key and file.
 
     What was placed from a file that is here still is not gone, wherever that file goes now."""
     wanted = {scene.path(key) for key in scene.local.files}
     still = {spelling(here.path) for here in scene.local.files.values()} | scene.local.others
     refused = [spelling(refused.path) for refused in scene.local.refused]
-    found: dict[str, tuple[str, There]] = {}
+    found: dict[str, tuple[str, RemoteEntry]] = {}
     for key, there in scene.remote.files.items():
         path = posixpath.join(scene.base, there.path)
         known = scene.of_manifest(there)
@@ -215,7 +215,9 @@ def _gone(scene: Scene) -> dict[str, tuple[str, There]]:
     return found
 
 
-def _moved(scene: Scene, steps: list[SyncStep], gone: dict[str, tuple[str, There]], answers: Answers) -> list[SyncStep]:
+def _moved(
+    scene: SyncState, steps: list[SyncStep], gone: dict[str, tuple[str, RemoteEntry]], answers: Answers
+) -> list[SyncStep]:
     """Turns sendings into moves and copies where the bytes are on the server already. What is moved leaves `gone`.
 
     Nothing is moved away from a source that was not read whole: it may be there still."""
@@ -247,7 +249,7 @@ def _moved(scene: Scene, steps: list[SyncStep], gone: dict[str, tuple[str, There
 # deleting ---------------------------------------------------------------------------------------------
 
 
-def _deletions(scene: Scene, wishes: Wishes, gone: Mapping[str, tuple[str, There]]) -> list[SyncStep]:
+def _deletions(scene: SyncState, wishes: SyncOptions, gone: Mapping[str, tuple[str, RemoteEntry]]) -> list[SyncStep]:
     action = Action.TRASH if wishes.trash else Action.DELETE
     reason = "it was placed from here and is not here any more"
     steps = [SyncStep(key, action, reason, path, there=there) for path, (key, there) in gone.items()]
@@ -257,7 +259,7 @@ def _deletions(scene: Scene, wishes: Wishes, gone: Mapping[str, tuple[str, There
     return [replace(step, action=Action.REFUSE, reason=error.message, error=error) for step in steps]
 
 
-def _too_many(scene: Scene, wishes: Wishes, count: int) -> DeletionRefused | None:
+def _too_many(scene: SyncState, wishes: SyncOptions, count: int) -> DeletionRefused | None:
     if not scene.local.files:
         return DeletionRefused(
             f"{scene.folder} holds no file: nothing is deleted for an empty folder",
@@ -288,7 +290,7 @@ def _too_many(scene: Scene, wishes: Wishes, count: int) -> DeletionRefused | Non
 # refusing ---------------------------------------------------------------------------------------------
 
 
-def _refused(scene: Scene, key: str, reason: str, here: Here | None = None) -> SyncStep:
+def _refused(scene: SyncState, key: str, reason: str, here: LocalEntry | None = None) -> SyncStep:
     kind = RemoteRefused if here is not None else UsageError
     error = kind(f"{key} is not taken along: {reason}", remedy="Rename it, or leave it out with --exclude.")
     return SyncStep(key, Action.REFUSE, error.message, posixpath.join(scene.base, key), here, error=error)

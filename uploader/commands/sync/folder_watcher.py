@@ -20,7 +20,7 @@ def listen(folder: Path) -> Generator[bool]:
         yield bool(changes)
 
 
-class Ear:
+class FolderWatcher:
     """Waits for changes. A folder that comes and goes, such as a disk that is plugged in, is heard again when it is
     there. `wait` waits that many seconds."""
 

@@ -12,24 +12,24 @@ from uploader.commands.sync.compare import answer
 from uploader.commands.sync.decide import Action, SyncStep, decide, questions
 from uploader.commands.sync.request import SyncPlan, SyncRequest
 from uploader.commands.sync.sort_by_kind import Sorted, sort_by_kind
-from uploader.commands.sync.state import Place, Scene, Wishes
+from uploader.commands.sync.state import Place, SyncOptions, SyncState
 from uploader.errors import NoSuchRoot
 from uploader.remote.interface import Connection, Entry
 from uploader.scan.filters import Filters
 from uploader.scan.local import scan
 from uploader.scan.remote import is_insensitive, list_tree
-from uploader.scan.tree import Here, LocalTree, RemoteTree, There, clashing, folded
+from uploader.scan.tree import LocalEntry, LocalTree, RemoteEntry, RemoteTree, clashing, folded
 from uploader.state.manifest import Manifest
 from uploader.transfer.verify import Using
 
 
-def look_and_decide(
+def make_plan(
     request: SyncRequest,
     place: Place,
     using: Using,
     manifest: Manifest,
     *,
-    growing: Callable[[Here], bool] | None = None,
+    growing: Callable[[LocalEntry], bool] | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> SyncPlan:
     """Returns the plan. Raises what makes a side impossible to look at; what is wrong with single files is in it."""
@@ -39,7 +39,7 @@ def look_and_decide(
     found = Sorted(tree) if place.into is not None else sort_by_kind(tree, folder, place)
     if found.tree.others:
         say(f"{len(found.tree.others)} file(s) of {folder} are no models, and are left out")
-    wishes = Wishes(
+    wishes = SyncOptions(
         replace=request.replace,
         checksum=request.checksum,
         delete=request.delete,
@@ -62,7 +62,7 @@ def look_and_decide(
 
 def _scene(
     place: Place, folder: Path, filters: Filters, found: Sorted, manifest: Manifest, connection: Connection
-) -> Scene:
+) -> SyncState:
     """Looks at the server's side. Raises NoSuchRoot."""
     root = connection.files.resolve(place.root)
     base = posixpath.join(root, place.into) if place.into else root
@@ -76,7 +76,7 @@ def _scene(
             f"the root {place.root} is not there", remedy="Is the instance started, and is its root right?"
         )
     manifest.settle(base, {posixpath.join(base, file.path): (file.size, file.mtime) for file in there.files.values()})
-    scene = Scene(base, str(folder), found.tree, there, manifest.files, takes=filters.takes)
+    scene = SyncState(base, str(folder), found.tree, there, manifest.files, takes=filters.takes)
     return replace(scene, elsewhere=_elsewhere(connection, root, scene), duplicates=connection.duplicates)
 
 
@@ -101,7 +101,7 @@ def _tells_no_case(connection: Connection, root: str, local: LocalTree, there: R
     return (differs or bool(clashing(local.files))) and is_insensitive(connection, root)
 
 
-def _elsewhere(connection: Connection, root: str, scene: Scene) -> dict[str, There]:
+def _elsewhere(connection: Connection, root: str, scene: SyncState) -> dict[str, RemoteEntry]:
     """Files that the manifest knows outside of the listing and that may be what is missing."""
     sizes = {here.size for key, here in scene.local.files.items() if scene.there(key) is None}
     listed = {posixpath.join(scene.base, there.path) for there in scene.remote.files.values()}
@@ -112,7 +112,7 @@ def _elsewhere(connection: Connection, root: str, scene: Scene) -> dict[str, The
     ]
     found = connection.files.many.stat(paths) if paths else []
     return {
-        path: There(path, entry.size, entry.mtime)
+        path: RemoteEntry(path, entry.size, entry.mtime)
         for path, entry in zip(paths, found, strict=True)
         if isinstance(entry, Entry) and not entry.is_folder
     }

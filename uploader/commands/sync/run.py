@@ -10,47 +10,47 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from uploader.commands.sync.apply import Carrier
+from uploader.commands.sync.apply import RemoteChanges
 from uploader.commands.sync.decide import Action, SyncStep
-from uploader.commands.sync.plan import look_and_decide, source_of
+from uploader.commands.sync.plan import make_plan, source_of
 from uploader.commands.sync.request import SyncPlan, SyncRequest
 from uploader.commands.sync.state import Place
 from uploader.errors import DeletionRefused, RouteUnavailable, UploaderError, UsageError
-from uploader.events import Planned, Said
+from uploader.events import Message, Planned
 from uploader.placement import folder_fault, model_extension, root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
-from uploader.rate_limit import Pacer
+from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connector
-from uploader.remote.pool import Pool
+from uploader.remote.pool import ConnectionPool
 from uploader.result import Failure, Outcome, Report
 from uploader.retry import Patience
 from uploader.scan.filters import TRASH
-from uploader.scan.tree import Here
-from uploader.session.runner import IN_FLIGHT, Carried, Runner, Task, Together
-from uploader.session.session import Setting
+from uploader.scan.tree import LocalEntry
+from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Together
+from uploader.session.session import Session
 from uploader.state.manifest import Manifest
-from uploader.transfer import Means
+from uploader.transfer import TransferContext
 from uploader.transfer.small_files import TOGETHER, TOGETHER_BYTES, goes_together, groups
 from uploader.webui.notify import notify
 
 _BRINGING = (Action.COPY, Action.MOVE, Action.SEND, Action.REPLACE)
 
 
-def sync(request: SyncRequest, setting: Setting) -> Report | SyncPlan:
+def sync(request: SyncRequest, session: Session) -> Report | SyncPlan:
     """Makes a folder of the target hold what a local one holds. Raises UsageError for what does not go together, and
     what makes either side impossible to look at; what became of single files is in the report."""
-    with begun(request, setting) as syncing:
+    with begun(request, session) as syncing:
         plan = syncing.plan()
         return plan if request.dry_run else syncing.carry_out(plan)
 
 
-def begun(request: SyncRequest, setting: Setting) -> Syncing:
+def begun(request: SyncRequest, session: Session) -> Sync:
     """Prepares a sync; nothing is dialled yet. Raises UsageError and RouteUnavailable."""
     check(request)
-    target = setting.choose_target(request.to)
-    place = place_of(request, setting, target)
-    connector, _ = setting.connector(target)
-    return Syncing(request, setting, target, place, connector)
+    target = session.choose_target(request.to)
+    place = place_of(request, session, target)
+    connector, _ = session.connector(target)
+    return Sync(request, session, target, place, connector)
 
 
 def check(request: SyncRequest) -> None:
@@ -63,7 +63,7 @@ def check(request: SyncRequest) -> None:
         raise UsageError("--dry-run and --watch exclude each other", remedy="Give one of them.")
 
 
-def _sorts_by_kind(folder: str, setting: Setting) -> bool:
+def _sorts_by_kind(folder: str, session: Session) -> bool:
     """Whether a folder whose purpose nobody named holds models at its top, and somebody wants them sorted."""
     try:
         models = [entry.name for entry in Path(folder).iterdir() if entry.is_file() and model_extension(entry.name)]
@@ -72,22 +72,22 @@ def _sorts_by_kind(folder: str, setting: Setting) -> bool:
     if not models:
         return False
     remedy = "Give --by-kind to sort them into the WebUI's folders, or --into SUBFOLDER to mirror the folder there."
-    if setting.asker is None:
+    if session.prompter is None:
         raise UsageError(f"{folder} holds models: are they to be sorted by kind?", remedy=remedy)
-    setting.asker.show(f"{folder} holds models ({models[0]} …).")
-    if not setting.asker.confirm("Sort them into the WebUI's folders by what they are?"):
+    session.prompter.show(f"{folder} holds models ({models[0]} …).")
+    if not session.prompter.confirm("Sort them into the WebUI's folders by what they are?"):
         raise UsageError(f"nothing was done with {folder}", remedy=remedy)
     return True
 
 
-class Syncing:
+class Sync:
     """One sync to one target, from the connection on; `plan` and `carry_out` may be repeated. `clock` gives the time
     that the trash is named for."""
 
     def __init__(
         self,
         request: SyncRequest,
-        setting: Setting,
+        session: Session,
         target: Target,
         place: Place,
         connector: Connector,
@@ -95,29 +95,29 @@ class Syncing:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._request = request
-        self._setting = setting
+        self._session = session
         self._target = target
         self._place = place
         self._clock = clock
-        self._pool = Pool(connector, most_connections(setting, target))
+        self._pool = ConnectionPool(connector, most_connections(session, target))
         self._cancelled = threading.Event()
-        self._manifest: Manifest = setting.manifests.of(target.name)
-        self.retrying = Patience(self._cancelled, setting.observer, setting.wait)
-        self._means = Means(
+        self._manifest: Manifest = session.manifests.of(target.name)
+        self.retrying = Patience(self._cancelled, session.observer, session.wait)
+        self._context = TransferContext(
             self._pool,
-            setting.journals,
-            setting.observer,
+            session.journals,
+            session.observer,
             self.retrying,
             self._cancelled,
-            up=Pacer(None, self._cancelled),
-            down=Pacer(None, self._cancelled),
+            up=RateLimiter(None, self._cancelled),
+            down=RateLimiter(None, self._cancelled),
             connections=None,
         )
-        self._carrier = Carrier(
-            Path(request.folder).absolute(), target.name, self._manifest, self._means, replaces_any=request.replace
+        self._carrier = RemoteChanges(
+            Path(request.folder).absolute(), target.name, self._manifest, self._context, replaces_any=request.replace
         )
 
-    def __enter__(self) -> Syncing:
+    def __enter__(self) -> Sync:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,19 +128,19 @@ class Syncing:
     def interrupted(self) -> bool:
         return self._cancelled.is_set()
 
-    def plan(self, growing: Callable[[Here], bool] | None = None) -> SyncPlan:
+    def plan(self, growing: Callable[[LocalEntry], bool] | None = None) -> SyncPlan:
         """Looks at both sides. `growing` says of a local file that it is not to be touched yet."""
         self._manifest.reload()
-        return look_and_decide(
+        return make_plan(
             self._request, self._place, self._carrier.using, self._manifest, growing=growing, say=self._say
         )
 
     def carry_out(self, plan: SyncPlan) -> Report:
         """Does what the plan says, in an order in which nothing is taken away that is needed still."""
         base = self._base(plan)
-        with self._setting.journals.claim(self._target.name, base):
+        with self._session.journals.claim(self._target.name, base):
             work = [step for step in plan.steps if step.action not in (Action.KEEP, Action.REFUSE)]
-            self._setting.observer(Planned(len(work), sum(step.size for step in work if step.here)))
+            self._session.observer(Planned(len(work), sum(step.size for step in work if step.here)))
             try:
                 outcomes = self._phases(plan)
             finally:
@@ -160,11 +160,11 @@ class Syncing:
             for outcome in outcomes
             if _came(outcome)
         ]
-        told = iter(notify(came, self._target, self._setting, self._pool, select=False, cancelled=self._cancelled))
+        told = iter(notify(came, self._target, self._session, self._pool, select=False, cancelled=self._cancelled))
         return [replace(outcome, webui=next(told).webui) if _came(outcome) else outcome for outcome in outcomes]
 
     def _say(self, text: str) -> None:
-        self._setting.observer(Said(text, "info"))
+        self._session.observer(Message(text, "info"))
 
     def _phases(self, plan: SyncPlan) -> list[Outcome]:
         """What is copied or moved goes first, while its bytes are where the plan found them; what is removed last."""
@@ -199,12 +199,12 @@ class Syncing:
     ) -> dict[SyncStep, Outcome]:
         if not work:
             return {}
-        runner = Runner(self._setting.observer, self._cancelled, self._pool.interrupt, min(workers, self._pool.most))
+        runner = Runner(self._session.observer, self._cancelled, self._pool.interrupt, min(workers, self._pool.most))
         steps = [step for concerned, _ in work for step in concerned]
         return dict(zip(steps, runner.run([unit for _, unit in work]), strict=True))
 
     def _each(
-        self, plan: SyncPlan, steps: Sequence[SyncStep], carry: Callable[[SyncStep], Carried]
+        self, plan: SyncPlan, steps: Sequence[SyncStep], carry: Callable[[SyncStep], StepResult]
     ) -> dict[SyncStep, Outcome]:
         return self._run([((step,), self._task(plan, step, partial(carry, step))) for step in steps], IN_FLIGHT)
 
@@ -224,13 +224,13 @@ class Syncing:
 
         return Together(tuple(self._task(plan, step, partial(self._sent_alone, step)) for step in steps), run)
 
-    def _copy(self, step: SyncStep) -> Carried:
+    def _copy(self, step: SyncStep) -> StepResult:
         done = self._carrier.copy(step)
         if done is not None:
             return done
         return self._sent_alone(step)
 
-    def _sent_alone(self, step: SyncStep) -> Carried:
+    def _sent_alone(self, step: SyncStep) -> StepResult:
         if not goes_together(step):
             return self._carrier.send_big(step)
         (end,) = self._carrier.send_small([step])
@@ -238,10 +238,10 @@ class Syncing:
             raise end
         return end
 
-    def _trash(self, trash: str, plan: SyncPlan, step: SyncStep) -> Carried:
+    def _trash(self, trash: str, plan: SyncPlan, step: SyncStep) -> StepResult:
         return self._carrier.put_into_trash(step, _in_trash(trash, plan, step))
 
-    def _task(self, plan: SyncPlan, step: SyncStep, carry: Callable[[], Carried]) -> Task:
+    def _task(self, plan: SyncPlan, step: SyncStep, carry: Callable[[], StepResult]) -> Task:
         def run() -> Outcome:
             return carried_outcome(plan, step, carry())
 
@@ -252,7 +252,7 @@ def _came(outcome: Outcome) -> bool:
     return outcome.status == "placed" and outcome.kind is not None
 
 
-def carried_outcome(plan: SyncPlan, step: SyncStep, done: Carried) -> Outcome:
+def carried_outcome(plan: SyncPlan, step: SyncStep, done: StepResult) -> Outcome:
     """What became of a step that was carried out."""
     return replace(
         known_outcome(plan, step),
@@ -264,9 +264,9 @@ def carried_outcome(plan: SyncPlan, step: SyncStep, done: Carried) -> Outcome:
     )
 
 
-def most_connections(setting: Setting, target: Target) -> int:
+def most_connections(session: Session, target: Target) -> int:
     """How many connections one target may be asked for."""
-    return setting.catalog.provider(target.provider).quirks.max_connections or MOST_CONNECTIONS
+    return session.profiles.provider(target.provider).quirks.max_connections or MOST_CONNECTIONS
 
 
 def known_outcome(plan: SyncPlan, step: SyncStep) -> Outcome:
@@ -316,10 +316,10 @@ def _in_trash(trash: str, plan: SyncPlan, step: SyncStep) -> str:
     return posixpath.join(trash, posixpath.relpath(step.path, plan.root))
 
 
-def place_of(request: SyncRequest, setting: Setting, target: Target) -> Place:
+def place_of(request: SyncRequest, session: Session, target: Target) -> Place:
     """Decides where a sync goes. Asks, or raises UsageError, where the folder does not tell whether it is a tree to be
     mirrored or a heap of models to be sorted."""
-    provider, webui = setting.profiles_of(target)
+    provider, webui = session.profiles_of(target)
     if not provider.sftp:
         raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
     if (fault := root_fault(target.root)) is not None:
@@ -329,6 +329,6 @@ def place_of(request: SyncRequest, setting: Setting, target: Target) -> Place:
         into = into.strip("/")
         if into and (fault := folder_fault(into)) is not None:
             raise UsageError(f"--into {request.into}: {fault}", remedy="Give a folder below the target's root.")
-    elif not request.by_kind and not _sorts_by_kind(request.folder, setting):
+    elif not request.by_kind and not _sorts_by_kind(request.folder, session):
         into = ""
-    return Place(target.name, target.root, into, webui, setting.folders_of(target))
+    return Place(target.name, target.root, into, webui, session.folders_of(target))

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from uploader.scan.tree import Here
+from uploader.scan.tree import LocalEntry
 
 STILL_SECONDS = 2.0
 """How long a file must not have changed before it is sent."""
 
 
-class Settling:
+class StableFiles:
     """Watches files from one look to the next. `clock` gives seconds that only grow, `now` the time of day, `writers`
     the real paths that are open for writing right now, None where the system does not tell."""
 
@@ -40,7 +40,7 @@ class Settling:
         self._open = self._writers(self._folder)
         self.waiting = set()
 
-    def is_growing(self, here: Here) -> bool:
+    def is_growing(self, here: LocalEntry) -> bool:
         """Whether a file may not be sent yet."""
         growing = not self._is_still(here)
         if not growing and self._open:
@@ -49,7 +49,7 @@ class Settling:
             self.waiting.add(here.path)
         return growing
 
-    def _is_still(self, here: Here) -> bool:
+    def _is_still(self, here: LocalEntry) -> bool:
         state, now = (here.size, here.mtime_ns), self._clock()
         before = self._seen.get(here.path)
         if before is None and self._now() - here.mtime_ns / 1e9 >= STILL_SECONDS:

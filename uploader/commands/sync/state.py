@@ -10,12 +10,12 @@ from pathlib import Path
 
 from uploader.artifact import Kind
 from uploader.profile import WebUI
-from uploader.scan.tree import LocalTree, RemoteTree, There, folded
-from uploader.state.manifest import Known
+from uploader.scan.tree import LocalTree, RemoteEntry, RemoteTree, folded
+from uploader.state.manifest import PlacedFile
 
 
 @dataclass(frozen=True)
-class Wishes:
+class SyncOptions:
     """What the user allows. `max_delete` None: at most `MOST_DELETED`, and at most half of what is there."""
 
     replace: bool = False
@@ -26,7 +26,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SyncState:
     """`base` is the absolute folder on the server below which the keys of both trees lie, `folder` the local one, as an
     absolute path. `known` is the manifest; `elsewhere` are files that it knows outside of the listing, looked at now;
     `takes` says of a path below `folder` whether it takes part. `duplicates`: the server can copy by itself."""
@@ -35,12 +35,12 @@ class Scene:
     folder: str
     local: LocalTree
     remote: RemoteTree
-    known: Mapping[str, Known]
-    elsewhere: Mapping[str, There] = field(default_factory=dict)
+    known: Mapping[str, PlacedFile]
+    elsewhere: Mapping[str, RemoteEntry] = field(default_factory=dict)
     takes: Callable[[str], bool] = lambda _path: True
     duplicates: bool = False
 
-    def there(self, key: str) -> There | None:
+    def there(self, key: str) -> RemoteEntry | None:
         """The server's file of that key."""
         found = self.remote.files.get(key)
         if found is None and self.remote.insensitive:
@@ -59,19 +59,19 @@ class Scene:
         """Whether a folder has that name."""
         return key in self.remote.folders or (self.remote.insensitive and folded(key) in self._folders_by_fold)
 
-    def of_manifest(self, there: There) -> Known | None:
+    def of_manifest(self, there: RemoteEntry) -> PlacedFile | None:
         """What is known of a server's file, if it is still that one."""
         known = self.known.get(posixpath.join(self.base, there.path))
         return known if known is not None and known.is_still(there.size, there.mtime) else None
 
-    def origin(self, known: Known) -> str | None:
+    def origin(self, known: PlacedFile) -> str | None:
         """Where below `folder` a file came from; None when it came from somewhere else."""
         if known.origin is None:
             return None
         path = Path(known.origin)
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else None
 
-    def is_ours(self, known: Known) -> bool:
+    def is_ours(self, known: PlacedFile) -> bool:
         """Whether this program placed it from this folder, out of what takes part."""
         origin = self.origin(known) if known.placed and known.seen is not None else None
         return origin is not None and self.takes(origin)
@@ -86,7 +86,7 @@ class Scene:
         return actual if actual is not None else posixpath.join(self._folder(above), name)
 
     @cached_property
-    def _by_fold(self) -> dict[str, There]:
+    def _by_fold(self) -> dict[str, RemoteEntry]:
         return {folded(key): there for key, there in self.remote.files.items()}
 
     @cached_property

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uploader.commands.sync.folder_watcher import Ear
-from uploader.commands.sync.run import Syncing
-from uploader.commands.sync.stable_files import Settling
+from uploader.commands.sync.folder_watcher import FolderWatcher
+from uploader.commands.sync.run import Sync
+from uploader.commands.sync.stable_files import StableFiles
 from uploader.errors import (
     NetworkError,
     SourceMissing,
     SourceRefused,
 )
-from uploader.events import Said
+from uploader.events import Message
 from uploader.result import Report
-from uploader.session.session import Setting
-from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, News, stopped
+from uploader.session.session import Session
+from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 
 LOOK_SECONDS = 1.0
 """How soon a file that still grows is looked at again."""
 
 
-def watch(syncing: Syncing, ear: Ear, settling: Settling, setting: Setting, tell: Callable[[Report], None]) -> None:
+def watch(
+    syncing: Sync, ear: FolderWatcher, settling: StableFiles, session: Session, tell: Callable[[Report], None]
+) -> None:
     """Syncs, and syncs again at each change, until it is stopped: it ends by Interrupted. `tell` is given what became
     of each.
 
     What may pass, such as a target that is stopped for the night, is said once and waited for. Raises what will not."""
-    news = News()
-    setting.observer(Said("watching; Ctrl-C ends it", "info"))
+    news = ChangeFilter()
+    session.observer(Message("watching; Ctrl-C ends it", "info"))
     try:
         while True:
             ear.open()
-            ear.wait(_once(syncing, ear, settling, setting, tell, news))
+            ear.wait(_once(syncing, ear, settling, session, tell, news))
     except KeyboardInterrupt:
         raise stopped() from None
     finally:
@@ -39,7 +41,12 @@ def watch(syncing: Syncing, ear: Ear, settling: Settling, setting: Setting, tell
 
 
 def _once(
-    syncing: Syncing, ear: Ear, settling: Settling, setting: Setting, tell: Callable[[Report], None], news: News
+    syncing: Sync,
+    ear: FolderWatcher,
+    settling: StableFiles,
+    session: Session,
+    tell: Callable[[Report], None],
+    news: ChangeFilter,
 ) -> float | None:
     """Syncs once. Returns the seconds until the next time, None for the next change."""
     try:
@@ -49,7 +56,7 @@ def _once(
         raise
     except PASSING as error:
         if news.absent(error):
-            setting.observer(Said(f"{error.message}; waiting for it", "note"))
+            session.observer(Message(f"{error.message}; waiting for it", "note"))
         if isinstance(error, SourceMissing | SourceRefused):
             ear.close()  # a folder that comes back is another one, of which it would hear nothing
         return ABSENCE_SECONDS

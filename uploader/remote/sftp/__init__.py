@@ -2,12 +2,12 @@
 
 import logging
 
-from uploader.remote.sftp.connect import SftpConnector, Surroundings
+from uploader.remote.sftp.connect import SftpConnector, SshEnvironment
 from uploader.remote.sftp.connection import SftpConnection
 from uploader.remote.sftp.known_hosts import KnownHosts
 from uploader.remote.sftp.ssh_config import Address
 
-__all__ = ["Address", "KnownHosts", "SftpConnection", "SftpConnector", "Surroundings"]
+__all__ = ["Address", "KnownHosts", "SftpConnection", "SftpConnector", "SshEnvironment"]
 
 # paramiko logs every lost line as an error, with a traceback; without a handler that would end on the user's terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())

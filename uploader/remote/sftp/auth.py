@@ -16,7 +16,7 @@ from uploader.errors import (
     NetworkError,
     UploaderError,
 )
-from uploader.events import Observer, Said
+from uploader.events import Message, Observer
 from uploader.remote.interface import Question, Secrets
 from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.private_keys import agent_listens, agents, blob, is_file, read_key
@@ -35,7 +35,7 @@ _REFUSED = (
 
 
 @dataclass(frozen=True)
-class Way:
+class SignInMethod:
     """How a login was done that took one proof: `name` in words, and the proof. The same opens the next one."""
 
     name: str
@@ -68,10 +68,10 @@ class Login:
         self._offered_keys: set[bytes] = set()
         self._passed_over: list[str] = []
         self._secret_sent = False
-        self.way: Way | None = None
-        self._last_way: Way | None = None
+        self.way: SignInMethod | None = None
+        self._last_way: SignInMethod | None = None
 
-    def run(self, *, proven: bool = False, way: Way | None = None) -> str:
+    def run(self, *, proven: bool = False, way: SignInMethod | None = None) -> str:
         """Tries `way` first, in the fewest round trips, if one is given. Raises CredentialsMissing, CredentialsRefused,
         NetworkError.
 
@@ -89,7 +89,7 @@ class Login:
             if self._agent is not None:
                 self._agent.close()
 
-    def _own_way(self) -> Way | None:
+    def _own_way(self) -> SignInMethod | None:
         """The one key file that was named for this target, where no password goes before it and nothing has to be
         asked for: a server is shown that without being asked first what it wants, as every question is a round
         trip or two."""
@@ -102,11 +102,11 @@ class Login:
         if agents(path, self._agent_keys()) is not None:
             return None
         try:
-            return Way(f"the key {path}", read_key(path, None))
+            return SignInMethod(f"the key {path}", read_key(path, None))
         except (paramiko.PasswordRequiredException, ConfigurationError):  # told when its turn comes
             return None
 
-    def _run_by(self, way: Way) -> str:
+    def _run_by(self, way: SignInMethod) -> str:
         """Shows a proof without asking first which ones are wanted."""
         user = self._address.user
         try:
@@ -156,7 +156,7 @@ class Login:
                         f"{self._where} does not answer while we sign in", remedy="Try again in a minute."
                     ) from error
                 self._refused.append(method)
-                self._observer(Said(f"{self._where} refused {method}", "debug"))
+                self._observer(Message(f"{self._where} refused {method}", "debug"))
                 continue
             if rest is None:
                 continue
@@ -203,12 +203,12 @@ class Login:
     def _send_key(self, name: str, key: paramiko.PKey) -> Sequence[str]:
         # An agent's key is the agent connection's; a certificate leaves its key again.
         kept = isinstance(key, paramiko.AgentKey) or key.public_blob is not None
-        self._last_way = None if kept else Way(name, key)
+        self._last_way = None if kept else SignInMethod(name, key)
         return self._transport.auth_publickey(self._address.user, key)
 
     def _send_password(self, password: Secret) -> Sequence[str]:
         self._secret_sent = True
-        self._last_way = Way("the password", password)
+        self._last_way = SignInMethod("the password", password)
         return self._transport.auth_password(self._address.user, password.reveal(), fallback=False)
 
     # keyboard-interactive -----------------------------------------------------------------------------
@@ -279,7 +279,7 @@ class Login:
         if self._address.own_key:
             raise fault
         self._passed_over.append(fault.message)
-        self._observer(Said(f"{fault.message}; passed over", "debug"))
+        self._observer(Message(f"{fault.message}; passed over", "debug"))
 
     def _agent_keys(self) -> list[paramiko.AgentKey]:
         if not agent_listens():
@@ -288,7 +288,7 @@ class Login:
             self._agent = self._agent or paramiko.Agent()
             return list(self._agent.get_keys())
         except paramiko.SSHException as error:
-            self._observer(Said(f"the ssh-agent does not answer: {error}", "debug"))
+            self._observer(Message(f"the ssh-agent does not answer: {error}", "debug"))
             return []
 
     def _from_file(
@@ -316,7 +316,7 @@ class Login:
         try:
             key.load_certificate(str(certificate))
         except (OSError, ValueError, paramiko.SSHException) as error:
-            self._observer(Said(f"The certificate {certificate} cannot be used: {error}", "debug"))
+            self._observer(Message(f"The certificate {certificate} cannot be used: {error}", "debug"))
             return False
         return True
 

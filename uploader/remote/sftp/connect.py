@@ -17,14 +17,14 @@ import paramiko
 from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RemoteRefused, RouteUnavailable
 from uploader.events import Observer, silence
 from uploader.profile import Quirks, Refusal, Target
-from uploader.remote.interface import Secrets, Trust
-from uploader.remote.sftp.auth import Login, Way
+from uploader.remote.interface import HostKeyPolicy, Secrets
+from uploader.remote.sftp.auth import Login, SignInMethod
 from uploader.remote.sftp.connection import ServerIdentity, SftpConnection, sftp_channel
 from uploader.remote.sftp.errors import NothingInCommon, mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.known_hosts import KnownHosts, fingerprint
-from uploader.remote.sftp.protocol import Wire
-from uploader.remote.sftp.proxy_command import ProxyLine
+from uploader.remote.sftp.protocol import SftpProtocol
+from uploader.remote.sftp.proxy_command import ProxySocket
 from uploader.remote.sftp.shell_probe import Tools
 from uploader.remote.sftp.ssh_config import Address, look_up, parse_hop
 from uploader.remote.sftp.transport import Transport, close_all, shake_hands
@@ -39,7 +39,7 @@ _Line = socket.socket | paramiko.Channel
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SshEnvironment:
     """What a connector needs beside its target.
 
     `hop_secrets` gives the secrets for a jump host by its address: the target's own password is nothing that a jump
@@ -50,7 +50,7 @@ class Surroundings:
     known_hosts: KnownHosts
     secrets: Secrets
     hop_secrets: Callable[[str], Secrets]
-    trust: Trust
+    trust: HostKeyPolicy
     observer: Observer = silence
     remember: bool = False
     expected: str | None = None
@@ -67,7 +67,7 @@ class SftpConnector:
     def __init__(
         self,
         target: Target,
-        around: Surroundings,
+        around: SshEnvironment,
         *,
         quirks: Quirks | None = None,
         refusal: Callable[[str], Refusal | None] = lambda _host: None,
@@ -84,7 +84,7 @@ class SftpConnector:
         self._tools = Tools(self._quirks.shell)
         self._asking = threading.Lock()  # one conversation with the user at a time
         # Whom our secrets have opened, and how: a line that ends there is worth another try.
-        self._ways: dict[str, Way | None] = {}
+        self._ways: dict[str, SignInMethod | None] = {}
         self.signed_in = threading.Event()
         self.round_trip = 0.0
 
@@ -149,21 +149,21 @@ class SftpConnector:
         connection = SftpConnection(files, identity, self._tools, hops, self._silence_seconds)
         return connection
 
-    def _wire(self, transport: Transport, where: str) -> Wire:
+    def _wire(self, transport: Transport, where: str) -> SftpProtocol:
         try:
-            return Wire(sftp_channel(transport, where, self._silence_seconds), where)
+            return SftpProtocol(sftp_channel(transport, where, self._silence_seconds), where)
         except RemoteRefused:
             if not transport.is_active():
                 raise
             self._tools.of(transport, where)  # the question may have had the only channel that this server allows
         for pause in _FREED_SECONDS:  # and the server may take a moment to see that it is free again
             try:
-                return Wire(sftp_channel(transport, where, self._silence_seconds), where)
+                return SftpProtocol(sftp_channel(transport, where, self._silence_seconds), where)
             except NoSftp:
                 raise
             except RemoteRefused:
                 time.sleep(pause)
-        return Wire(sftp_channel(transport, where, self._silence_seconds), where)
+        return SftpProtocol(sftp_channel(transport, where, self._silence_seconds), where)
 
     def _through(self, address: Address, hops: list[Transport]) -> _Line:
         """Dials the server: straight, by a ProxyCommand, or from jump host to jump host (ssh_config(5), ProxyJump)."""
@@ -199,7 +199,7 @@ class SftpConnector:
     def _dial(self, address: Address) -> _Line:
         with mapped(address.known_as):
             if address.proxy_command:
-                return ProxyLine(address.proxy_command)
+                return ProxySocket(address.proxy_command)
             began = time.monotonic()
             sock = socket.create_connection((address.host, address.port), timeout=self._dial_seconds)
             self.round_trip = time.monotonic() - began  # of a jump host, which is a part of the way
@@ -222,7 +222,7 @@ class SftpConnector:
             with turn, mapped(address.known_as):
                 return self._signed_in(sock, address, known_name, secrets, only)
         except NetworkError as error:
-            if isinstance(sock, ProxyLine):
+            if isinstance(sock, ProxySocket):
                 raise sock.explained(error, address.known_as) from error
             raise
 

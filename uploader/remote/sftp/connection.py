@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 import paramiko
 
 from uploader.errors import RemoteRefused
-from uploader.remote.interface import Copied, Paced, Range, ServerFacts
+from uploader.remote.interface import ConnectionInfo, Copied, Paced, Range
 from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
-from uploader.remote.sftp.protocol import Wire
-from uploader.remote.sftp.rolling_hash import SftpAlong, SftpReadAlong
+from uploader.remote.sftp.protocol import SftpProtocol
+from uploader.remote.sftp.rolling_hash import SftpReadBackDigest, SftpRollingDigest
 from uploader.remote.sftp.shell import Shell
 from uploader.remote.sftp.shell_probe import Tools
 from uploader.remote.sftp.transport import Transport, close_all
@@ -25,7 +25,7 @@ _COPYING = {"copy-data", "hardlink@openssh.com"}
 
 @dataclass(frozen=True)
 class ServerIdentity:
-    """What the handshake told; the words of ServerFacts."""
+    """What the handshake told; the words of ConnectionInfo."""
 
     software: str
     host_key: str
@@ -63,9 +63,9 @@ class SftpConnection:
         return None if tools is None else Shell(self._transports[-1], where, tools)
 
     @property
-    def facts(self) -> ServerFacts:
+    def facts(self) -> ConnectionInfo:
         commands = self.shell
-        return ServerFacts(
+        return ConnectionInfo(
             **asdict(self._identity),
             home=self.files.home,
             shell=commands is not None,
@@ -119,23 +119,25 @@ class SftpConnection:
             return "copy"
         return None
 
-    def hash_along(self, path: str) -> SftpAlong | None:
+    def hash_along(self, path: str) -> SftpRollingDigest | None:
         commands = self.shell
         if commands is None or "python3" not in commands.tools or "\n" in path:
             return None
         try:
-            return SftpAlong(self._transports[-1], self.files.wire.where, path)
+            return SftpRollingDigest(self._transports[-1], self.files.wire.where, path)
         except RemoteRefused:  # a server that allows few channels
             return None
 
-    def read_along(self, path: str, paced: Paced) -> SftpReadAlong | None:
+    def read_along(self, path: str, limited: Paced) -> SftpReadBackDigest | None:
         where = self.files.wire.where
         try:
             channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
         except RemoteRefused:  # a server that allows few channels
             return None
         try:
-            return SftpReadAlong(SftpFiles(Wire(channel, where), quirk_bytes=self.files.request_bytes), path, paced)
+            return SftpReadBackDigest(
+                SftpFiles(SftpProtocol(channel, where), quirk_bytes=self.files.request_bytes), path, limited
+            )
         except BaseException as error:
             channel.close()
             if isinstance(error, RemoteRefused):

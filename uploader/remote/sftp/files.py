@@ -15,7 +15,7 @@ from uploader.remote.sftp import protocol as wire
 from uploader.remote.sftp.attributes import NO_ATTRIBUTES, packed, unpacked_entries, unpacked_entry, unpacked_space
 from uploader.remote.sftp.errors import EndOfFile
 from uploader.remote.sftp.operations import SftpMany
-from uploader.remote.sftp.protocol import Unpacker, Wire, check, string
+from uploader.remote.sftp.protocol import SftpProtocol, Unpacker, check, string
 
 _PLAIN_REQUEST = 32 * 1024
 _LARGEST_REQUEST = 255 * 1024
@@ -87,7 +87,7 @@ class SftpFiles:
 
     def __init__(
         self,
-        session: Wire,
+        session: SftpProtocol,
         *,
         quirk_bytes: int | None = None,
         other_space: Callable[[str], Space | None] | None = None,
@@ -261,7 +261,7 @@ class SftpFiles:
 
     def _pipelined(self, path: str, handle: bytes, ranges: Iterable[Range]) -> Iterator[bytes]:
         """Keeps up to `_READ_WINDOW` bytes of requests under way over all ranges; yields one bytes a range."""
-        paced = not isinstance(ranges, Sequence)
+        limited = not isinstance(ranges, Sequence)
         count = 0
 
         def counted() -> Iterator[Range]:
@@ -278,7 +278,7 @@ class SftpFiles:
         current = 0
         try:
             while more or flying:
-                while more and asked < _READ_WINDOW and not (paced and flying and self.wire.ready()):
+                while more and asked < _READ_WINDOW and not (limited and flying and self.wire.ready()):
                     following = next(requests, None)
                     if following is None:
                         more = False

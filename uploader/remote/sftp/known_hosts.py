@@ -18,7 +18,7 @@ import paramiko
 from filelock import FileLock, Timeout
 
 from uploader.errors import Busy, ConfigurationError, HostKeyChanged, HostKeyUnknown
-from uploader.remote.interface import OfferedKey, Trust
+from uploader.remote.interface import HostKeyPolicy, OfferedKey
 from uploader.state.atomic import replace_text
 
 _PATIENCE_SECONDS = 10.0
@@ -57,7 +57,7 @@ class KnownHosts:
             known = [self._session[target]] if target in self._session else self._pinned(target)
             return [line.key_type for line in known or self._elsewhere(address)]
 
-    def verify(self, offered: paramiko.PKey, target: str, address: str, trust: Trust) -> None:
+    def verify(self, offered: paramiko.PKey, target: str, address: str, trust: HostKeyPolicy) -> None:
         """Raises HostKeyChanged or HostKeyUnknown unless the key is known, or `trust` accepts a new one.
 
         An accepted key holds for this run; `keep` writes it down."""
@@ -108,7 +108,7 @@ class KnownHosts:
                 self._rewrite(name, None)
             return bool(gone)
 
-    def _verify_new(self, offered: paramiko.PKey, target: str, address: str, trust: Trust) -> None:
+    def _verify_new(self, offered: paramiko.PKey, target: str, address: str, trust: HostKeyPolicy) -> None:
         blob = offered.asbytes()
         elsewhere = self._elsewhere(address)
         if any(line.blob == blob for line in elsewhere):
@@ -214,12 +214,12 @@ def _foreign_line(text: str) -> _Line | None:
 def _matches(patterns: Sequence[str], address: str) -> bool:
     """Whether an address is meant by a line's patterns: plain, hashed, with `*` and `?`, or negated by `!`."""
     name = address.lower()
-    if any(_means(pattern[1:], name) for pattern in patterns if pattern.startswith("!")):
+    if any(_context(pattern[1:], name) for pattern in patterns if pattern.startswith("!")):
         return False
-    return any(_means(pattern, name) for pattern in patterns)
+    return any(_context(pattern, name) for pattern in patterns)
 
 
-def _means(pattern: str, name: str) -> bool:
+def _context(pattern: str, name: str) -> bool:
     if pattern.startswith("|1|"):
         try:
             salt, digest = (base64.b64decode(part, validate=True) for part in pattern[3:].split("|"))

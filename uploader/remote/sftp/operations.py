@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Entry, Space, Whole
+from uploader.remote.interface import Entry, SmallFile, Space
 from uploader.remote.sftp import protocol as wire
 from uploader.remote.sftp.attributes import (
     NO_ATTRIBUTES,
@@ -21,7 +21,7 @@ from uploader.remote.sftp.attributes import (
     unpacked_space,
 )
 from uploader.remote.sftp.errors import EndOfFile
-from uploader.remote.sftp.protocol import Answer, Unpacker, Wire, check, string
+from uploader.remote.sftp.protocol import Answer, SftpProtocol, Unpacker, check, string
 
 if TYPE_CHECKING:
     from uploader.remote.sftp.files import SftpFiles
@@ -75,7 +75,7 @@ class SftpMany:
     def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
         return self._named(_make_folder(path) for path in paths)
 
-    def write(self, files: Sequence[Whole]) -> list[RemoteRefused | None]:
+    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
         done = self._held(_write(file, self._files.request_bytes) for file in files)
         return [
             self._files.explained(fault, file.path) if fault else None for file, fault in zip(files, done, strict=True)
@@ -111,7 +111,7 @@ class SftpMany:
 class _Conversation(Generic[T]):
     """Dialogues held side by side, so many at a time."""
 
-    def __init__(self, session: Wire, dialogues: Iterator[Dialogue[T]], side_by_side: int) -> None:
+    def __init__(self, session: SftpProtocol, dialogues: Iterator[Dialogue[T]], side_by_side: int) -> None:
         self._wire = session
         self._waiting = enumerate(dialogues)
         self._side_by_side = side_by_side
@@ -210,7 +210,7 @@ def _make_folder(path: str) -> Dialogue[None]:
             raise
 
 
-def _write(file: Whole, request_bytes: int) -> Dialogue[None]:
+def _write(file: SmallFile, request_bytes: int) -> Dialogue[None]:
     what = f"write to {file.path}"
     opening = Request(wire.OPEN, (packed(file.path), struct.pack(">I", _WRITE_NEW), NO_ATTRIBUTES), what)
     answers = yield [opening]

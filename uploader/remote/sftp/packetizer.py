@@ -42,17 +42,17 @@ class Batch:
     def __init__(self) -> None:
         self.payloads: list[Sequence[Payload]] = []
 
-    def add(self, *pieces: Payload) -> None:
+    def add(self, *chunks: Payload) -> None:
         """Adds one packet's payload."""
-        self.payloads.append(pieces)
+        self.payloads.append(chunks)
 
     def asbytes(self) -> bytes:
         """The one payload that there is; paramiko asks this of what it handles as a single message."""
-        (pieces,) = self.payloads
-        return b"".join(pieces)
+        (chunks,) = self.payloads
+        return b"".join(chunks)
 
 
-class Packets(Packetizer):
+class BatchedPacketizer(Packetizer):
     """paramiko's packets, in batches where the cipher is AES-GCM."""
 
     REKEY_BYTES = _REKEY_BYTES
@@ -83,18 +83,18 @@ class Packets(Packetizer):
             with self._turn:
                 self._send(self._gcm, payloads)
         elif isinstance(data, Batch):
-            for pieces in data.payloads:
-                super().send_message(paramiko.Message(b"".join(pieces)))
+            for chunks in data.payloads:
+                super().send_message(paramiko.Message(b"".join(chunks)))
         else:
             super().send_message(data)
 
     def _send(self, gcm: AESGCM, payloads: Sequence[Sequence[Payload]]) -> None:
-        sizes = [_padded(sum(map(len, pieces))) for pieces in payloads]
+        sizes = [_padded(sum(map(len, chunks))) for chunks in payloads]
         out = bytearray(sum(sizes) + len(sizes) * (4 + _TAG))
         view, at = memoryview(out), 0
-        for pieces, size in zip(payloads, sizes, strict=True):
+        for chunks, size in zip(payloads, sizes, strict=True):
             length = struct.pack(">I", size)
-            plain = _plain(pieces, size)
+            plain = _plain(chunks, size)
             nonce = self._fixed + self._counter.to_bytes(8, "big")
             self._counter = (self._counter + 1) & 0xFFFFFFFFFFFFFFFF
             view[at : at + 4] = length
@@ -113,9 +113,9 @@ def _padded(size: int) -> int:
     return -(-(1 + size + _LEAST_PADDING) // _BLOCK) * _BLOCK
 
 
-def _plain(pieces: Sequence[Payload], size: int) -> bytes:
-    padding = size - 1 - sum(map(len, pieces))
-    return b"".join((bytes((padding,)), *pieces, os.urandom(padding)))
+def _plain(chunks: Sequence[Payload], size: int) -> bytes:
+    padding = size - 1 - sum(map(len, chunks))
+    return b"".join((bytes((padding,)), *chunks, os.urandom(padding)))
 
 
 def send_all(channel: paramiko.Channel, parts: Iterable[Payload]) -> None:
@@ -179,9 +179,9 @@ class ReadAhead:
         """As a socket's: at most `size` bytes, at least one unless the line has ended."""
         if self._at == len(self._held):
             self._held, self._at = self._sock.recv(max(size, _READ_BYTES)), 0
-        piece = self._held[self._at : self._at + size]
-        self._at += len(piece)
-        return piece
+        chunk = self._held[self._at : self._at + size]
+        self._at += len(chunk)
+        return chunk
 
     def send(self, data: Payload) -> int:
         """As a socket's with a timeout. Raises ConnectionAbortedError when the line is stuck for too long."""

@@ -80,7 +80,7 @@ Answer = tuple[int, bytes]
 """(packet type, payload after the request's number)."""
 
 
-class Wire:
+class SftpProtocol:
     """One SFTP session. Used by one thread at a time. `send` puts bytes on the channel."""
 
     def __init__(

@@ -17,7 +17,7 @@ _PIECE = 64 * 1024
 _GRACE_SECONDS = 2.0
 
 
-class ProxyLine(socket.socket):
+class ProxySocket(socket.socket):
     """Our end of the line; closing it ends the command.
 
     A pair of threads carries the bytes, since a command's pipes are no sockets on every system. paramiko's own
@@ -67,8 +67,8 @@ class ProxyLine(socket.socket):
     def _carry_up(self) -> None:
         stdin, stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         with contextlib.suppress(OSError):
-            while piece := self._theirs.recv(_PIECE):
-                rest = memoryview(piece)
+            while chunk := self._theirs.recv(_PIECE):
+                rest = memoryview(chunk)
                 while rest:  # a raw pipe may take less than it is given
                     rest = rest[stdin.write(rest) :]
         with contextlib.suppress(OSError):
@@ -85,8 +85,8 @@ class ProxyLine(socket.socket):
     def _carry_down(self) -> None:
         stdout = cast(IO[bytes], self._process.stdout)
         with contextlib.suppress(OSError):
-            while piece := stdout.read(_PIECE):
-                self._theirs.sendall(piece)
+            while chunk := stdout.read(_PIECE):
+                self._theirs.sendall(chunk)
         with contextlib.suppress(OSError):  # paramiko then sees the end of the line, and closes ours
             self._theirs.shutdown(socket.SHUT_WR)
 

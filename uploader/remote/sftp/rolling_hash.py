@@ -37,7 +37,7 @@ _PROGRAM = (
 )
 
 
-class SftpAlong:
+class SftpRollingDigest:
     """A program on the server that hashes the first bytes of one file, as far as it is told that they are there.
 
     `reached` may be called from any thread. When the program or its line dies, `finish` says so by None: the hash can
@@ -90,14 +90,14 @@ class SftpAlong:
             self._channel.close()
 
 
-class SftpReadAlong:
+class SftpReadBackDigest:
     """Reads back the first bytes of one file, as far as it is told that they are there, over an SFTP session of its
     own, and hashes them here."""
 
-    def __init__(self, files: SftpFiles, path: str, paced: Paced) -> None:
+    def __init__(self, files: SftpFiles, path: str, limited: Paced) -> None:
         self._files = files
         self._path = path
-        self._paced = paced
+        self._paced = limited
         self._digest = hashlib.sha256()
         self._told = 0
         self._over = self._ends = False

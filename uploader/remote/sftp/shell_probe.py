@@ -7,7 +7,7 @@ import threading
 from uploader.errors import NetworkError
 from uploader.remote.sftp import shell
 from uploader.remote.sftp.transport import Transport
-from uploader.threads import Aside
+from uploader.threads import BackgroundCall
 
 
 class Tools:
@@ -16,7 +16,7 @@ class Tools:
     def __init__(self, known: bool | None) -> None:
         self._known = known
         self._lock = threading.Lock()
-        self._asked: Aside[tuple[str, ...] | None] | None = None
+        self._asked: BackgroundCall[tuple[str, ...] | None] | None = None
 
     def begin(self, transport: Transport, where: str) -> None:
         """Asks over this line unless that was done, and does not wait for the answer."""
@@ -39,10 +39,10 @@ class Tools:
                 self._asked = again
             return again.result() if again is not None else None
 
-    def _ask(self, transport: Transport, where: str) -> Aside[tuple[str, ...] | None]:
+    def _ask(self, transport: Transport, where: str) -> BackgroundCall[tuple[str, ...] | None]:
         def ask() -> tuple[str, ...] | None:
             found = shell.probe(transport, where)
             # A provider that is known to have one has it, whatever a busy server answers.
             return found if found is not None else () if self._known else None
 
-        return Aside(ask, name="shell-probe")
+        return BackgroundCall(ask, name="shell-probe")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import paramiko
 
-from uploader.remote.sftp.packetizer import Packets, ReadAhead
+from uploader.remote.sftp.packetizer import BatchedPacketizer, ReadAhead
 
 _CIPHERS = (
     "aes128-gcm@openssh.com",  # with AES in the CPU the fastest by far
@@ -27,7 +27,7 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: paramiko.transport._SocketLike, silence_seconds: float = 30.0) -> None:
         line = ReadAhead(sock, silence_seconds)
-        super().__init__(line, default_window_size=_WINDOW, packetizer_class=Packets)  # type: ignore[arg-type]
+        super().__init__(line, default_window_size=_WINDOW, packetizer_class=BatchedPacketizer)  # type: ignore[arg-type]
         self.daemon = True
 
     def send_for_channels(self, message: paramiko.Message) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from uploader.artifact import Service
 from uploader.errors import NetworkError, SourceMissing, SourceRefused, UploaderError
-from uploader.http import Door, Fields, Json, Refusal
+from uploader.http import Fields, Json, Refusal, TokenScope
 from uploader.reference import CivitaiReference
 from uploader.sources.civitai.errors import of_catalogue, of_download
 from uploader.sources.civitai.values import Version, read_version
@@ -22,7 +22,7 @@ class Found:
     address: str
 
 
-def download_door(sources: Sources) -> Door:
+def download_door(sources: Sources) -> TokenScope:
     """How its files are opened."""
     door = sources.site(Service.CIVITAI).door
     has_token = door.token is not None

@@ -2,6 +2,6 @@
 
 from uploader.state.cache.entries import Entry, State
 from uploader.state.cache.limit import limit_of
-from uploader.state.cache.store import Cache, Hold
+from uploader.state.cache.store import Cache, CacheLease
 
-__all__ = ["Cache", "Entry", "Hold", "State", "limit_of"]
+__all__ = ["Cache", "CacheLease", "Entry", "State", "limit_of"]

@@ -28,7 +28,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedFile:
     """What is known of a file that came whole: size in bytes, time and sha256 (hex) as they were then, the validator
     (ETag or date) that it came under, its source as the user may see it, and the sha256 (hex) of its whole link."""
 
@@ -49,7 +49,7 @@ class Entry:
     size: int
     used: float
     state: State
-    known: Known | None
+    known: CachedFile | None
 
     @property
     def name(self) -> str:
@@ -105,18 +105,18 @@ def _entry(path: Path) -> Entry:
 # what is written down ---------------------------------------------------------------------------------
 
 
-def remember(path: Path, known: Known) -> None:
+def remember(path: Path, known: CachedFile) -> None:
     """Writes down what is known of a file. Raises OSError."""
     replace_text(_record(path), json.dumps({"version": _VERSION, **asdict(known)}))
 
 
-def recall(path: Path) -> Known | None:
+def recall(path: Path) -> CachedFile | None:
     """Returns what is known of a file; None when nothing is, or it makes no sense."""
     try:
         data = json.loads(_record(path).read_bytes())
         if not isinstance(data, dict) or data.pop("version") != _VERSION:
             return None
-        known = Known(**data)
+        known = CachedFile(**data)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     sound = isinstance(known.sha256, str) and re.fullmatch("[0-9a-f]{64}", known.sha256)
@@ -144,7 +144,7 @@ def remove(path: Path) -> None:
     _record(path).unlink(missing_ok=True)
 
 
-def proven(path: Path) -> Known | None:
+def proven(path: Path) -> CachedFile | None:
     """Returns what is known of a file if it still has those bytes; one that has others is removed.
 
     It is read where size or time are not what they were. Raises OSError."""

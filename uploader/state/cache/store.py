@@ -12,8 +12,8 @@ from pathlib import Path
 from uploader.artifact import Artifact, WebFile
 from uploader.errors import Busy, ConfigurationError, UsageError
 from uploader.state.cache.entries import (
+    CachedFile,
     Entry,
-    Known,
     State,
     entries,
     move,
@@ -34,7 +34,7 @@ _SPARE = 32 * 1024 * 1024
 
 
 @dataclass
-class Hold:
+class CacheLease:
     """One download in use. `path` is the whole file's name, `part` an unfinished one's; `writing` is held by whoever
     of this process downloads it."""
 
@@ -58,12 +58,12 @@ class Cache:
         self.limit = limit
         self._journals = journals
         self._lock = threading.Lock()
-        self._holds: dict[str, Hold] = {}
+        self._holds: dict[str, CacheLease] = {}
 
     # finding and holding ------------------------------------------------------------------------------
 
     @contextmanager
-    def hold(self, artifact: Artifact) -> Iterator[Hold]:
+    def hold(self, artifact: Artifact) -> Iterator[CacheLease]:
         """Nobody removes or writes this artifact's download until the block ends; those of this process share it.
 
         Raises Busy when another run holds it."""
@@ -73,7 +73,7 @@ class Cache:
             if hold is None:
                 with ExitStack() as stack:
                     journal = stack.enter_context(self._journals.claim(_HERE, str(self.folder / name)))
-                    hold = self._holds[name] = Hold(self.folder / name, journal, stack.pop_all())
+                    hold = self._holds[name] = CacheLease(self.folder / name, journal, stack.pop_all())
             hold.users += 1
         try:
             yield hold
@@ -84,7 +84,7 @@ class Cache:
                     del self._holds[name]
                     hold.stack.close()
 
-    def whole(self, artifact: Artifact, hold: Hold) -> Known | None:
+    def whole(self, artifact: Artifact, hold: CacheLease) -> CachedFile | None:
         """Returns what is known of the whole download if it is there, unchanged, and is the artifact."""
         with self.named_faults():
             if not hold.path.exists():
@@ -104,7 +104,7 @@ class Cache:
         alike.sort(key=lambda entry: (entry.state is not State.WHOLE, entry.base != own))
         return alike[0].base if alike else own
 
-    def _adopt(self, artifact: Artifact, hold: Hold) -> None:
+    def _adopt(self, artifact: Artifact, hold: CacheLease) -> None:
         """A file that was wrong for its publisher's word is right for the user's."""
         if artifact.digest is not None:
             wrong = wrong_of(hold.path, artifact.digest.hex)
@@ -114,13 +114,13 @@ class Cache:
 
     # what became of a download ------------------------------------------------------------------------
 
-    def keep(self, artifact: Artifact, hold: Hold, sha256: str) -> Known:
+    def keep(self, artifact: Artifact, hold: CacheLease, sha256: str) -> CachedFile:
         """Gives the part, which is whole and has this sha256, the whole file's name."""
         with self.named_faults():
             hold.part.replace(hold.path)
             return self._remember(hold.path, artifact, sha256)
 
-    def quarantine(self, artifact: Artifact, hold: Hold, sha256: str) -> Path:
+    def quarantine(self, artifact: Artifact, hold: CacheLease, sha256: str) -> Path:
         """Puts the part aside, which is not the file that was promised. Returns where it is; an earlier one goes."""
         with self.named_faults():
             for entry in entries(self.folder):
@@ -131,15 +131,15 @@ class Cache:
             self._remember(wrong, artifact, sha256)
             return wrong
 
-    def _remember(self, path: Path, artifact: Artifact, sha256: str) -> Known:
+    def _remember(self, path: Path, artifact: Artifact, sha256: str) -> CachedFile:
         found = path.stat()
         web = artifact.origin if isinstance(artifact.origin, WebFile) else None
         came = (None, artifact.source, None) if web is None else (web.validator, artifact.source, web.fingerprint)
-        known = Known(found.st_size, found.st_mtime_ns, sha256, *came)
+        known = CachedFile(found.st_size, found.st_mtime_ns, sha256, *came)
         remember(path, known)
         return known
 
-    def forget(self, hold: Hold) -> None:
+    def forget(self, hold: CacheLease) -> None:
         """Removes the whole file: it is not worth keeping."""
         with self.named_faults():
             remove(hold.path)
@@ -151,7 +151,7 @@ class Cache:
         with self.named_faults():
             return sorted(entries(self.folder), key=lambda entry: -entry.used)
 
-    def make_room(self, hold: Hold, size: int) -> None:
+    def make_room(self, hold: CacheLease, size: int) -> None:
         """Removes what was not used longest until a download of `size` bytes fits, into the limit and onto the disk.
 
         Raises ConfigurationError when the disk is too small for it."""
@@ -171,7 +171,7 @@ class Cache:
                 remedy="Make room there, set $UPLOADER_HOME to another disk, or use --via relay.",
             )
 
-    def drop_oldest(self, hold: Hold) -> bool:
+    def drop_oldest(self, hold: CacheLease) -> bool:
         """Removes the one file, if any, that was not used longest, for a disk that ran full meanwhile."""
         return any(self._drop(entry) for entry in reversed(self.entries()) if entry.base != hold.path.name)
 
@@ -224,7 +224,7 @@ class Cache:
             ) from error
 
 
-def _is_same(known: Known, artifact: Artifact) -> bool:
+def _is_same(known: CachedFile, artifact: Artifact) -> bool:
     """By the promised sha256; without one by the validator under which it came from this very link. A validator alone
     tells versions of one file apart, not files; so what was signed anew is downloaded anew."""
     if artifact.digest is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from uploader.errors import UsageError
 from uploader.http.address import base_fault
-from uploader.http.tls import Trust
+from uploader.http.tls import CertificatePin
 from uploader.placement import folder_fault, root_fault
 from uploader.profile import Target
 
@@ -85,7 +85,7 @@ def _webui_faults(target: Target) -> Iterator[tuple[str, str]]:
         yield "webui_tunnel", "it has a webui_url as well, and only one of the two is used"
     if target.webui_ca is not None:
         try:
-            Trust.parse(target.webui_ca)
+            CertificatePin.parse(target.webui_ca)
         except UsageError as error:
             yield "webui_ca", error.message
 

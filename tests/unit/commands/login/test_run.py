@@ -15,7 +15,7 @@ from uploader.api import App, LoginRequest
 from uploader.errors import CredentialsRefused, HostKeyUnknown, UploaderError, UsageError
 from uploader.events import silence
 from uploader.secret import Secret
-from uploader.session.session import KeyRule, Setting
+from uploader.session.session import KeyRule, Session
 
 
 class Keyring(KeyringBackend):
@@ -81,7 +81,7 @@ def ssh(tmp_path: Path) -> Path:
 
 
 def app(tmp_path: Path, person: Person | None = None, **environ: str) -> App:
-    return App(environ=environ, asker=person, state=tmp_path / "state", ssh_folder=tmp_path / "dot-ssh")
+    return App(environ=environ, prompter=person, state=tmp_path / "state", ssh_folder=tmp_path / "dot-ssh")
 
 
 def request(server: ObservedServer | OpenSSH | None = None, **facts: Any) -> LoginRequest:
@@ -140,9 +140,11 @@ def test_a_password_that_a_push_finds_refused_is_not_asked_for_but_told_how_to_r
     app(tmp_path, Person()).login(request(server, password=server.password))
     kept["uploader", "target:box"] = "the old one"
     person = Person()
-    setting = Setting(environ={}, asker=person, observer=silence, state=tmp_path / "state", ssh_folder=tmp_path / "x")
+    session = Session(
+        environ={}, prompter=person, observer=silence, state=tmp_path / "state", ssh_folder=tmp_path / "x"
+    )
     with pytest.raises(CredentialsRefused) as caught:
-        setting.connector(setting.targets.get("box"))[0].connect()
+        session.connector(session.targets.get("box"))[0].connect()
     assert person.asked == []
     assert "`uploader login` asks for a new password" in (caught.value.remedy or "")
 
@@ -178,8 +180,8 @@ def test_a_passphrase_typed_for_a_jump_host_is_asked_for_once(
         )
         person = Person("open sesame")
         app(tmp_path).login(request(server, root=".", identity_file=str(server.identity_file), jump="hop", check=False))
-        setting = Setting(environ={}, asker=person, observer=silence, state=tmp_path / "state", ssh_folder=ssh)
-        connector, _ = setting.connector(setting.targets.get("box"), KeyRule(accept_new=True))
+        session = Session(environ={}, prompter=person, observer=silence, state=tmp_path / "state", ssh_folder=ssh)
+        connector, _ = session.connector(session.targets.get("box"), KeyRule(accept_new=True))
         connector.connect().close()
         connector.connect().close()
         assert person.asked == [f"Passphrase for the key {key.path}"]
@@ -238,10 +240,10 @@ def test_logout_forgets_the_key_that_is_pinned_for_an_address(tmp_path: Path, se
     environ = {"UPLOADER_PASSWORD": server.password.reveal()}
 
     def connect(person: Person | None) -> None:
-        setting = Setting(
-            environ=environ, asker=person, observer=silence, state=tmp_path / "state", ssh_folder=tmp_path / "x"
+        session = Session(
+            environ=environ, prompter=person, observer=silence, state=tmp_path / "state", ssh_folder=tmp_path / "x"
         )
-        setting.connector(setting.choose_target(text))[0].connect().close()
+        session.connector(session.choose_target(text))[0].connect().close()
 
     connect(Person())
     connect(None)

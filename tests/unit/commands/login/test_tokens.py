@@ -28,7 +28,7 @@ def civitai() -> Iterator[Civitai]:
 
 
 def app(tmp_path: Path, civitai: Civitai, person: Person | None = None, **environ: str) -> App:
-    return App(environ={"CIVITAI_ENDPOINT": civitai.endpoint, **environ}, asker=person, state=tmp_path)
+    return App(environ={"CIVITAI_ENDPOINT": civitai.endpoint, **environ}, prompter=person, state=tmp_path)
 
 
 def test_a_token_is_shown_to_its_source_and_kept(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
@@ -74,7 +74,7 @@ def test_without_a_keyring_the_environment_is_named(tmp_path: Path, civitai: Civ
 def test_hugging_face_says_whose_a_token_is(tmp_path: Path, kept: Kept) -> None:
     with Origin() as origin:
         origin.serve("/api/whoami-v2", b'{"name": "somebody"}', content_type="application/json")
-        hf = App(environ={"HF_ENDPOINT": origin.url("")}, asker=None, state=tmp_path)
+        hf = App(environ={"HF_ENDPOINT": origin.url("")}, prompter=None, state=tmp_path)
         assert hf.login_source(TokenRequest(Service.HUGGINGFACE, Secret("hf_x"))).user == "somebody"
         assert [request.headers["authorization"] for request in origin.requests] == ["Bearer hf_x"]
         origin.fail("/api/whoami-v2", 500)

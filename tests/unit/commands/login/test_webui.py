@@ -44,7 +44,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def app(tmp_path: Path, person: Person | None = None, **environ: str) -> App:
-    return App(environ=environ, asker=person, observer=silence, state=tmp_path / "state", ssh_folder=tmp_path / "ssh")
+    return App(
+        environ=environ, prompter=person, observer=silence, state=tmp_path / "state", ssh_folder=tmp_path / "ssh"
+    )
 
 
 def login(app: App, server: OpenSSH, root: Path, **facts: Any) -> LoginResult:

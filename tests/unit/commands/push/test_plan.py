@@ -8,13 +8,13 @@ import pytest
 from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
 from uploader.commands.push.plan import (
     Item,
-    Listing,
     PlannedStep,
+    PlanOptions,
     Reach,
-    Wishes,
+    RemoteListing,
     choose_route,
     clashes,
-    plan,
+    make_plan,
     settle_route,
 )
 from uploader.errors import Exists, NoPermission, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
@@ -29,11 +29,13 @@ ITEM = Item(LOCAL, Kind.CHECKPOINT, LOCAL.name, Route.LOCAL, f"webui/{FOLDER}/{L
 LINKED = replace(ITEM, artifact=WEB, route=Route.RELAY)
 ABLE = Reach("curl")
 UNABLE = Reach(None, "it has no curl")
-NONE = Wishes()
+NONE = PlanOptions()
 
 
-def decide(listing: Listing, wishes: Wishes = NONE, *, item: Item = ITEM, free: int | None = None) -> PlannedStep:
-    (step,) = plan([item], [listing], wishes, root="webui", free={} if free is None else {item.folder: free})
+def decide(
+    listing: RemoteListing, wishes: PlanOptions = NONE, *, item: Item = ITEM, free: int | None = None
+) -> PlannedStep:
+    (step,) = make_plan([item], [listing], wishes, root="webui", free={} if free is None else {item.folder: free})
     return step
 
 
@@ -50,84 +52,86 @@ def refusal(step: PlannedStep, error: type[Exception]) -> str:
 
 
 def test_what_is_not_there_is_sent() -> None:
-    step = decide(Listing())
+    step = decide(RemoteListing())
     assert (step.action, step.reason, step.bytes, step.make) == (Action.SEND, "is not there yet", 1000, ())
 
 
 def test_what_an_earlier_run_left_is_gone_on_from() -> None:
-    step = decide(Listing(part=800, claimed=600))
+    step = decide(RemoteListing(part=800, claimed=600))
     assert (step.action, step.bytes) == (Action.RESUME, 400)
     assert "600 bytes of an earlier run" in step.reason
 
 
 def test_a_part_that_the_journal_does_not_know_counts_for_nothing() -> None:
-    step = decide(Listing(part=800))
+    step = decide(RemoteListing(part=800))
     assert (step.action, step.bytes) == (Action.SEND, 1000)
 
 
 def test_claims_without_a_part_count_for_nothing() -> None:
-    assert decide(Listing(claimed=600)).action is Action.SEND
+    assert decide(RemoteListing(claimed=600)).action is Action.SEND
 
 
 def test_a_file_of_the_same_size_is_compared() -> None:
-    step = decide(Listing(final=1000))
+    step = decide(RemoteListing(final=1000))
     assert (step.action, step.bytes, step.error) == (Action.COMPARE, 0, None)
 
 
 def test_comparing_may_end_in_sending_where_replacing_is_allowed() -> None:
-    step = decide(Listing(final=1000), Wishes(replace=True))
+    step = decide(RemoteListing(final=1000), PlanOptions(replace=True))
     assert (step.action, step.bytes) == (Action.COMPARE, 1000)
 
 
 def test_a_file_of_another_size_is_not_overwritten() -> None:
-    assert "999 bytes where this file has 1,000" in refusal(decide(Listing(final=999)), Exists)
+    assert "999 bytes where this file has 1,000" in refusal(decide(RemoteListing(final=999)), Exists)
 
 
 def test_a_file_of_another_size_is_replaced_where_that_is_allowed() -> None:
-    step = decide(Listing(final=999), Wishes(replace=True))
+    step = decide(RemoteListing(final=999), PlanOptions(replace=True))
     assert (step.action, step.bytes, step.reason) == (Action.REPLACE, 1000, "takes the place of a file of 999 bytes")
 
 
-@pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True)])
-def test_one_whose_size_is_not_known_is_compared_with_what_is_there(wishes: Wishes) -> None:
+@pytest.mark.parametrize("wishes", [PlanOptions(), PlanOptions(replace=True)])
+def test_one_whose_size_is_not_known_is_compared_with_what_is_there(wishes: PlanOptions) -> None:
     item = replace(ITEM, artifact=replace(WEB, size=None))
-    step = decide(Listing(final=999), wishes, item=item)
+    step = decide(RemoteListing(final=999), wishes, item=item)
     assert (step.action, step.error, step.bytes) == (Action.COMPARE, None, 0)
     assert "once this one is downloaded" in step.reason
 
 
 def test_what_the_server_refuses_to_tell_of_one_item_is_that_item_s_error_alone() -> None:
     refused = NoPermission("the folder may not be read", remedy="Ask its owner.")
-    steps = plan([ITEM, ITEM], [Listing(error=refused), Listing()], NONE, root="webui", free={FOLDER: 1000})
+    steps = make_plan(
+        [ITEM, ITEM], [RemoteListing(error=refused), RemoteListing()], NONE, root="webui", free={FOLDER: 1000}
+    )
     assert refusal(steps[0], NoPermission) == "the folder may not be read"
     assert steps[1].action is Action.SEND
 
 
-@pytest.mark.parametrize("wishes", [Wishes(), Wishes(replace=True, mkdir=True)])
-def test_a_folder_of_that_name_is_never_replaced(wishes: Wishes) -> None:
-    assert "is a folder" in refusal(decide(Listing(final=4096, final_is_folder=True), wishes), RemoteRefused)
+@pytest.mark.parametrize("wishes", [PlanOptions(), PlanOptions(replace=True, mkdir=True)])
+def test_a_folder_of_that_name_is_never_replaced(wishes: PlanOptions) -> None:
+    assert "is a folder" in refusal(decide(RemoteListing(final=4096, final_is_folder=True), wishes), RemoteRefused)
 
 
 # folders ----------------------------------------------------------------------------------------------
 
 
 def test_the_folder_of_a_kind_is_made_when_its_parent_is_there() -> None:
-    step = decide(Listing(missing=(FOLDER,)))
+    step = decide(RemoteListing(missing=(FOLDER,)))
     assert (step.action, step.make) == (Action.SEND, (FOLDER,))
     assert step.reason == f"is not there yet; makes the folder {FOLDER}"
 
 
 def test_a_missing_root_is_refused() -> None:
-    assert "the root webui is not there" in refusal(decide(Listing(missing=("", "models", FOLDER))), NoSuchRoot)
+    assert "the root webui is not there" in refusal(decide(RemoteListing(missing=("", "models", FOLDER))), NoSuchRoot)
 
 
 def test_a_missing_parent_is_refused() -> None:
-    assert "nor the folder above it" in refusal(decide(Listing(missing=("models", FOLDER))), NoSuchRoot)
+    assert "nor the folder above it" in refusal(decide(RemoteListing(missing=("models", FOLDER))), NoSuchRoot)
 
 
 @pytest.mark.parametrize("missing", [("models", FOLDER), ("", "models", FOLDER)])
 def test_with_mkdir_all_of_them_are_made(missing: tuple[str, ...]) -> None:
-    step = decide(Listing(missing=missing), Wishes(mkdir=True))
+    step = decide(RemoteListing(missing=missing), PlanOptions(mkdir=True))
     assert (step.action, step.make, step.error) == (Action.SEND, missing, None)
 
 
@@ -135,11 +139,11 @@ def test_with_mkdir_all_of_them_are_made(missing: tuple[str, ...]) -> None:
 
 
 def test_what_fits_exactly_is_sent() -> None:
-    assert decide(Listing(), free=1000).error is None
+    assert decide(RemoteListing(), free=1000).error is None
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
-    step = decide(Listing(), free=999)
+    step = decide(RemoteListing(), free=999)
     assert step.action is Action.REFUSE
     assert isinstance(step.error, NoSpace)
     assert "needs 1,000 bytes" in step.reason
@@ -147,41 +151,43 @@ def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
 
 
 def test_only_what_is_still_missing_needs_space() -> None:
-    assert decide(Listing(part=600, claimed=600), free=400).error is None
-    assert decide(Listing(part=600, claimed=600), free=399).error is not None
+    assert decide(RemoteListing(part=600, claimed=600), free=400).error is None
+    assert decide(RemoteListing(part=600, claimed=600), free=399).error is not None
 
 
 @pytest.mark.parametrize(
     ("listing", "wishes"),
     [
-        (Listing(part=800), NONE),
-        (Listing(part=800, claimed=100), NONE),
-        (Listing(part=800, final=999), Wishes(replace=True)),
-        (Listing(part=800, final=1000), Wishes(replace=True)),
+        (RemoteListing(part=800), NONE),
+        (RemoteListing(part=800, claimed=100), NONE),
+        (RemoteListing(part=800, final=999), PlanOptions(replace=True)),
+        (RemoteListing(part=800, final=1000), PlanOptions(replace=True)),
     ],
 )
-def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: Listing, wishes: Wishes) -> None:
+def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: RemoteListing, wishes: PlanOptions) -> None:
     assert decide(listing, wishes, free=200).error is None
     assert "needs 200 bytes" in refusal(decide(listing, wishes, free=199), NoSpace)
 
 
 def test_a_part_that_is_longer_than_its_file_makes_no_room_for_others() -> None:
-    steps = plan([ITEM, ITEM], [Listing(part=5000), Listing()], NONE, root="webui", free={FOLDER: 999})
+    steps = make_plan([ITEM, ITEM], [RemoteListing(part=5000), RemoteListing()], NONE, root="webui", free={FOLDER: 999})
     assert [step.action for step in steps] == [Action.SEND, Action.REFUSE]
 
 
 def test_a_comparison_needs_no_space() -> None:
-    assert decide(Listing(final=1000), free=0).error is None
+    assert decide(RemoteListing(final=1000), free=0).error is None
 
 
 def test_space_goes_to_the_first_and_a_smaller_one_may_still_fit() -> None:
     small = replace(ITEM, artifact=replace(LOCAL, size=100), path="webui/small")
-    steps = plan([ITEM, ITEM, small], [Listing()] * 3, Wishes(), root="webui", free={FOLDER: 1100})
+    steps = make_plan([ITEM, ITEM, small], [RemoteListing()] * 3, PlanOptions(), root="webui", free={FOLDER: 1100})
     assert [step.action for step in steps] == [Action.SEND, Action.REFUSE, Action.SEND]
 
 
 def test_a_refused_item_takes_no_space() -> None:
-    steps = plan([ITEM, ITEM], [Listing(final=1), Listing()], Wishes(), root="webui", free={FOLDER: 1000})
+    steps = make_plan(
+        [ITEM, ITEM], [RemoteListing(final=1), RemoteListing()], PlanOptions(), root="webui", free={FOLDER: 1000}
+    )
     assert [type(step.error) for step in steps] == [Exists, type(None)]
 
 
@@ -196,16 +202,20 @@ def test_a_refused_item_takes_no_space() -> None:
 )
 def test_space_is_judged_disk_by_disk(free: dict[str, int], actions: list[Action]) -> None:
     lora = replace(ITEM, kind=Kind.LORA, folder=LORAS, path="webui/lora")
-    assert [step.action for step in plan([ITEM, lora], [Listing()] * 2, NONE, root="webui", free=free)] == actions
+    assert [
+        step.action for step in make_plan([ITEM, lora], [RemoteListing()] * 2, NONE, root="webui", free=free)
+    ] == actions
 
 
 def test_where_the_space_is_not_known_it_is_not_judged() -> None:
-    assert decide(Listing(), free=None).error is None
+    assert decide(RemoteListing(), free=None).error is None
 
 
 def test_steps_come_in_the_order_of_the_items() -> None:
     items = [replace(ITEM, path=f"webui/{n}") for n in range(5)]
-    assert [step.item for step in plan(items, [Listing()] * 5, Wishes(), root="webui", free={})] == items
+    assert [
+        step.item for step in make_plan(items, [RemoteListing()] * 5, PlanOptions(), root="webui", free={})
+    ] == items
 
 
 # routes -----------------------------------------------------------------------------------------------
@@ -277,29 +287,29 @@ def test_what_travels_by_way_of_this_machine_cannot_be_left_alone(item: Item | N
 
 def test_a_download_of_the_server_s_own_sends_nothing_and_needs_its_space() -> None:
     fetched = replace(LINKED, route=Route.SERVER, way="with curl")
-    step = decide(Listing(), item=fetched, free=1000)
+    step = decide(RemoteListing(), item=fetched, free=1000)
     assert (step.action, step.bytes, step.reason) == (Action.SEND, 0, "is not there yet; with curl")
-    assert decide(Listing(), item=fetched, free=999).error is not None
-    assert decide(Listing(final=9), Wishes(replace=True), item=fetched).bytes == 0
-    assert decide(Listing(final=1000), Wishes(replace=True), item=fetched).bytes == 0
+    assert decide(RemoteListing(), item=fetched, free=999).error is not None
+    assert decide(RemoteListing(final=9), PlanOptions(replace=True), item=fetched).bytes == 0
+    assert decide(RemoteListing(final=1000), PlanOptions(replace=True), item=fetched).bytes == 0
 
 
 def test_a_download_that_runs_is_joined_and_one_that_ended_is_gone_on_with() -> None:
     fetched = replace(LINKED, route=Route.SERVER, way="with curl")
-    step = decide(Listing(part=600, job="running"), item=fetched)
+    step = decide(RemoteListing(part=600, job="running"), item=fetched)
     assert (step.action, step.error) == (Action.RESUME, None)
     assert "joins in" in step.reason
-    step = decide(Listing(part=600, job="left"), item=fetched)
+    step = decide(RemoteListing(part=600, job="left"), item=fetched)
     assert (step.action, step.reason) == (
         Action.RESUME,
         "the server goes on after 600 bytes of a download that ended; with curl",
     )
-    whole = decide(Listing(part=1000, job="left"), item=fetched, free=0)
+    whole = decide(RemoteListing(part=1000, job="left"), item=fetched, free=0)
     assert (whole.action, whole.reason) == (
         Action.RESUME,
         "the server has downloaded it: it is proven and gets its name",
     )
-    assert decide(Listing(part=600), item=fetched).action is Action.SEND
+    assert decide(RemoteListing(part=600), item=fetched).action is Action.SEND
 
 
 def test_a_link_with_ranges_is_relayed_by_itself() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.commands.push.plan import Item
-from uploader.commands.push.remote_listing import Look, make_folders
+from uploader.commands.push.remote_listing import RemoteLook, make_folders
 from uploader.errors import NetworkError, NoPermission, RemoteMissing
 from uploader.placement import part_name
 from uploader.remote.interface import Entry
@@ -57,8 +57,8 @@ class Place:
         self.files = self.connection.files = GuardedFiles(self.connection)
         self.journals = Journals(base / "journal")
 
-    def look(self) -> Look:
-        return Look(self.connection, "webui", self.journals, "box")
+    def look(self) -> RemoteLook:
+        return RemoteLook(self.connection, "webui", self.journals, "box")
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from tests.servers.huggingface import HuggingFace
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import torch_zip, weights
 from tests.unit.reference.test_parse import REFUSED_WITH_A_SECRET
-from uploader import profiles as catalog
+from uploader import profiles as profiles
 from uploader.artifact import Service
 from uploader.commands.push.request import PushRequest
-from uploader.commands.push.resolve import Place, Resolving
+from uploader.commands.push.resolve import Place, Resolver
 from uploader.errors import ReferenceInvalid, UsageError
 from uploader.events import silence
 from uploader.http import Http
@@ -23,9 +23,9 @@ from uploader.reference import parse
 from uploader.retry import Patience
 from uploader.secret import Secret, Token
 from uploader.sources import Sources, resolve
-from uploader.sources.endpoints import HOMES, Home, Site
+from uploader.sources.endpoints import DEFAULT_ENDPOINTS, DefaultEndpoint, Endpoint
 
-PLACE = Place(Target("box", "generic", "a1111", "h", "webui"), catalog.load().webui("a1111"), {})
+PLACE = Place(Target("box", "generic", "a1111", "h", "webui"), profiles.load().webui("a1111"), {})
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def http() -> Iterator[Http]:
         yield http
 
 
-def resolving(http: Http, *sources: str) -> Resolving:
-    return Resolving(PushRequest(sources), PLACE, Sources(http), Patience(threading.Event(), silence))
+def resolving(http: Http, *sources: str) -> Resolver:
+    return Resolver(PushRequest(sources), PLACE, Sources(http), Patience(threading.Event(), silence))
 
 
 @pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
@@ -93,10 +93,10 @@ def test_the_sha256_that_a_mirror_tells_does_not_vouch_for_a_pickle(http: Http, 
     content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
     with HuggingFace() as hub:
         hub.repo("org/model", {"old.ckpt": content})
-        homes = {**HOMES, Service.HUGGINGFACE: Home((hub.url(""),), "HF_ENDPOINT", frozenset())}
+        homes = {**DEFAULT_ENDPOINTS, Service.HUGGINGFACE: DefaultEndpoint((hub.url(""),), "HF_ENDPOINT", frozenset())}
         sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")} if mirror else {}, homes=homes)
         request = PushRequest(("hf://org/model/old.ckpt",))
-        (item,) = Resolving(request, PLACE, sources, Patience(threading.Event(), silence)).run()
+        (item,) = Resolver(request, PLACE, sources, Patience(threading.Event(), silence)).run()
     assert item.artifact.digest is not None
     assert ("looked through as a whole" in item.here) is mirror
     assert (item.route == "local") is mirror
@@ -106,7 +106,7 @@ def test_a_token_that_is_kept_from_a_mirror_is_told_with_what_comes_from_there(h
     class Mirrored(Sources):
         """A mirror that happens to run here."""
 
-        def site(self, service: Service) -> Site:
+        def site(self, service: Service) -> Endpoint:
             return replace(super().site(service), note=note)
 
     kept = Token(Secret("t"), explicit=True)

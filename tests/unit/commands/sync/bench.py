@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from uploader.commands.sync.request import SyncPlan, SyncRequest
-from uploader.commands.sync.run import Syncing, place_of
+from uploader.commands.sync.run import Sync, place_of
 from uploader.errors import NetworkError
 from uploader.events import Event
 from uploader.profile import Target
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.result import Outcome, Report
-from uploader.session.session import Setting
+from uploader.session.session import Session
 
 ROOT = "/home/user/webui"
 NOON = 1_790_000_000
@@ -60,11 +60,13 @@ class Bench:
     def request(self, **wishes: Any) -> SyncRequest:
         return SyncRequest(str(self.disk), into=None if wishes.get("by_kind") else self.into, **wishes)
 
-    def syncing(self, **wishes: Any) -> Syncing:
-        setting = Setting(environ={}, asker=None, observer=self.events.append, state=self.base / "state", wait=at_once)
+    def syncing(self, **wishes: Any) -> Sync:
+        session = Session(
+            environ={}, prompter=None, observer=self.events.append, state=self.base / "state", wait=at_once
+        )
         request = self.request(**wishes)
-        place = place_of(request, setting, self.target)
-        return Syncing(request, setting, self.target, place, Cutting(self.server, self.cuts))
+        place = place_of(request, session, self.target)
+        return Sync(request, session, self.target, place, Cutting(self.server, self.cuts))
 
     def plan(self, **wishes: Any) -> SyncPlan:
         with self.syncing(**wishes) as syncing:

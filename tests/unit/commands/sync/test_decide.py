@@ -7,47 +7,47 @@ from dataclasses import replace
 from typing import Any
 
 from uploader.commands.sync.decide import Answers, Questions, SyncStep, decide, questions
-from uploader.commands.sync.state import Scene, Wishes
+from uploader.commands.sync.state import SyncOptions, SyncState
 from uploader.result import Evidence
-from uploader.scan.tree import Here, LocalTree, Refused, RemoteTree, There, spelling
-from uploader.state.manifest import Known
+from uploader.scan.tree import LocalEntry, LocalTree, Refused, RemoteEntry, RemoteTree, spelling
+from uploader.state.manifest import PlacedFile
 
 BASE = "/root/models"
 NOON = 1_790_000_000
 
 
-def here(path: str, size: int = 100, mtime: float = NOON) -> Here:
-    return Here(path, size, int(mtime * 1e9))
+def here(path: str, size: int = 100, mtime: float = NOON) -> LocalEntry:
+    return LocalEntry(path, size, int(mtime * 1e9))
 
 
-def there(path: str, size: int = 100, mtime: int | None = NOON) -> There:
-    return There(path, size, mtime)
+def there(path: str, size: int = 100, mtime: int | None = NOON) -> RemoteEntry:
+    return RemoteEntry(path, size, mtime)
 
 
-def known(path: str, size: int = 100, mtime: float = NOON, **facts: Any) -> tuple[str, Known]:
+def known(path: str, size: int = 100, mtime: float = NOON, **facts: Any) -> tuple[str, PlacedFile]:
     """What this program placed from the folder."""
     facts = {"sha256": "aa", "seen": int(mtime), "origin": f"/disk/{path}", **facts}
-    return f"{BASE}/{path}", Known(size, mtime_ns=int(mtime * 1e9), **facts)
+    return f"{BASE}/{path}", PlacedFile(size, mtime_ns=int(mtime * 1e9), **facts)
 
 
-def scene(*files: Here | There | tuple[str, Known], **facts: Any) -> Scene:
+def scene(*files: LocalEntry | RemoteEntry | tuple[str, PlacedFile], **facts: Any) -> SyncState:
     local, remote = LocalTree(), RemoteTree()
-    local.files = {spelling(file.path): file for file in files if isinstance(file, Here)}
-    remote.files = {spelling(file.path): file for file in files if isinstance(file, There)}
+    local.files = {spelling(file.path): file for file in files if isinstance(file, LocalEntry)}
+    remote.files = {spelling(file.path): file for file in files if isinstance(file, RemoteEntry)}
     manifest = dict(file for file in files if isinstance(file, tuple))
     for file in remote.files.values():
         *above, _ = file.path.split("/")
         for depth in range(1, len(above) + 1):
             folder = "/".join(above[:depth])
             remote.folders[spelling(folder)] = folder
-    return replace(Scene(BASE, "/disk", local, remote, manifest), **facts)
+    return replace(SyncState(BASE, "/disk", local, remote, manifest), **facts)
 
 
-def steps(scene: Scene, answers: Answers | None = None, **wishes: Any) -> dict[str, SyncStep]:
-    return {step.key: step for step in decide(scene, Wishes(**wishes), answers or Answers())}
+def steps(scene: SyncState, answers: Answers | None = None, **wishes: Any) -> dict[str, SyncStep]:
+    return {step.key: step for step in decide(scene, SyncOptions(**wishes), answers or Answers())}
 
 
-def actions(scene: Scene, answers: Answers | None = None, **wishes: Any) -> dict[str, str]:
+def actions(scene: SyncState, answers: Answers | None = None, **wishes: Any) -> dict[str, str]:
     return {key: str(step.action) for key, step in steps(scene, answers, **wishes).items()}
 
 
@@ -56,7 +56,7 @@ def actions(scene: Scene, answers: Answers | None = None, **wishes: Any) -> dict
 
 def test_what_is_not_there_is_sent_and_what_looks_the_same_is_kept() -> None:
     scenery = scene(here("new"), here("same"), there("same"), here("empty", 0), there("empty", 0, 1))
-    assert questions(scenery, Wishes()) == Questions()
+    assert questions(scenery, SyncOptions()) == Questions()
     assert actions(scenery) == {"new": "send", "same": "keep", "empty": "keep"}
 
 
@@ -64,21 +64,21 @@ def test_what_was_placed_is_known_by_the_manifest_to_the_nanosecond() -> None:
     placed = known("a", mtime=NOON + 0.25)
     assert actions(scene(here("a", mtime=NOON + 0.25), there("a"), placed)) == {"a": "keep"}
     changed = scene(here("a", mtime=NOON + 0.75), there("a"), placed)
-    assert questions(changed, Wishes()) == Questions(hash=["a"])
+    assert questions(changed, SyncOptions()) == Questions(hash=["a"])
     assert actions(changed, Answers(sha256={"a": "bb"})) == {"a": "replace"}
     assert actions(changed, Answers(sha256={"a": "aa"})) == {"a": "keep"}
 
 
 def test_another_time_alone_makes_no_other_file_the_bytes_decide() -> None:
     scenery = scene(here("a"), there("a", mtime=NOON - 9))
-    assert questions(scenery, Wishes()) == Questions(compare=["a"])
+    assert questions(scenery, SyncOptions()) == Questions(compare=["a"])
     assert actions(scenery, Answers(same={"a": Evidence.READ_BACK})) == {"a": "keep"}
     assert actions(scenery, Answers(same={"a": None})) == {"a": "refuse"}
 
 
 def test_contents_are_compared_when_that_is_asked_for_whatever_is_known() -> None:
     scenery = scene(here("a"), there("a"), known("a"), here("b", 5), there("b", 6))
-    assert questions(scenery, Wishes(checksum=True)) == Questions(compare=["a"])
+    assert questions(scenery, SyncOptions(checksum=True)) == Questions(compare=["a"])
     assert actions(scenery, Answers(same={"a": None}), checksum=True)["a"] == "replace"
 
 
@@ -126,7 +126,7 @@ def test_a_file_and_a_folder_do_not_take_each_others_place() -> None:
 
 def test_a_renamed_file_is_moved_where_the_manifest_proves_it() -> None:
     scenery = scene(here("new"), there("old"), known("old"))
-    assert questions(scenery, Wishes()) == Questions(hash=["new"])
+    assert questions(scenery, SyncOptions()) == Questions(hash=["new"])
     moved = steps(scenery, Answers(sha256={"new": "aa"}))["new"]
     assert (moved.action, moved.source, moved.path) == ("move", f"{BASE}/old", f"{BASE}/new")
     assert actions(scenery, Answers(sha256={"new": "bb"})) == {"new": "send"}
@@ -164,21 +164,21 @@ def test_bytes_that_are_there_are_copied_there_where_it_is_worth_it() -> None:
 
 def test_bytes_elsewhere_below_the_root_are_copied_too() -> None:
     size = 1 << 20
-    path, placed = "/root/other/x", Known(size, "aa", NOON * 10**9, NOON)
-    scenery = scene(here("b", size), (path, placed), elsewhere={path: There(path, size, NOON)}, duplicates=True)
+    path, placed = "/root/other/x", PlacedFile(size, "aa", NOON * 10**9, NOON)
+    scenery = scene(here("b", size), (path, placed), elsewhere={path: RemoteEntry(path, size, NOON)}, duplicates=True)
     assert steps(scenery, Answers(sha256={"b": "aa"}))["b"].source == path
-    gone = replace(scenery, elsewhere={path: There(path, size, NOON + 1)})
+    gone = replace(scenery, elsewhere={path: RemoteEntry(path, size, NOON + 1)})
     assert actions(gone, Answers(sha256={"b": "aa"})) == {"b": "send"}
 
 
 # deleting ---------------------------------------------------------------------------------------------
 
 
-def placed_files(count: int) -> list[There | tuple[str, Known]]:
+def placed_files(count: int) -> list[RemoteEntry | tuple[str, PlacedFile]]:
     return [item for number in range(count) for item in (there(f"old{number}"), known(f"old{number}", sha256=None))]
 
 
-def kept_files(count: int) -> list[Here | There | tuple[str, Known]]:
+def kept_files(count: int) -> list[LocalEntry | RemoteEntry | tuple[str, PlacedFile]]:
     return [item for n in range(count) for item in (here(f"k{n}"), there(f"k{n}"), known(f"k{n}", sha256=None))]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from uploader.commands.sync.folder_watcher import Ear, listen
-from uploader.commands.sync.stable_files import Settling, open_for_writing
-from uploader.scan.tree import Here
+from uploader.commands.sync.folder_watcher import FolderWatcher, listen
+from uploader.commands.sync.stable_files import StableFiles, open_for_writing
+from uploader.scan.tree import LocalEntry
 
 NOW = 1_790_000_000.0
 
@@ -24,12 +24,12 @@ class Clock:
         return self.at
 
 
-def settling(folder: Path, clock: Clock, writers: frozenset[str] | None = None) -> Settling:
-    return Settling(folder, clock=clock, now=lambda: NOW + clock.at, writers=lambda _folder: writers)
+def settling(folder: Path, clock: Clock, writers: frozenset[str] | None = None) -> StableFiles:
+    return StableFiles(folder, clock=clock, now=lambda: NOW + clock.at, writers=lambda _folder: writers)
 
 
-def here(size: int, age: float) -> Here:
-    return Here("a", size, int((NOW - age) * 1e9))
+def here(size: int, age: float) -> LocalEntry:
+    return LocalEntry("a", size, int((NOW - age) * 1e9))
 
 
 def test_what_was_written_long_ago_is_still_at_once(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_system_tells_who_writes(tmp_path: Path) -> None:
 
 
 def test_a_change_is_heard_also_when_it_came_before_anybody_waited(tmp_path: Path) -> None:
-    ear = Ear(tmp_path)
+    ear = FolderWatcher(tmp_path)
     ear.open()
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "new").write_bytes(b"x")
@@ -88,7 +88,7 @@ def test_a_change_is_heard_also_when_it_came_before_anybody_waited(tmp_path: Pat
 
 
 def test_a_wait_ends_when_its_time_is_over(tmp_path: Path) -> None:
-    ear = Ear(tmp_path)
+    ear = FolderWatcher(tmp_path)
     ear.open()
     ear.wait(0.1)
     ear.close()
@@ -96,7 +96,7 @@ def test_a_wait_ends_when_its_time_is_over(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     waits: list[float] = []
-    ear = Ear(tmp_path / "disk", wait=waits.append)
+    ear = FolderWatcher(tmp_path / "disk", wait=waits.append)
     ear.open()
     ear.wait(15.0)
     ear.wait(None)
@@ -112,7 +112,7 @@ def test_a_folder_that_goes_away_ends_the_wait(tmp_path: Path) -> None:
         yield False
         raise FileNotFoundError
 
-    ear = Ear(tmp_path, listen=lines)
+    ear = FolderWatcher(tmp_path, listen=lines)
     ear.open()
     ear.wait(None)
     assert ear._lines is None
