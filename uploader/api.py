@@ -38,6 +38,7 @@ from uploader.result import Report
 from uploader.session.session import WEBUI_SECONDS, Session
 from uploader.sources import Hit
 from uploader.state.targets import state_folder
+from uploader.transfer.config import TransferConfig
 from uploader.webui.inspect import FolderDifference, WebUIFacts
 from uploader.webui.problems import Problem
 
@@ -91,6 +92,7 @@ class App:
         wait: Callable[[float], bool] | None = None,
         silence_seconds: float = 30.0,
         webui_seconds: float = WEBUI_SECONDS,
+        config: TransferConfig | None = None,
     ) -> None:
         self._session = Session(
             environ=environ,
@@ -101,6 +103,7 @@ class App:
             wait=wait,
             silence_seconds=silence_seconds,
             webui_seconds=webui_seconds,
+            config=config,
         )
 
     def push(self, request: PushRequest) -> Report | DryRun:

@@ -175,7 +175,14 @@ def _reached(name: str, session: Session, attempts: int = ATTEMPTS) -> Iterator[
     patience = Patience(cancelled, session.observer, session.wait, attempts)
     rate_limiter = RateLimiter(None, cancelled)
     context = TransferContext(
-        pool, session.journals, session.observer, patience, cancelled, up=rate_limiter, down=rate_limiter
+        pool,
+        session.journals,
+        session.observer,
+        patience,
+        cancelled,
+        up=rate_limiter,
+        down=rate_limiter,
+        config=session.config,
     )
     try:
         yield context, _Using(context)

@@ -25,6 +25,7 @@ from uploader.state.cache import Cache, limit_of
 from uploader.state.manifest import Manifests
 from uploader.state.targets import Targets, is_address, parse_address
 from uploader.state.uploads import Journals
+from uploader.transfer.config import TransferConfig
 
 WEBUI_SECONDS = 10.0
 """What all requests of one service may take together, unless it is told otherwise."""
@@ -56,8 +57,10 @@ class Session:
         wait: Callable[[float], bool] | None = None,
         silence_seconds: float = 30.0,
         webui_seconds: float = WEBUI_SECONDS,
+        config: TransferConfig | None = None,
     ) -> None:
         self.environ = environ
+        self.config = config or TransferConfig()
         self.prompter = prompter
         self.observer = observer
         self.state = state

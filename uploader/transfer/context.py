@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uploader.events import Observer
 from uploader.rate_limit import RateLimiter
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retrying
 from uploader.state.uploads import Journals
+from uploader.transfer.config import TransferConfig
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,4 @@ class TransferContext:
     up: RateLimiter
     down: RateLimiter
     connections: int | None = 1
+    config: TransferConfig = field(default_factory=TransferConfig)

@@ -112,6 +112,7 @@ class Pull:
             up=RateLimiter(None, self._cancelled),
             down=RateLimiter(None, self._cancelled),
             connections=None,
+            config=session.config,
         )
         self._bringer = Fetcher(target_session.target.name, self._manifest, context)
 

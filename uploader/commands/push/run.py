@@ -105,6 +105,7 @@ class Push:
             up=RateLimiter(request.limit, self._cancelled),
             down=RateLimiter(request.limit, self._cancelled),
             connections=self._pool.most if request.connections else None,
+            config=session.config,
         )
         self._serving = ServerRoute(request, session, target.name, self._context, sources)
 

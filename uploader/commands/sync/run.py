@@ -112,6 +112,7 @@ class Sync:
             up=RateLimiter(None, self._cancelled),
             down=RateLimiter(None, self._cancelled),
             connections=None,
+            config=session.config,
         )
         self._carrier = RemoteChanges(
             Path(request.folder).absolute(), target.name, self._manifest, self._context, replaces_any=request.replace
