@@ -36,7 +36,7 @@ from uploader.remote.pool import ConnectionPool
 from uploader.result import Evidence, Notice, Outcome
 from uploader.retry import Patience
 from uploader.secret import Secret
-from uploader.server_download import JobRecord, ServerFactsStore
+from uploader.server_download import JobRecord
 from uploader.server_download.run import ServerDownload, ServerDownloadOptions
 from uploader.session.session import Session
 from uploader.sources import Sources, hand_over, open_stream
@@ -238,14 +238,6 @@ def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin:
     assert here.fails(origin.url(LINK)) == "exists"
     assert here.fails(origin.url(LINK), verify="full", via="server") == "route"
     assert here.placed(origin.url(LINK), replace=True).evidence is Evidence.STRUCTURE
-
-
-def test_what_is_measured_is_the_next_plan_s_estimate(here: World, server: OpenSSH, origin: Origin) -> None:
-    ServerFactsStore(here.state / "servers").measured(server.fingerprint, "server", 10 << 20, 10)
-    ServerFactsStore(here.state / "servers").measured(server.fingerprint, "here", 5 << 20, 100)
-    signed(origin)
-    (step,) = here.dry(origin.url(LINK)).steps
-    assert "about 2 s; by way of this machine it would take about 40 s" in step.reason
 
 
 def test_a_limit_is_about_this_machine_s_line_and_the_user_is_told(here: World, origin: Origin) -> None:

@@ -14,7 +14,7 @@ from uploader.server_download.job import (
     why_unable,
 )
 from uploader.state.jobs import JobRecord, JobRecords
-from uploader.state.servers import ServerFacts, ServerFactsStore, ServerTools
+from uploader.state.servers import ServerFactsStore, ServerTools
 
 __all__ = [
     "EXPIRED",
@@ -23,7 +23,6 @@ __all__ = [
     "JobRecord",
     "JobRecords",
     "JobStatus",
-    "ServerFacts",
     "ServerFactsStore",
     "ServerTools",
     "certificate_fault",

@@ -204,7 +204,6 @@ class ServerDownload:
     def _see_through(self) -> None:
         """Returns when the part is whole; begins again as often as that leads on."""
         fruitless = 0
-        began, before = time.monotonic(), self._reached
         while True:
             sight, size = self._watch()
             if sight.state == "running":
@@ -215,8 +214,6 @@ class ServerDownload:
                 raise fault
             trouble = jobs.trouble_of(sight) if sight.state == "ended" else None
             if sight.state == "ended" and size == self._job.size and (trouble is None or trouble in PASSING):
-                if self._fresh:
-                    self._measure(size - before, time.monotonic() - began)
                 return
             fruitless = 0 if size > self._reached else fruitless + 1
             if fruitless >= _FRUITLESS or not self._worth_another(sight, trouble, moved=size > self._reached):
@@ -339,12 +336,6 @@ class ServerDownload:
 
     def _able(self, connection: Connection) -> ServerTools:
         return self._terms.server_facts.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
-
-    def _measure(self, size: int, seconds: float) -> None:
-        with suppress(UploaderError):
-            self._using(
-                lambda connection: self._terms.server_facts.measured(connection.facts.host_key, "server", size, seconds)
-            )
 
     def _free(self) -> int | None:
         """What is left on the part's disk, in bytes, where that is told."""

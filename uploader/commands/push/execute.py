@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -209,10 +208,7 @@ class Execution:
 
     def _sent(self, item: Item, *, proven: bool = False) -> Outcome:
         step = self._steps[item.path] = Upload(replace(self._job(item), proven=proven), self._context)
-        began = time.monotonic()
-        result = step.run()
-        self._way.serving.measured(result.bytes_sent, time.monotonic() - began)
-        return self._placed(item, result)
+        return self._placed(item, step.run())
 
     def _placed(self, item: Item, result: UploadResult) -> Outcome:
         path = self._way.resolve(item.path)

@@ -46,13 +46,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Reach:
-    """What a server can do by itself: download with `downloader`, or not, for that `reason`. `there` and `here` are
-    rates in bytes per second, of its own downloads and of what went through this machine; None if never measured."""
+    """The server's own download: with `downloader`, or not, for that `reason`."""
 
     downloader: str | None
     reason: str = ""
-    there: float | None = None
-    here: float | None = None
 
 
 @dataclass(frozen=True)
@@ -135,29 +132,11 @@ def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, 
     if not reason and whole and item.artifact.digest is None:
         reason = "no sha256 of it is known, and --verify full wants all of it proven"
     if not reason:
-        times = _times(size, reach)
-        return replace(
-            item, route=Route.SERVER, way=f"the server downloads it by itself with {reach.downloader}{times}"
-        )
+        return replace(item, route=Route.SERVER, way=f"the server downloads it by itself with {reach.downloader}")
     if wanted == "server" or alone:
         remedy = "Leave --detach out." if alone else "Leave --via out: it then travels by way of this machine."
         raise RouteUnavailable(f"the server cannot download {item.name} by itself: {reason}", remedy=remedy)
-    taking = f", about {_time(size / reach.here)}" if reach.here else ""
-    return replace(item, way=f"by way of this machine{taking}, as the server cannot download it by itself: {reason}")
-
-
-def _times(size: int, reach: Reach) -> str:
-    """What either way would take, as far as that was ever measured."""
-    there = f"about {_time(size / reach.there)}" if reach.there else ""
-    here = f"by way of this machine it would take about {_time(size / reach.here)}" if reach.here else ""
-    told = "; ".join(part for part in (there, here) if part)
-    return f" ({told})" if told else ""
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return replace(item, way=f"by way of this machine, as the server cannot download it by itself: {reason}")
 
 
 def clashes(items: Iterable[Item]) -> list[tuple[Item, UploaderError]]:

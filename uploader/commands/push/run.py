@@ -228,7 +228,6 @@ class Push:
             self._unseen = _unseen(routed, there)
             steps = make_plan(routed, there, wishes, root=self._target.root, free=seen.free_bytes(routed))
             facts = connection.facts  # by now they are there
-            self._serving.host_key = facts.host_key
             shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
             self._session.observer(Message(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
             return steps

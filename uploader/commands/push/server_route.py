@@ -37,8 +37,6 @@ class ServerRoute:
         self._session = session
         self._context = context
         self._sources = sources
-        self.host_key: str | None = None
-        """The server's, once it is known: what is measured is taken down under it."""
         self._shell = False
         self._errands: dict[str, ServerDownload] = {}
 
@@ -77,19 +75,14 @@ class ServerRoute:
         shell = connection.shell
         if shell is None:
             return Reach(None, "its account runs no commands")
-        server_facts, key = self._session.server_facts, connection.facts.host_key
         try:
-            able = server_facts.able(key, lambda: jobs.survey(shell))
+            able = self._session.server_facts.able(connection.facts.host_key, lambda: jobs.survey(shell))
         except RemoteRefused as error:
             return Reach(None, error.message)
-        known = server_facts.of(key)
-        here = (
-            known.here if self._request.limit is None else min(known.here or self._request.limit, self._request.limit)
-        )
         if (reason := jobs.why_unable(able)) is not None:
-            return Reach(None, reason, here=here)
+            return Reach(None, reason)
         best = choose(able.downloaders)
-        return Reach(best.name if best else None, there=known.server, here=here)
+        return Reach(best.name if best else None)
 
     # carrying out -------------------------------------------------------------------------------------
 
@@ -153,11 +146,6 @@ class ServerRoute:
                 self._forget(_part(connection, item))
 
         self._context.retrying(attempt, lambda: 0)
-
-    def measured(self, size: int, seconds: float) -> None:
-        """Takes down how fast bytes went by way of this machine."""
-        if self.host_key is not None and self._request.limit is None:
-            self._session.server_facts.measured(self.host_key, "here", size, seconds)
 
     def stop(self) -> None:
         """Ends what runs on the server for this push; called before its lines are ended, and over in a

@@ -249,14 +249,6 @@ def test_a_server_that_can_downloads_a_link_by_itself_and_the_reason_says_with_w
     assert settled("server", ABLE)[0] is Route.SERVER
 
 
-def test_what_either_way_takes_is_told_where_it_was_measured() -> None:
-    large = replace(LINKED, artifact=replace(WEB, size=6_000_000_000))
-    way = settled("auto", replace(ABLE, there=100e6, here=2e6), large)[1]
-    assert way.endswith("with curl (about 60 s; by way of this machine it would take about 50 min)")
-    way = settled("auto", replace(UNABLE, here=0.5e6), large)[1]
-    assert way.startswith("by way of this machine, about 3.3 h, as the server cannot download it by itself: it has no")
-
-
 def test_a_server_that_cannot_leaves_it_to_this_machine_and_says_why() -> None:
     route, way = settled("auto", UNABLE)
     assert route is Route.RELAY
