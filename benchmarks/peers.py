@@ -56,19 +56,20 @@ class Uploader(Peer):
     name = "uploader"
     install = "this project"
 
-    def __init__(self, *extra: str, name: str = "uploader") -> None:
+    def __init__(self, *extra: str, name: str = "uploader", python: str = sys.executable) -> None:
         self.name = name
         self._extra = extra
+        self._python = python
 
     def missing(self) -> bool:
-        return False
+        return not self._python
 
     def version(self) -> str:
-        return _line([sys.executable, "-m", "uploader", "--version"])
+        return _line([self._python, "-P", "-m", "uploader", "--version"])
 
     def prepare(self, site: Site, state: Path) -> dict[str, str]:
         environment = {"HOME": str(state), "UPLOADER_HOME": str(state / "uploader")}
-        command = [sys.executable, "-m", "uploader", "login", "generic", "--name", "bench", "--webui", "a1111"]
+        command = [self._python, "-P", "-m", "uploader", "login", "generic", "--name", "bench", "--webui", "a1111"]
         command += ["--host", site.host, "--port", str(site.port), "--user", site.user, "--root", str(site.root)]
         command += ["--identity-file", str(site.key), "--accept-new-host-key"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
@@ -76,12 +77,24 @@ class Uploader(Peer):
 
     def command(self, site: Site, files: list[Path]) -> list[str]:  # noqa: ARG002 - the site is the saved target
         listed = [str(path) for path in files]
-        return [sys.executable, "-m", "uploader", "push", *listed, "--to", "bench", "--quiet", "--json", *self._extra]
+        return [
+            self._python,
+            "-P",
+            "-m",
+            "uploader",
+            "push",
+            *listed,
+            "--to",
+            "bench",
+            "--quiet",
+            "--json",
+            *self._extra,
+        ]
 
     def sync(self, site: Site, folder: Path) -> list[str]:
         into = str(site.folder.relative_to(site.root))
         return [
-            *(sys.executable, "-m", "uploader", "sync", str(folder), "--to", "bench", "--into", into),
+            *(self._python, "-P", "-m", "uploader", "sync", str(folder), "--to", "bench", "--into", into),
             *("--quiet", "--json", *self._extra),
         ]
 
@@ -171,7 +184,16 @@ class Asyncssh(Peer):
         return None
 
 
-PEERS: tuple[Peer, ...] = (Uploader(), Sftp(), Rclone(), Lftp(), Asyncssh())
+class Before(Uploader):
+    """An earlier version of this program, run by the Python of its own environment: $BEFORE_PYTHON."""
+
+    install = "set $BEFORE_PYTHON to the python of a virtual environment that has it"
+
+    def __init__(self) -> None:
+        super().__init__(name="before", python=os.environ.get("BEFORE_PYTHON", ""))
+
+
+PEERS: tuple[Peer, ...] = (Uploader(), Before(), Sftp(), Rclone(), Lftp(), Asyncssh())
 
 
 def iperf(site: Site) -> float | None:
