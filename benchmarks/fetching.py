@@ -12,7 +12,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.reference import UrlReference
 from uploader.remote.memory import MemoryConnector, MemoryServer
 from uploader.remote.pool import ConnectionPool
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.sources import Sources, open_stream, resolve
 from uploader.state.cache import Cache
 from uploader.state.uploads import Journals
@@ -24,9 +24,9 @@ def main() -> None:
     cancelled = threading.Event()
     journals = Journals(folder / "journal")
     unlimited = RateLimiter(None, cancelled)
-    patience = Patience(cancelled, silence)
+    retry = Retry(cancelled, silence)
     context = TransferContext(
-        ConnectionPool(MemoryConnector(MemoryServer())), journals, silence, patience, cancelled, unlimited, unlimited
+        ConnectionPool(MemoryConnector(MemoryServer())), journals, silence, retry, cancelled, unlimited, unlimited
     )
     with Http(allow_http=True) as http:
         sources = Sources(http)

@@ -34,7 +34,7 @@ from uploader.http import Http
 from uploader.rate_limit import RateLimiter
 from uploader.remote.pool import ConnectionPool
 from uploader.result import Evidence, Notice, Outcome
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.secret import Secret
 from uploader.server_download import JobRecord
 from uploader.server_download.run import ServerDownload, ServerDownloadOptions
@@ -183,9 +183,9 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
     with Http() as http, Watcher(server.home, [TOKEN]) as watcher:
         sources = Sources(http)
         pool, cancelled = ConnectionPool(session.connector(session.choose_target(None))[0]), threading.Event()
-        patience, rate_limiter = Patience(cancelled, here.events.append, here.wait), RateLimiter(None, cancelled)
+        retry, rate_limiter = Retry(cancelled, here.events.append, here.wait), RateLimiter(None, cancelled)
         context = TransferContext(
-            pool, session.journals, here.events.append, patience, cancelled, up=rate_limiter, down=rate_limiter
+            pool, session.journals, here.events.append, retry, cancelled, up=rate_limiter, down=rate_limiter
         )
         job = UploadJob("item", artifact, partial(open_stream, artifact, sources), path, "canvas", len(MODEL))
         known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)

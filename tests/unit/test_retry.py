@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from uploader.errors import CredentialsRefused, Interrupted, NetworkError, RateLimited, UploaderError
-from uploader.retry import ATTEMPTS, retrying
+from uploader.errors import CredentialsRefused, Interrupted, NetworkError, RateLimited
+from uploader.events import Event, Message, silence
+from uploader.retry import ATTEMPTS, Retry
 
 
-class Line:
-    """A call that fails a number of times; every success and failure is counted, every wait written down."""
+class Call:
+    """A call that fails a number of times. Counts calls and notes every wait in seconds."""
 
     def __init__(self, failures: int, error: Callable[[], Exception] = lambda: NetworkError("cut")) -> None:
         self.failures = failures
@@ -22,129 +23,180 @@ class Line:
         self.calls += 1
         if self.calls <= self.failures:
             raise self.error()
-        return "through"
+        return "done"
 
     def wait(self, seconds: float) -> bool:
         self.waits.append(seconds)
         return False
 
-
-def test_what_works_is_called_once() -> None:
-    line = Line(0)
-    assert retrying(line, cancelled=threading.Event(), wait=line.wait) == "through"
-    assert (line.calls, line.waits) == (1, [])
+    def retry(self, attempts: int = ATTEMPTS) -> Retry:
+        return Retry(threading.Event(), silence, self.wait, attempts)
 
 
-def test_a_line_that_comes_back_is_used_again() -> None:
-    line = Line(ATTEMPTS - 1)
-    assert retrying(line, cancelled=threading.Event(), wait=line.wait) == "through"
-    assert line.calls == ATTEMPTS
+def texts(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Message)]
 
 
-def test_a_line_that_stays_down_is_given_up_with_its_own_error() -> None:
-    line = Line(99)
+def test_retry_success_calls_once() -> None:
+    call = Call(0)
+    assert call.retry()(call) == "done"
+    assert (call.calls, call.waits) == (1, [])
+
+
+def test_retry_passing_fault_is_tried_again() -> None:
+    call = Call(ATTEMPTS - 1)
+    assert call.retry()(call) == "done"
+    assert call.calls == ATTEMPTS
+
+
+def test_retry_lasting_fault_is_raised_after_all_attempts() -> None:
+    call = Call(99)
     with pytest.raises(NetworkError, match="cut"):
-        retrying(line, cancelled=threading.Event(), wait=line.wait)
-    assert line.calls == ATTEMPTS
+        call.retry()(call)
+    assert call.calls == ATTEMPTS
 
 
-def test_patience_is_longer_with_one_that_asks_for_it() -> None:
+def test_retry_rate_limit_gets_six_tries_with_fewer_attempts() -> None:
     for error, calls in ((NetworkError("cut"), 2), (RateLimited("slow down", wait=1), ATTEMPTS)):
-        line = Line(99, lambda error=error: error)  # type: ignore[misc]
+        call = Call(99, lambda error=error: error)  # type: ignore[misc]
         with pytest.raises(type(error)):
-            retrying(line, cancelled=threading.Event(), wait=line.wait, attempts=2)
-        assert line.calls == calls
+            call.retry(attempts=2)(call)
+        assert call.calls == calls
 
 
 @pytest.mark.parametrize("error", [CredentialsRefused("no"), ValueError("a defect")])
-def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
-    line = Line(99, lambda: error)
+def test_retry_other_error_is_raised_at_once(error: Exception) -> None:
+    call = Call(99, lambda: error)
     with pytest.raises(type(error)):
-        retrying(line, cancelled=threading.Event(), wait=line.wait)
-    assert line.calls == 1
+        call.retry()(call)
+    assert call.calls == 1
 
 
-def test_waits_grow_from_half_a_second_to_30() -> None:
-    line = Line(11)
-    retrying(line, cancelled=threading.Event(), wait=line.wait, attempts=12)
+def test_retry_waits_grow_from_half_a_second_to_30() -> None:
+    call = Call(11)
+    call.retry(attempts=12)(call)
     longest = [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]
-    assert len(line.waits) == len(longest)
-    assert all(high / 2 <= wait <= high for wait, high in zip(line.waits, longest, strict=True))
+    assert len(call.waits) == len(longest)
+    assert all(high / 2 <= wait <= high for wait, high in zip(call.waits, longest, strict=True))
 
 
-def test_two_clients_do_not_come_back_at_the_same_moment() -> None:
+def test_retry_waits_of_two_clients_differ() -> None:
     waits = []
     for _ in range(8):
-        line = Line(1)
-        retrying(line, cancelled=threading.Event(), wait=line.wait)
-        waits += line.waits
+        call = Call(1)
+        call.retry()(call)
+        waits += call.waits
     assert len(set(waits)) > 1
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(7.0, 7.0), (100000.0, 120.0), (0.0, 0.0), (-5.0, 0.0)])
-def test_a_rate_limit_s_own_wait_is_kept_within_reason(asked: float, kept: float) -> None:
-    line = Line(1, lambda: RateLimited("slow down", wait=asked))
-    retrying(line, cancelled=threading.Event(), wait=line.wait)
-    assert line.waits == [kept]
+def test_retry_rate_limit_wait_is_kept_within_bounds(asked: float, kept: float) -> None:
+    call = Call(1, lambda: RateLimited("slow down", wait=asked))
+    call.retry()(call)
+    assert call.waits == [kept]
 
 
-def test_a_rate_limit_that_names_no_wait_backs_off_like_any_fault() -> None:
-    line = Line(1, lambda: RateLimited("slow down"))
-    retrying(line, cancelled=threading.Event(), wait=line.wait)
-    assert 0.5 <= line.waits[0] <= 1.0
+def test_retry_rate_limit_without_wait_backs_off() -> None:
+    call = Call(1, lambda: RateLimited("slow down"))
+    call.retry()(call)
+    assert 0.5 <= call.waits[0] <= 1.0
 
 
-def test_progress_makes_the_count_start_anew() -> None:
-    line = Line(50)
-    assert retrying(line, cancelled=threading.Event(), wait=line.wait, progress=lambda: line.calls) == "through"
-    assert line.calls == 51
-    assert max(line.waits) <= 1.0
+def test_retry_progress_resets_the_count() -> None:
+    call = Call(50)
+    assert call.retry()(call, lambda: call.calls) == "done"
+    assert call.calls == 51
+    assert max(call.waits) <= 1.0
 
 
-def test_progress_made_before_the_first_try_does_not_count() -> None:
-    line = Line(99)
+def test_retry_progress_before_the_first_try_does_not_count() -> None:
+    call = Call(99)
     with pytest.raises(NetworkError):
-        retrying(line, cancelled=threading.Event(), wait=line.wait, progress=lambda: 1000)
-    assert line.calls == ATTEMPTS
+        call.retry()(call, lambda: 1000)
+    assert call.calls == ATTEMPTS
 
 
-def test_each_wait_is_announced_with_its_reason() -> None:
-    line = Line(2)
-    heard: list[tuple[UploaderError, float]] = []
-    retrying(
-        line, cancelled=threading.Event(), wait=line.wait, on_retry=lambda error, wait: heard.append((error, wait))
-    )
-    assert [seconds for _, seconds in heard] == line.waits
-    assert all(isinstance(error, NetworkError) for error, _ in heard)
+def test_retry_each_wait_is_reported_with_its_reason() -> None:
+    events: list[Event] = []
+    errors = [NetworkError("cut"), NetworkError("busy")]
+    waits: list[float] = []
+
+    def call() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    assert Retry(threading.Event(), events.append, wait)(call) == "done"
+    assert texts(events) == [
+        f"{reason}; trying again in {seconds:.0f} s" for reason, seconds in zip(("cut", "busy"), waits, strict=True)
+    ]
 
 
-def test_cancellation_ends_a_wait_at_once() -> None:
+def test_retry_one_fault_of_several_threads_is_reported_once() -> None:
+    events: list[Event] = []
+    together = threading.Barrier(4)
+
+    def wait(_: float) -> bool:
+        together.wait(20)
+        return False
+
+    retry = Retry(threading.Event(), events.append, wait, attempts=2)
+
+    def lost() -> None:
+        raise NetworkError("the connection was lost")
+
+    def work() -> None:
+        with pytest.raises(NetworkError):
+            retry(lost)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    reports = texts(events)
+    assert len(reports) == len(set(reports))
+    assert reports[0].startswith("the connection was lost; trying again in ")
+
+
+def test_retry_cancelled_in_a_wait_ends_at_once() -> None:
     cancelled = threading.Event()
-    line = Line(99, lambda: RateLimited("slow down", wait=100))
+    call = Call(99, lambda: RateLimited("slow down", wait=100))
     timer = threading.Timer(0, cancelled.set)
     with pytest.raises(Interrupted):
-        retrying(line, cancelled=cancelled, on_retry=lambda error, wait: timer.start())
+        Retry(cancelled, lambda _: timer.start())(call)
     timer.join()
-    assert line.calls == 1
+    assert call.calls == 1
 
 
-def test_nothing_begins_after_cancellation() -> None:
+def test_retry_over_in_a_wait_ends_the_wait_at_once() -> None:
+    over = threading.Event()
+    call = Call(1, lambda: RateLimited("slow down", wait=100))
+    assert Retry(threading.Event(), lambda _: over.set())(call, over=over) == "done"
+    assert call.calls == 2
+
+
+def test_retry_cancelled_before_calls_nothing() -> None:
     cancelled = threading.Event()
     cancelled.set()
-    line = Line(0)
+    call = Call(0)
     with pytest.raises(Interrupted):
-        retrying(line, cancelled=cancelled)
-    assert line.calls == 0
+        Retry(cancelled, silence)(call)
+    assert call.calls == 0
 
 
-def test_a_line_cut_by_cancellation_is_an_interruption_and_not_announced() -> None:
+def test_retry_fault_after_cancellation_is_not_reported() -> None:
     cancelled = threading.Event()
-    heard: list[UploaderError] = []
+    events: list[Event] = []
 
     def cut() -> None:
         cancelled.set()
-        raise NetworkError("the connection was closed under us")
+        raise NetworkError("the connection was closed")
 
     with pytest.raises(Interrupted):
-        retrying(cut, cancelled=cancelled, on_retry=lambda error, wait: heard.append(error))
-    assert heard == []
+        Retry(cancelled, events.append)(cut)
+    assert events == []

@@ -14,33 +14,32 @@ from uploader.identify import Identity, refuse, remarks
 from uploader.identify.read import identify_source
 from uploader.reference import parse
 from uploader.reference.display import shown_reference
-from uploader.retry import ATTEMPTS_TO_RESOLVE, Patience
+from uploader.retry import ATTEMPTS_TO_RESOLVE, Retry
 from uploader.session.session import Session
 from uploader.sources import Sources, open_stream, resolve
-from uploader.transfer import Retrying
 
 
 def identify(references: Sequence[str], session: Session, *, allow_http: bool = False) -> list[Identified]:
     """Looks at every file that the references name; what came to nothing is among the answers, with its error."""
     with Http(allow_http=allow_http) as http:
         sources = session.sources(http)
-        retrying = Patience(threading.Event(), session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
-        return [found for text in dict.fromkeys(references) for found in _all(text, sources, retrying)]
+        retry = Retry(threading.Event(), session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
+        return [found for text in dict.fromkeys(references) for found in _all(text, sources, retry)]
 
 
-def _all(text: str, sources: Sources, retrying: Retrying) -> Iterable[Identified]:
+def _all(text: str, sources: Sources, retry: Retry) -> Iterable[Identified]:
     try:
-        artifacts = retrying(lambda: resolve(parse(text), sources), lambda: 0)
+        artifacts = retry(lambda: resolve(parse(text), sources))
     except Several as several:
         return [Identified(shown_reference(text), error=fault) for fault in several.faults]
     except UploaderError as error:
         return [Identified(shown_reference(text), error=error)]
-    return [_one(artifact, sources, retrying) for artifact in artifacts]
+    return [_one(artifact, sources, retry) for artifact in artifacts]
 
 
-def _one(artifact: Artifact, sources: Sources, retrying: Retrying) -> Identified:
+def _one(artifact: Artifact, sources: Sources, retry: Retry) -> Identified:
     try:
-        identity = identify_source(partial(open_stream, artifact, sources), artifact.size, artifact.name, retrying)
+        identity = identify_source(partial(open_stream, artifact, sources), artifact.size, artifact.name, retry)
     except UploaderError as error:
         return Identified(artifact.source, error=error)
     return Identified(artifact.source, identity, artifact.size, _problems(identity, artifact.name))

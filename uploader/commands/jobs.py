@@ -20,7 +20,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Shell
 from uploader.remote.pool import ConnectionPool
 from uploader.result import Outcome, Report
-from uploader.retry import ATTEMPTS, Patience
+from uploader.retry import ATTEMPTS, Retry
 from uploader.server_download import JobRecord, JobStatus
 from uploader.server_download.run import ServerDownload, ServerDownloadOptions
 from uploader.session.placed import note, seen_now, tolerant
@@ -172,13 +172,13 @@ def _no_stream() -> Stream:
 def _reached(name: str, session: Session, attempts: int = ATTEMPTS) -> Iterator[tuple[TransferContext, _Using]]:
     connector, _ = session.connector(_target(name, session))
     pool, cancelled = ConnectionPool(connector), threading.Event()
-    patience = Patience(cancelled, session.observer, session.wait, attempts)
+    retry = Retry(cancelled, session.observer, session.wait, attempts)
     rate_limiter = RateLimiter(None, cancelled)
     context = TransferContext(
         pool,
         session.journals,
         session.observer,
-        patience,
+        retry,
         cancelled,
         up=rate_limiter,
         down=rate_limiter,
@@ -205,7 +205,7 @@ class _Using:
             with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: 0)
+        return self._context.retry(attempt)
 
 
 def _shell(connection: Connection) -> Shell:

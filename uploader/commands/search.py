@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from uploader.artifact import Kind
 from uploader.http import Http
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.session.session import Session
 from uploader.sources import FIRST_CHOICE, Choice, Hit, search_civitai
 
@@ -17,11 +17,11 @@ _ATTEMPTS = 3
 def search(request: SearchRequest, session: Session) -> list[Hit]:
     """Returns the models that fit, best first. Raises UsageError for a base model that is not known, and what the
     source raises once it was asked again."""
-    patience = Patience(threading.Event(), session.observer, session.wait, attempts=_ATTEMPTS)
+    retry = Retry(threading.Event(), session.observer, session.wait, attempts=_ATTEMPTS)
     choice = Choice(request.prefer or FIRST_CHOICE.prefer)
     with Http() as http:
         sources = session.sources(http)
-        return patience(
+        return retry(
             lambda: search_civitai(
                 request.words, sources, choice, kind=request.kind, base=request.base, limit=request.count
             ),

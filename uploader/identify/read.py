@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from uploader.identify import Identity, identify
-from uploader.retry import Retrying
+from uploader.retry import Retry
 
 
 class Ranges(Protocol):
@@ -17,11 +17,11 @@ class Ranges(Protocol):
     def close(self) -> None: ...
 
 
-def identify_source(open_source: Callable[[], Ranges], size: int | None, name: str, retrying: Retrying) -> Identity:
+def identify_source(open_source: Callable[[], Ranges], size: int | None, name: str, retry: Retry) -> Identity:
     """Identify a source by a few ranges of its bytes, before anything else of it moves."""
     source = open_source()
     try:
-        return retrying(lambda: identify(source.slice, size, name), lambda: 0)
+        return retry(lambda: identify(source.slice, size, name))
     finally:
         source.close()
 

@@ -150,7 +150,7 @@ class ServerDownload:
                 remedy="Push the same source again: it goes on where it stopped.",
             )
         self._phase("resolving")
-        handed = self._context.retrying(hand, lambda: 0)
+        handed = self._context.retry(hand)
         order = self._order(handed)
         goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size and self._shows(sight)
         self._pieced = self._pieced or goes_on
@@ -358,7 +358,7 @@ class ServerDownload:
                 self._line = connection
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: 0)
+        return self._context.retry(attempt)
 
     def _phase(self, name: str) -> None:
         self._context.observer(Phase(self._job.item, name))

@@ -55,7 +55,7 @@ class ServerFileVerifier:
         stream = job.open_stream()
         digest = hashlib.sha256()
         try:
-            for data in read_steadily(stream, 0, self._context.retrying):
+            for data in read_steadily(stream, 0, self._context.retry):
                 self._context.down.pass_through(len(data))
                 digest.update(data)
         finally:
@@ -134,7 +134,7 @@ class ServerFileVerifier:
         stream = job.open_stream()
         try:
             for at in sorted(chosen):
-                here = self._context.retrying(partial(stream.slice, at, _SAMPLE_BYTES), lambda: 0)
+                here = self._context.retry(partial(stream.slice, at, _SAMPLE_BYTES))
                 if here != self._read_of(path, at, _SAMPLE_BYTES):
                     return False
         finally:

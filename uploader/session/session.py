@@ -43,7 +43,7 @@ class KeyRule:
 
 class Session:
     """All that is outside of a request. `prompter` None: nobody can be asked. `wait` stands in for the waits between
-    two tries (see `Patience`); `silence_seconds` is how long a server may say nothing, `webui_seconds` what all
+    two tries (see `Retry`); `silence_seconds` is how long a server may say nothing, `webui_seconds` what all
     requests to a WebUI may take together after a push."""
 
     def __init__(

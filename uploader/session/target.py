@@ -13,7 +13,7 @@ from uploader.placement import folder_fault, folder_of, root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.remote.interface import Connection
 from uploader.remote.pool import ConnectionPool
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.scan.models import models
 from uploader.scan.tree import RemoteEntry
 from uploader.session.session import Session
@@ -42,7 +42,7 @@ class TargetSession:
                 continue
         self.manifest = session.manifests.of(self.target.name)
         self.cancelled = threading.Event()
-        self.retrying = Patience(self.cancelled, session.observer, session.wait)
+        self.retry = Retry(self.cancelled, session.observer, session.wait)
         self.pool = ConnectionPool(
             session.connector(self.target)[0], provider.quirks.max_connections or MOST_CONNECTIONS
         )
@@ -62,7 +62,7 @@ class TargetSession:
             with self.pool.lease() as connection:
                 return call(connection)
 
-        return self.retrying(attempt, lambda: 0)
+        return self.retry(attempt)
 
     @property
     def root(self) -> str:

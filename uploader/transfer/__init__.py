@@ -1,6 +1,5 @@
 """One step, done safely: part file, resume, write, verify, rename."""
 
-from uploader.retry import Retrying
 from uploader.transfer.cached_download import CachedDownload
 from uploader.transfer.context import TransferContext
 from uploader.transfer.small_files import SmallFiles, bundles, is_small
@@ -10,7 +9,6 @@ from uploader.transfer.verify import Verify
 
 __all__ = [
     "CachedDownload",
-    "Retrying",
     "SmallFiles",
     "TransferContext",
     "Upload",

@@ -143,7 +143,7 @@ class CachedDownload:
         """By one request, from the first byte: the source cannot begin in the middle, or it is not worth it."""
         digest, done = hashlib.sha256(), 0
         with hold.part.open("wb") as file:
-            for data in read_steadily(self._stream, 0, self._context.retrying):
+            for data in read_steadily(self._stream, 0, self._context.retry):
                 self._refuse_stopped()
                 self._context.down.pass_through(len(data))
                 file.write(data)
@@ -167,7 +167,7 @@ class CachedDownload:
         with hold.part.open("r+b" if there else "wb") as file:
             file.truncate(size)
         ledger = ChunkMap(hold.part, size, there, hold.journal)
-        supply = Supply(self._stream, context.retrying, context.cancelled, context.down)
+        supply = Supply(self._stream, context.retry, context.cancelled, context.down)
         with DownloadHasher(ledger, hold.part, whole, hashed) as follower, RangeReaders(supply, ledger) as lines:
             while not follower.done.wait(_TELL_SECONDS):
                 self._refuse_stopped()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uploader.errors import Interrupted, NetworkError, SourceChanged
 from uploader.rate_limit import cut
-from uploader.retry import Retrying
+from uploader.retry import Retry
 from uploader.sources.interface import Stream
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Reading:
         return cls(taken, taken)
 
 
-def read_steadily(stream: Stream, offset: int, retrying: Retrying) -> Iterator[bytes]:
+def read_steadily(stream: Stream, offset: int, retry: Retry) -> Iterator[bytes]:
     """Yields a stream's bytes from `offset`, read on after a lost line as long as some keep coming."""
     at = offset
     running: Iterator[bytes] | None = None
@@ -97,7 +97,7 @@ def read_steadily(stream: Stream, offset: int, retrying: Retrying) -> Iterator[b
     def reached() -> int:
         return at
 
-    while (data := retrying(more, reached)) is not None:
+    while (data := retry(more, reached)) is not None:
         at += len(data)
         yield data
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uploader.events import Observer
 from uploader.rate_limit import RateLimiter
 from uploader.remote.pool import ConnectionPool
-from uploader.retry import Retrying
+from uploader.retry import Retry
 from uploader.state.uploads import Journals
 from uploader.transfer.config import TransferConfig
 
@@ -21,7 +21,7 @@ class TransferContext:
     pool: ConnectionPool
     journals: Journals
     observer: Observer
-    retrying: Retrying
+    retry: Retry
     cancelled: threading.Event
     up: RateLimiter
     down: RateLimiter

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from uploader.errors import CredentialsRefused, Interrupted, NetworkError, NoRanges, SourceRefused
 from uploader.rate_limit import RateLimiter
-from uploader.retry import Retrying
+from uploader.retry import Retry
 from uploader.sources.interface import Stream
 
 MOST_LINES = 8
@@ -69,7 +69,7 @@ class Supply:
     """Where the bytes come from and what holds their reading: the limit, the patience, a stop."""
 
     stream: Stream
-    retrying: Retrying
+    retry: Retry
     cancelled: threading.Event
     rate_limiter: RateLimiter
 
@@ -149,7 +149,7 @@ class RangeReaders(Generic[S]):
     def _work(self, first: bool) -> None:
         try:
             while True:
-                self._supply.retrying(lambda: self._read_on(first), lambda: self.moved, over=self._book.over)
+                self._supply.retry(lambda: self._read_on(first), lambda: self.moved, over=self._book.over)
                 with self._lock:
                     self._alive -= 1
                     if self._alive or self._book.over.is_set():

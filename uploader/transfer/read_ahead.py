@@ -36,7 +36,7 @@ def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOS
             return
         except NoRanges:
             pass
-    for data in read_steadily(supply.stream, at, supply.retrying):
+    for data in read_steadily(supply.stream, at, supply.retry):
         supply.rate_limiter.pass_through(len(data))
         yield data
 

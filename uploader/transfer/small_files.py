@@ -70,7 +70,7 @@ class SmallFiles:
             for job in self.jobs:
                 if job.path in ours and (small := self._read(job)) is not None:
                     ready[job.item] = (job, small)
-            return self._context.retrying(lambda: self._attempt(ready), lambda: 0) if ready else {}
+            return self._context.retry(lambda: self._attempt(ready)) if ready else {}
 
     def _read(self, job: UploadJob) -> SmallUpload | None:
         """The file as it is to be sent; None for one that is not what it was."""

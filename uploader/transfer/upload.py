@@ -224,7 +224,7 @@ class Upload:
                 job.part,
                 feed,
                 rate_limiter=context.up,
-                retrying=context.retrying,
+                retry=context.retry,
                 acknowledged=acknowledged,
                 moved=lambda count: self._progress(min(kept + count, job.size)),
                 opened=behind.start,
@@ -329,14 +329,14 @@ class Upload:
             with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: self._steps_forward)
+        return self._context.retry(attempt, lambda: self._steps_forward)
 
     def _chunks(self, stream: Stream, offset: int) -> Iterator[bytes]:
         """The source's bytes; those of a link come over the line, which the user may have limited."""
         origin, context = self._artifact.origin, self._context
         if not isinstance(origin, WebFile):
-            return read_steadily(stream, offset, context.retrying)
-        supply = Supply(stream, context.retrying, context.cancelled, context.down)
+            return read_steadily(stream, offset, context.retry)
+        supply = Supply(stream, context.retry, context.cancelled, context.down)
         # Ranges that nothing ties to one file could be of two.
         return read_ahead(supply, offset, self._job.size if origin.ranges and self._is_pinned() else None)
 

@@ -12,7 +12,7 @@ from uploader.errors import Interrupted, NetworkError
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Range, Writer
 from uploader.remote.pool import TURNED_AWAY, ConnectionPool, NoFurther
-from uploader.retry import Retrying
+from uploader.retry import Retry
 from uploader.transfer.chunk_queue import ChunkQueue
 from uploader.transfer.chunks import CHUNK_BYTES, Chunk
 from uploader.transfer.connections import ConnectionScaler
@@ -62,7 +62,7 @@ class WriteSizer:
 class UploadWorkers:
     """One sending of the pieces that a feed hands out, to one part file.
 
-    `retrying(call, progress)` runs a call again while its fault may pass and `progress()` grows. `acknowledged` is
+    `retry(call, progress)` runs a call again while its fault may pass and `progress()` grows. `acknowledged` is
     told of each piece that is wholly on the server; `moved` how many bytes of pieces were acknowledged so far;
     `opened` of each connection that begins to send, from its own thread. `held`: an earlier run's connection may still
     have the part file open, as far as the server knows; so may one that was lost in this run.
@@ -75,7 +75,7 @@ class UploadWorkers:
         feed: ChunkQueue,
         *,
         rate_limiter: RateLimiter,
-        retrying: Retrying,
+        retry: Retry,
         acknowledged: Callable[[Chunk], None],
         moved: Callable[[int], None],
         opened: Callable[[Connection], None] = lambda _connection: None,
@@ -87,7 +87,7 @@ class UploadWorkers:
         self._part = part
         self._feed = feed
         self._rate_limiter = rate_limiter
-        self._retrying = retrying
+        self._retry = retry
         self._on_piece = acknowledged
         self._on_bytes = moved
         self._lock = threading.RLock()
@@ -133,7 +133,7 @@ class UploadWorkers:
     def _lane(self, number: int) -> None:
         fault: BaseException | None = None
         try:
-            self._retrying(lambda: self._session(number), lambda: self._whole, over=self._feed.over)
+            self._retry(lambda: self._session(number), lambda: self._whole, over=self._feed.over)
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
             fault = error
         with self._lock:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-HEAVY = {"rich", "paramiko", "httpx", "keyring", "tomlkit", "tenacity", "cryptography", "pathspec", "watchfiles"}
+HEAVY = {"rich", "paramiko", "httpx", "keyring", "tomlkit", "cryptography", "pathspec", "watchfiles"}
 SCRIPT = """
 import json, sys
 from uploader.cli import main

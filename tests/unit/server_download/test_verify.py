@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytest
 
@@ -16,12 +15,12 @@ from uploader.events import Event, Message
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.result import Evidence
+from uploader.retry import Retry
 from uploader.server_download.verify import ServerFileVerifier
 from uploader.state.uploads import Journals
 from uploader.transfer import TransferContext, UploadJob
 from uploader.transfer.verify import READ_BACK_BYTES
 
-T = TypeVar("T")
 SIZE = READ_BACK_BYTES + 1
 
 
@@ -51,12 +50,15 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
     cancelled = threading.Event()
     rate_limiter, server = RateLimiter(None, cancelled), cast(Connection, Server(readable=readable))
 
-    def again(call: Callable[[], T], progress: Callable[[], int], /, over: threading.Event | None = None) -> T:
-        return call()
-
     pool: Any = None
     context = TransferContext(
-        pool, Journals(tmp_path), events.append, again, cancelled, up=rate_limiter, down=rate_limiter
+        pool,
+        Journals(tmp_path),
+        events.append,
+        Retry(cancelled, events.append),
+        cancelled,
+        up=rate_limiter,
+        down=rate_limiter,
     )
     return ServerFileVerifier(job, context, lambda call: call(server), readable=False)
 

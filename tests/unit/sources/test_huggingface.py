@@ -24,7 +24,7 @@ from uploader.errors import (
 from uploader.events import silence
 from uploader.http import Http
 from uploader.reference import parse
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.secret import Secret, Token
 from uploader.sources import Choice, Sources, open_stream, resolve
 from uploader.sources.endpoints import DefaultEndpoint
@@ -307,8 +307,8 @@ def test_a_used_up_quota_is_waited_for_as_long_as_the_hub_says(hub: HuggingFace,
         waited.append(seconds)
         return False
 
-    patience = Patience(threading.Event(), silence, wait)
-    artifact = patience(lambda: found(hub, http, "hf://org/model/a.safetensors"), lambda: 0)
+    retry = Retry(threading.Event(), silence, wait)
+    artifact = retry(lambda: found(hub, http, "hf://org/model/a.safetensors"))
     assert artifact.size == len(MODEL)
     assert waited == [37.0, 12.0]
 

@@ -17,7 +17,7 @@ from uploader.reference import PathReference
 from uploader.remote.interface import Connector
 from uploader.remote.memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
 from uploader.remote.pool import ConnectionPool
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.sources import local
 from uploader.sources.interface import Stream
 from uploader.state.uploads import Journals
@@ -83,7 +83,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.server.make_folders(FOLDER)
         self.journals = Journals(self.folder / "journal")
-        self.patience = Patience(self.cancelled, self.events.append, at_once)
+        self.retry = Retry(self.cancelled, self.events.append, at_once)
         self.last: Upload | None = None
 
     def context(self) -> TransferContext:
@@ -91,7 +91,7 @@ class Bench:
             ConnectionPool(self.connector or MemoryConnector(self.server)),
             self.journals,
             self.events.append,
-            self.patience,
+            self.retry,
             self.cancelled,
             up=self.up or RateLimiter(None, self.cancelled),
             down=self.down or RateLimiter(None, self.cancelled),

@@ -10,13 +10,13 @@ import pytest
 from tests.unit.transfer.bench import WebStream, at_once, content
 from uploader.errors import Interrupted, NetworkError, SourceChanged, UploaderError
 from uploader.events import silence
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.transfer.chunk_queue import ChunkQueue
 from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, drain, read_chunks, read_steadily
 
 
-def patience(cancelled: threading.Event | None = None) -> Patience:
-    return Patience(cancelled or threading.Event(), silence, at_once)
+def retry(cancelled: threading.Event | None = None) -> Retry:
+    return Retry(cancelled or threading.Event(), silence, at_once)
 
 
 def chunks(count: int) -> Iterator[Chunk]:
@@ -44,25 +44,25 @@ def later(call: Callable[[], Chunk | None]) -> tuple[threading.Event, list[Chunk
 
 def test_a_cut_source_is_read_on_from_where_it_stopped() -> None:
     stream = WebStream(content(0.5), cuts=[1_000_000, 0, 5])
-    assert b"".join(read_steadily(stream, 0, patience())) == stream.data
+    assert b"".join(read_steadily(stream, 0, retry())) == stream.data
     assert stream.reads == [0, 1_000_000, 1_000_000, 1_000_005]
 
 
 def test_a_source_may_be_cut_any_number_of_times_while_bytes_keep_coming() -> None:
     stream = WebStream(content(0.5), cuts=[100_000] * 20)
-    assert b"".join(read_steadily(stream, 0, patience())) == stream.data
+    assert b"".join(read_steadily(stream, 0, retry())) == stream.data
 
 
 def test_a_source_that_gives_nothing_more_is_given_up() -> None:
     stream = WebStream(content(0.5), cuts=[1000] + [0] * 99)
     with pytest.raises(NetworkError):
-        list(read_steadily(stream, 0, patience()))
+        list(read_steadily(stream, 0, retry()))
     assert len(stream.reads) < 10
 
 
 def test_a_stop_is_heard_between_two_chunks() -> None:
     cancelled = threading.Event()
-    chunks = read_steadily(WebStream(content(0.5)), 0, patience(cancelled))
+    chunks = read_steadily(WebStream(content(0.5)), 0, retry(cancelled))
     next(chunks)
     cancelled.set()
     with pytest.raises(Interrupted):

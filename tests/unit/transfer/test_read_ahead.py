@@ -18,7 +18,7 @@ from uploader.events import Event
 from uploader.http import Http
 from uploader.rate_limit import RateLimiter
 from uploader.reference import UrlReference
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.sources import direct
 from uploader.sources.interface import Stream
 from uploader.transfer.range_readers import ByteRange, RangeReaders, Supply
@@ -33,7 +33,7 @@ PATH = "/m.safetensors"
 def supply(stream: Stream, *, rate: float | None = None, cancelled: threading.Event | None = None) -> Supply:
     cancelled = cancelled or threading.Event()
     events: list[Event] = []
-    return Supply(stream, Patience(cancelled, events.append, at_once), cancelled, RateLimiter(rate, cancelled))
+    return Supply(stream, Retry(cancelled, events.append, at_once), cancelled, RateLimiter(rate, cancelled))
 
 
 @pytest.fixture(autouse=True)

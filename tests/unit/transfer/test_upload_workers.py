@@ -23,7 +23,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.remote.memory import MemoryConnector, MemoryServer
 from uploader.remote.pool import ConnectionPool
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.transfer.chunk_queue import ChunkQueue
 from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, read_chunks
 from uploader.transfer.upload_workers import UploadWorkers, WriteSizer
@@ -63,14 +63,14 @@ class Sending:
         self.sent = 0
 
     def run(self, count: int) -> None:
-        patience = Patience(self.cancelled, silence, at_once)
+        retry = Retry(self.cancelled, silence, at_once)
         with ChunkQueue(self.chunks, lambda chunk: False) as feed:
             lanes = UploadWorkers(
                 self.pool,
                 PART,
                 feed,
                 rate_limiter=self.rate_limiter,
-                retrying=patience,
+                retry=retry,
                 acknowledged=lambda chunk: self.acknowledged.append(chunk.index),
                 moved=self.moved.append,
             )
@@ -215,14 +215,14 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
     """The wait between two tries ends when there is nothing left to send."""
     sending = Sending(content(4), Picky(MemoryServer(), 1, NetworkError("closed")))
     long_wait = threading.Event()
-    patience = Patience(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
+    retry = Retry(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
     with ChunkQueue(sending.chunks, lambda chunk: False) as feed:
         lanes = UploadWorkers(
             sending.pool,
             PART,
             feed,
             rate_limiter=sending.rate_limiter,
-            retrying=patience,
+            retry=retry,
             acknowledged=lambda chunk: None,
             moved=lambda count: None,
         )

@@ -107,7 +107,7 @@ class Pull:
             target_session.pool,
             session.journals,
             session.observer,
-            target_session.retrying,
+            target_session.retry,
             self._cancelled,
             up=RateLimiter(None, self._cancelled),
             down=RateLimiter(None, self._cancelled),

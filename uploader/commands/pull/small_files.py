@@ -158,7 +158,7 @@ class Fetcher:
         def lane() -> None:
             try:
                 while runs := chunks.take():
-                    self._context.retrying(partial(self._run, step, chunks, runs), chunks.count)
+                    self._context.retry(partial(self._run, step, chunks, runs), chunks.count)
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
                 faults.append(error)
                 chunks.stop()
@@ -233,7 +233,7 @@ class Fetcher:
             with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: 0)
+        return self._context.retry(attempt)
 
 
 class Pieces:

@@ -277,7 +277,7 @@ class Execution:
             with self._pool.lease() as connection:
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: 0)
+        return self._context.retry(attempt)
 
 
 def _is_local(item: Item) -> bool:

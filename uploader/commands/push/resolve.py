@@ -19,9 +19,9 @@ from uploader.identify.read import identify_source
 from uploader.profile import Target, WebUI
 from uploader.reference import PathReference, UrlReference, parse
 from uploader.reference.display import shown_reference
+from uploader.retry import Retry
 from uploader.sources import FIRST_CHOICE, Choice, Sources, open_stream, resolve
 from uploader.steps import Route
-from uploader.transfer import Retrying
 
 T = TypeVar("T")
 
@@ -51,14 +51,14 @@ class Resolver:
         request: PushRequest,
         place: Place,
         sources: Sources,
-        retrying: Retrying,
+        retry: Retry,
         observer: Observer = silence,
         seen: SharedResults | None = None,
     ) -> None:
         self._seen = seen or SharedResults()
         self._request = request
         self._observer = observer
-        self._retrying = retrying
+        self._retry = retry
         self._place = place
         self.sources = sources
         self._choice = Choice(request.prefer or FIRST_CHOICE.prefer, request.file)
@@ -106,7 +106,7 @@ class Resolver:
                 "--file names one of several files that a source has, and this reference is one file",
                 remedy="Leave it out; what the file is called on the server is said by --name.",
             )
-        call = partial(self._retrying, lambda: resolve(reference, self.sources, self._choice), lambda: 0)
+        call = partial(self._retry, lambda: resolve(reference, self.sources, self._choice))
         return call() if fresh else self._seen.once("reference", text, call)
 
     def _items(self, artifact: Artifact) -> list[Item]:
@@ -120,7 +120,7 @@ class Resolver:
             partial(open_stream, artifact, self.sources),
             artifact.size,
             artifact.name,
-            self._retrying,
+            self._retry,
         )
         identity = call() if fresh else self._seen.once("identity", _key(artifact), call)
         name = placement.complete_name(request.name or artifact.name, identity.extension)

@@ -28,7 +28,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.remote.pool import ConnectionPool
 from uploader.result import Failure, Outcome, Report
-from uploader.retry import ATTEMPTS_TO_RESOLVE, Patience
+from uploader.retry import ATTEMPTS_TO_RESOLVE, Retry
 from uploader.session.placed import tolerant
 from uploader.session.session import Session
 from uploader.sources import Sources
@@ -100,7 +100,7 @@ class Push:
             self._pool,
             session.journals,
             session.observer,
-            Patience(self._cancelled, session.observer, session.wait),
+            Retry(self._cancelled, session.observer, session.wait),
             self._cancelled,
             up=RateLimiter(request.limit, self._cancelled),
             down=RateLimiter(request.limit, self._cancelled),
@@ -132,17 +132,17 @@ class Push:
         if self._request.sidecars:
             folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="uploader-")))
             http, observer = self._sources.http, self._session.observer
-            making = Making(self._place.webui, self._target.root, folder, http, self._patience(), observer)
+            making = Making(self._place.webui, self._target.root, folder, http, self._retry_to_resolve(), observer)
             items += sidecars(items, making)
         return items, None
 
     def _resolver(self) -> Resolver:
         observer = self._session.observer
-        return Resolver(self._request, self._place, self._sources, self._patience(), observer, self._seen)
+        return Resolver(self._request, self._place, self._sources, self._retry_to_resolve(), observer, self._seen)
 
-    def _patience(self) -> Patience:
+    def _retry_to_resolve(self) -> Retry:
         session = self._session
-        return Patience(self._cancelled, session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
+        return Retry(self._cancelled, session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
 
     def failed(self, items: list[Item], error: UploaderError) -> Report:
         return Report(tuple(replace(known(self._target, item), error=Failure.of(error)) for item in items))
@@ -255,7 +255,7 @@ class Push:
             with self._pool.lease() as connection:
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: 0)
+        return self._context.retry(attempt)
 
     def _interrupt(self) -> None:
         self._serving.stop()

@@ -145,7 +145,7 @@ class ServerRoute:
                     jobs.clear(connection.shell, key)
                 self._forget(_part(connection, item))
 
-        self._context.retrying(attempt, lambda: 0)
+        self._context.retry(attempt)
 
     def stop(self) -> None:
         """Ends what runs on the server for this push; called before its lines are ended, and over in a

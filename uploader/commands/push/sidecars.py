@@ -15,8 +15,8 @@ from uploader.errors import ConfigurationError, NotAModel, SourceRefused, Upload
 from uploader.events import Message, Observer
 from uploader.http import Http, host_of, is_loopback
 from uploader.profile import WebUI
+from uploader.retry import Retry
 from uploader.steps import Route
-from uploader.transfer import Retrying
 
 _PICTURE_BYTES = 32 * 1024 * 1024
 _PICTURES = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"))
@@ -32,7 +32,7 @@ class Making:
     root: str
     folder: Path
     http: Http
-    retrying: Retrying
+    retry: Retry
     observer: Observer
 
 
@@ -68,7 +68,7 @@ def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, byt
     names, url = making.webui.sidecars, card.preview
     if names.preview is not None and url is not None:
         try:
-            picture = making.retrying(lambda: _picture(url, item.artifact, making.http), lambda: 0)
+            picture = making.retry(lambda: _picture(url, item.artifact, making.http))
         except UploaderError as error:
             making.observer(Message(f"{item.name} goes without its preview: {error.message}", "note"))
         else:

@@ -260,7 +260,7 @@ class RemoteChanges:
             with self._context.pool.lease() as connection:
                 return call(connection)
 
-        return self._context.retrying(attempt, lambda: 0)
+        return self._context.retry(attempt)
 
     def say(self, text: str) -> None:
         """Tells the user something that should be read."""

@@ -23,7 +23,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connector
 from uploader.remote.pool import ConnectionPool
 from uploader.result import Failure, Outcome, Report
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.scan.filters import TRASH
 from uploader.scan.tree import LocalEntry
 from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Together
@@ -102,12 +102,12 @@ class Sync:
         self._pool = ConnectionPool(connector, most_connections(session, target))
         self._cancelled = threading.Event()
         self._manifest: Manifest = session.manifests.of(target.name)
-        self.retrying = Patience(self._cancelled, session.observer, session.wait)
+        self.retry = Retry(self._cancelled, session.observer, session.wait)
         self._context = TransferContext(
             self._pool,
             session.journals,
             session.observer,
-            self.retrying,
+            self.retry,
             self._cancelled,
             up=RateLimiter(None, self._cancelled),
             down=RateLimiter(None, self._cancelled),

@@ -20,7 +20,7 @@ from uploader.events import silence
 from uploader.http import Http
 from uploader.profile import Target
 from uploader.reference import parse
-from uploader.retry import Patience
+from uploader.retry import Retry
 from uploader.secret import Secret, Token
 from uploader.sources import Sources, resolve
 from uploader.sources.endpoints import DEFAULT_ENDPOINTS, DefaultEndpoint, Endpoint
@@ -35,7 +35,7 @@ def http() -> Iterator[Http]:
 
 
 def resolving(http: Http, *sources: str) -> Resolver:
-    return Resolver(PushRequest(sources), PLACE, Sources(http), Patience(threading.Event(), silence))
+    return Resolver(PushRequest(sources), PLACE, Sources(http), Retry(threading.Event(), silence))
 
 
 @pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
@@ -96,7 +96,7 @@ def test_the_sha256_that_a_mirror_tells_does_not_vouch_for_a_pickle(http: Http, 
         homes = {**DEFAULT_ENDPOINTS, Service.HUGGINGFACE: DefaultEndpoint((hub.url(""),), "HF_ENDPOINT", frozenset())}
         sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")} if mirror else {}, homes=homes)
         request = PushRequest(("hf://org/model/old.ckpt",))
-        (item,) = Resolver(request, PLACE, sources, Patience(threading.Event(), silence)).run()
+        (item,) = Resolver(request, PLACE, sources, Retry(threading.Event(), silence)).run()
     assert item.artifact.digest is not None
     assert ("looked through as a whole" in item.here) is mirror
     assert (item.route == "local") is mirror
