@@ -17,6 +17,7 @@ from uploader.demo.server import EmbeddedServer
 from uploader.events import Event, Message
 from uploader.result import Outcome, Report
 from uploader.secret import Secret
+from uploader.transfer.config import TransferConfig
 
 CHECKPOINTS = "models/Stable-diffusion"
 LORAS = "models/Lora"
@@ -106,10 +107,13 @@ def world(
     folders: tuple[str, ...] = (CHECKPOINTS, LORAS),
     silence_seconds: float = 30.0,
     webui: str = "a1111",
+    config: TransferConfig | None = None,
     **environ: str,
 ) -> World:
-    """Makes the WebUI's folders on the server and logs in, through `line` where one is given. `environ` are more of
-    this person's environment variables."""
+    """Make the WebUI's folders on the server and log in, through `line` where one is given.
+
+    `config` replaces the tuning numbers of transfers. `environ` adds environment variables of this person.
+    """
     if isinstance(server, OpenSSH):
         folder = server.make_folder(root)
         for name in folders:
@@ -130,6 +134,7 @@ def world(
         ssh_folder=base / "ssh",
         wait=lambda seconds: here.wait(seconds),
         silence_seconds=silence_seconds,
+        config=config,
     )
     here = World(app, folder, disk, state, events)
     at: Place = line or server

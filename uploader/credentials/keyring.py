@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from uploader.errors import KeyringUnavailable
 from uploader.events import Message, Observer, silence
 from uploader.secret import Secret
+from uploader.threads import DeadlineExceeded, call_with_deadline
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -76,25 +76,15 @@ class Keyring:
         """Runs the work in a thread that may be left behind, and raises what it raised as KeyringUnavailable."""
         if self._hung:
             raise self._silent()
-        done: Future[_Result] = Future()
-
-        def run() -> None:
-            try:
-                done.set_result(work())
-            except Exception as error:  # noqa: BLE001 - handed to the caller's thread, which names it
-                done.set_exception(error)
-
-        threading.Thread(target=run, name="keyring", daemon=True).start()
         try:
-            fault = done.exception(self._limit)
-        except TimeoutError:
+            return call_with_deadline(work, self._limit, name="keyring")
+        except DeadlineExceeded:
             self._hung = True
             raise self._silent() from None
-        if isinstance(fault, KeyringUnavailable):
-            raise fault
-        if fault is not None:
-            raise named(fault) from fault
-        return done.result()
+        except KeyringUnavailable:
+            raise
+        except Exception as error:
+            raise named(error) from error
 
     def _silent(self) -> KeyringUnavailable:
         return KeyringUnavailable(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from uploader.errors import Defect, Interrupted, UploaderError
 from uploader.events import Began, Ended, Message, Observer
 from uploader.result import Evidence, Failure, Outcome
+from uploader.threads import WorkerGroup
 
 _GRACE_SECONDS = 1.0
 
@@ -53,7 +54,6 @@ class Runner:
         self._workers = workers
         self._lock = threading.Lock()
         self._outcomes: dict[int, Outcome] = {}
-        self._fault: BaseException | None = None
 
     def run(self, work: Sequence[Task | Together]) -> list[Outcome]:
         """Returns an outcome for each task, in their order. After Ctrl-C the ones not done are failed as
@@ -65,42 +65,31 @@ class Runner:
             numbered.append((len(tasks), unit))
             tasks += unit.tasks if isinstance(unit, Together) else (unit,)
         queue = iter(numbered)
-        # Not by Thread.join: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of one.
-        through = [threading.Event() for _ in range(max(1, min(self._workers, len(numbered))))]
+        # Not joined: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of a join.
+        workers = WorkerGroup(lambda _number: self._work(queue), name="runner", stop=lambda: None)
         try:
-            for number, over in enumerate(through):
-                name = f"runner-{number}"
-                threading.Thread(target=self._work, args=(queue, over), name=name, daemon=True).start()
-            for over in through:
-                while not over.wait(timeout=0.1):
-                    pass
+            workers.grow(max(1, min(self._workers, len(numbered))))
+            while not workers.wait(0.1):
+                pass
         except KeyboardInterrupt:
             self._cancelled.set()
             self._interrupt()
-            deadline = time.monotonic() + _GRACE_SECONDS
-            for over in through:
-                over.wait(timeout=max(0.0, deadline - time.monotonic()))
-        if self._fault is not None:
-            raise self._fault
+            workers.wait(_GRACE_SECONDS)
+        workers.check()
         with self._lock:
             done = dict(self._outcomes)
         return [done.get(number) or _failed(task, _stopped(), 0.0) for number, task in enumerate(tasks)]
 
-    def _work(self, queue: Iterator[tuple[int, Task | Together]], over: threading.Event) -> None:
-        try:
-            while not self._cancelled.is_set():
-                with self._lock:
-                    taken = next(queue, None)
-                if taken is None:
-                    return
-                number, unit = taken
-                outcomes = self._bundle(unit) if isinstance(unit, Together) else [self._one(unit)]
-                with self._lock:
-                    self._outcomes |= enumerate(outcomes, number)
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
-            self._fault = error
-        finally:
-            over.set()
+    def _work(self, queue: Iterator[tuple[int, Task | Together]]) -> None:
+        while not self._cancelled.is_set():
+            with self._lock:
+                taken = next(queue, None)
+            if taken is None:
+                return
+            number, unit = taken
+            outcomes = self._bundle(unit) if isinstance(unit, Together) else [self._one(unit)]
+            with self._lock:
+                self._outcomes |= enumerate(outcomes, number)
 
     def _one(self, task: Task) -> Outcome:
         (outcome,) = self._bundle(Together((task,), lambda: [task.run()]))

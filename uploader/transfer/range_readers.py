@@ -12,6 +12,7 @@ from uploader.errors import CredentialsRefused, Interrupted, NetworkError, NoRan
 from uploader.rate_limit import RateLimiter
 from uploader.retry import Retry
 from uploader.sources.interface import Stream
+from uploader.threads import WorkerGroup
 
 MOST_LINES = 8
 """Requests at once; stores begin to refuse, or to count them as an attack, beyond that."""
@@ -96,7 +97,7 @@ class RangeReaders(Generic[S]):
         self._most = most
         self._clock = clock
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._group = WorkerGroup(self._work, name="read", stop=book.stop)
         self._alive = 0
         self._looked_at = (clock(), 0)
         self._best = 0.0
@@ -110,26 +111,19 @@ class RangeReaders(Generic[S]):
 
     def __exit__(self, *_: object) -> None:
         """Ends the reading. A line that hears nothing from its server is not waited for longer than a stop may take."""
-        self._book.stop()
-        deadline = time.monotonic() + (0.5 if self._supply.cancelled.is_set() else _JOIN_SECONDS)
-        with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._group.close(0.5 if self._supply.cancelled.is_set() else _JOIN_SECONDS)
 
     # growing ------------------------------------------------------------------------------------------
 
     def _open(self, count: int) -> None:
-        for _ in range(min(count, self._most - len(self._threads))):
-            thread = threading.Thread(target=self._work, args=(not self._threads,), name="line", daemon=True)
-            self._threads.append(thread)
-            self._alive += 1
-            thread.start()
+        count = max(0, min(count, self._most - self._group.started))
+        self._alive += count
+        self._group.grow(count)
 
     def _count(self, size: int) -> None:
         with self._lock:
             self.moved += size
-            if len(self._threads) >= self._most or self._book.over.is_set():
+            if self._group.started >= self._most or self._book.over.is_set():
                 return
             (since, before), now = self._looked_at, self._clock()
             if now - since < _LOOK_SECONDS:
@@ -146,7 +140,8 @@ class RangeReaders(Generic[S]):
 
     # a line -------------------------------------------------------------------------------------------
 
-    def _work(self, first: bool) -> None:
+    def _work(self, number: int) -> None:
+        first = number == 0
         try:
             while True:
                 self._supply.retry(lambda: self._read_on(first), lambda: self.moved, over=self._book.over)

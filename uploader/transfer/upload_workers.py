@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from uploader.errors import Interrupted, NetworkError
+from uploader.errors import NetworkError
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Range, Writer
 from uploader.remote.pool import TURNED_AWAY, ConnectionPool, NoFurther
 from uploader.retry import Retry
+from uploader.threads import WorkerGroup
 from uploader.transfer.chunk_queue import ChunkQueue
 from uploader.transfer.chunks import CHUNK_BYTES, Chunk
 from uploader.transfer.connections import ConnectionScaler
@@ -90,15 +91,11 @@ class UploadWorkers:
         self._retry = retry
         self._on_piece = acknowledged
         self._on_bytes = moved
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._telling = threading.Lock()
         self._whole = 0
         self._partly: dict[int, int] = {}
-        self._living = 0
-        self._threads: list[threading.Thread] = []
-        self._ended = threading.Condition(self._lock)
         self._inside: set[int] = set()
-        self._fault: BaseException | None = None
         self.sent = 0
         """Payload bytes that were handed to the line, those sent again included."""
 
@@ -106,46 +103,21 @@ class UploadWorkers:
         """Sends all that the feed has, over `count` connections at first, and over more when `climb` says that they
         pay: with those that open, where the server does not take as many. Raises the first fault that does not pass,
         the source's own included."""
-        for _ in range(count):
-            self._begin()
-        with self._lock:
-            while self._living:
-                if climb is None:
-                    self._ended.wait()
-                    continue
-                self._ended.wait(_HURRIED_SECONDS if climb.hurried else _LOOK_SECONDS)
-                for _ in range(climb.more(self._moved(), self._living) if self._living else 0):
-                    self._begin()
-        for thread in self._threads:
-            thread.join()
-        if self._fault is not None:
-            raise self._fault
+        with WorkerGroup(self._work, name="upload", stop=self._feed.stop, is_surplus=self._is_surplus) as workers:
+            workers.grow(count)
+            while climb and not workers.wait(_HURRIED_SECONDS if climb.hurried else _LOOK_SECONDS):
+                workers.grow(climb.more(self._moved(), workers.alive))
+            workers.wait()
+        workers.check()
         self._feed.check()
 
-    def _begin(self) -> None:
-        number = len(self._threads)
-        with self._lock:
-            self._living += 1
-        thread = threading.Thread(target=self._lane, args=(number,), name=f"lane-{number}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def _work(self, number: int) -> None:
+        self._retry(lambda: self._session(number), lambda: self._whole, over=self._feed.over)
 
-    def _lane(self, number: int) -> None:
-        fault: BaseException | None = None
-        try:
-            self._retry(lambda: self._session(number), lambda: self._whole, over=self._feed.over)
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, which raises it
-            fault = error
-        with self._lock:
-            self._living -= 1
-            self._ended.notify_all()
-            turned_away = isinstance(fault, TURNED_AWAY) and number not in self._inside
-            # The others carry on without one that found no way in; the last one's fault is everybody's.
-            if fault is None or (turned_away and (self._living or self._feed.over.is_set())):
-                return
-            if self._fault is None or isinstance(self._fault, Interrupted):
-                self._fault = fault
-        self._feed.stop()
+    def _is_surplus(self, number: int, error: BaseException, alive: int) -> bool:
+        """Whether the others carry on without one that found no way in. The last one's fault is everybody's."""
+        turned_away = isinstance(error, TURNED_AWAY) and number not in self._inside
+        return turned_away and (alive > 0 or self._feed.over.is_set())
 
     def _session(self, number: int) -> None:
         """Sends until nothing is left, over one connection or, where others wait for it, over one after another."""
@@ -239,9 +211,8 @@ class UploadWorkers:
 
     def _tell(self) -> None:
         with self._telling:  # counts are told in the order in which they were true
-            with self._lock:
-                moved = self._moved()
-            self._on_bytes(moved)
+            self._on_bytes(self._moved())
 
     def _moved(self) -> int:
-        return self._whole + sum(self._partly.values())
+        with self._lock:
+            return self._whole + sum(self._partly.values())

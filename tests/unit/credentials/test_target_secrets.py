@@ -276,8 +276,8 @@ class Hanging(KeyringBackend):
     def get_password(self, service, username): threading.Event().wait()
     set_password = delete_password = get_password
 keyring.set_keyring(Hanging())
-from uploader.credentials import Vault
-print(Vault(limit=0.05).get("target:a"))
+from uploader.credentials import Keyring
+print(Keyring(limit=0.05).get("target:a"))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=30
@@ -296,13 +296,13 @@ def test_keyring_is_imported_only_when_it_is_asked() -> None:
 def test_a_real_keyring_keeps_a_secret_and_not_in_plain_text(tmp_path: Path) -> None:
     done = keyring_daemon.run(
         """
-from uploader.credentials import Vault
+from uploader.credentials import Keyring
 from uploader.secret import Secret
-vault = Vault(limit=30)
+vault = Keyring(limit=30)
 assert vault.get("target:a") is None
 vault.set("target:a", Secret("hunter2-日本"))
 vault.set("target:b", Secret("other-secret"))
-assert Vault(limit=30).get("target:a") == Secret("hunter2-日本")
+assert Keyring(limit=30).get("target:a") == Secret("hunter2-日本")
 assert vault.delete("target:a") and not vault.delete("target:a")
 assert vault.get("target:a") is None
 vault.set("target:a", Secret("hunter2-日本"))
