@@ -140,6 +140,17 @@ def test_a_frozen_server_can_be_closed(tmp_path: Path) -> None:
         assert not client.is_alive()
 
 
+def test_server_closed_ends_its_clients_without_a_poll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paramiko.Transport, "_active_check_timeout", 300.0)
+    server = ObservedServer(tmp_path)
+    server.start()
+    with transport_to(server) as waiting, sftp_to(server) as client:
+        assert client.listdir() == []
+        server.close()
+        waiting.join(30)
+        assert not waiting.is_alive()
+
+
 def test_a_crowded_server_closes_what_is_too_many(tmp_path: Path) -> None:
     with (
         Crowded(tmp_path, limit=2) as server,
@@ -367,20 +378,17 @@ def test_the_end_of_one_side_reaches_the_other(line: Proxy) -> None:
 
 
 def test_ssh_survives_the_line_and_dies_with_it(line: Proxy, tmp_path: Path) -> None:
-    with ObservedServer(tmp_path) as server, Proxy(server.host, server.port) as through:
-        host = paramiko.Transport(socket.create_connection((through.host, through.port), timeout=10))
-        host.set_log_channel("tests.client")
-        try:
-            host.start_client(timeout=10)
-            host.auth_password(server.user, server.password.reveal())
-            client = paramiko.SFTPClient.from_transport(host)
-            assert client is not None
-            with client, client.open("a", "wb") as file:
-                file.write(CONTENT[:1000])
-                through.cut_after(20_000)
-                with pytest.raises((OSError, EOFError, paramiko.SSHException)):
-                    file.write(bytes(100_000))
-            assert 1000 <= (tmp_path / "a").stat().st_size <= 100_000
-        finally:
-            host.close()
-            host.join(10)
+    with (
+        ObservedServer(tmp_path) as server,
+        Proxy(server.host, server.port) as through,
+        transport_to(through) as transport,
+    ):
+        transport.auth_password(server.user, server.password.reveal())
+        client = paramiko.SFTPClient.from_transport(transport)
+        assert client is not None
+        with client, client.open("a", "wb") as file:
+            file.write(CONTENT[:1000])
+            through.cut_after(20_000)
+            with pytest.raises((OSError, EOFError, paramiko.SSHException)):
+                file.write(bytes(100_000))
+        assert 1000 <= (tmp_path / "a").stat().st_size <= 100_000

@@ -13,6 +13,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from tests.servers.embedded import transport_to
 from tests.servers.openssh import Identity, OpenSSH, Shape, needs_sshd, why_not
 
 
@@ -52,19 +53,13 @@ def sftp(server: OpenSSH, folder: Path, *lines: str) -> subprocess.CompletedProc
 
 @contextmanager
 def by_password(server: OpenSSH) -> Iterator[paramiko.SFTPClient]:
-    transport = paramiko.Transport(socket.create_connection((server.host, server.port), timeout=10))
-    transport.set_log_channel("tests.client")
-    try:
-        transport.start_client(timeout=10)
+    with transport_to(server) as transport:
         assert server.password is not None
         transport.auth_password(server.user, server.password.reveal())
         client = paramiko.SFTPClient.from_transport(transport)
         assert client is not None
         with client:
             yield client
-    finally:
-        transport.close()
-        transport.join(10)
 
 
 @pytest.fixture
@@ -111,13 +106,8 @@ def test_a_chrooted_account_comes_in_by_password_and_sees_its_folder_alone(tmp_p
 def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
     needs_sshd("chroot")
     with OpenSSH(tmp_path / "server", "chroot") as server:
-        transport = paramiko.Transport(socket.create_connection((server.host, server.port), timeout=10))
-        transport.set_log_channel("tests.client")
-        transport.start_client(timeout=10)
-        with pytest.raises(paramiko.AuthenticationException):
+        with transport_to(server) as transport, pytest.raises(paramiko.AuthenticationException):
             transport.auth_password(server.user, "wrong")
-        transport.close()
-        transport.join(10)
         assert server.wait_for_log("Failed password for canvas")
 
 
@@ -233,13 +223,8 @@ def test_more_lines_of_configuration_win(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_is_the_one_that_is_shown(tmp_path: Path) -> None:
-    with OpenSSH(tmp_path / "server") as server:
-        transport = paramiko.Transport(socket.create_connection((server.host, server.port), timeout=10))
-        transport.set_log_channel("tests.client")
-        transport.start_client(timeout=10)
+    with OpenSSH(tmp_path / "server") as server, transport_to(server) as transport:
         assert transport.get_remote_server_key().fingerprint == server.fingerprint
-        transport.close()
-        transport.join(10)
 
 
 def test_a_cut_ends_the_sessions_and_not_the_server(tmp_path: Path) -> None:

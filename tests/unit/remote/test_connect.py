@@ -456,7 +456,7 @@ def test_a_jump_host_that_cannot_reach_the_target_is_named(tmp_path: Path) -> No
 
 # ProxyCommand -----------------------------------------------------------------------------------------
 
-_RELAY = """
+RELAY = """
 import os, socket, sys, threading
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 def up():
@@ -470,7 +470,7 @@ while data := s.recv(65536):
 
 def test_a_proxy_command_is_run_and_ends_with_the_connection(tmp_path: Path, root: Path) -> None:
     relay = tmp_path / "relay it.py"
-    relay.write_text(_RELAY + f"open({str(tmp_path / 'ended')!r}, 'w').close()\n")
+    relay.write_text(RELAY + f"open({str(tmp_path / 'ended')!r}, 'w').close()\n")
     with ObservedServer(root) as server:
         visitor = Visitor(tmp_path, Notes(server.password.reveal()))
         command = f"{shlex.quote(sys.executable)} {shlex.quote(str(relay))} %h %p"
@@ -519,7 +519,7 @@ def test_a_proxy_command_that_says_nothing_is_given_up_on_and_ended(tmp_path: Pa
 def test_a_proxy_commands_server_may_still_refuse(tmp_path: Path, root: Path) -> None:
     with ObservedServer(root) as server:
         relay = tmp_path / "relay.py"
-        relay.write_text(_RELAY)
+        relay.write_text(RELAY)
         visitor = Visitor(tmp_path, Notes("wrong"))
         (visitor.ssh / "config").write_text(f"Host *\n  ProxyCommand {sys.executable} {relay} %h %p\n")
         assert isinstance(failure(visitor.connector(server)), CredentialsRefused)

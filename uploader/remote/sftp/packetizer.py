@@ -6,7 +6,9 @@ sender of gigabytes has better uses for its processor. Follows RFC 4253 (section
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import struct
 import threading
 import time
@@ -174,6 +176,15 @@ class ReadAhead:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+    def close(self) -> None:
+        """Close the line. Wakes the thread that reads it; a socket's own `close` leaves it to paramiko's 0.1 s poll.
+
+        A channel (the way through a jump host) wakes its reader by itself, and must not send EOF after CLOSE."""
+        if isinstance(self._sock, socket.socket):
+            with contextlib.suppress(OSError):  # the line may be lost already
+                self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
 
     def recv(self, size: int) -> bytes:
         """As a socket's: at most `size` bytes, at least one unless the line has ended."""
