@@ -15,23 +15,23 @@ from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import Sources, open_stream, resolve
 from uploader.state.cache import Cache
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.transfer import CachedDownload, TransferContext
 
 
 def main() -> None:
     url, folder = sys.argv[1], Path(sys.argv[2])
     cancelled = threading.Event()
-    journals = Journals(folder / "journal")
+    uploads = UploadRecords(folder / "journal")
     unlimited = RateLimiter(None, cancelled)
     retry = Retry(cancelled, silence)
     context = TransferContext(
-        ConnectionPool(MemoryConnector(MemoryServer())), journals, silence, retry, cancelled, unlimited, unlimited
+        ConnectionPool(MemoryConnector(MemoryServer())), uploads, silence, retry, cancelled, unlimited, unlimited
     )
     with Http(allow_http=True) as http:
         sources = Sources(http)
         (artifact,) = resolve(UrlReference(url), sources)
-        cache = Cache(folder / "cache", journals, limit=1 << 40)
+        cache = Cache(folder / "cache", uploads, limit=1 << 40)
         with CachedDownload("item", artifact, open_stream(artifact, sources), cache, context).alone() as fetch:
             found = fetch.run()
     print(found.digest)

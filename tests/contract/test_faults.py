@@ -173,11 +173,11 @@ def test_without_its_journal_a_file_is_sent_anew(lined: tuple[World, Proxy], dam
     here, line = lined
     model = here.model(size=SIZE)
     leave_a_part(here, line, model, 14_000_000)
-    (journal,) = (here.state / "journal").glob("*.json")
+    (record,) = (here.state / "journal").glob("*.json")
     if damage == "delete":
-        journal.unlink()
+        record.unlink()
     else:
-        journal.write_text(json.dumps({**json.loads(journal.read_text()), "pieces": {"0": 5}}))
+        record.write_text(json.dumps({**json.loads(record.read_text()), "pieces": {"0": 5}}))
     outcome = here.placed(model)
     assert (outcome.resumed_from, outcome.bytes_sent) == (0, SIZE)
     assert sha256(here.root / DREAM) == sha256(model)

@@ -176,7 +176,7 @@ def _reached(name: str, session: Session, attempts: int = ATTEMPTS) -> Iterator[
     rate_limiter = RateLimiter(None, cancelled)
     context = TransferContext(
         pool,
-        session.journals,
+        session.uploads,
         session.observer,
         retry,
         cancelled,

@@ -86,7 +86,7 @@ class ServerDownload:
                 return kept
             if there.is_folder or not job.replace:
                 raise taken(job.path)
-        with self._context.journals.claim(job.target, job.path):
+        with self._context.uploads.claim(job.target, job.path):
             try:
                 return self._carry_out()
             except (WrongBytes, NotAModel):  # what the part holds is known to be no file at all

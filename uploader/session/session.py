@@ -24,7 +24,7 @@ from uploader.sources import Sources
 from uploader.state.cache import Cache, limit_of
 from uploader.state.manifest import Manifests
 from uploader.state.targets import Targets, is_address, parse_address
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.transfer.config import TransferConfig
 
 WEBUI_SECONDS = 10.0
@@ -71,7 +71,7 @@ class Session:
         self.targets = Targets(state)
         self.keyring = Keyring(observer=observer)
         self.tokens = Tokens(self.keyring, environ)
-        self.journals = Journals(state / "journal")
+        self.uploads = UploadRecords(state / "journal")
         self.manifests = Manifests(state / "manifest")
         self.job_records = JobRecords(state / "jobs")
         self.server_facts = ServerFactsStore(state / "servers")
@@ -79,7 +79,7 @@ class Session:
     @cached_property
     def cache(self) -> Cache:
         folder = self.state / "cache"
-        return Cache(folder, self.journals, limit_of(self.environ, folder))
+        return Cache(folder, self.uploads, limit_of(self.environ, folder))
 
     @cached_property
     def profiles(self) -> Profiles:

@@ -38,7 +38,7 @@ class _Subject:
     piece_size: int
 
 
-class Journals:
+class UploadRecords:
     """The journals of one user, one file for each final path on each target, in a folder of their own (0700).
 
     `clock` gives seconds that only grow.
@@ -49,7 +49,7 @@ class Journals:
         self._clock = clock
 
     @contextmanager
-    def claim(self, target: str, remote_path: str) -> Iterator[Journal]:
+    def claim(self, target: str, remote_path: str) -> Iterator[UploadRecord]:
         """Yields the journal of that path, which no other run can claim until the block ends or the process does.
 
         What was acknowledged is on disk when the block ends, however it ends. Raises Busy when another run has it.
@@ -63,14 +63,14 @@ class Journals:
                 raise _busy(target, remote_path) from None
         try:
             self._sweep(key)
-            journal = Journal(self._folder / f"{key}.json", target, remote_path, self._clock)
+            record = UploadRecord(self._folder / f"{key}.json", target, remote_path, self._clock)
             try:
-                yield journal
+                yield record
             except BaseException:
                 with suppress(UploaderError):  # the first failure is the one to tell
-                    journal.flush()
+                    record.flush()
                 raise
-            journal.flush()
+            record.flush()
         finally:
             self._release([lock])
 
@@ -121,7 +121,7 @@ class Journals:
                 lock.release()  # whatever the gate did; a second release is nothing
 
 
-class Journal:
+class UploadRecord:
     """What has arrived of one part file. Thread-safe; made by `Journals.claim`."""
 
     def __init__(self, path: Path, target: str, remote_path: str, clock: Callable[[], float]) -> None:

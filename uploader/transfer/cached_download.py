@@ -68,12 +68,12 @@ class CachedDownload:
                 self._context.observer(Phase(self._item, "downloading"))
                 sha256 = self._downloaded(hold)
                 if self._may_be_spliced(sha256):
-                    hold.journal.remove()
+                    hold.record.remove()
                     hold.part.unlink(missing_ok=True)
                     sha256 = self._downloaded(hold)
                 self._refuse_wrong(hold, sha256)
                 known = self._cache.keep(self._artifact, hold, sha256)
-                hold.journal.remove()
+                hold.record.remove()
         return replace(
             self._artifact,
             size=known.size,
@@ -126,10 +126,10 @@ class CachedDownload:
             try:
                 return self._by_lines(hold, size)
             except NoRanges:
-                hold.journal.remove()
+                hold.record.remove()
                 return self._plainly(hold)
         except WrongBytes:  # SourceChanged: what is here is of a file that is no more
-            hold.journal.remove()
+            hold.record.remove()
             hold.part.unlink(missing_ok=True)
             raise
 
@@ -161,12 +161,12 @@ class CachedDownload:
 
     def _by_lines(self, hold: CacheLease, size: int) -> str:
         context = self._context
-        hold.journal.begin(self._subject(), size, CHUNK_BYTES, str(hold.part))
+        hold.record.begin(self._subject(), size, CHUNK_BYTES, str(hold.part))
         there, whole, hashed = self._checked(hold, size)
         self._resumed = sum(min(CHUNK_BYTES, size - index * CHUNK_BYTES) for index in there)
         with hold.part.open("r+b" if there else "wb") as file:
             file.truncate(size)
-        ledger = ChunkMap(hold.part, size, there, hold.journal)
+        ledger = ChunkMap(hold.part, size, there, hold.record)
         supply = Supply(self._stream, context.retry, context.cancelled, context.down)
         with DownloadHasher(ledger, hold.part, whole, hashed) as follower, RangeReaders(supply, ledger) as lines:
             while not follower.done.wait(_TELL_SECONDS):
@@ -178,7 +178,7 @@ class CachedDownload:
         return follower.sha256
 
     def _subject(self) -> str:
-        """What the pieces in the journal are of: what ties them to one file, in this run and in the next."""
+        """What the pieces in the record are of: what ties them to one file, in this run and in the next."""
         artifact, origin = self._artifact, self._artifact.origin
         if isinstance(origin, WebFile) and (origin.validator is not None or artifact.digest is None):
             return f"{artifact.identity} {origin.validator} {origin.fingerprint}"
@@ -188,7 +188,7 @@ class CachedDownload:
         """The pieces of an earlier run that still are what they were, and the hash of those before the first gap."""
         there: set[int] = set()
         whole, hashed = hashlib.sha256(), 0
-        claimed = hold.journal.chunks
+        claimed = hold.record.chunks
         if claimed and hold.part.exists():
             self._context.observer(Phase(self._item, "checking"))
             with hold.part.open("rb", buffering=0) as file:
@@ -202,7 +202,7 @@ class CachedDownload:
                             hashed += len(data)
             self._context.observer(Phase(self._item, "downloading"))
         for index in claimed.keys() - there:
-            hold.journal.forget(index)
+            hold.record.forget(index)
         return there, whole, hashed
 
     # faults -------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ class CachedDownload:
         expected = self._artifact.digest
         if expected is None or expected.hex == sha256:
             return
-        hold.journal.remove()
+        hold.record.remove()
         aside = self._cache.quarantine(self._artifact, hold, sha256)
         raise WrongBytes(
             f"{self._artifact.source} is not the file that was promised:\n  promised {expected}\n  found    {sha256}",

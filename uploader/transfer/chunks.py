@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 CHUNK_BYTES = 4 * 1024 * 1024
-"""Size of a piece: the unit that is sent, acknowledged, journalled and proven."""
+"""Size of a piece: the unit that is sent, acknowledged, recorded and proven."""
 
 
 @dataclass(frozen=True)

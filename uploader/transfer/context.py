@@ -9,7 +9,7 @@ from uploader.events import Observer
 from uploader.rate_limit import RateLimiter
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.transfer.config import TransferConfig
 
 
@@ -19,7 +19,7 @@ class TransferContext:
     for one file; None: as many as pay, up to the pool's."""
 
     pool: ConnectionPool
-    journals: Journals
+    uploads: UploadRecords
     observer: Observer
     retry: Retry
     cancelled: threading.Event

@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, Journal
+from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, UploadRecord
 from uploader.transfer.chunks import CHUNK_BYTES
 from uploader.transfer.range_readers import MOST_LINES, ByteRange
 
@@ -107,14 +107,14 @@ class ChunkMap:
     """Which pieces of a part file are there, are asked for, are missing: a lines' book.
 
     `size` is in bytes. `there` are pieces that were proven beforehand. A piece is written once its last byte is in
-    the file, and kept once it is in the journal, which is never before it is on the disk itself.
+    the file, and kept once it is in the record, which is never before it is on the disk itself.
     """
 
-    def __init__(self, part: Path, size: int, there: set[int], journal: Journal) -> None:
+    def __init__(self, part: Path, size: int, there: set[int], record: UploadRecord) -> None:
         self.over = threading.Event()
         self.size = size
         self._part = part
-        self._journal = journal
+        self._record = record
         self._count = -(-size // CHUNK_BYTES)
         self._missing = deque(index for index in range(self._count) if index not in there)
         self._returned: list[ChunkRange] = []
@@ -216,7 +216,7 @@ class ChunkMap:
             raise self._fault
 
     def keep(self) -> None:
-        """Brings what is written to the disk, and then into the journal: what it names survives a power cut."""
+        """Brings what is written to the disk, and then into the record: what it names survives a power cut."""
         with self._changed:
             chunks, self._unkept = self._unkept, {}
             self._keeping = len(chunks)
@@ -224,8 +224,8 @@ class ChunkMap:
             with self._part.open("r+b", buffering=0) as file:
                 os.fsync(file.fileno())
             for index, digest in chunks.items():
-                self._journal.acknowledge(index, digest)
-            self._journal.flush()
+                self._record.acknowledge(index, digest)
+            self._record.flush()
         with self._changed:
             self._keeping = 0
             self._changed.notify_all()

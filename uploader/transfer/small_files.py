@@ -65,7 +65,7 @@ class SmallFiles:
         """Returns the items that were placed, by their names. What is not among them wants a `Step` of its own,
         which names what stands in its way. Raises Interrupted, and what a line raises that is lost for good."""
         paths = [job.path for job in self.jobs]
-        with self._context.journals.claim_all(self.jobs[0].target, paths) as ours:
+        with self._context.uploads.claim_all(self.jobs[0].target, paths) as ours:
             ready: dict[str, tuple[UploadJob, SmallUpload]] = {}
             for job in self.jobs:
                 if job.path in ours and (small := self._read(job)) is not None:

@@ -14,7 +14,7 @@ from uploader.events import Message, Phase, Progress
 from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.sources.interface import Stream
-from uploader.state.uploads import Journal
+from uploader.state.uploads import UploadRecord
 from uploader.threads import BackgroundCall
 from uploader.transfer.chunk_queue import ChunkQueue
 from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, drain, read_chunks, read_steadily
@@ -66,11 +66,11 @@ class Upload:
                     return kept
                 if there.is_folder or not self._job.replace:
                     raise taken(self._job.path)
-            with self._context.journals.claim(self._job.target, self._job.path) as journal:
+            with self._context.uploads.claim(self._job.target, self._job.path) as record:
                 try:
-                    return self._send(stream, journal)
+                    return self._send(stream, record)
                 except WrongBytes:  # what the part holds is known to be no file at all
-                    self._discard(journal)
+                    self._discard(record)
                     raise
         finally:
             stream.close()
@@ -137,13 +137,13 @@ class Upload:
 
     # sending ------------------------------------------------------------------------------------------
 
-    def _send(self, stream: Stream, journal: Journal) -> UploadResult:
+    def _send(self, stream: Stream, record: UploadRecord) -> UploadResult:
         job = self._job
-        trusted = self._trusted(journal)
+        trusted = self._trusted(record)
         reading = self._reading(stream, trusted)
         self._resumed = self._bytes_of(trusted)
         for _ in range(2):  # once more for what arrived wrong; a server that errs twice is not to be trusted
-            self._send_missing(stream, journal, trusted, reading)
+            self._send_missing(stream, record, trusted, reading)
             stream.check()
             proof = self._prove(reading)
             if not proof.bad:
@@ -151,7 +151,7 @@ class Upload:
             self._say(f"{len(proof.bad)} piece(s) of {job.part} arrived wrong and are sent again")
             trusted = {index: digest for index, digest in reading.chunks.items() if index not in proof.bad}
             for index in proof.bad:
-                journal.forget(index)
+                record.forget(index)
             if not trusted:  # nothing cuts a part that is too long
                 self._using(self._empty_part)
         else:
@@ -165,19 +165,19 @@ class Upload:
         except Exists:  # another may have put the very same file there meanwhile
             if (kept := self._kept(stream)) is None:
                 raise
-            self._discard(journal)
+            self._discard(record)
             return replace(kept, bytes_sent=self.sent, resumed_from=self._resumed)
-        journal.remove()
+        record.remove()
         return UploadResult(False, proof.evidence, sha256, self.sent, self._resumed)
 
-    def _trusted(self, journal: Journal) -> dict[int, str]:
+    def _trusted(self, record: UploadRecord) -> dict[int, str]:
         """What an earlier run left, and its digests on the server; an empty part file when nothing is there.
 
         A piece that was written down with its digest must still have it. One without is worth something to a local
         file alone, whose pieces are compared as they are read: a link's may not be read again at all."""
         job = self._job
-        journal.begin(self._artifact.identity, job.size, CHUNK_BYTES, job.part)
-        claimed = journal.chunks
+        record.begin(self._artifact.identity, job.size, CHUNK_BYTES, job.part)
+        claimed = record.chunks
         found = self._prover("checking").digests(job.part, claimed) if claimed else {}
         compared = isinstance(self._artifact.origin, LocalFile)
         trusted = {
@@ -186,7 +186,7 @@ class Upload:
             if claimed[index] == digest or (compared and claimed[index] == "")
         }
         for index in claimed.keys() - trusted.keys():
-            journal.forget(index)
+            record.forget(index)
         if not trusted and self._part_there:
             self._using(self._empty_part)
         return trusted
@@ -194,7 +194,7 @@ class Upload:
     def _empty_part(self, connection: Connection) -> None:
         open_part(connection, self._job.part, fresh=True, held=True).close()
 
-    def _send_missing(self, stream: Stream, journal: Journal, trusted: dict[int, str], reading: Reading) -> None:
+    def _send_missing(self, stream: Stream, record: UploadRecord, trusted: dict[int, str], reading: Reading) -> None:
         job, context = self._job, self._context
         # What is known to be the same file still is read from the first byte that the server does not have.
         first = _contiguous(trusted) if self._is_pinned() else 0
@@ -207,7 +207,7 @@ class Upload:
         self._progress(kept)
 
         def acknowledged(chunk: Chunk) -> None:
-            journal.acknowledge(chunk.index, "" if reading.taken is None else chunk.digest)
+            record.acknowledge(chunk.index, "" if reading.taken is None else chunk.digest)
             behind.add(chunk.index)
 
         def is_there(chunk: Chunk) -> bool:
@@ -234,7 +234,7 @@ class Upload:
             try:
                 self._run(lanes, missing)
             finally:
-                journal.flush()
+                record.flush()
             self._phase("verifying")
             self._taken = behind.finish()
         if len(self._lanes) == 1:  # what the second sending finds there is the first one's work
@@ -312,10 +312,10 @@ class Upload:
         if expected is not None and sha256 is not None and sha256 != expected.hex:
             raise wrong_source(self._artifact.name, expected, sha256)
 
-    def _discard(self, journal: Journal) -> None:
+    def _discard(self, record: UploadRecord) -> None:
         with suppress(UploaderError):  # the fault that led here is the one to tell
             self._using(lambda connection: connection.files.remove(self._job.part))
-            journal.remove()
+            record.remove()
 
     def _reading(self, stream: Stream, known: dict[int, str]) -> Reading:
         if isinstance(self._artifact.origin, LocalFile):

@@ -16,7 +16,7 @@ from uploader.transfer.verify import Verify
 @dataclass(frozen=True)
 class UploadJob:
     """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
-    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for the journal; `mtime`,
+    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for its record; `mtime`,
     in seconds, is when the file shall say it was changed last, where the server lets it; `proven`: the source was found
     to have the artifact's digest just now; `unseen`, by the clock that only grows, is when neither the final name nor
     a part file was there; `expected` are size and time of the only file that may be replaced, where not any may."""

@@ -17,7 +17,7 @@ from uploader.remote.interface import Connection
 from uploader.result import Evidence
 from uploader.retry import Retry
 from uploader.server_download.verify import ServerFileVerifier
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.transfer import TransferContext, UploadJob
 from uploader.transfer.verify import READ_BACK_BYTES
 
@@ -53,7 +53,7 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
     pool: Any = None
     context = TransferContext(
         pool,
-        Journals(tmp_path),
+        UploadRecords(tmp_path),
         events.append,
         Retry(cancelled, events.append),
         cancelled,

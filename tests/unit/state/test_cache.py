@@ -10,7 +10,7 @@ import pytest
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import ConfigurationError, UsageError
 from uploader.state.cache import Cache, State, limit_of
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 
 KIB = 1024
 NEVER = "0" * 64
@@ -26,7 +26,7 @@ class Shelf:
 
     def another(self, limit: int = 1 << 40) -> Cache:
         """The same cache as another run sees it."""
-        return Cache(self.base / "cache", Journals(self.base / "journal"), limit)
+        return Cache(self.base / "cache", UploadRecords(self.base / "journal"), limit)
 
     def artifact(self, name: str, digest: Digest | None = None) -> Artifact:
         return Artifact(f"https://x/{name}", name, None, WebFile(f"https://x/{name}", '"v1"', True), "0123abcd", digest)
@@ -42,7 +42,7 @@ class Shelf:
     def leave_a_part(self, name: str, kib: int = 10) -> None:
         self.cache.folder.mkdir(exist_ok=True)
         with self.cache.hold(self.artifact(name)) as hold:
-            hold.journal.begin("x", kib * KIB, KIB, str(hold.part))
+            hold.record.begin("x", kib * KIB, KIB, str(hold.part))
             hold.part.write_bytes(bytes(kib * KIB))
         os.utime(hold.part, (1, 1))
 

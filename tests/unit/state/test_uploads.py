@@ -15,7 +15,7 @@ import pytest
 
 from uploader.errors import Busy, ConfigurationError, NetworkError
 from uploader.state.atomic import replace_text
-from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, Journals
+from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, UploadRecords
 
 MIB = 1024 * 1024
 PIECE = 4 * MIB
@@ -42,69 +42,69 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def journals(tmp_path: Path, clock: Clock) -> Journals:
-    return Journals(tmp_path / "journal", clock=clock)
+def uploads(tmp_path: Path, clock: Clock) -> UploadRecords:
+    return UploadRecords(tmp_path / "journal", clock=clock)
 
 
-def record(tmp_path: Path) -> Path:
+def record_file(tmp_path: Path) -> Path:
     (path,) = (tmp_path / "journal").glob("*.json")
     return path
 
 
 def on_disk(tmp_path: Path) -> set[int]:
-    return {int(index) for index in json.loads(record(tmp_path).read_text())["pieces"]}
+    return {int(index) for index in json.loads(record_file(tmp_path).read_text())["pieces"]}
 
 
-def test_what_was_acknowledged_is_there_for_the_next_run(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        assert journal.load("id", SIZE, PIECE) == {}
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
-        journal.acknowledge(9, digest(9))
-    with Journals(tmp_path / "journal").claim("canvas", PATH) as journal:
-        assert journal.load("id", SIZE, PIECE) == {0: digest(0), 9: digest(9)}
+def test_what_was_acknowledged_is_there_for_the_next_run(uploads: UploadRecords, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        assert record.load("id", SIZE, PIECE) == {}
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
+        record.acknowledge(9, digest(9))
+    with UploadRecords(tmp_path / "journal").claim("canvas", PATH) as record:
+        assert record.load("id", SIZE, PIECE) == {0: digest(0), 9: digest(9)}
 
 
-def test_beginning_again_keeps_what_the_earlier_run_wrote(journals: Journals) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(1, digest(1))
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(2, digest(2))
-    with journals.claim("canvas", PATH) as journal:
-        assert journal.load("id", SIZE, PIECE) == {1: digest(1), 2: digest(2)}
+def test_beginning_again_keeps_what_the_earlier_run_wrote(uploads: UploadRecords) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(1, digest(1))
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(2, digest(2))
+    with uploads.claim("canvas", PATH) as record:
+        assert record.load("id", SIZE, PIECE) == {1: digest(1), 2: digest(2)}
 
 
-def test_a_piece_that_turned_out_wrong_is_forgotten_for_good(journals: Journals) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(1, digest(1))
-        journal.acknowledge(2, digest(2))
-        journal.forget(1)
-        journal.forget(7)
-        assert journal.chunks == {2: digest(2)}
-    with journals.claim("canvas", PATH) as journal:
-        assert journal.load("id", SIZE, PIECE) == {2: digest(2)}
+def test_a_piece_that_turned_out_wrong_is_forgotten_for_good(uploads: UploadRecords) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(1, digest(1))
+        record.acknowledge(2, digest(2))
+        record.forget(1)
+        record.forget(7)
+        assert record.chunks == {2: digest(2)}
+    with uploads.claim("canvas", PATH) as record:
+        assert record.load("id", SIZE, PIECE) == {2: digest(2)}
 
 
 @pytest.mark.parametrize("other", [("other", SIZE, PIECE), ("id", SIZE + 1, PIECE), ("id", SIZE, PIECE * 2)])
-def test_what_is_about_another_file_is_not_gone_on_with(journals: Journals, other: tuple[str, int, int]) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
-    with journals.claim("canvas", PATH) as journal:
-        assert journal.load(*other) == {}
-        journal.begin(*other, PART)
-        assert journal.chunks == {}
+def test_what_is_about_another_file_is_not_gone_on_with(uploads: UploadRecords, other: tuple[str, int, int]) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
+    with uploads.claim("canvas", PATH) as record:
+        assert record.load(*other) == {}
+        record.begin(*other, PART)
+        assert record.chunks == {}
 
 
-def test_targets_and_paths_do_not_share_a_journal(journals: Journals) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
-    with journals.claim("canvas", PATH + "x") as journal, journals.claim("pod", PATH) as other:
-        assert journal.load("id", SIZE, PIECE) == other.load("id", SIZE, PIECE) == {}
+def test_targets_and_paths_do_not_share_a_journal(uploads: UploadRecords) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
+    with uploads.claim("canvas", PATH + "x") as record, uploads.claim("pod", PATH) as other:
+        assert record.load("id", SIZE, PIECE) == other.load("id", SIZE, PIECE) == {}
 
 
 def _broken(**changes: object) -> Callable[[bytes], bytes]:
@@ -122,65 +122,65 @@ def _broken(**changes: object) -> Callable[[bytes], bytes]:
         lambda text: b"[]",
         _broken(version=2),
         _broken(key=["someone", "else"]),
-        _broken(chunks=[digest(0)]),
-        _broken(chunks={"0": "short"}),
-        _broken(chunks={"0": None}),
-        _broken(chunks={"-1": digest(0)}),
-        _broken(chunks={"10": digest(0)}),
-        _broken(chunks={"9" * 5000: digest(0)}),
-        _broken(chunks={"x": digest(0)}),
+        _broken(pieces=[digest(0)]),
+        _broken(pieces={"0": "short"}),
+        _broken(pieces={"0": None}),
+        _broken(pieces={"-1": digest(0)}),
+        _broken(pieces={"10": digest(0)}),
+        _broken(pieces={"9" * 5000: digest(0)}),
+        _broken(pieces={"x": digest(0)}),
     ],
 )
 def test_a_journal_that_makes_no_sense_counts_as_none(
-    journals: Journals, tmp_path: Path, damage: Callable[[bytes], bytes]
+    uploads: UploadRecords, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
-    path = record(tmp_path)
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
+    path = record_file(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
-    with journals.claim("canvas", PATH) as journal:
-        assert journal.load("id", SIZE, PIECE) == {}
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(3, digest(3))
-    with journals.claim("canvas", PATH) as journal:
-        assert journal.load("id", SIZE, PIECE) == {3: digest(3)}
+    with uploads.claim("canvas", PATH) as record:
+        assert record.load("id", SIZE, PIECE) == {}
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(3, digest(3))
+    with uploads.claim("canvas", PATH) as record:
+        assert record.load("id", SIZE, PIECE) == {3: digest(3)}
 
 
-def test_what_could_be_lost_with_the_process_stays_below_16_mib(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
+def test_what_could_be_lost_with_the_process_stays_below_16_mib(uploads: UploadRecords, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
         for index in range(10):
-            journal.acknowledge(index, digest(index))
+            record.acknowledge(index, digest(index))
             assert (index + 1 - len(on_disk(tmp_path))) * PIECE < FLUSH_BYTES
 
 
-def test_a_slow_line_is_written_down_every_2_seconds(journals: Journals, clock: Clock, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
+def test_a_slow_line_is_written_down_every_2_seconds(uploads: UploadRecords, clock: Clock, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
         assert on_disk(tmp_path) == set()
         clock.now += FLUSH_SECONDS
-        journal.acknowledge(1, digest(1))
+        record.acknowledge(1, digest(1))
         assert on_disk(tmp_path) == {0, 1}
 
 
-def test_2000_pieces_cost_a_few_hundred_writes(journals: Journals, tmp_path: Path) -> None:
+def test_2000_pieces_cost_a_few_hundred_writes(uploads: UploadRecords, tmp_path: Path) -> None:
     seen = set()
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", 2000 * PIECE, PIECE, PART)
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", 2000 * PIECE, PIECE, PART)
         for index in range(2000):
-            journal.acknowledge(index, digest(index))
-            seen.add(record(tmp_path).stat().st_mtime_ns)
+            record.acknowledge(index, digest(index))
+            seen.add(record_file(tmp_path).stat().st_mtime_ns)
         assert len(seen) <= 2000 * PIECE / FLUSH_BYTES + 1
     assert len(on_disk(tmp_path)) == 2000
 
 
-def test_a_failure_in_the_run_still_writes_down_what_arrived(journals: Journals, tmp_path: Path) -> None:
+def test_a_failure_in_the_run_still_writes_down_what_arrived(uploads: UploadRecords, tmp_path: Path) -> None:
     def fail() -> None:
-        with journals.claim("canvas", PATH) as journal:
-            journal.begin("id", SIZE, PIECE, PART)
-            journal.acknowledge(0, digest(0))
+        with uploads.claim("canvas", PATH) as record:
+            record.begin("id", SIZE, PIECE, PART)
+            record.acknowledge(0, digest(0))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -188,68 +188,68 @@ def test_a_failure_in_the_run_still_writes_down_what_arrived(journals: Journals,
     assert on_disk(tmp_path) == {0}
 
 
-def test_many_threads_acknowledge_at_once(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", 400 * PIECE, PIECE, PART)
+def test_many_threads_acknowledge_at_once(uploads: UploadRecords, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", 400 * PIECE, PIECE, PART)
 
         def acknowledge(first: int) -> None:
             for index in range(first, 400, 4):
-                journal.acknowledge(index, digest(index))
+                record.acknowledge(index, digest(index))
 
         threads = [threading.Thread(target=acknowledge, args=(first,)) for first in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(journal.chunks) == 400
+        assert len(record.chunks) == 400
     assert on_disk(tmp_path) == set(range(400))
 
 
-def test_a_finished_transfer_leaves_nothing_behind(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
-        journal.remove()
-        journal.acknowledge(1, digest(1))
-        journal.flush()
+def test_a_finished_transfer_leaves_nothing_behind(uploads: UploadRecords, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
+        record.remove()
+        record.acknowledge(1, digest(1))
+        record.flush()
     assert {path.name for path in (tmp_path / "journal").iterdir()} <= {"gate.lock"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
-def test_only_the_owner_can_look_into_the_journals(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
+def test_only_the_owner_can_look_into_the_journals(uploads: UploadRecords, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
     assert stat.S_IMODE((tmp_path / "journal").stat().st_mode) == 0o700
-    assert stat.S_IMODE(record(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(record_file(tmp_path).stat().st_mode) == 0o600
 
 
-def test_one_path_is_claimed_by_one_run_only(journals: Journals, tmp_path: Path) -> None:
+def test_one_path_is_claimed_by_one_run_only(uploads: UploadRecords, tmp_path: Path) -> None:
     with (
-        journals.claim("canvas", PATH),
+        uploads.claim("canvas", PATH),
         pytest.raises(Busy, match="日本 語") as caught,
-        Journals(tmp_path / "journal").claim("canvas", PATH),
+        UploadRecords(tmp_path / "journal").claim("canvas", PATH),
     ):
         pass
     assert caught.value.remedy
-    with journals.claim("canvas", PATH):
+    with uploads.claim("canvas", PATH):
         pass
 
 
 _HOLDER = """
 import sys
 from pathlib import Path
-from uploader.state.uploads import Journals
-with Journals(Path(sys.argv[1])).claim("canvas", sys.argv[2]) as journal:
-    journal.begin("id", 1000, 100, "part")
+from uploader.state.uploads import UploadRecords
+with UploadRecords(Path(sys.argv[1])).claim("canvas", sys.argv[2]) as record:
+    record.begin("id", 1000, 100, "part")
     for index in range(4):
-        journal.acknowledge(index, "0" * 64)
-    journal.flush()
+        record.acknowledge(index, "0" * 64)
+    record.flush()
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_a_killed_run_lets_go_of_its_claim_and_leaves_its_journal(journals: Journals, tmp_path: Path) -> None:
+def test_a_killed_run_lets_go_of_its_claim_and_leaves_its_journal(uploads: UploadRecords, tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(tmp_path / "journal"), PATH],
         stdin=subprocess.PIPE,
@@ -259,25 +259,25 @@ def test_a_killed_run_lets_go_of_its_claim_and_leaves_its_journal(journals: Jour
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline().strip() == b"held"
-        with pytest.raises(Busy), journals.claim("canvas", PATH):
+        with pytest.raises(Busy), uploads.claim("canvas", PATH):
             pass
         os.kill(holder.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
         holder.wait()
-    with journals.claim("canvas", PATH) as journal:
-        assert set(journal.load("id", 1000, 100)) == {0, 1, 2, 3}
+    with uploads.claim("canvas", PATH) as record:
+        assert set(record.load("id", 1000, 100)) == {0, 1, 2, 3}
 
 
 _RUSH = """
 import sys
 from pathlib import Path
 from uploader.errors import Busy
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 folder = Path(sys.argv[1])
-journals = Journals(folder)
+uploads = UploadRecords(folder)
 done = 0
 while done < 30:
     try:
-        with journals.claim("canvas", "path"):
+        with uploads.claim("canvas", "path"):
             with open(folder / "inside", "x"):
                 pass
             (folder / "inside").unlink()
@@ -296,56 +296,56 @@ def test_runs_that_come_and_go_are_never_inside_together(tmp_path: Path) -> None
 _CUT = """
 import os, sys
 from pathlib import Path
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 os.fsync = lambda descriptor: os._exit(9)  # the process dies in the midst of a write
-with Journals(Path(sys.argv[1])).claim("canvas", sys.argv[2]) as journal:
-    journal.begin("id", 100, 10, "part")
+with UploadRecords(Path(sys.argv[1])).claim("canvas", sys.argv[2]) as record:
+    record.begin("id", 100, 10, "part")
 """
 
 
-def test_leftovers_of_a_write_that_was_cut_are_swept(journals: Journals, tmp_path: Path) -> None:
+def test_leftovers_of_a_write_that_was_cut_are_swept(uploads: UploadRecords, tmp_path: Path) -> None:
     folder = tmp_path / "journal"
-    with journals.claim("pod", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-    other = record(tmp_path)
+    with uploads.claim("pod", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+    other = record_file(tmp_path)
     cut = subprocess.run([sys.executable, "-c", _CUT, str(folder), PATH], cwd=Path(__file__).parents[3], check=False)
     assert cut.returncode == 9
     leftovers = [path for path in folder.iterdir() if path.suffix == ".tmp"]
     assert len(leftovers) == 1
     replace_text(other, other.read_text())
-    with journals.claim("canvas", PATH):
+    with uploads.claim("canvas", PATH):
         assert [path for path in folder.iterdir() if path.suffix == ".tmp"] == []
     assert other.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    journals = Journals(tmp_path / "file" / "journal")
-    with pytest.raises(ConfigurationError, match="cannot be written down") as caught, journals.claim("canvas", PATH):
+    uploads = UploadRecords(tmp_path / "file" / "journal")
+    with pytest.raises(ConfigurationError, match="cannot be written down") as caught, uploads.claim("canvas", PATH):
         pass
     assert "UPLOADER_HOME" in (caught.value.remedy or "")
 
 
-def test_a_journal_that_cannot_be_written_is_said_and_tried_again_later(journals: Journals, tmp_path: Path) -> None:
-    with journals.claim("canvas", PATH) as journal:
-        journal.begin("id", SIZE, PIECE, PART)
-        journal.acknowledge(0, digest(0))
-        path = record(tmp_path)
+def test_a_journal_that_cannot_be_written_is_said_and_tried_again_later(uploads: UploadRecords, tmp_path: Path) -> None:
+    with uploads.claim("canvas", PATH) as record:
+        record.begin("id", SIZE, PIECE, PART)
+        record.acknowledge(0, digest(0))
+        path = record_file(tmp_path)
         path.unlink()
         path.mkdir()
         with pytest.raises(ConfigurationError, match="cannot be written down"):
-            journal.flush()
+            record.flush()
         path.rmdir()
-        journal.flush()
+        record.flush()
         assert on_disk(tmp_path) == {0}
 
 
-def test_the_first_failure_is_told_when_the_journal_fails_too(journals: Journals, tmp_path: Path) -> None:
+def test_the_first_failure_is_told_when_the_journal_fails_too(uploads: UploadRecords, tmp_path: Path) -> None:
     def fail() -> None:
-        with journals.claim("canvas", PATH) as journal:
-            journal.begin("id", SIZE, PIECE, PART)
-            journal.acknowledge(0, digest(0))
-            path = record(tmp_path)
+        with uploads.claim("canvas", PATH) as record:
+            record.begin("id", SIZE, PIECE, PART)
+            record.acknowledge(0, digest(0))
+            path = record_file(tmp_path)
             path.unlink()
             path.mkdir()
             raise NetworkError("cut")
@@ -355,7 +355,7 @@ def test_the_first_failure_is_told_when_the_journal_fails_too(journals: Journals
 
 
 def test_many_paths_are_claimed_together_without_those_that_another_run_has(tmp_path: Path) -> None:
-    ours, theirs = Journals(tmp_path), Journals(tmp_path)
+    ours, theirs = UploadRecords(tmp_path), UploadRecords(tmp_path)
     paths = [f"/m/{number}" for number in range(600)]
     with theirs.claim("t", paths[3]), ours.claim_all("t", [*paths, paths[0]]) as held:
         assert held == set(paths) - {paths[3]}

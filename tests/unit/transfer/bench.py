@@ -20,7 +20,7 @@ from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import local
 from uploader.sources.interface import Stream
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.transfer import TransferContext, Upload, UploadJob, UploadResult
 from uploader.transfer.chunks import CHUNK_BYTES
 
@@ -82,14 +82,14 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.server.make_folders(FOLDER)
-        self.journals = Journals(self.folder / "journal")
+        self.uploads = UploadRecords(self.folder / "journal")
         self.retry = Retry(self.cancelled, self.events.append, at_once)
         self.last: Upload | None = None
 
     def context(self) -> TransferContext:
         return TransferContext(
             ConnectionPool(self.connector or MemoryConnector(self.server)),
-            self.journals,
+            self.uploads,
             self.events.append,
             self.retry,
             self.cancelled,

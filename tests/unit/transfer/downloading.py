@@ -33,7 +33,7 @@ def main() -> None:
         if how == "fetch":
             telling = type(context)(**{**vars(context), "observer": tell})
             with CachedDownload(
-                "item", artifact, stream, Cache(folder / "cache", bench.journals, 1 << 40), telling
+                "item", artifact, stream, Cache(folder / "cache", bench.uploads, 1 << 40), telling
             ).alone() as it:
                 it.run()
         else:

@@ -56,7 +56,7 @@ class Download:
         self.origin = origin
         self.resource: Resource = origin.serve(path, data, **{"etag": ETAG, **behaviour})
         self.folder = bench.folder / "cache"
-        self.cache = Cache(self.folder, bench.journals, 1 << 40)
+        self.cache = Cache(self.folder, bench.uploads, 1 << 40)
         self.http = Http()
         self.artifact = direct.resolve(UrlReference(origin.url(path)), self.http)
         origin.forget()
@@ -83,10 +83,10 @@ class Download:
         self.resource.cuts = []
         self.origin.forget()
         self.bench.events.clear()
-        return set(map(int, self.journal["pieces"]))
+        return set(map(int, self.record["pieces"]))
 
     @property
-    def journal(self) -> Any:
+    def record(self) -> Any:
         (path,) = (self.bench.folder / "journal").glob("*.json")
         return json.loads(path.read_text())
 
@@ -247,7 +247,7 @@ def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) 
     thread.join(2)
     assert [type(fault) for fault in faults] == [Interrupted]
     assert download.names == ["m.safetensors.part"]
-    assert len(download.journal["pieces"]) == 2
+    assert len(download.record["pieces"]) == 2
 
 
 # a later run ------------------------------------------------------------------------------------------

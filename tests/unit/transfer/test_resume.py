@@ -132,11 +132,11 @@ def test_a_link_trusts_no_piece_that_an_earlier_run_by_way_of_this_disk_left(ben
 @pytest.mark.parametrize("damage", [None, b"", b"{", b'{"version": 1}', b"\xff\xfe\x00"])
 def test_without_a_readable_journal_all_is_sent_anew(bench: Bench, damage: bytes | None) -> None:
     leave_a_part(bench, 3)
-    (journal,) = (bench.folder / "journal").glob("*.json")
+    (record,) = (bench.folder / "journal").glob("*.json")
     if damage is None:
-        journal.unlink()
+        record.unlink()
     else:
-        journal.write_bytes(damage)
+        record.write_bytes(damage)
     result = bench.send(DATA)
     assert bench.final == DATA
     assert (result.resumed_from, result.bytes_sent) == (0, len(DATA))

@@ -73,7 +73,7 @@ def test_a_file_that_is_not_what_it_was_is_not_sent(bench: Bench) -> None:
 
 def test_a_file_that_another_run_is_sending_is_left_to_it(bench: Bench) -> None:
     made = jobs(bench, 2)
-    with bench.journals.claim("memory", made[0].path):
+    with bench.uploads.claim("memory", made[0].path):
         assert set(SmallFiles(made, bench.context()).run()) == {"1.pt"}
 
 

@@ -366,7 +366,7 @@ def test_a_server_that_cannot_replace_in_one_step_is_told_of(bench: Bench) -> No
 
 
 def test_a_second_run_on_the_same_file_is_told_that_it_is_busy(bench: Bench) -> None:
-    with bench.journals.claim("memory", FINAL):
+    with bench.uploads.claim("memory", FINAL):
         assert isinstance(bench.fails(DATA), Busy)
     assert bench.server.files == {}
 

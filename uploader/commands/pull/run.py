@@ -105,7 +105,7 @@ class Pull:
         self._cancelled = target_session.cancelled
         context = TransferContext(
             target_session.pool,
-            session.journals,
+            session.uploads,
             session.observer,
             target_session.retry,
             self._cancelled,

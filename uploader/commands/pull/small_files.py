@@ -30,7 +30,7 @@ from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.session.runner import StepResult
 from uploader.state.manifest import Manifest, PlacedFile, fetched
-from uploader.state.uploads import Journal
+from uploader.state.uploads import UploadRecord
 from uploader.transfer import TransferContext
 from uploader.transfer.chunks import CHUNK_BYTES
 
@@ -124,31 +124,31 @@ class Fetcher:
         part, identity = _part(step), _identity(step)
         with _named_faults(step.local):
             _make_folder(step)
-        with self._context.journals.claim(fetched(self._target), str(step.local)) as journal:
+        with self._context.uploads.claim(fetched(self._target), str(step.local)) as record:
             with _named_faults(step.local), part.open("r+b" if part.exists() else "w+b", buffering=0) as file:
-                journal.begin(identity, step.size, CHUNK_BYTES, str(part))
-                there = self._left(file, journal)
+                record.begin(identity, step.size, CHUNK_BYTES, str(part))
+                there = self._left(file, record)
                 resumed = sum(_length(step, index) for index in there)
-                chunks = Pieces(step, file, journal, there, partial(self._told, step, resumed))
+                chunks = Pieces(step, file, record, there, partial(self._told, step, resumed))
                 self._lanes(step, chunks)
                 file.truncate(step.size)
                 os.fsync(file.fileno())
-                sha256, evidence = self._proven(step, file, journal)
+                sha256, evidence = self._proven(step, file, record)
             with _named_faults(step.local):
                 self._finish(step, part)
-            journal.remove()
+            record.remove()
         self.remember(step, sha256)
         return StepResult(evidence, sha256, 0, resumed)
 
-    def _left(self, file: FileIO, journal: Journal) -> set[int]:
+    def _left(self, file: FileIO, record: UploadRecord) -> set[int]:
         """The pieces of an earlier run that this disk still has as they came."""
         there = set()
-        for index, digest in journal.chunks.items():
+        for index, digest in record.chunks.items():
             file.seek(index * CHUNK_BYTES)
             if hashlib.sha256(_read(file, CHUNK_BYTES)).hexdigest() == digest:
                 there.add(index)
             else:
-                journal.forget(index)
+                record.forget(index)
         return there
 
     def _lanes(self, step: FetchStep, chunks: Pieces) -> None:
@@ -183,7 +183,7 @@ class Fetcher:
                 chunks.put(index, data)
                 runs.remove(index)
 
-    def _proven(self, step: FetchStep, file: FileIO, journal: Journal) -> tuple[str, Evidence]:
+    def _proven(self, step: FetchStep, file: FileIO, record: UploadRecord) -> tuple[str, Evidence]:
         """Compares what came with what the server has. What differs is known to be no file at all."""
         file.seek(0)
         digest = hashlib.sha256()
@@ -193,7 +193,7 @@ class Fetcher:
         taken = self.using(lambda connection: connection.hashes(step.remote, [(0, step.size)]))
         if taken is not None:
             if taken[0] != digest.hexdigest():
-                journal.remove()
+                record.remove()
                 raise _wrong(step)
             return digest.hexdigest(), Evidence.REMOTE_HASH
         last = (step.size - 1) // CHUNK_BYTES
@@ -208,7 +208,7 @@ class Fetcher:
             return True
 
         if not self.using(compare):
-            journal.remove()
+            record.remove()
             raise _wrong(step)
         return digest.hexdigest(), Evidence.SAMPLES
 
@@ -240,12 +240,12 @@ class Pieces:
     """Which pieces of one file are missing still, and the file that they go to. Thread-safe."""
 
     def __init__(
-        self, step: FetchStep, file: FileIO, journal: Journal, there: set[int], tell: Callable[[int], None]
+        self, step: FetchStep, file: FileIO, record: UploadRecord, there: set[int], tell: Callable[[int], None]
     ) -> None:
         count = -(-step.size // CHUNK_BYTES)
         self._step = step
         self._file = file
-        self._journal = journal
+        self._record = record
         self._todo = [index for index in range(count) if index not in there]
         self._done = sum(_length(step, index) for index in there)
         self._tell = tell
@@ -266,7 +266,7 @@ class Pieces:
                 view = view[self._file.write(view) :]
             self._done += len(data)
             self._tell(self._done)
-        self._journal.acknowledge(index, hashlib.sha256(data).hexdigest())
+        self._record.acknowledge(index, hashlib.sha256(data).hexdigest())
 
     def stop(self) -> None:
         with self._lock:

@@ -56,7 +56,7 @@ class Reach:
 class RemoteListing:
     """What the server holds of the things that matter to one item. Sizes in bytes, None where nothing is.
 
-    `claimed` is what the journal says of the part file. `missing` are the folders that are not there, outermost
+    `claimed` is what the upload record says of the part file. `missing` are the folders that are not there, outermost
     first, the root as ``""``. `job` is what a download of the server's own is doing to the part: it is `running`, or
     was `left`. `error` is what the server said instead of all that."""
 

@@ -10,7 +10,7 @@ from uploader.commands.push.plan import Item, RemoteListing
 from uploader.errors import Busy, RemoteRefused
 from uploader.placement import part_name
 from uploader.remote.interface import Connection, Entry
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.transfer.chunks import CHUNK_BYTES
 
 _FEW = 2
@@ -19,10 +19,10 @@ _FEW = 2
 class RemoteLook:
     """The server's folders as far as they matter, each asked for once."""
 
-    def __init__(self, connection: Connection, root: str, journals: Journals, target: str) -> None:
+    def __init__(self, connection: Connection, root: str, uploads: UploadRecords, target: str) -> None:
         self._files = connection.files
         self._root = connection.files.resolve(root)
-        self._journals = journals
+        self._uploads = uploads
         self._target = target
         self._folders: dict[str, bool] = {}
         self._lists: dict[str, dict[str, Entry]] = {}
@@ -138,8 +138,8 @@ class RemoteLook:
         size = item.artifact.size
         if size is None:
             return 0
-        with suppress(Busy), self._journals.claim(self._target, self._files.resolve(item.path)) as journal:
-            chunks = journal.load(item.artifact.identity, size, CHUNK_BYTES)
+        with suppress(Busy), self._uploads.claim(self._target, self._files.resolve(item.path)) as record:
+            chunks = record.load(item.artifact.identity, size, CHUNK_BYTES)
             return sum(min(CHUNK_BYTES, size - index * CHUNK_BYTES) for index in chunks)
         return 0
 

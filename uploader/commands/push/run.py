@@ -98,7 +98,7 @@ class Push:
         self._manifest = session.manifests.of(target.name)
         self._context = TransferContext(
             self._pool,
-            session.journals,
+            session.uploads,
             session.observer,
             Retry(self._cancelled, session.observer, session.wait),
             self._cancelled,
@@ -218,7 +218,7 @@ class Push:
 
         def look(connection: Connection) -> list[PlannedStep]:
             self._resolve = connection.files.resolve
-            seen = RemoteLook(connection, self._target.root, self._session.journals, self._target.name)
+            seen = RemoteLook(connection, self._target.root, self._session.uploads, self._target.name)
             settled = self._serving.settle(connection, items)
             routed = [item for item, _ in settled]
             there = [

@@ -57,7 +57,7 @@ class RemoteChanges:
             def is_free(path: str) -> bool:
                 if path not in free:
                     try:
-                        claims.enter_context(self._context.journals.claim(self._target, path))
+                        claims.enter_context(self._context.uploads.claim(self._target, path))
                         free[path] = True
                     except Busy:
                         free[path] = False

@@ -105,7 +105,7 @@ class Sync:
         self.retry = Retry(self._cancelled, session.observer, session.wait)
         self._context = TransferContext(
             self._pool,
-            session.journals,
+            session.uploads,
             session.observer,
             self.retry,
             self._cancelled,
@@ -139,7 +139,7 @@ class Sync:
     def carry_out(self, plan: SyncPlan) -> Report:
         """Does what the plan says, in an order in which nothing is taken away that is needed still."""
         base = self._base(plan)
-        with self._session.journals.claim(self._target.name, base):
+        with self._session.uploads.claim(self._target.name, base):
             work = [step for step in plan.steps if step.action not in (Action.KEEP, Action.REFUSE)]
             self._session.observer(Planned(len(work), sum(step.size for step in work if step.here)))
             try:

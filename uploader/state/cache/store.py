@@ -26,11 +26,11 @@ from uploader.state.cache.entries import (
     wrong_of,
 )
 from uploader.state.cache.limit import existing
-from uploader.state.uploads import Journal, Journals
+from uploader.state.uploads import UploadRecord, UploadRecords
 
 _HERE = "this machine"
 _SPARE = 32 * 1024 * 1024
-"""Bytes that a full disk is left for the journal and for everybody else."""
+"""Bytes that a full disk is left for the records and for other programs."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class CacheLease:
     of this process downloads it."""
 
     path: Path
-    journal: Journal
+    record: UploadRecord
     stack: ExitStack
     users: int = 0
     writing: threading.Lock = field(default_factory=threading.Lock)
@@ -53,10 +53,10 @@ class Cache:
     """The downloads in one folder, at most `limit` bytes of them when nobody uses any. Raises ConfigurationError
     where the disk refuses."""
 
-    def __init__(self, folder: Path, journals: Journals, limit: int) -> None:
+    def __init__(self, folder: Path, uploads: UploadRecords, limit: int) -> None:
         self.folder = folder
         self.limit = limit
-        self._journals = journals
+        self._uploads = uploads
         self._lock = threading.Lock()
         self._holds: dict[str, CacheLease] = {}
 
@@ -72,8 +72,8 @@ class Cache:
             hold = self._holds.get(name)
             if hold is None:
                 with ExitStack() as stack:
-                    journal = stack.enter_context(self._journals.claim(_HERE, str(self.folder / name)))
-                    hold = self._holds[name] = CacheLease(self.folder / name, journal, stack.pop_all())
+                    record = stack.enter_context(self._uploads.claim(_HERE, str(self.folder / name)))
+                    hold = self._holds[name] = CacheLease(self.folder / name, record, stack.pop_all())
             hold.users += 1
         try:
             yield hold
@@ -201,9 +201,9 @@ class Cache:
             if entry.base in self._holds:
                 return False
             try:
-                with self._journals.claim(_HERE, str(self.folder / entry.base)) as journal, self.named_faults():
+                with self._uploads.claim(_HERE, str(self.folder / entry.base)) as record, self.named_faults():
                     if entry.state is State.PART:
-                        journal.remove()
+                        record.remove()
                     remove(entry.path)
             except Busy:
                 return False

@@ -11,7 +11,7 @@ from uploader.errors import NetworkError, NoPermission, RemoteMissing
 from uploader.placement import part_name
 from uploader.remote.interface import Entry
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
-from uploader.state.uploads import Journals
+from uploader.state.uploads import UploadRecords
 from uploader.steps import Route
 
 ROOT = "/home/user/webui"
@@ -55,10 +55,10 @@ class Place:
             self.server.make_folders(f"{ROOT}/{folder}")
         self.connection = MemoryConnector(self.server).connect()
         self.files = self.connection.files = GuardedFiles(self.connection)
-        self.journals = Journals(base / "journal")
+        self.uploads = UploadRecords(base / "journal")
 
     def look(self) -> RemoteLook:
-        return RemoteLook(self.connection, "webui", self.journals, "box")
+        return RemoteLook(self.connection, "webui", self.uploads, "box")
 
 
 @pytest.fixture

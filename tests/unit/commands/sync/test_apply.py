@@ -73,7 +73,7 @@ def test_the_parts_of_another_run_are_left_to_it(here: Bench, theirs: str) -> No
     here.put(part, b"half")
     with here.syncing() as syncing:
         syncing._manifest.begin([f"{ROOT}/{part}"], {})
-        with syncing._session.journals.claim("canvas", f"{ROOT}/{theirs}".rstrip("/")):
+        with syncing._session.uploads.claim("canvas", f"{ROOT}/{theirs}".rstrip("/")):
             here.sync()
             assert part in here.there
     here.sync()
