@@ -26,7 +26,7 @@ from uploader.commands.rm import Removal, rm
 from uploader.commands.search import SearchRequest, search
 from uploader.commands.sync.folder_watcher import FolderWatcher
 from uploader.commands.sync.request import SyncPlan, SyncRequest
-from uploader.commands.sync.run import begun, sync
+from uploader.commands.sync.run import open_sync, sync
 from uploader.commands.sync.stable_files import StableFiles
 from uploader.commands.sync.watch import watch
 from uploader.commands.webui import webui_facts
@@ -142,7 +142,7 @@ class App:
     def watch(self, request: SyncRequest, tell: Callable[[Report], None]) -> None:
         """Keeps a sync going until it is stopped; `tell` is given what became of each."""
         folder = Path(request.folder).absolute()
-        with begun(request, self._session) as syncing:
+        with open_sync(request, self._session) as syncing:
             watch(syncing, FolderWatcher(folder), StableFiles(folder), self._session, tell)
 
     def pull(self, request: PullRequest) -> Report | PullPlan:

@@ -12,7 +12,7 @@ from tests.contract.world import World, serve, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.api import SyncRequest
 from uploader.commands.sync.folder_watcher import FolderWatcher
-from uploader.commands.sync.run import begun
+from uploader.commands.sync.run import open_sync
 from uploader.commands.sync.stable_files import StableFiles
 from uploader.commands.sync.watch import watch
 from uploader.errors import CredentialsRefused, Interrupted
@@ -62,7 +62,7 @@ def watched(here: World, script: Script, settling: StableFiles | None = None, *,
     session = here.app._session
     request = SyncRequest(str(here.disk), into="outputs", watch=True, delete=delete)
     settling = settling or StableFiles(here.disk, clock=Time(), writers=lambda _folder: None)
-    with begun(request, session) as syncing, pytest.raises(Interrupted):
+    with open_sync(request, session) as syncing, pytest.raises(Interrupted):
         watch(syncing, script, settling, session, tell)
     return told
 
@@ -148,14 +148,14 @@ def test_what_will_not_pass_ends_it(here: World) -> None:
     session = here.app._session
     session.environ = {"UPLOADER_PASSWORD": "wrong"}
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
-    with begun(request, session) as syncing, pytest.raises(CredentialsRefused):
+    with open_sync(request, session) as syncing, pytest.raises(CredentialsRefused):
         watch(syncing, Script(), StableFiles(here.disk), session, lambda _report: None)
 
 
 def test_ctrl_c_while_a_file_is_on_its_way_ends_it(here: World) -> None:
     put(here, "first")
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
-    with begun(request, here.app._session) as syncing:
+    with open_sync(request, here.app._session) as syncing:
         syncing._cancelled.set()
         with pytest.raises(Interrupted):
             watch(syncing, Script(lambda: None), StableFiles(here.disk), here.app._session, lambda _report: None)

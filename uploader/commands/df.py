@@ -25,23 +25,23 @@ class DiskUse:
 
 def df(session: Session, to: str | None) -> DiskUse:
     """Returns how full a target's disk is. Raises Unsupported where the server tells nothing of it."""
-    with TargetSession(session, to) as target_session:
-        space = target_session.using(lambda connection: _space(target_session, connection))
+    with TargetSession(session, to) as target:
+        space = target.with_connection(lambda connection: _space(target, connection))
         if space is None:
             raise Unsupported(
-                f"{target_session.target.name} does not tell how much room it has",
+                f"{target.name} does not tell how much room it has",
                 remedy="Its provider's page may show it.",
             )
         kinds: dict[Kind, int] = defaultdict(int)
-        for path, there in target_session.models().items():
-            kinds[target_session.kind_at(target_session.shown(path)) or Kind.OTHER] += there.size
-        return DiskUse(target_session.target.name, space.free, space.total, dict(kinds))
+        for path, there in target.models().items():
+            kinds[target.kind_at(target.shown(path)) or Kind.OTHER] += there.size
+        return DiskUse(target.name, space.free, space.total, dict(kinds))
 
 
-def _space(target_session: TargetSession, connection: Connection) -> Space | None:
+def _space(target: TargetSession, connection: Connection) -> Space | None:
     """The disk that checkpoints go to: a folder of models may well be a link to a larger one than the root's."""
-    for folder in (*target_session.kinds, ""):
-        path = posixpath.join(target_session.root, folder).rstrip("/") or "/"
+    for folder in (*target.kinds, ""):
+        path = posixpath.join(target.root, folder).rstrip("/") or "/"
         try:
             if folder and connection.files.stat(path) is None:
                 continue

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 from uploader import server_download as jobs
 from uploader.artifact import Artifact, Kind, WebFile
 from uploader.errors import RouteUnavailable, UploaderError, UsageError
 from uploader.events import Planned
 from uploader.placement import part_name
-from uploader.profile import Target
-from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Shell
-from uploader.remote.pool import ConnectionPool
 from uploader.result import Outcome, Report
-from uploader.retry import ATTEMPTS, Retry
 from uploader.server_download import JobRecord, JobStatus
 from uploader.server_download.run import ServerDownload, ServerDownloadOptions
 from uploader.session.placed import note, seen_now, tolerant
 from uploader.session.runner import Runner, Task
 from uploader.session.session import Session
+from uploader.session.target import TargetSession
 from uploader.sources import Stream
-from uploader.state.targets import is_address, parse_address
+from uploader.state.targets import is_address
 from uploader.steps import Route
-from uploader.transfer import TransferContext, UploadJob, Verify
+from uploader.transfer import UploadJob, Verify
 from uploader.webui.notify import notify
-
-T = TypeVar("T")
 
 
 def list_jobs(session: Session) -> list[JobView]:
@@ -43,8 +34,8 @@ def list_jobs(session: Session) -> list[JobView]:
     views: list[JobView] = []
     for name, job_records in by_target.items():
         try:
-            with _reached(name, session, attempts=1) as (_, using):
-                views += using(partial(_views, job_records))
+            with TargetSession(session, name, attempts=1) as target:
+                views += target.with_connection(partial(_views, job_records))
         except UploaderError as error:
             views += [JobView(record, "unknown", reason=error.message) for record in job_records]
     return sorted(views, key=lambda view: (view.record.began, view.record.id))
@@ -63,31 +54,28 @@ def wait_for_job(id: str, session: Session) -> Report:
         path=record.path,
         size=record.size,
     )
-    with _reached(record.target, session) as (context, using):
-        job, manifest = _job(record), session.manifests.of(record.target)
-        errand = ServerDownload(
-            job, context, ServerDownloadOptions(record, session.job_records, session.server_facts, None)
-        )
+    with TargetSession(session, record.target) as target:
+        job = _job(record)
+        options = ServerDownloadOptions(record, session.job_records, session.server_facts, None)
+        download = ServerDownload(job, target.transfer, options)
 
         def run() -> Outcome:
-            result = errand.run()
+            result = download.run()
             if result is None:
-                raise TypeError("an errand that is waited for ends")
-            seen = seen_now(using, job.path)
-            tolerant(partial(note, manifest, job.path, job.artifact, result, seen), session.observer)
-            tolerant(manifest.flush, session.observer)
+                raise TypeError("a download that is waited for ends")
+            seen = seen_now(target.with_connection, job.path)
+            tolerant(partial(note, target.manifest, job.path, job.artifact, result, seen), session.observer)
             return replace(
                 known, status="kept" if result.kept else "placed", sha256=result.sha256, evidence=result.evidence
             )
 
         session.observer(Planned(1, record.size))
         # Ctrl-C ends the waiting, not the download: that was begun to go on by itself.
-        runner = Runner(session.observer, context.cancelled, context.pool.interrupt)
+        runner = Runner(session.observer, target.cancelled, target.pool.interrupt)
         outcomes = runner.run([Task(record.path, known, run)])
-        if record.notify and not context.cancelled.is_set():
-            target, cancelled = _target(record.target, session), context.cancelled
-            outcomes = notify(outcomes, target, session, context.pool, select=False, cancelled=cancelled)
-        return Report(tuple(outcomes), stopped=context.cancelled.is_set())
+        if record.notify and not target.cancelled.is_set():
+            outcomes = notify(outcomes, target.target, session, target.pool, select=False, cancelled=target.cancelled)
+        return Report(tuple(outcomes), stopped=target.cancelled.is_set())
 
 
 def cancel_job(id: str, session: Session) -> Cancelled:
@@ -97,8 +85,8 @@ def cancel_job(id: str, session: Session) -> Cancelled:
     there = is_address(record.target) or record.target in {target.name for target in session.targets.all()}
     left: str | None = None
     if there:
-        with _reached(record.target, session) as (_, using):
-            left = using(partial(_cancel, record))
+        with TargetSession(session, record.target) as target:
+            left = target.with_connection(partial(_cancel, record))
     session.job_records.remove(record)
     return Cancelled(record, there, left)
 
@@ -166,46 +154,6 @@ def _proof(record: JobRecord) -> Verify:
 
 def _no_stream() -> Stream:
     raise RouteUnavailable("the link of a job is not kept", remedy="Push the same source again.")
-
-
-@contextmanager
-def _reached(name: str, session: Session, attempts: int = ATTEMPTS) -> Iterator[tuple[TransferContext, _Using]]:
-    connector, _ = session.connector(_target(name, session))
-    pool, cancelled = ConnectionPool(connector), threading.Event()
-    retry = Retry(cancelled, session.observer, session.wait, attempts)
-    rate_limiter = RateLimiter(None, cancelled)
-    context = TransferContext(
-        pool,
-        session.uploads,
-        session.observer,
-        retry,
-        cancelled,
-        up=rate_limiter,
-        down=rate_limiter,
-        config=session.config,
-    )
-    try:
-        yield context, _Using(context)
-    finally:
-        pool.close()
-
-
-def _target(name: str, session: Session) -> Target:
-    return parse_address(name, session.environ) if is_address(name) else session.targets.get(name)
-
-
-class _Using:
-    """Calls with a connection, again when the line fails."""
-
-    def __init__(self, context: TransferContext) -> None:
-        self._context = context
-
-    def __call__(self, call: Callable[[Connection], T], /) -> T:
-        def attempt() -> T:
-            with self._context.pool.lease() as connection:
-                return call(connection)
-
-        return self._context.retry(attempt)
 
 
 def _shell(connection: Connection) -> Shell:

@@ -37,41 +37,41 @@ class Listed:
 
 def ls(session: Session, to: str | None, kind: Kind | None = None) -> list[Listed]:
     """Returns the models of a target, those of one kind where that is given, by folder and name."""
-    with TargetSession(session, to) as target_session:
-        found = target_session.models()
-        heads = _heads(target_session, found)
-        listed = [_listed(target_session, path, there, heads.get(path)) for path, there in sorted(found.items())]
+    with TargetSession(session, to) as target:
+        found = target.models()
+        heads = _heads(target, found)
+        listed = [_listed(target, path, there, heads.get(path)) for path, there in sorted(found.items())]
     return [model for model in listed if kind is None or model.kind is kind]
 
 
-def _listed(target_session: TargetSession, path: str, there: RemoteEntry, known: PlacedFile | None) -> Listed:
-    shown = target_session.shown(path)
-    recorded = target_session.manifest.get(path)
+def _listed(target: TargetSession, path: str, there: RemoteEntry, known: PlacedFile | None) -> Listed:
+    shown = target.shown(path)
+    recorded = target.manifest.get(path)
     placed = recorded is not None and recorded.placed and recorded.is_still(there.size, there.mtime)
-    kind = Kind(known.kind) if known is not None and known.kind in set(Kind) else target_session.kind_at(shown)
+    kind = Kind(known.kind) if known is not None and known.kind in set(Kind) else target.kind_at(shown)
     architecture = known.architecture if known is not None else None
     return Listed(shown, posixpath.basename(path), kind, there.size, there.mtime, placed, architecture or None)
 
 
-def _heads(target_session: TargetSession, found: dict[str, RemoteEntry]) -> dict[str, PlacedFile]:
+def _heads(target: TargetSession, found: dict[str, RemoteEntry]) -> dict[str, PlacedFile]:
     """What each model's header tells: from the manifest, or read now, many at a time, and written down."""
     heads: dict[str, PlacedFile] = {}
     missing: list[str] = []
     for path, there in found.items():
-        known = target_session.manifest.get(path)
+        known = target.manifest.get(path)
         if known is not None and known.architecture is not None and known.is_still(there.size, there.mtime):
             heads[path] = known
         elif there.size:
             missing.append(path)
     for at in range(0, len(missing), _AT_ONCE):
         batch = missing[at : at + _AT_ONCE]
-        read = target_session.using(lambda connection, batch=batch: _read_heads(connection, batch, found))  # type: ignore[misc]
+        read = target.with_connection(lambda connection, batch=batch: _read_heads(connection, batch, found))  # type: ignore[misc]
         for path, (kind, architecture) in read.items():
-            there, before = found[path], target_session.manifest.get(path)
+            there, before = found[path], target.manifest.get(path)
             if before is None or not before.is_still(there.size, there.mtime):
                 before = PlacedFile(there.size, seen=there.mtime, placed=False)
             heads[path] = replace(before, kind=kind, architecture=architecture)
-            target_session.manifest.record(path, heads[path])
+            target.manifest.record(path, heads[path])
     return heads
 
 

@@ -29,25 +29,25 @@ def rm(session: Session, to: str, paths: Sequence[str], *, yes: bool) -> list[Re
     A text with a slash is a path below the root, one without is the name of a model in one of the WebUI's folders.
     Everything is looked for before anything is removed; what is wrong with any of it is raised, all at once. A link is
     removed, never what it leads to."""
-    with TargetSession(session, to) as target_session:
-        found = [_found(target_session, text) for text in dict.fromkeys(paths)]
+    with TargetSession(session, to) as target:
+        found = [_found(target, text) for text in dict.fromkeys(paths)]
         faults = [path for path in found if isinstance(path, UploaderError)]
         if faults:
             raise faults[0] if len(faults) == 1 else Several(faults)
         wanted = list(dict.fromkeys(path for path in found if isinstance(path, str)))
-        removals = target_session.using(lambda connection: _looked_at(target_session, connection, wanted))
+        removals = target.with_connection(lambda connection: _looked_at(target, connection, wanted))
         if not yes:
-            _ask(session, target_session, removals)
+            _ask(session, target, removals)
         for path in wanted:
-            target_session.using(lambda connection, path=path: connection.files.remove(path))  # type: ignore[misc]
-            target_session.manifest.forget(path)
+            target.with_connection(lambda connection, path=path: connection.files.remove(path))  # type: ignore[misc]
+            target.manifest.forget(path)
         return removals
 
 
-def _ask(session: Session, target_session: TargetSession, removals: Sequence[Removal]) -> None:
+def _ask(session: Session, target: TargetSession, removals: Sequence[Removal]) -> None:
     if session.prompter is None:
         raise UsageError(
-            f"{len(removals)} file(s) of {target_session.target.name} would be removed, and nobody can be asked",
+            f"{len(removals)} file(s) of {target.name} would be removed, and nobody can be asked",
             remedy="Add --yes.",
         )
     for removal in removals:
@@ -55,34 +55,34 @@ def _ask(session: Session, target_session: TargetSession, removals: Sequence[Rem
         for sentence in removal.shares:
             session.prompter.show(f"    {sentence}")
     word = "this file" if len(removals) == 1 else f"these {len(removals)} files"
-    if not session.prompter.confirm(f"Remove {word} from {target_session.target.name}?"):
+    if not session.prompter.confirm(f"Remove {word} from {target.name}?"):
         raise Interrupted("nothing was removed")
 
 
-def _found(target_session: TargetSession, text: str) -> str | UploaderError:
+def _found(target: TargetSession, text: str) -> str | UploaderError:
     """The absolute path that somebody means, or what is wrong with it."""
     try:
-        return target_session.below(text) if "/" in text else _by_name(target_session, text)
+        return target.below(text) if "/" in text else _by_name(target, text)
     except UploaderError as error:
         return error
 
 
-def _by_name(target_session: TargetSession, name: str) -> str:
+def _by_name(target: TargetSession, name: str) -> str:
     if name in ("", ".", ".."):
         raise UsageError(f"{name!r} is no file's name", remedy="`uploader ls` lists the models.")
-    rivals = [path for path in target_session.models() if posixpath.basename(path) == name]
+    rivals = [path for path in target.models() if posixpath.basename(path) == name]
     if len(rivals) == 1:
         return rivals[0]
     if rivals:
-        shown = ", ".join(target_session.shown(path) for path in rivals[:_NAMED])
+        shown = ", ".join(target.shown(path) for path in rivals[:_NAMED])
         raise UsageError(f"several files are called {name}: {shown}", remedy="Give one of these paths.")
     raise RemoteMissing(
-        f"{target_session.target.name} has no model {name}",
+        f"{target.name} has no model {name}",
         remedy="`uploader ls` lists the models; others go by their path.",
     )
 
 
-def _looked_at(target_session: TargetSession, connection: Connection, paths: Sequence[str]) -> list[Removal]:
+def _looked_at(target: TargetSession, connection: Connection, paths: Sequence[str]) -> list[Removal]:
     listings: dict[str, dict[str, Entry]] = {}
     removals: list[Removal] = []
     faults: list[UploaderError] = []
@@ -90,9 +90,9 @@ def _looked_at(target_session: TargetSession, connection: Connection, paths: Seq
         folder, name = posixpath.split(path)
         try:
             if folder not in listings:
-                _refuse_outside(target_session, connection, folder)
+                _refuse_outside(target, connection, folder)
                 listings[folder] = {entry.name: entry for entry in connection.files.list_folder(folder)}
-            removals.append(_removal(target_session, connection, path, listings[folder].get(name), listings[folder]))
+            removals.append(_removal(target, connection, path, listings[folder].get(name), listings[folder]))
         except RemoteRefused as error:
             faults.append(error)
     if faults:
@@ -100,33 +100,33 @@ def _looked_at(target_session: TargetSession, connection: Connection, paths: Seq
     return removals
 
 
-def _refuse_outside(target_session: TargetSession, connection: Connection, folder: str) -> None:
+def _refuse_outside(target: TargetSession, connection: Connection, folder: str) -> None:
     """Raises RemoteRefused for a folder behind a link, which may lead out of the root. A WebUI's own folder of a kind
     may well lie on a larger disk, and is one of the places that this program works in."""
-    own = {target_session.root, *(posixpath.join(target_session.root, name) for name in target_session.kinds)}
-    while folder not in own and len(folder) > len(target_session.root):
+    own = {target.root, *(posixpath.join(target.root, name) for name in target.kinds)}
+    while folder not in own and len(folder) > len(target.root):
         parent, name = posixpath.split(folder)
         if any(entry.is_link for entry in connection.files.list_folder(parent) if entry.name == name):
             raise RemoteRefused(
-                f"{target_session.shown(folder)} is a link: what is behind it may lie outside of the root",
+                f"{target.shown(folder)} is a link: what is behind it may lie outside of the root",
                 remedy="Remove it by the path that has no link in it, or by the server's own means.",
             )
         folder = posixpath.dirname(folder)
 
 
 def _removal(
-    target_session: TargetSession, connection: Connection, path: str, entry: Entry | None, beside: dict[str, Entry]
+    target: TargetSession, connection: Connection, path: str, entry: Entry | None, beside: dict[str, Entry]
 ) -> Removal:
-    shown = target_session.shown(path)
+    shown = target.shown(path)
     if entry is None:
         raise RemoteMissing(f"there is no file {shown}", remedy="`uploader ls` lists the models.")
     if entry.is_folder:
         raise RemoteRefused(f"{shown} is a folder, and rm removes files alone", remedy="Name the files in it.")
-    return Removal(shown, entry.size, tuple(_shares(target_session, connection, path, entry, beside)))
+    return Removal(shown, entry.size, tuple(_shares(target, connection, path, entry, beside)))
 
 
 def _shares(
-    target_session: TargetSession, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]
+    target: TargetSession, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]
 ) -> list[str]:
     """What else uses the same file: other names of its bytes, links to it, copies that this program knows of."""
     said: list[str] = []
@@ -139,21 +139,21 @@ def _shares(
         leads = posixpath.join(folder, connection.files.read_link(f"{folder}/{other.name}"))
         if posixpath.normpath(leads) == path:
             said.append(f"the link {other.name} leads to it, and would lead nowhere")
-    if twins := _twins(target_session, connection, path):
+    if twins := _twins(target, connection, path):
         said.append(f"the same bytes are there as {', '.join(twins[:_NAMED])}")
     return said
 
 
-def _twins(target_session: TargetSession, connection: Connection, path: str) -> list[str]:
+def _twins(target: TargetSession, connection: Connection, path: str) -> list[str]:
     """Other files, below the root, that this program knows to have the same bytes, and that are there still."""
-    known, root = target_session.manifest.get(path), f"{target_session.root.rstrip('/')}/"
+    known, root = target.manifest.get(path), f"{target.root.rstrip('/')}/"
     if known is None or known.sha256 is None:
         return []
-    files = target_session.manifest.files
+    files = target.manifest.files
     same = [twin for twin in files if twin != path and twin.startswith(root) and files[twin].sha256 == known.sha256]
     there = connection.files.many.stat(same)
     return [
-        target_session.shown(twin)
+        target.shown(twin)
         for twin, entry in zip(same, there, strict=True)
         if isinstance(entry, Entry) and files[twin].is_still(entry.size, entry.mtime)
     ]

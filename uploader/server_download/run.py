@@ -353,12 +353,11 @@ class ServerDownload:
         return 0 if there is None else there.size
 
     def _using(self, call: Callable[[Connection], T], /) -> T:
-        def attempt() -> T:
-            with self._context.pool.lease() as connection:
-                self._line = connection
-                return call(connection)
+        def remembered(connection: Connection) -> T:
+            self._line = connection
+            return call(connection)
 
-        return self._context.retry(attempt)
+        return self._context.with_connection(remembered)
 
     def _phase(self, name: str) -> None:
         self._context.observer(Phase(self._job.item, name))

@@ -1,78 +1,113 @@
-"""A visit to one target by a verb that looks and tidies: its connection, its root, its folders of models."""
+"""One target during one command: its connections, its root, and what this program knows of its files."""
 
 from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import TypeVar
 
 from uploader.artifact import Kind
 from uploader.errors import KindUnplaceable, NoSuchRoot, RouteUnavailable, UsageError
 from uploader.placement import folder_fault, folder_of, root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
-from uploader.remote.interface import Connection
+from uploader.rate_limit import RateLimiter
+from uploader.remote.interface import Connection, Connector
 from uploader.remote.pool import ConnectionPool
-from uploader.retry import Retry
+from uploader.retry import ATTEMPTS, Retry
 from uploader.scan.models import models
 from uploader.scan.tree import RemoteEntry
+from uploader.session.placed import tolerant
 from uploader.session.session import Session
+from uploader.transfer import TransferContext
 
 T = TypeVar("T")
 
 
 class TargetSession:
-    """Connections to one target as long as a `with` block lasts. Raises UsageError, RouteUnavailable."""
+    """One target during one command.
 
-    def __init__(self, session: Session, to: str | None) -> None:
+    Use it as a context manager: leaving it closes the connections and writes the manifest. No connection opens before
+    the first use. `with_connection`, `resolve` and `make_folders` are thread-safe.
+
+    `limit` is in bytes per second. `connections` is how many to use; None means as many as pay. `attempts` is how
+    often a call is tried. `connector` replaces the SFTP connector of the target.
+
+    Raises RouteUnavailable when the provider has no SFTP, UsageError when there is no such target or its root cannot
+    be used.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        to: Target | str | None,
+        *,
+        connections: int | None = None,
+        limit: float | None = None,
+        attempts: int = ATTEMPTS,
+        connector: Connector | None = None,
+    ) -> None:
         self.session = session
-        self.target: Target = session.choose_target(to)
+        self.target = to if isinstance(to, Target) else session.choose_target(to)
         provider, self.webui = session.profiles_of(self.target)
         if not provider.sftp:
             raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
         if (fault := root_fault(self.target.root)) is not None:
-            raise UsageError(f"the root {self.target.root!r} of {self.target.name} cannot be used: {fault}")
-        folders = session.folders_of(self.target)
-        self.kinds: dict[str, Kind] = {}
-        """The folders of models below the root, each with the first kind that goes there."""
-        for kind in Kind:
-            try:
-                self.kinds.setdefault(folder_of(kind, self.webui, folders), kind)
-            except KindUnplaceable:
-                continue
-        self.manifest = session.manifests.of(self.target.name)
+            raise UsageError(f"the root {self.target.root!r} of {self.name} cannot be used: {fault}")
+        self.folders = session.folders_of(self.target)
+        self.manifest = session.manifests.of(self.name)
         self.cancelled = threading.Event()
-        self.retry = Retry(self.cancelled, session.observer, session.wait)
-        self.pool = ConnectionPool(
-            session.connector(self.target)[0], provider.quirks.max_connections or MOST_CONNECTIONS
+        most = min(connections or MOST_CONNECTIONS, provider.quirks.max_connections or MOST_CONNECTIONS)
+        self.pool = ConnectionPool(connector or session.connector(self.target)[0], most)
+        self.transfer = TransferContext(
+            self.pool,
+            session.uploads,
+            session.observer,
+            Retry(self.cancelled, session.observer, session.wait, attempts),
+            self.cancelled,
+            up=RateLimiter(limit, self.cancelled),
+            down=RateLimiter(limit, self.cancelled),
+            connections=most if connections else None,
+            config=session.config,
         )
-        self._root: str | None = None
 
     def __enter__(self) -> TargetSession:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.pool.close()
-        self.manifest.flush()
-
-    def using(self, call: Callable[[Connection], T], /) -> T:
-        """Runs a call with a connection, again when the line fails."""
-
-        def attempt() -> T:
-            with self.pool.lease() as connection:
-                return call(connection)
-
-        return self.retry(attempt)
+        tolerant(self.manifest.flush, self.session.observer)
 
     @property
+    def name(self) -> str:
+        return self.target.name
+
+    def stop(self) -> None:
+        """End all work on the target, from any thread. What arrived stays."""
+        self.cancelled.set()
+        self.pool.interrupt()
+
+    def with_connection(self, call: Callable[[Connection], T], progress: Callable[[], int] = int, /) -> T:
+        """Lease a connection and run `call`; run it again while its error may pass.
+
+        A retry that follows growing `progress()` counts as the first one.
+        """
+        return self.transfer.with_connection(call, progress)
+
+    # paths --------------------------------------------------------------------------------------------
+
+    @cached_property
     def root(self) -> str:
-        """The target's root as the server resolves it. Raises NoSuchRoot when it is not there."""
-        if self._root is None:
-            self._root = self.using(self._look_for_root)
-        return self._root
+        """The absolute root on the server. Raises NoSuchRoot when it is not there."""
+        return self.with_connection(self._find_root)
+
+    def resolve(self, path: str) -> str:
+        """Return the absolute form of a path that may begin at the login's home folder."""
+        return self._resolve(path)
 
     def below(self, path: str) -> str:
-        """The absolute path of one below the root. Raises UsageError for one that would lead out of it."""
+        """Return the absolute path of one below the root. Raises UsageError for one that leads out of it."""
         bare = path.strip("/")
         if path.startswith("/"):
             if not posixpath.normpath(path).startswith(f"{self.root.rstrip('/')}/"):
@@ -83,16 +118,47 @@ class TargetSession:
         return posixpath.join(self.root, bare)
 
     def shown(self, path: str) -> str:
-        """A path as it is below the root."""
+        """Return an absolute path as it is below the root."""
         return posixpath.relpath(path, self.root)
 
+    def make_folders(self, paths: Iterable[str]) -> None:
+        """Make the absolute folders, and those above them that are missing, depth by depth. Raises RemoteRefused."""
+        wanted: set[str] = set()
+        for path in paths:
+            while path not in wanted and path != "/":
+                wanted.add(path)
+                path = posixpath.dirname(path)
+
+        def make(connection: Connection) -> None:
+            many, todo = connection.files.many, sorted(wanted)
+            missing = [path for path, entry in zip(todo, many.stat(todo), strict=True) if entry is None]
+            for depth in sorted({path.count("/") for path in missing}):
+                for refused in many.make_folders([path for path in missing if path.count("/") == depth]):
+                    if refused is not None:
+                        raise refused
+
+        self.with_connection(make)
+
+    # models -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """The folders of models below the root, each with the first kind that goes there."""
+        kinds: dict[str, Kind] = {}
+        for kind in Kind:
+            try:
+                kinds.setdefault(folder_of(kind, self.webui, self.folders), kind)
+            except KindUnplaceable:
+                continue
+        return kinds
+
     def models(self) -> dict[str, RemoteEntry]:
-        """The models in the folders of all kinds, by absolute path."""
+        """Return the models in the folders of all kinds, by absolute path."""
         root = self.root
-        return self.using(lambda connection: models(connection, root, self.kinds))
+        return self.with_connection(lambda connection: models(connection, root, self.kinds))
 
     def kind_at(self, path: str) -> Kind | None:
-        """The kind of the folder, below the root, that a path below the root lies in: the innermost."""
+        """Return the kind of the innermost folder of models that holds a path below the root."""
         folder = posixpath.dirname(path)
         while folder:
             if folder in self.kinds:
@@ -100,7 +166,11 @@ class TargetSession:
             folder = posixpath.dirname(folder)
         return None
 
-    def _look_for_root(self, connection: Connection) -> str:
+    @cached_property
+    def _resolve(self) -> Callable[[str], str]:
+        return self.with_connection(lambda connection: connection.files.resolve)
+
+    def _find_root(self, connection: Connection) -> str:
         root = connection.files.resolve(self.target.root)
         there = connection.files.stat(root)
         if there is None or not there.is_folder:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from uploader.events import Observer
 from uploader.rate_limit import RateLimiter
+from uploader.remote.interface import Connection
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.state.uploads import UploadRecords
 from uploader.transfer.config import TransferConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,3 +32,15 @@ class TransferContext:
     down: RateLimiter
     connections: int | None = 1
     config: TransferConfig = field(default_factory=TransferConfig)
+
+    def with_connection(self, call: Callable[[Connection], T], progress: Callable[[], int] = int, /) -> T:
+        """Lease a connection and run `call`; run it again while its error may pass.
+
+        A retry that follows growing `progress()` counts as the first one.
+        """
+
+        def attempt() -> T:
+            with self.pool.lease() as connection:
+                return call(connection)
+
+        return self.retry(attempt, progress)

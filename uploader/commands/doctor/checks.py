@@ -51,16 +51,16 @@ class Doctor:
     """Looks at one target. `clock` gives the time of day, `meter` seconds that only grow."""
 
     session: Session
-    target_session: TargetSession
+    target: TargetSession
     clock: Callable[[], float] = time.time
     meter: Callable[[], float] = time.monotonic
     probe_seconds: float = PROBE_SECONDS
 
     def run(self) -> Diagnosis:
         """Returns what was found. Only what no check stands for is raised."""
-        connector, _ = self.session.connector(self.target_session.target)
+        connector, _ = self.session.connector(self.target.target)
         checks = [*self._outside(connector), *self._inside(connector), self._keyring()]
-        return Diagnosis(self.target_session.target.name, tuple(checks), tuple(self._private(connector)))
+        return Diagnosis(self.target.name, tuple(checks), tuple(self._private(connector)))
 
     # before the door ----------------------------------------------------------------------------------
 
@@ -147,22 +147,20 @@ class Doctor:
 
     def _root(self, connection: Connection) -> Iterator[Check]:
         files = connection.files
-        root = files.resolve(self.target_session.target.root)
+        root = files.resolve(self.target.target.root)
         there = files.stat(root)
         if there is None or not there.is_folder:
             remedy = "Is the instance started with its disk? `uploader login` with --root saves another root."
             yield Check("root", "failed", f"{root} is not there", remedy, NoSuchRoot.exit_code)
             return
         yield Check("root", "ok", root)
-        folders = [posixpath.join(root, folder) for folder in self.target_session.kinds]
+        folders = [posixpath.join(root, folder) for folder in self.target.kinds]
         found = [path for path, entry in zip(folders, files.many.stat(folders), strict=True) if _is_folder(entry)]
         if found:
-            yield Check(
-                "folders", "ok", f"{len(found)} of {len(folders)} that {self.target_session.webui.name} has are there"
-            )
+            yield Check("folders", "ok", f"{len(found)} of {len(folders)} that {self.target.webui.name} has are there")
         else:
             remedy = "Is this the WebUI's own root, and is it that WebUI? They are made when their parent is there."
-            yield Check("folders", "warning", f"none that {self.target_session.webui.name} has is there", remedy)
+            yield Check("folders", "warning", f"none that {self.target.webui.name} has is there", remedy)
         space = files.space(found[0] if found else root)
         if space is None:
             yield Check("free space", "skipped", "the server does not tell")
@@ -214,7 +212,7 @@ class Doctor:
 
     def _webui(self, connection: Connection) -> Check:
         """A WebUI that does not answer keeps no model back: it is a warning."""
-        target, name = self.target_session.target, "WebUI address"
+        target, name = self.target.target, "WebUI address"
         if (address := address_of(target)) is None:
             return Check(name, "skipped", "not known", NO_ADDRESS)
         try:
@@ -234,14 +232,14 @@ class Doctor:
 
     def _keyring(self) -> Check:
         try:
-            known = self.session.keyring.get(password_account(self.target_session.target.name)) is not None
+            known = self.session.keyring.get(password_account(self.target.name)) is not None
         except KeyringUnavailable as error:
             return Check("keyring", "warning", error.message, error.remedy)
         return Check("keyring", "ok", "it holds this target's password" if known else "it works, and holds no password")
 
     def _private(self, connector: SftpConnector) -> Iterator[tuple[str, str]]:
         """(text, what stands for it in a report)."""
-        target = self.target_session.target
+        target = self.target.target
         yield target.name, "TARGET"
         yield target.host, "HOST"
         yield target.root, "ROOT"
@@ -266,8 +264,8 @@ class Doctor:
 
 def doctor(session: Session, to: str | None) -> Diagnosis:
     """Looks at everything between this machine and a target's folders. Raises UsageError, ConfigurationError."""
-    with TargetSession(session, to) as target_session:
-        return Doctor(session, target_session).run()
+    with TargetSession(session, to) as target:
+        return Doctor(session, target).run()
 
 
 def _stage(error: UploaderError) -> str:

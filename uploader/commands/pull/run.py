@@ -16,7 +16,6 @@ from uploader.commands.pull.request import PullPlan, PullRequest
 from uploader.commands.pull.small_files import TOGETHER, TOGETHER_BYTES, Fetcher
 from uploader.errors import ConfigurationError, RemoteMissing, UploaderError, UsageError
 from uploader.events import Message, Planned
-from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
 from uploader.result import Failure, Outcome, Report
 from uploader.scan.filters import Filters
@@ -27,7 +26,6 @@ from uploader.session.session import Session
 from uploader.session.target import TargetSession
 from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 from uploader.state.manifest import fetched
-from uploader.transfer import TransferContext
 from uploader.transfer.chunks import CHUNK_BYTES
 from uploader.transfer.small_files import groups
 
@@ -40,7 +38,7 @@ LOOK_SECONDS = 2.0
 def pull(request: PullRequest, session: Session) -> Report | PullPlan:
     """Fetches files. Raises UsageError for what does not go together and what makes either side impossible to look at;
     what became of single files is in the report."""
-    with TargetSession(session, request.to) as target_session, Pull(request, session, target_session) as pulling:
+    with TargetSession(session, request.to) as target, Pull(request, session, target) as pulling:
         plan = pulling.plan()
         return plan if request.dry_run else pulling.carry_out(plan)
 
@@ -57,7 +55,7 @@ def watch_pull(
         raise UsageError("--dry-run and --watch exclude each other", remedy="Give one of them.")
     news, seen = ChangeFilter(), Steady()
     session.observer(Message("watching; Ctrl-C ends it", "info"))
-    with TargetSession(session, request.to) as target_session, Pull(request, session, target_session) as pulling:
+    with TargetSession(session, request.to) as target, Pull(request, session, target) as pulling:
         try:
             while True:
                 wait(_once(pulling, session, tell, news, seen))
@@ -96,25 +94,14 @@ class Steady:
 class Pull:
     """One pull from one target; `plan` and `carry_out` may be repeated."""
 
-    def __init__(self, request: PullRequest, session: Session, target_session: TargetSession) -> None:
+    def __init__(self, request: PullRequest, session: Session, target: TargetSession) -> None:
         self._request = request
         self._session = session
-        self._visit = target_session
+        self._target = target
         self._folder = Path(request.folder).absolute()
-        self._manifest = session.manifests.of(fetched(target_session.target.name))
-        self._cancelled = target_session.cancelled
-        context = TransferContext(
-            target_session.pool,
-            session.uploads,
-            session.observer,
-            target_session.retry,
-            self._cancelled,
-            up=RateLimiter(None, self._cancelled),
-            down=RateLimiter(None, self._cancelled),
-            connections=None,
-            config=session.config,
-        )
-        self._bringer = Fetcher(target_session.target.name, self._manifest, context)
+        self._manifest = session.manifests.of(fetched(target.name))
+        self._cancelled = target.cancelled
+        self._bringer = Fetcher(target.name, self._manifest, target.transfer)
 
     def __enter__(self) -> Pull:
         return self
@@ -129,8 +116,8 @@ class Pull:
     def plan(self, steady: Callable[[Mapping[str, RemoteEntry]], dict[str, RemoteEntry]] | None = None) -> PullPlan:
         """Looks at both sides. `steady` says which of the server's files are whole."""
         remote = self._request.remote
-        start = self._visit.root if remote.strip("/") in ("", ".") else self._visit.below(remote)
-        base, found = self._visit.using(partial(self._listed, start))
+        start = self._target.root if remote.strip("/") in ("", ".") else self._target.below(remote)
+        base, found = self._target.with_connection(partial(self._listed, start))
         found = steady(found) if steady is not None else found
         scene = PullState(
             base,
@@ -142,7 +129,7 @@ class Pull:
         )
         steps = decide(scene, new_only=self._request.new_only, replace_others=self._request.replace)
         steps = [self._compared(step) if step.action is PullAction.COMPARE else step for step in steps]
-        return PullPlan(self._visit.target.name, self._visit.root, tuple(steps))
+        return PullPlan(self._target.name, self._target.root, tuple(steps))
 
     def carry_out(self, plan: PullPlan) -> Report:
         """Fetches what is to be fetched."""
@@ -166,7 +153,8 @@ class Pull:
         there = connection.files.stat(start)
         if there is None:
             raise RemoteMissing(
-                f"there is no {self._request.remote} below {self._visit.root}", remedy="`uploader ls` lists the models."
+                f"there is no {self._request.remote} below {self._target.root}",
+                remedy="`uploader ls` lists the models.",
             )
         if there.is_folder:
             filters = Filters(self._request.include, self._request.exclude)
@@ -196,7 +184,7 @@ class Pull:
     def _run(
         self, steps: Sequence[FetchStep], work: Sequence[Task | Together], workers: int
     ) -> dict[FetchStep, Outcome]:
-        pool = self._visit.pool
+        pool = self._target.pool
         runner = Runner(self._session.observer, self._cancelled, pool.interrupt, min(workers, pool.most))
         return dict(zip(steps, runner.run(work) if work else [], strict=True))
 

@@ -61,7 +61,7 @@ class Fetcher:
 
     def is_same(self, step: FetchStep) -> bool:
         """Whether the local file has the bytes of the server's, which has its size."""
-        taken = self.using(lambda connection: connection.hash_files([step.remote]))
+        taken = self._context.with_connection(lambda connection: connection.hash_files([step.remote]))
         with _named_faults(step.local), step.local.open("rb") as file:
             if taken is not None:
                 return taken[0] == hashlib.file_digest(file, "sha256").hexdigest()
@@ -73,7 +73,7 @@ class Fetcher:
                         return False
                 return True
 
-            return self.using(compare)
+            return self._context.with_connection(compare)
 
     def remember(self, step: FetchStep, sha256: str | None) -> None:
         """Takes down that the local file is the server's."""
@@ -84,7 +84,7 @@ class Fetcher:
 
     def fetch_small(self, steps: Sequence[FetchStep]) -> list[StepResult | UploaderError]:
         """Fetches small files together. Returns how each ended, in order; raises what a line raises that is lost."""
-        return self.using(partial(self._small, steps))
+        return self._context.with_connection(partial(self._small, steps))
 
     def _small(self, steps: Sequence[FetchStep], connection: Connection) -> list[StepResult | UploaderError]:
         paths = [step.remote for step in steps]
@@ -189,8 +189,8 @@ class Fetcher:
         digest = hashlib.sha256()
         while block := file.read(CHUNK_BYTES):
             digest.update(block)
-        _refuse_changed(step, self.using(lambda connection: connection.files.stat(step.remote)))
-        taken = self.using(lambda connection: connection.hashes(step.remote, [(0, step.size)]))
+        _refuse_changed(step, self._context.with_connection(lambda connection: connection.files.stat(step.remote)))
+        taken = self._context.with_connection(lambda connection: connection.hashes(step.remote, [(0, step.size)]))
         if taken is not None:
             if taken[0] != digest.hexdigest():
                 record.remove()
@@ -207,7 +207,7 @@ class Fetcher:
                     return False
             return True
 
-        if not self.using(compare):
+        if not self._context.with_connection(compare):
             record.remove()
             raise _wrong(step)
         return digest.hexdigest(), Evidence.SAMPLES
@@ -225,15 +225,6 @@ class Fetcher:
 
     def _told(self, step: FetchStep, resumed: int, done: int) -> None:
         self._context.observer(Progress(step.key, done, resumed))
-
-    def using(self, call: Callable[[Connection], T], /) -> T:
-        """Runs a call with a connection, again when the line fails."""
-
-        def attempt() -> T:
-            with self._context.pool.lease() as connection:
-                return call(connection)
-
-        return self._context.retry(attempt)
 
 
 class Pieces:

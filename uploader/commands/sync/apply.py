@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from uploader.commands.sync.decide import Action, SyncStep
 from uploader.errors import Busy, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
-from uploader.events import Message
 from uploader.placement import part_name
 from uploader.reference import PathReference
 from uploader.remote.interface import Connection, Entry
@@ -73,28 +72,8 @@ class RemoteChanges:
                 for part in left:
                     connection.files.remove(part)
 
-            self.using(remove)
+            self._context.with_connection(remove)
             self._manifest.end(left)
-
-    def make_folders(self, paths: Iterable[str]) -> None:
-        """Makes folders and those above them that are missing. Raises RemoteRefused."""
-        missing: set[str] = set()
-        for path in paths:
-            while path not in missing and path != "/":
-                missing.add(path)
-                path = posixpath.dirname(path)
-
-        def make(connection: Connection) -> None:
-            many = connection.files.many
-            wanted = sorted(missing)
-            there = many.stat(wanted)
-            absent = [path for path, entry in zip(wanted, there, strict=True) if entry is None]
-            for depth in sorted({path.count("/") for path in absent}):
-                for refused in many.make_folders([path for path in absent if path.count("/") == depth]):
-                    if refused is not None:
-                        raise refused
-
-        self.using(make)
 
     # sending ------------------------------------------------------------------------------------------
 
@@ -117,7 +96,7 @@ class RemoteChanges:
         self._manifest.begin([job.part], {step.path: known})
         running = self._running[step.key] = Upload(job, self._context)
         result = running.run()
-        seen = self.using(lambda connection: connection.files.stat(step.path))
+        seen = self._context.with_connection(lambda connection: connection.files.stat(step.path))
         self._manifest.record(
             step.path, replace(known, sha256=result.sha256, seen=seen.mtime if seen is not None else None)
         )
@@ -142,7 +121,7 @@ class RemoteChanges:
         parts = [files[step.key].part for step in sending]
         self._manifest.begin(parts, known)
         self._context.up.pass_through(sum(len(file.data) for file in files.values()))
-        placed = self.using(lambda connection: place_small(connection, list(files.values())))
+        placed = self._context.with_connection(lambda connection: place_small(connection, list(files.values())))
         for step, result in zip(sending, placed, strict=True):
             if isinstance(result, SmallPlaced):
                 self._manifest.record(step.path, replace(known[step.path], seen=result.mtime))
@@ -172,16 +151,16 @@ class RemoteChanges:
             connection.files.remove(part)
             return connection.duplicate(source, part)
 
-        way = self.using(duplicate)
+        way = self._context.with_connection(duplicate)
         proof = self._proof(step, part) if way else None
         if proof is None:
-            self.using(lambda connection: connection.files.remove(part))
+            self._context.with_connection(lambda connection: connection.files.remove(part))
             self._manifest.end([part])
             return None
         if way == "copy":  # a link shares the time with its source
-            self.using(lambda connection: connection.files.many.set_times([(part, here.mtime)]))
-        self.using(lambda connection: _renamed(connection, part, step.path))
-        there = self.using(lambda connection: connection.files.stat(step.path))
+            self._context.with_connection(lambda connection: connection.files.many.set_times([(part, here.mtime)]))
+        self._context.with_connection(lambda connection: _renamed(connection, part, step.path))
+        there = self._context.with_connection(lambda connection: connection.files.stat(step.path))
         self._manifest.record(step.path, replace(known, seen=there.mtime if there else None))
         self._manifest.end([part])
         return StepResult(proof, sha256)
@@ -189,7 +168,9 @@ class RemoteChanges:
     def _proof(self, step: SyncStep, part: str) -> Evidence | None:
         path = self._folder / step.file.path
         stream = local.open(local.resolve(PathReference(str(path)))[0])
-        prover = Verifier(self.using, step.file.size, rate_limiter=self._context.down, seen=lambda _count: None)
+        prover = Verifier(
+            self._context.with_connection, step.file.size, rate_limiter=self._context.down, seen=lambda _count: None
+        )
         proof = prover.prove(part, FileChunks(stream, step.file.size), step.sha256, "auto", structure=False)
         return None if proof.bad else proof.evidence
 
@@ -227,7 +208,7 @@ class RemoteChanges:
                 raise _changed(path)
             act(connection)
 
-        self.using(looked)
+        self._context.with_connection(looked)
 
     def _expected(self, step: SyncStep) -> tuple[int, int | None] | None:
         """Size and time of the one file that a step may replace; None where any may go."""
@@ -252,19 +233,6 @@ class RemoteChanges:
             self._manifest.record(step.path, known)
 
     # small things -------------------------------------------------------------------------------------
-
-    def using(self, call: Callable[[Connection], T], /) -> T:
-        """Runs a call with a connection, again when the line fails."""
-
-        def attempt() -> T:
-            with self._context.pool.lease() as connection:
-                return call(connection)
-
-        return self._context.retry(attempt)
-
-    def say(self, text: str) -> None:
-        """Tells the user something that should be read."""
-        self._context.observer(Message(text, "note"))
 
     def _known(self, step: SyncStep) -> PlacedFile:
         here = step.file

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,21 +15,16 @@ from uploader.commands.sync.decide import Action, SyncStep
 from uploader.commands.sync.plan import make_plan, source_of
 from uploader.commands.sync.request import SyncPlan, SyncRequest
 from uploader.commands.sync.state import Place
-from uploader.errors import DeletionRefused, RouteUnavailable, UploaderError, UsageError
+from uploader.errors import DeletionRefused, UploaderError, UsageError
 from uploader.events import Message, Planned
-from uploader.placement import folder_fault, model_extension, root_fault
-from uploader.profile import MOST_CONNECTIONS, Target
-from uploader.rate_limit import RateLimiter
-from uploader.remote.interface import Connector
-from uploader.remote.pool import ConnectionPool
+from uploader.placement import folder_fault, model_extension
 from uploader.result import Failure, Outcome, Report
-from uploader.retry import Retry
 from uploader.scan.filters import TRASH
 from uploader.scan.tree import LocalEntry
 from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Together
 from uploader.session.session import Session
+from uploader.session.target import TargetSession
 from uploader.state.manifest import Manifest
-from uploader.transfer import TransferContext
 from uploader.transfer.small_files import TOGETHER, TOGETHER_BYTES, goes_together, groups
 from uploader.webui.notify import notify
 
@@ -39,18 +34,17 @@ _BRINGING = (Action.COPY, Action.MOVE, Action.SEND, Action.REPLACE)
 def sync(request: SyncRequest, session: Session) -> Report | SyncPlan:
     """Makes a folder of the target hold what a local one holds. Raises UsageError for what does not go together, and
     what makes either side impossible to look at; what became of single files is in the report."""
-    with begun(request, session) as syncing:
+    with open_sync(request, session) as syncing:
         plan = syncing.plan()
         return plan if request.dry_run else syncing.carry_out(plan)
 
 
-def begun(request: SyncRequest, session: Session) -> Sync:
-    """Prepares a sync; nothing is dialled yet. Raises UsageError and RouteUnavailable."""
+@contextmanager
+def open_sync(request: SyncRequest, session: Session) -> Iterator[Sync]:
+    """Prepare a sync; no connection opens yet. Raises UsageError, RouteUnavailable."""
     check(request)
-    target = session.choose_target(request.to)
-    place = place_of(request, session, target)
-    connector, _ = session.connector(target)
-    return Sync(request, session, target, place, connector)
+    with TargetSession(session, request.to) as target:
+        yield Sync(request, session, target, place_of(request, session, target))
 
 
 def check(request: SyncRequest) -> None:
@@ -88,9 +82,8 @@ class Sync:
         self,
         request: SyncRequest,
         session: Session,
-        target: Target,
+        target: TargetSession,
         place: Place,
-        connector: Connector,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -99,31 +92,12 @@ class Sync:
         self._target = target
         self._place = place
         self._clock = clock
-        self._pool = ConnectionPool(connector, most_connections(session, target))
-        self._cancelled = threading.Event()
-        self._manifest: Manifest = session.manifests.of(target.name)
-        self.retry = Retry(self._cancelled, session.observer, session.wait)
-        self._context = TransferContext(
-            self._pool,
-            session.uploads,
-            session.observer,
-            self.retry,
-            self._cancelled,
-            up=RateLimiter(None, self._cancelled),
-            down=RateLimiter(None, self._cancelled),
-            connections=None,
-            config=session.config,
-        )
+        self._pool = target.pool
+        self._cancelled = target.cancelled
+        self._manifest = target.manifest
         self._carrier = RemoteChanges(
-            Path(request.folder).absolute(), target.name, self._manifest, self._context, replaces_any=request.replace
+            Path(request.folder).absolute(), target.name, self._manifest, target.transfer, replaces_any=request.replace
         )
-
-    def __enter__(self) -> Sync:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.close()
-        self._manifest.flush()
 
     @property
     def interrupted(self) -> bool:
@@ -133,7 +107,7 @@ class Sync:
         """Looks at both sides. `growing` says of a local file that it is not to be touched yet."""
         self._manifest.reload()
         return make_plan(
-            self._request, self._place, self._carrier.using, self._manifest, growing=growing, say=self._say
+            self._request, self._place, self._target.with_connection, self._manifest, growing=growing, say=self._say
         )
 
     def carry_out(self, plan: SyncPlan) -> Report:
@@ -161,7 +135,9 @@ class Sync:
             for outcome in outcomes
             if _came(outcome)
         ]
-        told = iter(notify(came, self._target, self._session, self._pool, select=False, cancelled=self._cancelled))
+        told = iter(
+            notify(came, self._target.target, self._session, self._pool, select=False, cancelled=self._cancelled)
+        )
         return [replace(outcome, webui=next(told).webui) if _came(outcome) else outcome for outcome in outcomes]
 
     def _say(self, text: str) -> None:
@@ -175,7 +151,7 @@ class Sync:
             by_action[step.action].append(step)
         if self._has_work(plan):
             self._carrier.clear_parts(self._base(plan), plan.steps)
-            self._carrier.make_folders(_folders(plan, trash))
+            self._target.make_folders(_folders(plan, trash))
         self._carrier.keep(by_action[Action.KEEP])
         outcomes = {step: _kept(plan, step, self._manifest) for step in by_action[Action.KEEP]}
         outcomes |= {step: _refused(plan, step) for step in by_action[Action.REFUSE]}
@@ -265,11 +241,6 @@ def carried_outcome(plan: SyncPlan, step: SyncStep, done: StepResult) -> Outcome
     )
 
 
-def most_connections(session: Session, target: Target) -> int:
-    """How many connections one target may be asked for."""
-    return session.profiles.provider(target.provider).quirks.max_connections or MOST_CONNECTIONS
-
-
 def known_outcome(plan: SyncPlan, step: SyncStep) -> Outcome:
     """What can be told of a step beforehand."""
     sent = step.action in (Action.SEND, Action.REPLACE, Action.KEEP)
@@ -317,14 +288,9 @@ def _in_trash(trash: str, plan: SyncPlan, step: SyncStep) -> str:
     return posixpath.join(trash, posixpath.relpath(step.path, plan.root))
 
 
-def place_of(request: SyncRequest, session: Session, target: Target) -> Place:
+def place_of(request: SyncRequest, session: Session, target: TargetSession) -> Place:
     """Decides where a sync goes. Asks, or raises UsageError, where the folder does not tell whether it is a tree to be
     mirrored or a heap of models to be sorted."""
-    provider, webui = session.profiles_of(target)
-    if not provider.sftp:
-        raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
-    if (fault := root_fault(target.root)) is not None:
-        raise UsageError(f"the root {target.root!r} of {target.name} cannot be used: {fault}")
     into = None if request.by_kind else request.into
     if into is not None:
         into = into.strip("/")
@@ -332,4 +298,4 @@ def place_of(request: SyncRequest, session: Session, target: Target) -> Place:
             raise UsageError(f"--into {request.into}: {fault}", remedy="Give a folder below the target's root.")
     elif not request.by_kind and not _sorts_by_kind(request.folder, session):
         into = ""
-    return Place(target.name, target.root, into, webui, session.folders_of(target))
+    return Place(target.name, target.target.root, into, target.webui, target.folders)

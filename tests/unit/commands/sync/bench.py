@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from uploader.profile import Target
 from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.result import Outcome, Report
 from uploader.session.session import Session
+from uploader.session.target import TargetSession
 
 ROOT = "/home/user/webui"
 NOON = 1_790_000_000
@@ -60,13 +62,14 @@ class Bench:
     def request(self, **wishes: Any) -> SyncRequest:
         return SyncRequest(str(self.disk), into=None if wishes.get("by_kind") else self.into, **wishes)
 
-    def syncing(self, **wishes: Any) -> Sync:
+    @contextmanager
+    def syncing(self, **wishes: Any) -> Iterator[Sync]:
         session = Session(
             environ={}, prompter=None, observer=self.events.append, state=self.base / "state", wait=at_once
         )
         request = self.request(**wishes)
-        place = place_of(request, session, self.target)
-        return Sync(request, session, self.target, place, Cutting(self.server, self.cuts))
+        with TargetSession(session, self.target, connector=Cutting(self.server, self.cuts)) as target:
+            yield Sync(request, session, target, place_of(request, session, target))
 
     def plan(self, **wishes: Any) -> SyncPlan:
         with self.syncing(**wishes) as syncing:
