@@ -6,11 +6,11 @@ import sys
 import threading
 from pathlib import Path
 
+from tests.remote_memory import MemoryConnector, MemoryServer
 from uploader.events import silence
 from uploader.http import Http
 from uploader.rate_limit import RateLimiter
 from uploader.reference import UrlReference
-from uploader.remote.memory import MemoryConnector, MemoryServer
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import Sources, open_stream, resolve

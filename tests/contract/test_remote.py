@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.remote_memory import MemoryConnector, MemoryServer
 from tests.servers.faulty import NoPosixRename
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
@@ -21,7 +22,6 @@ from tests.unit.remote.visitors import Notes, Somewhere, Visitor, target_on
 from uploader.demo.server import EmbeddedServer
 from uploader.errors import NetworkError, RemoteExists, RemoteMissing, RemoteRefused, UploaderError
 from uploader.remote.interface import Connection, Entry
-from uploader.remote.memory import MemoryConnector, MemoryServer
 
 MEMBERS = (
     "memory",

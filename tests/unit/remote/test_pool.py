@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryServer
 from tests.servers.faulty import FullDisk, ObservedServer
 from tests.unit.remote.visitors import Notes, Visitor
 from uploader.errors import (
@@ -24,7 +25,6 @@ from uploader.errors import (
 )
 from uploader.profile import Quirks
 from uploader.remote.interface import Connection
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryServer
 from uploader.remote.pool import ConnectionPool, NoFurther
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.remote_memory import MemoryConnector, MemoryServer
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.unit.remote.visitors import Visitor
 from uploader.demo.server import EmbeddedServer
 from uploader.errors import NetworkError, RemoteRefused
 from uploader.remote.interface import Connection
-from uploader.remote.memory import MemoryConnector, MemoryServer
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import posixpath
 
 import pytest
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.errors import NoPermission
 from uploader.remote.interface import Entry
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.scan.filters import Filters
 from uploader.scan.remote import is_insensitive, list_tree
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.remote_memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import NetworkError, UploaderError
 from uploader.events import Event, Message, Phase, Progress
 from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
 from uploader.remote.interface import Connector
-from uploader.remote.memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import local

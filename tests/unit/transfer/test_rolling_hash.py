@@ -10,10 +10,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryRollingDigest, MemoryServer
 from tests.unit.transfer.bench import FINAL, Bench, content
 from uploader.errors import NetworkError
 from uploader.remote.interface import Connection, Paced, Range
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryRollingDigest, MemoryServer
 from uploader.result import Evidence
 from uploader.transfer.chunks import CHUNK_BYTES
 from uploader.transfer.rolling_hash import Following, RemoteDigest, RollingHash

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryMany, MemoryServer
 from uploader.errors import NetworkError, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
 from uploader.remote.interface import SmallFile
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryMany, MemoryServer
 from uploader.result import Evidence
 from uploader.transfer.small_files import SmallPlaced, SmallUpload, place_small
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.remote_memory import MemoryServer
 from tests.unit.transfer.bench import FOLDER, Bench, content
 from uploader.errors import Interrupted
 from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
-from uploader.remote.memory import MemoryServer
 from uploader.result import Evidence
 from uploader.sources import local
 from uploader.transfer import SmallFiles, TransferContext, UploadJob, bundles, is_small

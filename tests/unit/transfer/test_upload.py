@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.remote_memory import MemoryFiles, MemoryWriter
 from tests.unit.transfer.bench import FINAL, Bench, WebStream, content, with_files, writing_by
 from uploader.artifact import LocalFile
 from uploader.errors import (
@@ -21,7 +22,6 @@ from uploader.errors import (
 )
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Entry, Range
-from uploader.remote.memory import MemoryFiles, MemoryWriter
 from uploader.result import Evidence
 from uploader.sources import local
 from uploader.transfer.chunks import CHUNK_BYTES

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.remote_memory import MemoryConnector, MemoryServer
 from tests.unit.transfer.bench import FOLDER, at_once, content
 from uploader.errors import (
     CredentialsRefused,
@@ -21,7 +22,6 @@ from uploader.errors import (
 from uploader.events import silence
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection
-from uploader.remote.memory import MemoryConnector, MemoryServer
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.transfer.chunk_queue import ChunkQueue

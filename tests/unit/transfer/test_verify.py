@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from tests.unit.transfer.bench import FINAL, FOLDER, content
 from uploader.errors import NetworkError, NoPermission, RemoteRefused
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Range
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.result import Evidence
 from uploader.transfer.chunks import CHUNK_BYTES, Reading, read_chunks
 from uploader.transfer.verify import READ_BACK_BYTES, Verification, Verifier, Verify, reads_all

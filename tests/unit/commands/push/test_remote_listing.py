@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.commands.push.plan import Item
 from uploader.commands.push.remote_listing import RemoteLook, make_folders
 from uploader.errors import NetworkError, NoPermission, RemoteMissing
 from uploader.placement import part_name
 from uploader.remote.interface import Entry
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.state.uploads import UploadRecords
 from uploader.steps import Route
 

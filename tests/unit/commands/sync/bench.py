@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.commands.sync.request import SyncPlan, SyncRequest
 from uploader.commands.sync.run import Sync, place_of
 from uploader.errors import NetworkError
 from uploader.events import Event
 from uploader.profile import Target
-from uploader.remote.memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.result import Outcome, Report
 from uploader.session.session import Session
 from uploader.session.target import TargetSession

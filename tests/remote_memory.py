@@ -124,7 +124,7 @@ class MemoryConnection:
         self.check()
         return MemoryRollingDigest(self, path) if self.server.hashes else None
 
-    def open_tunnel(self, host: str, port: int, seconds: float) -> Channel:  # noqa: ARG002 - it is there at once
+    def open_tunnel(self, host: str, port: int, seconds: float) -> Channel:
         self.check()
         if (host, port) not in self.server.ports:
             raise RemoteRefused(f"nothing listens at port {port} of memory")
@@ -252,7 +252,7 @@ class MemoryFiles:
         self.server.files.pop(path, None)
         self.server.mtimes.pop(path, None)
 
-    def free_bytes(self, path: str) -> int | None:  # noqa: ARG002 - one disk for all
+    def free_bytes(self, path: str) -> int | None:
         self.connection.check()
         return self.server.free()
 
@@ -305,7 +305,7 @@ class MemoryWriter:
                 server.touch(self._path)
         self._sent.append((offset, len(data)))
 
-    def reap(self, *, wait: bool = True) -> list[Range]:  # noqa: ARG002 - here all is there at once
+    def reap(self, *, wait: bool = True) -> list[Range]:
         self._files.connection.check()
         if self._full:
             raise NoSpace(f"the server's disk is full: {self._path}")

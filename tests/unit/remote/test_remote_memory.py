@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.remote_memory import MemoryConnector, MemoryServer
 from uploader.errors import NetworkError, NoPermission, NoSpace
-from uploader.remote.memory import MemoryConnector, MemoryServer
 
 
 def test_a_connection_is_cut_after_the_bytes_it_was_given_and_the_next_one_is_not() -> None:
