@@ -22,7 +22,8 @@ from uploader.errors import (
     WebUIRefused,
 )
 from uploader.http.address import base_fault
-from uploader.http.tls import CertificatePin, Channel, fetch_fingerprint
+from uploader.http.tls import CertificatePin, fetch_fingerprint
+from uploader.http.tunnel import Channel
 from uploader.secret import Secret
 from uploader.session.session import WEBUI_SECONDS
 from uploader.webui.client import SignIn, WebUIClient
@@ -156,7 +157,7 @@ def test_who_is_not_there_is_named(webui: FakeComfyUI) -> None:
         assert "no machine is known" in fault(service.get, "/x").message
     webui.fault = "cut"
     with WebUIClient(webui.url) as service:
-        assert "cut the line" in fault(service.get, "/x").message
+        assert "cut the connection" in fault(service.get, "/x").message
 
 
 # signing in -------------------------------------------------------------------------------------------
