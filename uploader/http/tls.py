@@ -106,9 +106,7 @@ def connection_error(address: SplitResult, error: BaseException | None) -> Uploa
             remedy="Check the WebUI's address: it may be another one today.",
         )
     if isinstance(error, ssl.SSLError | ConnectionResetError):  # plain http: it answers in the clear, or hangs up
-        return NetworkError(
-            f"{host} does not speak https there", remedy="Does its address begin with http:// instead?"
-        )
+        return NetworkError(f"{host} does not speak https there", remedy="Does its address begin with http:// instead?")
     return NetworkError(f"{host} cannot be reached", remedy="Is the WebUI running, and is this its address today?")
 
 
