@@ -83,8 +83,6 @@ def test_no_jump_may_be_given_against_the_file(tmp_path: Path) -> None:
         b"Port 65536\n",
         b"\xff\xfe\n",
         b'Host "open\n',
-        b"CanonicalizeHostname yes\n",
-        b"CanonicalizeMaxDots many\n",
     ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, broken: bytes) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import paramiko
 
 from uploader.errors import HostKeyChanged, HostKeyUnknown, NetworkError, NoSftp, RemoteRefused, RouteUnavailable
-from uploader.events import Observer, silence
+from uploader.events import Message, Observer, silence
 from uploader.profile import Quirks, Refusal, Target
 from uploader.remote.interface import HostKeyPolicy, Secrets
 from uploader.remote.sftp.auth import Login, SignInMethod
@@ -85,6 +85,7 @@ class SftpConnector:
         self._asking = threading.Lock()  # one conversation with the user at a time
         # Whom our secrets have opened, and how: a line that ends there is worth another try.
         self._ways: dict[str, SignInMethod | None] = {}
+        self._told: set[str] = set()
         self.signed_in = threading.Event()
         self.round_trip = 0.0
 
@@ -99,10 +100,16 @@ class SftpConnector:
             identity_file=target.identity_file,
             jump=target.jump,
             config=self._ssh_folder / "config",
+            tell=self._tell_once,
         )
         if (refused := self._refusal(found.host)) is not None:
             raise RouteUnavailable(f"{found.host} cannot take files", remedy=refused.reason)
         return found
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._around.observer(Message(text, "debug"))
 
     def connect(self) -> SftpConnection:
         """Raises NetworkError, HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused, NoSftp."""
@@ -180,7 +187,8 @@ class SftpConnector:
         jumps: list[Address] = []
         for hop in address.jumps:
             host, port, user = parse_hop(hop)
-            jump = look_up(host, port=port, user=user, config=self._ssh_folder / "config")
+            config = self._ssh_folder / "config"
+            jump = look_up(host, port=port, user=user, config=config, tell=self._tell_once)
             if jump.known_as in seen:
                 return jumps
             if not jump.identity_files:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
+import os
 import re
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import paramiko
-
 from uploader.errors import ConfigurationError
+from uploader.remote.sftp.ssh_config_reader import HostOptions, SshConfigReader, with_variables
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,111 @@ def look_up(
     identity_file: str | None = None,
     jump: str | None = None,
     config: Path | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> Address:
-    """Resolves a host as `ssh` does: what is given here wins over the file, the file over the defaults."""
+    """Resolve a host as `ssh` does: what is given here wins over the file, the file over the defaults.
+
+    `tell` is given a sentence for each block of the file that cannot be judged. Raises ConfigurationError.
+    """
     path = config or Path.home() / ".ssh" / "config"
-    options = _read(path, alias, {"Port": str(port or ""), "User": user or ""})
-    files = [identity_file] if identity_file else options.get("identityfile", [])
-    jumps = jump or (options.get("proxyjump") or "")
-    jumps = "" if jumps.lower() == "none" else jumps
-    command = None if jump else options.get("proxycommand")
-    certificate = options.get("certificatefile", "none")  # one: paramiko keeps the first
-    return Address(
-        host=options.get("hostname", alias),
-        port=port or _port(options.get("port", "22"), path),
-        user=user or options.get("user") or _own_name(),
-        identity_files=tuple(Path(name).expanduser() for name in files if name.lower() != "none"),
-        certificates=() if certificate.lower() == "none" else (Path(certificate).expanduser(),),
-        identities_only=bool(identity_file) or options.get("identitiesonly", "no").lower() == "yes",
-        own_key=bool(identity_file),
-        jumps=tuple(hop.strip() for hop in jumps.split(",") if hop.strip()),
-        proxy_command=command if command and command.lower() != "none" else None,
-    )
+    options = HostOptions()
+    for key, value in (("port", str(port or "")), ("user", user or ""), ("proxyjump", jump or "")):
+        if value:
+            options.keep(key, value)
+    tokens = _Tokens(alias, options)
+    if path.is_file():
+        reader = SshConfigReader(
+            alias, options, local_user=_local_user() or "", fill=tokens.fill, tell=tell, folder=path.parent
+        )
+        reader.read(path)
+    files = [identity_file] if identity_file else options.many.get("identityfile", [])
+    try:
+        return Address(
+            host=tokens.host,
+            port=_port(options.get("port") or "22", path),
+            user=options.get("user") or _own_name(),
+            identity_files=() if _is_none(files) else _paths(files, tokens),
+            certificates=_paths(options.many.get("certificatefile", []), tokens),
+            identities_only=bool(identity_file) or _is_yes(options.get("identitiesonly")),
+            own_key=bool(identity_file),
+            jumps=_jumps(options, tokens),
+            proxy_command=None if jump else _command(options, tokens),
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{path} could not be used for {alias}: {error}", remedy=f"`ssh -G {alias}` shows how OpenSSH reads it."
+        ) from error
+
+
+class _Tokens:
+    """The tokens of ssh_config(5), TOKENS, for one host; they follow what is read."""
+
+    def __init__(self, alias: str, options: HostOptions) -> None:
+        self._alias = alias
+        self._options = options
+
+    @property
+    def host(self) -> str:
+        name = self._options.get("hostname")
+        return self._replaced(name, {"%": "%", "h": self._alias}) if name else self._alias
+
+    def fill(self, text: str) -> str:
+        """Return the text with its tokens filled in. Raises ValueError for a token that does not exist."""
+        local = socket.gethostname()
+        user = _local_user() or ""
+        port, remote_user = self._options.get("port") or "22", self._options.get("user") or user
+        jump = self._options.get("proxyjump") or ""
+        hashed = f"{local}{self.host}{port}{remote_user}{jump}"
+        return self._replaced(
+            text,
+            {
+                "%": "%",
+                "C": hashlib.sha1(hashed.encode(), usedforsecurity=False).hexdigest(),
+                "d": str(Path.home()),
+                "h": self.host,
+                "i": str(os.getuid()) if hasattr(os, "getuid") else "",
+                "j": jump,
+                "k": self._options.get("hostkeyalias") or self._alias,
+                "L": local.partition(".")[0],
+                "l": local,
+                "n": self._alias,
+                "p": port,
+                "r": remote_user,
+                "u": user,
+            },
+        )
+
+    @staticmethod
+    def _replaced(text: str, values: Mapping[str, str]) -> str:
+        def value(found: re.Match[str]) -> str:
+            if found[1] not in values:
+                raise ValueError(f"{found[0]} is no token that OpenSSH has here")
+            return values[found[1]]
+
+        return re.sub(r"%(.?)", value, text, flags=re.DOTALL)
+
+
+def _paths(names: Sequence[str], tokens: _Tokens) -> tuple[Path, ...]:
+    filled = (tokens.fill(with_variables(name, os.environ)) for name in names if name.lower() != "none")
+    return tuple(dict.fromkeys(Path(name).expanduser() for name in filled))
+
+
+def _jumps(options: HostOptions, tokens: _Tokens) -> tuple[str, ...]:
+    jumps = options.get("proxyjump") or ""
+    return () if jumps.lower() == "none" else tuple(tokens.fill(hop.strip()) for hop in jumps.split(",") if hop.strip())
+
+
+def _command(options: HostOptions, tokens: _Tokens) -> str | None:
+    command = options.get("proxycommand")
+    return tokens.fill(command) if command and command.lower() != "none" else None
+
+
+def _is_none(names: Sequence[str]) -> bool:
+    return bool(names) and all(name.lower() == "none" for name in names)
+
+
+def _is_yes(value: str | None) -> bool:
+    return (value or "no").lower() in ("yes", "true")
 
 
 def _port(text: str, path: Path) -> int:
@@ -71,13 +158,20 @@ def _port(text: str, path: Path) -> int:
     return int(text)
 
 
-def _own_name() -> str:
+def _local_user() -> str | None:
+    """Return the name of this account; None where it has a number alone, as in some containers."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError) as error:  # a container's account may have a number alone
+    except (KeyError, OSError):
+        return None
+
+
+def _own_name() -> str:
+    if (name := _local_user()) is None:
         raise ConfigurationError(
             "this machine has no name for your account, and no user was given", remedy="Give one by --user."
-        ) from error
+        )
+    return name
 
 
 def parse_hop(hop: str) -> tuple[str, int | None, str | None]:
@@ -89,24 +183,3 @@ def parse_hop(hop: str) -> tuple[str, int | None, str | None]:
     if not host or (port and not 0 < int(port) < 65536):
         raise ConfigurationError(f"{hop!r} is not a jump host", remedy="Write it as user@host:port.")
     return host, int(port) if port else None, user or None
-
-
-def _read(path: Path, alias: str, given: Mapping[str, str]) -> paramiko.SSHConfigDict:
-    """Looks a host up; what is given stands before the file, so that %p and %r mean it, too."""
-    if not path.is_file():
-        return paramiko.SSHConfigDict()
-    first = [f"{key} {value}\n" for key, value in given.items() if value and value.isprintable()]
-    try:
-        return paramiko.SSHConfig.from_text("".join(first) + path.read_text("utf-8")).lookup(alias)
-    except (
-        OSError,
-        ImportError,
-        KeyError,  # CanonicalizeHostname without its domains
-        ValueError,  # a number that is none
-        paramiko.ssh_exception.ConfigParseError,
-        paramiko.ssh_exception.CouldNotCanonicalize,
-    ) as error:
-        raise ConfigurationError(
-            f"{path} could not be read for {alias}: {error}",
-            remedy="`ssh -G " + alias + "` shows how OpenSSH reads it.",
-        ) from error
