@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
-from uploader.api import Diagnosis, DiskUse, Listed, PullPlan, Removal, SyncPlan
-from uploader.commands.sync.decide import SyncStep
 from uploader.errors import Several, UploaderError
 
 if TYPE_CHECKING:
@@ -17,14 +15,21 @@ if TYPE_CHECKING:
         CacheListing,
         Cancelled,
         Cleared,
+        Diagnosis,
+        DiskUse,
         DryRun,
         Identified,
         JobView,
+        Listed,
         LoginResult,
+        PullPlan,
+        Removal,
+        SyncPlan,
         TokenResult,
         WebUIFacts,
         WebUISeen,
     )
+    from uploader.commands.sync.decide import SyncStep
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
     from uploader.sources import Hit

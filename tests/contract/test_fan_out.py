@@ -135,7 +135,7 @@ def test_one_that_is_slow_does_not_keep_the_others_from_ending(three: World) -> 
         if isinstance(event, Began) and event.item.startswith("canvas"):
             assert ended.wait(30)
 
-    three.app._session.observer = watch
+    three.app.session.observer = watch
     assert statuses(three.push(three.model(), to=("canvas", "second"))) == {"canvas": "placed", "second": "placed"}
 
 

@@ -95,7 +95,7 @@ def test_a_real_disk_that_is_full_mid_way_is_called_by_its_name(tmp_path: Path) 
                 (here.root / "other").write_bytes(bytes(20 * MIB))
 
         here.events = _Heard(fill)  # type: ignore[assignment]
-        here.app._session.observer = here.events.append
+        here.app.session.observer = here.events.append
         report = here.push(model, limit=40 * MIB)
         error = report.outcomes[0].error
         assert error is not None
@@ -206,20 +206,20 @@ def test_of_two_pushes_of_one_file_at_once_the_second_is_told_that_it_is_busy(tm
 _INTERRUPTED = """
 import sys
 from pathlib import Path
-from uploader.api import App, PushRequest
-from uploader.events import Phase, Progress, Said
+from uploader import api
+from uploader.events import Message, Progress
 
 def heard(event):
     if isinstance(event, Progress) and event.done:
         print("moving", flush=True)
-    if isinstance(event, Said) and "trying again" in event.text:
+    if isinstance(event, Message) and "trying again" in event.text:
         print("waiting", flush=True)
 
 base = Path(sys.argv[1])
-app = App(environ={"UPLOADER_PASSWORD": sys.argv[2]}, asker=None, observer=heard, state=base / "state",
-          ssh_folder=base / "ssh")
+session = api.Session(environ={"UPLOADER_PASSWORD": sys.argv[2]}, observer=heard, state=base / "state",
+                      ssh_folder=base / "ssh")
 try:
-    report = app.push(PushRequest((sys.argv[3],), limit=float(sys.argv[4]), connections=2))
+    report = api.push(session, api.PushRequest((sys.argv[3],), limit=float(sys.argv[4]), connections=2))
 except KeyboardInterrupt:
     sys.exit(130)
 sys.exit(report.exit_code)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
+from tests.contract.world import CHECKPOINTS, LORAS, MIB, App, World, serve, world
 from tests.servers.tcp_proxy import Proxy
 from tests.servers.webuis import FakeA1111
-from uploader.api import App, Check, Diagnosis, SyncRequest
+from uploader.api import Check, Diagnosis, SyncRequest
 from uploader.artifact import Kind
 from uploader.commands.doctor.checks import Doctor
 from uploader.commands.doctor.mask import masked
@@ -52,7 +52,7 @@ class Person:
 
 
 def with_person(here: World, person: Person) -> App:
-    session = here.app._session
+    session = here.app.session
     return App(
         environ=session.environ,
         prompter=person,
@@ -211,8 +211,8 @@ def test_copies_that_this_program_made_are_named(here: World) -> None:
 
 def examined(app: App) -> Diagnosis:
     """What the doctor finds, whose look at the speed is a short one."""
-    with TargetSession(app._session, None) as target_session:
-        return Doctor(app._session, target_session, probe_seconds=0.05).run()
+    with TargetSession(app.session, None) as target_session:
+        return Doctor(app.session, target_session, probe_seconds=0.05).run()
 
 
 def checks(app: App) -> dict[str, Check]:
@@ -237,7 +237,7 @@ def test_each_fault_is_named_with_what_to_do(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server)
         target = here.app.targets()[0]
-        save = here.app._session.targets.save
+        save = here.app.session.targets.save
         save(replace(target, root="elsewhere"))
         missing = checks(here.app)["root"]
         assert (missing.state, missing.exit_code) == ("failed", 6)
@@ -248,7 +248,7 @@ def test_each_fault_is_named_with_what_to_do(tmp_path: Path) -> None:
         assert checks(here.app)["authentication"].exit_code == 3
         save(replace(target, host="no.such.host.invalid"))
         assert checks(here.app)["name resolution"].exit_code == 5
-        here.app._session.known_hosts.forget(target.name)
+        here.app.session.known_hosts.forget(target.name)
         save(target)
         assert checks(here.app)["host key"].exit_code == 8
     assert checks(here.app)["port"].exit_code == 5
@@ -280,7 +280,7 @@ def test_the_webui_s_address_is_looked_at_and_told_to_nobody_else(tmp_path: Path
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server)
         assert checks(here.app)["WebUI address"].state == "skipped"
-        save, target = here.app._session.targets.save, here.app.targets()[0]
+        save, target = here.app.session.targets.save, here.app.targets()[0]
         with FakeA1111(here.root) as webui:
             save(replace(target, webui_url=webui.url))
             found = checks(here.app)["WebUI address"]

@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 _PUSH = r"""
 import json, re, sys
 from pathlib import Path
-from uploader.api import App, PushRequest
+from uploader import api
 
 base = Path(sys.argv[1])
-app = App(environ={}, asker=None, state=base / "state", ssh_folder=base / "ssh")
-(outcome,) = app.push(PushRequest((sys.argv[2],), connections=int(sys.argv[3]))).outcomes
+session = api.Session(environ={}, state=base / "state", ssh_folder=base / "ssh")
+(outcome,) = api.push(session, api.PushRequest((sys.argv[2],), connections=int(sys.argv[3]))).outcomes
 # Not getrusage: its maximum is of the process that started this one, too.
 peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 print(json.dumps([outcome.status, outcome.evidence, outcome.bytes_sent, peak]))

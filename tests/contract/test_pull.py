@@ -110,7 +110,7 @@ def test_what_is_edited_here_while_it_is_fetched_stays(here: World, size: int) -
     put(here, "outputs/a.png", b"1" * size)
     pull(here)
     put(here, "outputs/a.png", b"2" * size, 1_700_009_000)
-    session = here.app._session
+    session = here.app.session
     request = PullRequest("outputs", str(here.disk / "got"))
     with TargetSession(session, None) as target_session, Pull(request, session, target_session) as pulling:
         plan = pulling.plan()
@@ -182,7 +182,7 @@ def test_images_are_fetched_as_they_come_once_they_are_whole(here: World) -> Non
     with pytest.raises(Interrupted):
         watch_pull(
             request,
-            here.app._session,
+            here.app.session,
             lambda report: told.extend(f"{outcome.name} {outcome.status}" for outcome in report.outcomes),
             wait,
         )

@@ -59,7 +59,7 @@ def watched(here: World, script: Script, settling: StableFiles | None = None, *,
     def tell(report: Report) -> None:
         told.extend(f"{outcome.path} {outcome.status}" for outcome in report.outcomes)
 
-    session = here.app._session
+    session = here.app.session
     request = SyncRequest(str(here.disk), into="outputs", watch=True, delete=delete)
     settling = settling or StableFiles(here.disk, clock=Time(), writers=lambda _folder: None)
     with open_sync(request, session) as syncing, pytest.raises(Interrupted):
@@ -145,7 +145,7 @@ def test_a_fault_that_stays_is_told_once(here: World) -> None:
 
 def test_what_will_not_pass_ends_it(here: World) -> None:
     put(here, "first")
-    session = here.app._session
+    session = here.app.session
     session.environ = {"UPLOADER_PASSWORD": "wrong"}
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
     with open_sync(request, session) as syncing, pytest.raises(CredentialsRefused):
@@ -155,7 +155,7 @@ def test_what_will_not_pass_ends_it(here: World) -> None:
 def test_ctrl_c_while_a_file_is_on_its_way_ends_it(here: World) -> None:
     put(here, "first")
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
-    with open_sync(request, here.app._session) as syncing:
+    with open_sync(request, here.app.session) as syncing:
         syncing._cancelled.set()
         with pytest.raises(Interrupted):
-            watch(syncing, Script(lambda: None), StableFiles(here.disk), here.app._session, lambda _report: None)
+            watch(syncing, Script(lambda: None), StableFiles(here.disk), here.app.session, lambda _report: None)

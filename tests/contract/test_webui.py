@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import World, serve, world
+from tests.contract.world import App, World, serve, world
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.webuis import (
     PASSWORDS,
@@ -29,7 +29,7 @@ from tests.servers.webuis import (
 )
 from tests.unit.commands.login.test_run import kept
 from uploader import documents
-from uploader.api import App, LoginRequest, PushRequest, SyncRequest
+from uploader.api import LoginRequest, PushRequest, SyncRequest
 from uploader.artifact import Kind
 from uploader.credentials import keep_sign_in
 from uploader.errors import CredentialsRefused, NetworkError, UsageError
@@ -78,13 +78,13 @@ def tell(here: World, webui: FakeWebUI, kind: str = "a1111", **facts: Any) -> Wo
 
 def again(here: World, events: list[Event] | None = None, **how: Any) -> World:
     """The same person in another run of the program; `environ` is added to what there was."""
-    environ = {**here.app._session.environ, **how.pop("environ", {})}
+    environ = {**here.app.session.environ, **how.pop("environ", {})}
     app = App(
         environ=environ,
         prompter=how.pop("asker", None),
         observer=(here.events if events is None else events).append,
         state=here.state,
-        ssh_folder=here.app._session.ssh_folder,
+        ssh_folder=here.app.session.ssh_folder,
         wait=lambda seconds: False,
         **how,
     )
@@ -346,7 +346,7 @@ def test_a_defect_of_ours_is_told_and_fails_no_push(here: World) -> None:
                 raise ZeroDivisionError
 
         person = again(here)
-        person.app._session.observer = observe
+        person.app.session.observer = observe
         tell(here, webui, "comfyui")
         told = notice(person.one(here.model(), mkdir=True))
         assert "internal error" in str(told.remedy)
@@ -417,7 +417,7 @@ def test_the_one_sign_in_of_the_environment_goes_to_none_of_several_webuis(here:
                 "generic", name="second", webui="a1111", webui_url=other.url, accept_new_host_key=True, **place
             )
         )
-        keep_sign_in("second", other.url, Secret("me:mine"), here.app._session.keyring)
+        keep_sign_in("second", other.url, Secret("me:mine"), here.app.session.keyring)
         person = again(here, environ={"UPLOADER_WEBUI_AUTH": "me:geheim"})
         webui.requests.clear()
         other.requests.clear()
@@ -431,7 +431,7 @@ def test_the_one_sign_in_of_the_environment_goes_to_none_of_several_webuis(here:
 
 
 def test_the_time_that_a_webui_may_cost_is_ten_seconds() -> None:
-    assert App(environ={}, prompter=None)._session.webui_seconds == 10.0
+    assert App(environ={}, prompter=None).session.webui_seconds == 10.0
 
 
 def test_without_an_address_nothing_is_said_and_nothing_asked(here: World) -> None:
@@ -543,7 +543,7 @@ def told_everything(here: World, report: Report, webui: FakeWebUI) -> list[str]:
 
 
 def test_no_ssh_secret_reaches_a_webui(here: World) -> None:
-    password = here.app._session.environ["UPLOADER_PASSWORD"]
+    password = here.app.session.environ["UPLOADER_PASSWORD"]
     with FakeA1111(here.root, auth="Bearer w-e-b") as webui:
         tell(again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"}), webui)
         report = again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"}).push(here.model())

@@ -6,13 +6,15 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
-from uploader.api import App, DryRun, LoginRequest, PushRequest
+from uploader import api
+from uploader.api import DryRun, LoginRequest, PushRequest
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Event, Message
 from uploader.result import Outcome, Report
@@ -37,6 +39,16 @@ def at_once(seconds: float) -> bool:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class App:
+    """The API with one person's session: `app.push(request)` calls `api.push(session, request)`."""
+
+    def __init__(self, **options: Any) -> None:
+        self.session = api.Session(**options)
+
+    def __getattr__(self, verb: str) -> Any:
+        return partial(getattr(api, verb), self.session)
 
 
 @dataclass
@@ -126,17 +138,19 @@ def world(
     events: list[Event] = []
     disk, state = base / "disk", base / "state"
     disk.mkdir()
+    worlds: list[World] = []
     app = App(
         environ={**environ, **({"UPLOADER_PASSWORD": password.reveal()} if password else {})},
         prompter=None,
         observer=events.append,
         state=state,
         ssh_folder=base / "ssh",
-        wait=lambda seconds: here.wait(seconds),
+        wait=lambda seconds: worlds[0].wait(seconds),
         silence_seconds=silence_seconds,
         config=config,
     )
     here = World(app, folder, disk, state, events)
+    worlds.append(here)
     at: Place = line or server
     app.login(
         LoginRequest(

@@ -46,8 +46,8 @@ def program() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code. `arguments` are the process's own unless given."""
     make_safe()
-    session = Invocation()
+    invocation = Invocation()
     given = list(sys.argv[1:] if arguments is None else arguments)
     return guarded(
-        lambda: program.main(given, prog_name="uploader", standalone_mode=False, obj=session), session, given
+        lambda: program.main(given, prog_name="uploader", standalone_mode=False, obj=invocation), invocation, given
     )

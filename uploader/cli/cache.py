@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, verbose, with_invocation
 from uploader.cli.terminal import write_document
@@ -23,14 +24,14 @@ def cache(context: click.Context) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    session = context.ensure_object(Invocation)
-    with session.app() as app:
-        kept = app.cache()
+    invocation = context.ensure_object(Invocation)
+    with invocation.session(silent=True) as session:
+        kept = api.cache(session)
     from uploader import documents
     from uploader.cli.show.listings import print_cache
     from uploader.cli.terminal import print_note
 
-    if session.json:
+    if invocation.json:
         write_document(documents.of_cache(kept))
     elif kept.entries:
         print_cache(kept)
@@ -44,17 +45,17 @@ def cache(context: click.Context) -> int:
 @as_json
 @verbose
 @with_invocation
-def clear(session: Invocation, /, names: tuple[str, ...]) -> int:
+def clear(invocation: Invocation, /, names: tuple[str, ...]) -> int:
     """Remove the named downloads, or all of them.
 
     A NAME is one that the list shows, or the model's own. What another run is using stays, and the exit code is 1.
     """
-    with session.app() as app:
-        cleared = app.clear_cache(names)
+    with invocation.session(silent=True) as session:
+        cleared = api.clear_cache(session, names)
     from uploader import documents
     from uploader.cli.terminal import print_answer, print_note
 
-    if session.json:
+    if invocation.json:
         write_document(documents.of_cleared(cleared))
     else:
         for name in cleared.removed:

@@ -13,7 +13,7 @@ from uploader.cli.options import quiet, verbose, with_invocation
 @quiet
 @verbose
 @with_invocation
-def demo(session: Invocation, /, keep: bool) -> int:
+def demo(invocation: Invocation, /, keep: bool) -> int:
     """Start a small server on this machine, make a model, save the account and push to it: the same code as everyday.
 
     Nothing outside of a temporary folder is touched.
@@ -21,5 +21,5 @@ def demo(session: Invocation, /, keep: bool) -> int:
     from uploader.cli.terminal import print_answer
     from uploader.demo import run
 
-    with session.conversation() as conversation:
+    with invocation.conversation() as conversation:
         return run(observer=conversation, show=print_answer, keep=keep)

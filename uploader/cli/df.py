@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, quiet, verbose, with_invocation
@@ -16,14 +17,14 @@ from uploader.cli.terminal import write_document
 @quiet
 @verbose
 @with_invocation
-def df(session: Invocation, /, target: str | None) -> int:
+def df(invocation: Invocation, /, target: str | None) -> int:
     """Show how full the disk of TARGET's models is, and what each kind of model takes of it."""
-    with session.app() as app:
-        use = app.df(target)
+    with invocation.session() as session:
+        use = api.df(session, target)
     from uploader.cli.show.listings import print_disk
     from uploader.documents import of_disk
 
-    if session.json:
+    if invocation.json:
         write_document(of_disk(use))
     else:
         print_disk(use)

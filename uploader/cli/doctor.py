@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, quiet, verbose, with_invocation
@@ -17,17 +18,17 @@ from uploader.cli.terminal import write_document
 @quiet
 @verbose
 @with_invocation
-def doctor(session: Invocation, /, target: str | None, report: bool) -> int:
+def doctor(invocation: Invocation, /, target: str | None, report: bool) -> int:
     """Check everything between this machine and TARGET's folders, and say for each what to do where it fails.
 
     Writes a file of its own into a folder of models for 2 seconds, to measure the speed, and removes it.
     """
-    with session.app() as app:
-        diagnosis = app.doctor(target, report=report)
+    with invocation.session() as session:
+        diagnosis = api.doctor(session, target, report=report)
     from uploader.cli.show.doctor import print_diagnosis
     from uploader.documents import of_diagnosis
 
-    if session.json:
+    if invocation.json:
         write_document(of_diagnosis(diagnosis))
     else:
         print_diagnosis(diagnosis, about_us=report)

@@ -15,14 +15,14 @@ from uploader.errors import Defect, Interrupted, Several, UploaderError, UsageEr
 _CLOSED_PIPE = 1
 
 
-def guarded(run: Callable[[], object], session: Invocation, arguments: Sequence[str] = ()) -> int:
+def guarded(run: Callable[[], object], invocation: Invocation, arguments: Sequence[str] = ()) -> int:
     """Runs a command and returns its exit code; what `run` returns is the code, None is 0.
 
     With --json the fault is a document on stdout as well. `arguments` are searched for it when the fault lies in the
     arguments themselves; they also tell the verb, and so the document's shape.
     """
     try:
-        code = _run(run, session, arguments)
+        code = _run(run, invocation, arguments)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -30,30 +30,30 @@ def guarded(run: Callable[[], object], session: Invocation, arguments: Sequence[
         return _CLOSED_PIPE
 
 
-def _run(run: Callable[[], object], session: Invocation, arguments: Sequence[str]) -> int:
+def _run(run: Callable[[], object], invocation: Invocation, arguments: Sequence[str]) -> int:
     try:
         code = run()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        session.json = session.json or _asks_for_json(arguments)
-        _document(UsageError(error.format_message() or "no command was given"), session, arguments)
+        invocation.json = invocation.json or _asks_for_json(arguments)
+        _document(UsageError(error.format_message() or "no command was given"), invocation, arguments)
         error.show()
         return error.exit_code
     except UploaderError as error:
-        return _failed(error, session, arguments)
+        return _failed(error, invocation, arguments)
     except (KeyboardInterrupt, click.Abort):
         remedy = "Run the same command again: a push goes on from what arrived."
-        return _failed(Interrupted("stopped by you", remedy=remedy), session, arguments)
+        return _failed(Interrupted("stopped by you", remedy=remedy), invocation, arguments)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: nobody shall see a bare traceback
-        return _defect(error, session, arguments)
+        return _defect(error, invocation, arguments)
 
 
-def _failed(error: UploaderError, session: Invocation, arguments: Sequence[str]) -> int:
-    _document(error, session, arguments)
+def _failed(error: UploaderError, invocation: Invocation, arguments: Sequence[str]) -> int:
+    _document(error, invocation, arguments)
     for fault in _faults(error):
         print_error(fault.message, fault.remedy)
     return exit_code(error)
@@ -71,20 +71,20 @@ def _faults(error: UploaderError) -> list[UploaderError]:
     return [fault for inner in error.faults for fault in _faults(inner)]
 
 
-def _defect(error: Exception, session: Invocation, arguments: Sequence[str]) -> int:
+def _defect(error: Exception, invocation: Invocation, arguments: Sequence[str]) -> int:
     """A fault without a name of ours is a defect of this program, and says so."""
-    if session.verbose:
+    if invocation.verbose:
         import traceback
 
         print_note("".join(traceback.format_exception(error)).rstrip())
     told = Defect.of(error)
-    _document(told, session, arguments)
+    _document(told, invocation, arguments)
     print_note(f"{told.message} — this is a defect of uploader, please report it with what -v shows")
     return told.exit_code
 
 
-def _document(error: UploaderError, session: Invocation, arguments: Sequence[str]) -> None:
-    if session.json:
+def _document(error: UploaderError, invocation: Invocation, arguments: Sequence[str]) -> None:
+    if invocation.json:
         from uploader import documents
 
         pushing = next((word for word in arguments if not word.startswith("-")), None) in ("push", "sync", "pull")

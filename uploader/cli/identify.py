@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, verbose, with_invocation
 from uploader.cli.terminal import write_document
@@ -15,21 +16,21 @@ from uploader.cli.terminal import write_document
 @as_json
 @verbose
 @with_invocation
-def identify(session: Invocation, /, references: tuple[str, ...], allow_http: bool) -> int:
+def identify(invocation: Invocation, /, references: tuple[str, ...], allow_http: bool) -> int:
     """Say what files are by their own bytes: which format, which kind of model, for which family of models, whether
     they are whole, and what a push would refuse or note.
 
     Of a link or another reference only the first bytes are read, and of a torch file its pickles. A problem is part of
     the answer; the exit code tells only of what could not be looked at.
     """
-    with session.app() as app:
-        found = app.identify(references, allow_http=allow_http)
+    with invocation.session() as session:
+        found = api.identify(session, references, allow_http=allow_http)
     from uploader import documents
     from uploader.cli.show.listings import print_identified
     from uploader.cli.terminal import print_error
     from uploader.result import Failure, Outcome, Report
 
-    write_document(documents.of_identified(found)) if session.json else print_identified(found)
+    write_document(documents.of_identified(found)) if invocation.json else print_identified(found)
     failed = [(one.source, one.error) for one in found if one.error is not None]
     for source, error in failed:
         print_error(error.message if source in error.message else f"{source}: {error.message}", error.remedy)

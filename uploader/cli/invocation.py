@@ -1,4 +1,4 @@
-"""One run of the command line: what its flags say about talking, and the app that it calls."""
+"""One run of the command line: its common options, its display and its session."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uploader.api import App
+    from uploader.api import Session
     from uploader.cli.display.interface import ProgressDisplay
 
 
 @dataclass
 class Invocation:
-    """`json`, `quiet` and `verbose` are set while the options are parsed, so that a later fault knows of them."""
+    """One run of the program: its environment and its common options.
+
+    `json`, `quiet` and `verbose` are set while the options are parsed, so that a later error respects them.
+    """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     json: bool = False
@@ -23,27 +26,27 @@ class Invocation:
     verbose: bool = False
 
     @contextmanager
-    def conversation(self) -> Iterator[ProgressDisplay]:
-        """The conversation on stderr, held until the answer is there."""
+    def conversation(self, *, silent: bool = False) -> Iterator[ProgressDisplay]:
+        """Open the display of progress on stderr for the duration of a command; `silent` shows none."""
         from uploader.cli.display import choose
 
         _hush_libraries()
-        with choose(self.environ, quiet=self.quiet, verbose=self.verbose) as conversation:
+        with choose(self.environ, quiet=silent or self.quiet, verbose=self.verbose) as conversation:
             yield conversation
 
     @contextmanager
-    def app(self) -> Iterator[App]:
-        """The verbs, with somebody to ask where there is a terminal."""
-        from uploader.api import App
+    def session(self, *, silent: bool = False) -> Iterator[Session]:
+        """Open what the verbs work with; on a terminal it can ask a person. `silent`: this verb has no progress."""
+        from uploader.api import Session
         from uploader.cli.prompt import TerminalPrompter, is_interactive
 
-        with self.conversation() as conversation:
+        with self.conversation(silent=silent) as conversation:
             prompter = TerminalPrompter(conversation.paused) if is_interactive() else None
-            yield App(environ=self.environ, prompter=prompter, observer=conversation)
+            yield Session(environ=self.environ, prompter=prompter, observer=conversation)
 
 
 def _hush_libraries() -> None:
-    """Paramiko logs tracebacks of lost connections; Python prints them on stderr unless somebody takes them."""
+    """Keep paramiko's log of lost connections off stderr, where Python would print it."""
     import logging
 
     logger = logging.getLogger("paramiko")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.completion import job_ids
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, quiet, verbose, with_invocation
@@ -25,10 +26,10 @@ def jobs(context: click.Context, /) -> int:
     from uploader.cli.show.listings import print_jobs
     from uploader.cli.terminal import print_note
 
-    session = context.ensure_object(Invocation)
-    with session.app() as app:
-        found = app.jobs()
-    if session.json:
+    invocation = context.ensure_object(Invocation)
+    with invocation.session() as session:
+        found = api.jobs(session)
+    if invocation.json:
         write_document(documents.of_jobs(found))
     elif found:
         print_jobs(found)
@@ -43,19 +44,19 @@ def jobs(context: click.Context, /) -> int:
 @quiet
 @verbose
 @with_invocation
-def wait(session: Invocation, /, job: str) -> int:
+def wait(invocation: Invocation, /, job: str) -> int:
     """Wait for JOB, prove what it downloaded, and give it its name. Ctrl-C ends the waiting, not the download."""
     from uploader import documents
     from uploader.cli.show.report import print_faults, print_report
 
-    with session.app() as app:
-        print_answer = app.wait_for_job(job)
-    if session.json:
-        write_document(documents.of_report(print_answer))
-        print_faults(print_answer)
+    with invocation.session() as session:
+        report = api.wait_for_job(session, job)
+    if invocation.json:
+        write_document(documents.of_report(report))
+        print_faults(report)
     else:
-        print_report(print_answer, notes=not session.quiet)
-    return print_answer.exit_code
+        print_report(report, notes=not invocation.quiet)
+    return report.exit_code
 
 
 @jobs.command()
@@ -63,15 +64,15 @@ def wait(session: Invocation, /, job: str) -> int:
 @as_json
 @verbose
 @with_invocation
-def cancel(session: Invocation, /, job: str) -> int:
+def cancel(invocation: Invocation, /, job: str) -> int:
     """End JOB, and remove what it left on the server."""
     from uploader import documents
     from uploader.cli.terminal import print_answer
 
-    with session.app() as app:
-        cancelled = app.cancel_job(job)
+    with invocation.session() as session:
+        cancelled = api.cancel_job(session, job)
     record = cancelled.record
-    if session.json:
+    if invocation.json:
         write_document(documents.of_cancelled(cancelled))
     elif cancelled.left is not None:
         print_answer(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uploader import api
 from uploader.cli.completion import login_names, webui_ids
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, verbose, whole, with_invocation
@@ -50,7 +51,7 @@ _SOURCES = ("civitai", "huggingface")
 @verbose
 @with_invocation
 def login(
-    session: Invocation, /, provider: str, password_stdin: bool, token_stdin: bool, no_check: bool, **options: Any
+    invocation: Invocation, /, provider: str, password_stdin: bool, token_stdin: bool, no_check: bool, **options: Any
 ) -> int:
     """Save an account at a provider as a target, or the token of a source of models (civitai, huggingface).
 
@@ -60,20 +61,19 @@ def login(
     """
     if provider in _SOURCES:
         _refuse_others(provider, {**options, "password_stdin": password_stdin})
-        return _login_source(session, provider, token_stdin=token_stdin, check=not no_check)
+        return _login_source(invocation, provider, token_stdin=token_stdin, check=not no_check)
     if token_stdin:
         raise click.UsageError(f"--token-stdin is for {' and '.join(_SOURCES)}; a server takes --password-stdin.")
     from uploader import documents
-    from uploader.api import LoginRequest
     from uploader.cli.show.login import print_login
     from uploader.cli.terminal import print_note
 
-    request = LoginRequest(
+    request = api.LoginRequest(
         provider, **options, password=line_of_stdin("password") if password_stdin else None, check=not no_check
     )
-    with session.app() as app:
-        result = app.login(request)
-    if session.json:
+    with invocation.session() as session:
+        result = api.login(session, request)
+    if invocation.json:
         write_document(documents.of_login(result))
     else:
         print_login(result)
@@ -84,17 +84,16 @@ def login(
     return 0
 
 
-def _login_source(session: Invocation, source: str, *, token_stdin: bool, check: bool) -> int:
+def _login_source(invocation: Invocation, source: str, *, token_stdin: bool, check: bool) -> int:
     from uploader import documents
-    from uploader.api import TokenRequest
     from uploader.artifact import Service
     from uploader.cli.show.login import print_token
     from uploader.cli.terminal import print_note
 
-    request = TokenRequest(Service(source), line_of_stdin("token") if token_stdin else None, check)
-    with session.app() as app:
-        result = app.login_source(request)
-    write_document(documents.of_token(result)) if session.json else print_token(result)
+    request = api.TokenRequest(Service(source), line_of_stdin("token") if token_stdin else None, check)
+    with invocation.session() as session:
+        result = api.login_source(session, request)
+    write_document(documents.of_token(result)) if invocation.json else print_token(result)
     if result.overruled:
         print_note("note: the environment holds a token too, and that one is used while it does")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.completion import provider_ids
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, verbose, with_invocation
@@ -15,16 +16,16 @@ from uploader.cli.terminal import write_document
 @as_json
 @verbose
 @with_invocation
-def providers(session: Invocation, /, id: str | None) -> int:
+def providers(invocation: Invocation, /, id: str | None) -> int:
     """List the providers, or tell all that is known of the one named ID: how to reach it, where its folders are,
     where that is known from and how sure it is."""
-    with session.app() as app:
-        profiles = app.profiles()
+    with invocation.session(silent=True) as session:
+        profiles = api.profiles(session)
     from uploader import documents
     from uploader.cli.show.profiles import print_provider, print_providers
 
     wanted = list(profiles.providers.values()) if id is None else [profiles.provider(id)]
-    if session.json:
+    if invocation.json:
         write_document(documents.of_providers(wanted))
     elif id is None:
         print_providers(profiles)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uploader import api
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, quiet, verbose, with_invocation
 from uploader.cli.terminal import write_document
 
 if TYPE_CHECKING:
-    from uploader.api import App, PullRequest
     from uploader.result import Report
 
 
@@ -35,28 +35,27 @@ if TYPE_CHECKING:
 @quiet
 @verbose
 @with_invocation
-def pull(session: Invocation, /, **options: Any) -> int:
+def pull(invocation: Invocation, /, **options: Any) -> int:
     """Fetch REMOTE, a file or a folder below the target's root such as outputs, into DIR.
 
     What was cut off goes on where it stopped. A file appears here when it is whole and proven. Nothing on the server
     is changed.
     """
-    from uploader.api import PullPlan, PullRequest
 
-    request = PullRequest(**options)
-    with session.app() as app:
+    request = api.PullRequest(**options)
+    with invocation.session() as session:
         if request.watch:
-            return _watch(session, app, request)
-        answer = app.pull(request)
+            return _watch(invocation, session, request)
+        answer = api.pull(session, request)
     from uploader import documents
     from uploader.cli.show.folders import exit_code_of, print_folder_report, print_pull_plan
     from uploader.cli.show.report import print_faults
     from uploader.documents import of_pull_plan
 
-    if isinstance(answer, PullPlan):
-        write_document(of_pull_plan(answer)) if session.json else print_pull_plan(answer)
+    if isinstance(answer, api.PullPlan):
+        write_document(of_pull_plan(answer)) if invocation.json else print_pull_plan(answer)
         return exit_code_of((step.key, step.error) for step in answer.steps)
-    if session.json:
+    if invocation.json:
         write_document(documents.of_report(answer))
         print_faults(answer)
     else:
@@ -64,15 +63,15 @@ def pull(session: Invocation, /, **options: Any) -> int:
     return answer.exit_code
 
 
-def _watch(session: Invocation, app: App, request: PullRequest) -> int:
+def _watch(invocation: Invocation, session: api.Session, request: api.PullRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
     from uploader.cli.show.folders import print_changes
 
-    as_json = session.json
+    as_json = invocation.json
 
     def tell(report: Report) -> None:
-        session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
+        invocation.json = False  # from here on a line is a document, and what ends it is told on stderr alone
         print_changes(report, as_json=as_json)
 
-    app.watch_pull(request, tell)
+    api.watch_pull(session, request, tell)
     return 0

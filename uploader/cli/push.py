@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from uploader import api
 from uploader.artifact import Digest, Kind
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
@@ -15,9 +16,6 @@ from uploader.cli.options import ROUTES, as_json, preferences, quiet, rate, verb
 from uploader.cli.terminal import write_document
 from uploader.errors import UsageError
 from uploader.profile import MOST_CONNECTIONS
-
-if TYPE_CHECKING:
-    from uploader.api import DryRun
 
 
 @click.command(short_help="Put models into a target's folders.")
@@ -107,7 +105,7 @@ if TYPE_CHECKING:
 @verbose
 @with_invocation
 def push(
-    session: Invocation, /, sources: tuple[str, ...], lists: tuple[str, ...], to: tuple[str, ...], **options: Any
+    invocation: Invocation, /, sources: tuple[str, ...], lists: tuple[str, ...], to: tuple[str, ...], **options: Any
 ) -> int:
     """Put models into the folders where the WebUI finds them.
 
@@ -119,10 +117,9 @@ def push(
     given = (*sources, *(source for name in lists for source in references(name)))
     if not given:
         raise click.UsageError("Nothing to push: name a file or a link, or give --from-file LIST.")
-    from uploader.api import DryRun, PushRequest
 
     kind, sha256, prefer = (options.pop(name) for name in ("kind", "sha256", "prefer"))
-    request = PushRequest(
+    request = api.PushRequest(
         given,
         to=to,
         kind=Kind(kind) if kind else None,
@@ -130,19 +127,19 @@ def push(
         prefer=prefer or (),
         **options,
     )
-    with session.app() as app:
-        answer = app.push(request)
+    with invocation.session() as session:
+        answer = api.push(session, request)
     from uploader import documents
     from uploader.cli.show.report import print_faults, print_plan, print_report
 
-    if isinstance(answer, DryRun):
-        write_document(documents.of_plan(answer)) if session.json else print_plan(answer)
+    if isinstance(answer, api.DryRun):
+        write_document(documents.of_plan(answer)) if invocation.json else print_plan(answer)
         return plan_exit_code(answer)
-    if session.json:
+    if invocation.json:
         write_document(documents.of_report(answer))
         print_faults(answer)
     else:
-        print_report(answer, notes=not session.quiet)
+        print_report(answer, notes=not invocation.quiet)
     return answer.exit_code
 
 
@@ -162,7 +159,7 @@ def references(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def plan_exit_code(plan: DryRun) -> int:
+def plan_exit_code(plan: api.DryRun) -> int:
     """Returns the exit code that the plan's refusals would give."""
     from uploader.result import Failure, Outcome, Report
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, quiet, verbose, with_invocation
@@ -18,18 +19,18 @@ from uploader.cli.terminal import write_document
 @quiet
 @verbose
 @with_invocation
-def rm(session: Invocation, /, target: str, paths: tuple[str, ...], yes: bool) -> int:
+def rm(invocation: Invocation, /, target: str, paths: tuple[str, ...], yes: bool) -> int:
     """Remove files from TARGET: by the name of a model, or by a path below its root, as `uploader ls` shows them.
 
     It shows them first, with what else uses the same bytes, and asks. Folders are never removed, nor anything outside
     of the root.
     """
-    with session.app() as app:
-        removed = app.rm(target, paths, yes=yes)
+    with invocation.session() as session:
+        removed = api.rm(session, target, paths, yes=yes)
     from uploader.cli.show.listings import print_removals
     from uploader.documents import of_removals
 
-    if session.json:
+    if invocation.json:
         write_document(of_removals(removed))
     else:
         print_removals(removed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.artifact import Kind
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, preferences, quiet, verbose, whole, with_invocation
@@ -38,7 +39,7 @@ _KINDS = [kind.value for kind in Kind if kind not in (Kind.OTHER, Kind.IP_ADAPTE
 @verbose
 @with_invocation
 def search(
-    session: Invocation,
+    invocation: Invocation,
     /,
     words: tuple[str, ...],
     kind: str | None,
@@ -50,16 +51,15 @@ def search(
 
     The reference is the model's newest version; the size is that of the file which push would take of it.
     """
-    from uploader.api import SearchRequest
 
-    request = SearchRequest(" ".join(words), Kind(kind) if kind else None, base, prefer or (), count)
-    with session.app() as app:
-        hits = app.search(request)
+    request = api.SearchRequest(" ".join(words), Kind(kind) if kind else None, base, prefer or (), count)
+    with invocation.session() as session:
+        hits = api.search(session, request)
     from uploader import documents
     from uploader.cli.show.listings import print_hits
     from uploader.cli.terminal import print_note
 
-    if session.json:
+    if invocation.json:
         write_document(documents.of_search(hits))
     elif hits:
         print_hits(hits)

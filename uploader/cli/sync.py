@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uploader import api
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, quiet, verbose, whole, with_invocation
 from uploader.cli.terminal import write_document
 
 if TYPE_CHECKING:
-    from uploader.api import App, SyncRequest
     from uploader.result import Report
 
 _MOST = 1_000_000
@@ -48,45 +48,44 @@ _MOST = 1_000_000
 @quiet
 @verbose
 @with_invocation
-def sync(session: Invocation, /, **options: Any) -> int:
+def sync(invocation: Invocation, /, **options: Any) -> int:
     """Make a folder of the target hold what DIR holds.
 
     Only what differs is sent; what was renamed here is renamed there. Nothing is removed unless you say --delete,
     and then only files that this program placed from DIR. A file .uploadignore in DIR says what to leave out, with
     gitignore's rules.
     """
-    from uploader.api import SyncPlan, SyncRequest
 
-    request = SyncRequest(**options)
-    with session.app() as app:
+    request = api.SyncRequest(**options)
+    with invocation.session() as session:
         if request.watch:
-            return _watch(session, app, request)
-        answer = app.sync(request)
+            return _watch(invocation, session, request)
+        answer = api.sync(session, request)
     from uploader import documents
     from uploader.cli.show.folders import exit_code_of, print_folder_report, print_sync_plan
     from uploader.cli.show.report import print_faults
     from uploader.documents import of_sync_plan
 
-    if isinstance(answer, SyncPlan):
-        write_document(of_sync_plan(answer)) if session.json else print_sync_plan(answer)
+    if isinstance(answer, api.SyncPlan):
+        write_document(of_sync_plan(answer)) if invocation.json else print_sync_plan(answer)
         return exit_code_of((step.key, step.error) for step in answer.steps)
-    if session.json:
+    if invocation.json:
         write_document(documents.of_report(answer))
         print_faults(answer)
     else:
-        print_folder_report(answer, notes=not session.quiet)
+        print_folder_report(answer, notes=not invocation.quiet)
     return answer.exit_code
 
 
-def _watch(session: Invocation, app: App, request: SyncRequest) -> int:
+def _watch(invocation: Invocation, session: api.Session, request: api.SyncRequest) -> int:
     """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
     from uploader.cli.show.folders import print_changes
 
-    as_json = session.json
+    as_json = invocation.json
 
     def tell(report: Report) -> None:
-        session.json = False  # from here on a line is a document, and what ends it is told on stderr alone
-        print_changes(report, as_json=as_json, notes=not session.quiet)
+        invocation.json = False  # from here on a line is a document, and what ends it is told on stderr alone
+        print_changes(report, as_json=as_json, notes=not invocation.quiet)
 
-    app.watch(request, tell)
+    api.watch(session, request, tell)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, verbose, with_invocation
 from uploader.cli.terminal import write_document
@@ -13,15 +14,15 @@ from uploader.cli.terminal import write_document
 @as_json
 @verbose
 @with_invocation
-def targets(session: Invocation, /) -> int:
+def targets(invocation: Invocation, /) -> int:
     """List the targets that were saved with login."""
-    with session.app() as app:
-        saved = app.targets()
+    with invocation.session(silent=True) as session:
+        saved = api.targets(session)
     from uploader import documents
     from uploader.cli.show.profiles import print_targets
     from uploader.cli.terminal import print_note
 
-    if session.json:
+    if invocation.json:
         write_document(documents.of_targets(saved))
     elif saved:
         print_targets(saved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from uploader import api
 from uploader.cli.completion import target_names
 from uploader.cli.invocation import Invocation
 from uploader.cli.options import as_json, verbose, with_invocation
@@ -15,19 +16,19 @@ from uploader.cli.terminal import write_document
 @as_json
 @verbose
 @with_invocation
-def webui(session: Invocation, /, target: str | None) -> int:
+def webui(invocation: Invocation, /, target: str | None) -> int:
     """Ask a target's WebUI: which one it is, its version and checkpoint, how many models of each kind it lists, and
     which files on its disk it does not list or lists for what they are not, with the reason.
 
     Changes nothing. Its address is given with `uploader login`, --webui-url or --webui-tunnel.
     """
-    with session.app() as app:
-        facts = app.webui_facts(target)
-        profiles = app.profiles()
+    with invocation.session() as session:
+        facts = api.webui_facts(session, target)
+        profiles = api.profiles(session)
     from uploader import documents
     from uploader.cli.show.webui import print_webui
 
-    if session.json:
+    if invocation.json:
         write_document(documents.of_webui(facts))
     else:
         print_webui(facts, profiles)

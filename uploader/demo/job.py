@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from uploader.api import App, DryRun, LoginRequest, PushRequest
+from uploader import api
 from uploader.artifact import Digest
 from uploader.demo.model import make_checkpoint, make_lora
 from uploader.demo.origin import Origin
@@ -62,35 +62,35 @@ def _run(folder: Path, observer: Observer, show: Show) -> int:
     lora = _Model(web / "demo_style.safetensors", make_lora(web / "demo_style.safetensors", rank=32))
     with EmbeddedServer(instance) as server, Origin(web) as origin:
         # The password travels as a script would give it, so that nobody's keyring is touched.
-        app = App(
+        session = api.Session(
             environ={"UPLOADER_PASSWORD": server.password.reveal()},
-            prompter=None,
             observer=observer,
             state=folder / "state",
             ssh_folder=folder / "ssh",
         )
-        _login(app, server, show)
+        _login(session, server, show)
         link = origin.url(lora.path.name)
         reports = [
-            _push(app, show, "from this disk", str(checkpoint.path), checkpoint.path.name, "local"),
-            _push(app, show, "from a link, through this machine's memory", link, link, "relay"),
+            _push(session, show, "from this disk", str(checkpoint.path), checkpoint.path.name, "local"),
+            _push(session, show, "from a link, through this machine's memory", link, link, "relay"),
         ]
     return _tell(instance, reports, [checkpoint, lora], show)
 
 
-def _login(app: App, server: EmbeddedServer, show: Show) -> None:
+def _login(session: api.Session, server: EmbeddedServer, show: Show) -> None:
     show(
         f"\n$ uploader login {_PROVIDER} --name {_NAME} --host {server.host} --port {server.port} --user {server.user}"
     )
-    found = app.login(
-        LoginRequest(
+    found = api.login(
+        session,
+        api.LoginRequest(
             _PROVIDER,
             name=_NAME,
             host=server.host,
             port=server.port,
             user=server.user,
             host_key=server.fingerprint,
-        )
+        ),
     )
     facts = found.facts
     if facts is not None:
@@ -98,15 +98,15 @@ def _login(app: App, server: EmbeddedServer, show: Show) -> None:
         show(f"  starts in {facts.home}, root {found.root}, {'a shell' if facts.shell else 'no shell'}")
 
 
-def _push(app: App, show: Show, where: str, source: str, shown: str, via: str) -> Report:
+def _push(session: api.Session, show: Show, where: str, source: str, shown: str, via: str) -> Report:
     show(f"\n# {where}\n$ uploader push {shown} --to {_NAME} --via {via}")
-    request = PushRequest((source,), to=(_NAME,), via=via, dry_run=True)
-    planned = app.push(request)
-    if isinstance(planned, DryRun):
+    request = api.PushRequest((source,), to=(_NAME,), via=via, dry_run=True)
+    planned = api.push(session, request)
+    if isinstance(planned, api.DryRun):
         for step in planned.steps:
             show(f"  plan      {step.action} as {step.item.kind}: {step.reason}")
             show(f"            → {step.item.path}")
-    report = app.push(PushRequest((source,), to=(_NAME,), via=via))
+    report = api.push(session, api.PushRequest((source,), to=(_NAME,), via=via))
     if not isinstance(report, Report):
         raise TypeError("a push that is no dry run reports")
     for outcome in report.outcomes:

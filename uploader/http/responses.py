@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import httpx
-
 from uploader.errors import NetworkError, SourceChanged, SourceRefused
 from uploader.http.errors import AGAIN, OTHER_LINK, read_at_most
 from uploader.http.json_fields import Json, read_json

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uploader import profiles as profiles
 from uploader.artifact import Kind
 from uploader.credentials import Keyring, Prompter, TargetSecrets, Tokens
 from uploader.errors import UsageError
-from uploader.events import Observer
-from uploader.http import Http
+from uploader.events import Observer, silence
 from uploader.profile import Provider, Target, WebUI
 from uploader.profiles import Profiles
-from uploader.remote.interface import OfferedKey
-from uploader.remote.sftp import KnownHosts, SftpConnector, SshEnvironment
 from uploader.secret import Secret
-from uploader.server_download import JobRecords, ServerFactsStore
-from uploader.sources import Sources
-from uploader.state.cache import Cache, limit_of
+from uploader.state.folder import state_folder
+from uploader.state.jobs import JobRecords
 from uploader.state.manifest import Manifests
+from uploader.state.servers import ServerFactsStore
 from uploader.state.targets import Targets, is_address, parse_address
 from uploader.state.uploads import UploadRecords
-from uploader.transfer.config import TransferConfig
+
+if TYPE_CHECKING:  # each of these loads a slow library: paramiko, httpx
+    from uploader.http import Http
+    from uploader.remote.interface import OfferedKey
+    from uploader.remote.sftp import KnownHosts, SftpConnector
+    from uploader.sources import Sources
+    from uploader.state.cache import Cache
+    from uploader.transfer.config import TransferConfig
 
 WEBUI_SECONDS = 10.0
 """What all requests of one service may take together, unless it is told otherwise."""
@@ -42,42 +48,55 @@ class KeyRule:
 
 
 class Session:
-    """All that is outside of a request. `prompter` None: nobody can be asked. `wait` stands in for the waits between
-    two tries (see `Retry`); `silence_seconds` is how long a server may say nothing, `webui_seconds` what all
-    requests to a WebUI may take together after a push."""
+    """What the verbs work with: state, profiles, secrets, the person to ask, and connections to targets.
+
+    `environ` is the process's environment unless given. `prompter` asks a person; with None no question is asked.
+    `observer` receives progress and messages. `state` is the folder of all state; the environment and the platform
+    name it unless given. `ssh_folder` is ~/.ssh unless given. `wait` replaces the waits between two tries: it takes
+    seconds and returns True to stop. `silence_seconds` is how long a server may be silent; `webui_seconds` bounds all
+    requests to a WebUI after a push. `config` holds the tuning numbers of transfers.
+    """
 
     def __init__(
         self,
         *,
-        environ: Mapping[str, str],
-        prompter: Prompter | None,
-        observer: Observer,
-        state: Path,
+        environ: Mapping[str, str] | None = None,
+        prompter: Prompter | None = None,
+        observer: Observer = silence,
+        state: Path | None = None,
         ssh_folder: Path | None = None,
         wait: Callable[[float], bool] | None = None,
         silence_seconds: float = 30.0,
         webui_seconds: float = WEBUI_SECONDS,
         config: TransferConfig | None = None,
     ) -> None:
-        self.environ = environ
-        self.config = config or TransferConfig()
+        self.environ = os.environ if environ is None else environ
         self.prompter = prompter
         self.observer = observer
-        self.state = state
+        self.state = state or state_folder(self.environ)
         self.wait = wait
+        self._config = config
         self._silence_seconds = silence_seconds
         self.webui_seconds = webui_seconds
         self.ssh_folder = ssh_folder or Path.home() / ".ssh"
-        self.targets = Targets(state)
+        self.targets = Targets(self.state)
         self.keyring = Keyring(observer=observer)
-        self.tokens = Tokens(self.keyring, environ)
-        self.uploads = UploadRecords(state / "journal")
-        self.manifests = Manifests(state / "manifest")
-        self.job_records = JobRecords(state / "jobs")
-        self.server_facts = ServerFactsStore(state / "servers")
+        self.tokens = Tokens(self.keyring, self.environ)
+        self.uploads = UploadRecords(self.state / "journal")
+        self.manifests = Manifests(self.state / "manifest")
+        self.job_records = JobRecords(self.state / "jobs")
+        self.server_facts = ServerFactsStore(self.state / "servers")
+
+    @cached_property
+    def config(self) -> TransferConfig:
+        from uploader.transfer.config import TransferConfig
+
+        return self._config or TransferConfig()
 
     @cached_property
     def cache(self) -> Cache:
+        from uploader.state.cache import Cache, limit_of
+
         folder = self.state / "cache"
         return Cache(folder, self.uploads, limit_of(self.environ, folder))
 
@@ -87,6 +106,8 @@ class Session:
 
     @cached_property
     def known_hosts(self) -> KnownHosts:
+        from uploader.remote.sftp import KnownHosts
+
         return KnownHosts(self.state / "known_hosts", ssh_folder=self.ssh_folder)
 
     def choose_targets(self, to: Sequence[str]) -> list[Target]:
@@ -101,6 +122,8 @@ class Session:
 
     def sources(self, http: Http) -> Sources:
         """The sources, with the addresses that the environment gives them and the tokens that are known."""
+        from uploader.sources import Sources
+
         return Sources(http, environ=self.environ, tokens=self.tokens.get)
 
     def choose_target(self, to: str | None) -> Target:
@@ -161,6 +184,8 @@ class Session:
     ) -> tuple[SftpConnector, TargetSecrets]:
         """What opens connections to a target, and the secrets it used once it has. `renew`: a password of the keyring
         that is refused may be asked for anew."""
+        from uploader.remote.sftp import SftpConnector, SshEnvironment
+
         rule = rule or KeyRule()
         provider = self.profiles.provider(target.provider)
         account = None if is_address(target.name) else target.name

@@ -153,11 +153,11 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     script = """
 import os, sys
 from uploader.cli.errors import guarded
-from uploader.cli.invocation import Session
+from uploader.cli.invocation import Invocation
 sys.stdin.read()
 def run():
     print("too late")
-sys.exit(guarded(run, Session()))
+sys.exit(guarded(run, Invocation()))
 """
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.contract.world import App
 from tests.servers.http_origin import Origin
 from tests.servers.models import PRESETS, gguf, safetensors
 from tests.servers.torch_files import Name, embedding, torch_zip, weights
-from uploader.api import App
 from uploader.artifact import Kind
 from uploader.documents import of_identified
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.world import App
 from tests.servers.civitai import Civitai, Refusal, file, model, version
-from uploader.api import App, SearchRequest
+from uploader.api import SearchRequest
 from uploader.artifact import Kind
 from uploader.errors import RateLimited, UsageError
 from uploader.reference import CivitaiReference, parse

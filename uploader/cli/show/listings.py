@@ -7,14 +7,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from uploader.api import CacheListing, Identified, JobView
 from uploader.cli.format import part, percent, plural, size
 from uploader.cli.show.tables import Fact, print_facts, print_table, size_text
 from uploader.cli.terminal import print_answer
-from uploader.sources import Hit
 
 if TYPE_CHECKING:
-    from uploader.api import DiskUse, Listed, Removal
+    from uploader.api import CacheListing, DiskUse, Hit, Identified, JobView, Listed, Removal
 
 
 def print_models(models: Sequence[Listed]) -> None:

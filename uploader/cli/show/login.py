@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from uploader.api import LoginResult, TokenResult
 from uploader.cli.format import size
 from uploader.cli.show.tables import Fact, print_facts, shell_text
 from uploader.cli.show.webui import _differences
 from uploader.cli.terminal import print_answer
-from uploader.profile import Target
+
+if TYPE_CHECKING:
+    from uploader.api import LoginResult, TokenResult
+    from uploader.profile import Target
 
 
 def print_login(result: LoginResult) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from uploader.cli.show.login import address
 from uploader.cli.show.tables import Fact, print_facts, print_table
 from uploader.cli.terminal import print_answer
-from uploader.profile import Provider, Target
-from uploader.profiles import Profiles
+
+if TYPE_CHECKING:
+    from uploader.api import Profiles, Provider, Target
 
 
 def print_targets(targets: Sequence[Target]) -> None:

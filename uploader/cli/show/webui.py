@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from uploader.api import WebUIFacts
 from uploader.cli.format import size
 from uploader.cli.show.tables import Fact, print_facts
 from uploader.cli.terminal import print_answer
-from uploader.profiles import Profiles
+
+if TYPE_CHECKING:
+    from uploader.api import WebUIFacts
+    from uploader.profiles import Profiles
 
 
 def _differences(facts: WebUIFacts) -> Iterator[Fact]:

@@ -8,10 +8,11 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
+from tests.contract.world import App
 from tests.servers.faulty import ObservedServer
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.openssh_setup import make_key
-from uploader.api import App, LoginRequest
+from uploader.api import LoginRequest
 from uploader.errors import CredentialsRefused, HostKeyUnknown, UploaderError, UsageError
 from uploader.events import silence
 from uploader.secret import Secret

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.world import App
 from tests.servers.civitai import Civitai
 from tests.servers.http_origin import Origin
 from tests.unit.commands.login.test_run import Person, kept
-from uploader.api import App, LoginRequest, TokenRequest
+from uploader.api import LoginRequest, TokenRequest
 from uploader.artifact import Service
 from uploader.errors import CredentialsMissing, CredentialsRefused, KeyringUnavailable, NetworkError, UsageError
 from uploader.secret import Secret

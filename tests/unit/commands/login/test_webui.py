@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.contract.world import App
 from tests.servers.certificates import self_signed
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.webuis import FakeA1111, FakeComfyUI
 from tests.unit.commands.login.test_run import Person, kept
-from uploader.api import App, LoginRequest, LoginResult
+from uploader.api import LoginRequest, LoginResult
 from uploader.artifact import Kind
 from uploader.commands.login.request import WebUISeen
 from uploader.errors import CertificateUnknown, CredentialsRefused, NetworkError, UsageError
@@ -53,7 +54,8 @@ def login(app: App, server: OpenSSH, root: Path, **facts: Any) -> LoginResult:
     place = {"host": server.host, "port": server.port, "user": server.user, "host_key": server.fingerprint}
     key = str(server.identity_file)
     given = {"name": "box", "webui": "a1111", "root": str(root), "identity_file": key, **place, **facts}
-    return app.login(LoginRequest("generic", **given))
+    result: LoginResult = app.login(LoginRequest("generic", **given))
+    return result
 
 
 def seen(result: LoginResult) -> WebUISeen:
