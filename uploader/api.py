@@ -209,7 +209,7 @@ def watch_pull(session: Session, request: PullRequest, tell: Callable[[Report], 
 
     `tell` receives a `Report` with the changes of each round. Raises what `pull` raises in the first round.
     """
-    from uploader.commands.pull.run import watch_pull
+    from uploader.commands.pull.watch import watch_pull
 
     watch_pull(request, session, tell)
 

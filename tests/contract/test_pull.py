@@ -12,7 +12,8 @@ import pytest
 from tests.contract.world import MIB, World, serve, sha256, world
 from tests.servers.tcp_proxy import Proxy
 from uploader.api import PullPlan, PullRequest
-from uploader.commands.pull.run import Pull, watch_pull
+from uploader.commands.pull.run import Pull
+from uploader.commands.pull.watch import watch_pull
 from uploader.errors import Interrupted, RemoteMissing, UsageError
 from uploader.result import Evidence, Report
 from uploader.session.target import TargetSession

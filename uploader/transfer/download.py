@@ -1,4 +1,11 @@
-"""One download into a part file by several lines: what has arrived is written down, and hashed in order behind them."""
+"""Download of a stream into a local part file: over several readers, resumable, hashed while it is written.
+
+Download.run:
+    check the chunks that an earlier run recorded, and hash the first of them
+    RangeReaders take ranges of missing chunks from the ChunkMap, and put their bytes into the part file
+    DownloadHasher hashes the contiguous prefix, syncs the part file, then records its chunks
+    check that the source is still the same, and return the sha256
+"""
 
 from __future__ import annotations
 
@@ -12,172 +19,238 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from uploader.errors import Interrupted
+from uploader.events import Phase, Progress
+from uploader.sources.interface import Stream
 from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, UploadRecord
 from uploader.transfer.chunks import CHUNK_BYTES
-from uploader.transfer.range_readers import MOST_LINES, ByteRange
+from uploader.transfer.context import TransferContext
+from uploader.transfer.range_readers import MOST_READERS, ByteRange, RangeReaders, Supply
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+_REPORT_SECONDS = 0.2
+_BLOCK = 1024 * 1024
 
 _DUE = FLUSH_BYTES // CHUNK_BYTES
-_UNKEPT = 2 * _DUE
-"""Written pieces that a crash may cost: as many as are brought to the disk at once, and as many again meanwhile. Lines
-that are faster than the disk wait for it."""
+_MOST_UNSAVED = 2 * _DUE
+"""Written chunks that a crash may cost. Half of them are synced while the other half arrives; faster readers wait."""
 
-_BLOCK = 1024 * 1024
+_FEWEST, _MOST = 2, 16
+"""Chunks of a range. Long ranges cost few requests; short ones let all readers end together."""
+
+
+class Download:
+    """The download of one stream of `size` bytes into one part file.
+
+    `readers` is their number; None begins with few and adds some while the rate grows by it.
+    """
+
+    def __init__(
+        self, item: str, stream: Stream, part: Path, size: int, context: TransferContext, *, readers: int | None = None
+    ) -> None:
+        self.resumed = 0
+        """Bytes that an earlier run left."""
+        self._item = item
+        self._stream = stream
+        self._part = part
+        self._size = size
+        self._context = context
+        self._readers = readers
+
+    def run(self, record: UploadRecord, subject: str) -> str:
+        """Fill the part file and return its sha256 (hex). `subject` names the version of the file that is read.
+
+        Raises what the stream raises, OSError for the local disk, Interrupted.
+        """
+        context = self._context
+        record.begin(subject, self._size, CHUNK_BYTES, str(self._part))
+        present, digest, hashed = self._check(record)
+        self.resumed = sum(min(CHUNK_BYTES, self._size - index * CHUNK_BYTES) for index in present)
+        with self._part.open("r+b" if present else "wb") as file:
+            file.truncate(self._size)
+        chunks = ChunkMap(self._part, self._size, present, record)
+        supply = Supply(self._stream, context.retry, context.cancelled, context.down)
+        with (
+            DownloadHasher(chunks, self._part, digest, hashed) as hasher,
+            RangeReaders(supply, chunks, first=self._readers, most=self._readers or MOST_READERS) as readers,
+        ):
+            while not hasher.done.wait(_REPORT_SECONDS):
+                self._refuse_stopped()
+                self._report(min(self.resumed + readers.moved, self._size))
+        chunks.check()
+        self._report(self._size)
+        self._stream.check()
+        return hasher.sha256
+
+    def _check(self, record: UploadRecord) -> tuple[set[int], _Hash, int]:
+        """Return the recorded chunks that are still in the part file, and the hash and length of its prefix of them."""
+        present: set[int] = set()
+        digest, hashed = hashlib.sha256(), 0
+        recorded = record.chunks
+        if recorded and self._part.exists():
+            self._context.observer(Phase(self._item, "checking"))
+            with self._part.open("rb", buffering=0) as file:
+                for index in sorted(recorded):
+                    self._refuse_stopped()
+                    data = _read_chunk(file, index, self._size)
+                    if hashlib.sha256(data).hexdigest() == recorded[index]:
+                        present.add(index)
+                        if hashed == index * CHUNK_BYTES:
+                            digest.update(data)
+                            hashed += len(data)
+            self._context.observer(Phase(self._item, "downloading"))
+        for index in recorded.keys() - present:
+            record.forget(index)
+        return present, digest, hashed
+
+    def _refuse_stopped(self) -> None:
+        if self._context.cancelled.is_set():
+            raise Interrupted("the transfer was stopped")
+
+    def _report(self, done: int) -> None:
+        self._context.observer(Progress(self._item, done, self.resumed))
 
 
 class DownloadHasher:
-    """A thread that follows the lines: hashes what is written without a gap, and has it kept now and then.
+    """A thread that hashes what is written without a gap, and saves written chunks in the record now and then.
 
-    `whole` is the hash of the first `hashed` bytes, taken before. `done` is set when it is through, also for a fault.
+    `digest` is the hash of the first `hashed` bytes. `done` is set when the thread ends, also after an error.
     """
 
-    def __init__(self, ledger: ChunkMap, part: Path, whole: _Hash, hashed: int) -> None:
+    def __init__(self, chunks: ChunkMap, part: Path, digest: _Hash, hashed: int) -> None:
         self.done = threading.Event()
-        self._ledger = ledger
+        self._chunks = chunks
         self._part = part
-        self._whole = whole
+        self._digest = digest
         self._hashed = hashed
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="download-hasher", daemon=True)
 
     def __enter__(self) -> DownloadHasher:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ledger.stop()
+        self._chunks.stop()
         self._thread.join()
 
     @property
     def sha256(self) -> str:
-        """The hash of what was followed (hex)."""
-        return self._whole.hexdigest()
+        """The sha256 (hex) of what was hashed."""
+        return self._digest.hexdigest()
 
     def _run(self) -> None:
         try:
             with self._part.open("rb", buffering=0) as file:
                 file.seek(self._hashed)
-                self._follow(file)
-        except BaseException as error:  # noqa: BLE001 - carried to the thread that waits for the download
-            self._ledger.fail(error)
+                self._hash(file)
+        except BaseException as error:  # noqa: BLE001 - raised by `ChunkMap.check` in the caller's thread
+            self._chunks.fail(error)
         finally:
             try:
-                self._ledger.keep()  # what arrived before a fault or a stop is kept as well
+                self._chunks.save()  # also what arrived before an error or a stop
             except BaseException as error:  # noqa: BLE001
-                self._ledger.fail(error)
+                self._chunks.fail(error)
             self.done.set()
 
-    def _follow(self, file: FileIO) -> None:
-        ledger, kept_at = self._ledger, time.monotonic()
-        while self._hashed < ledger.size and not ledger.over.is_set():
-            end = ledger.prefix(self._hashed, FLUSH_SECONDS / 4)
-            while self._hashed < end and not ledger.over.is_set():
+    def _hash(self, file: FileIO) -> None:
+        chunks, saved_at = self._chunks, time.monotonic()
+        while self._hashed < chunks.size and not chunks.over.is_set():
+            end = chunks.prefix(self._hashed, FLUSH_SECONDS / 4)
+            while self._hashed < end and not chunks.over.is_set():
                 data = file.read(min(_BLOCK, end - self._hashed))
                 if not data:
                     raise OSError(f"{self._part} became shorter")
-                self._whole.update(data)
+                self._digest.update(data)
                 self._hashed += len(data)
-            if ledger.is_due or time.monotonic() - kept_at >= FLUSH_SECONDS:
-                ledger.keep()
-                kept_at = time.monotonic()
-
-
-def _write(file: FileIO | None, data: memoryview) -> None:
-    if file is None:
-        raise ValueError("a stretch that was not taken is not written")
-    while data:
-        data = data[file.write(data) :]
-
-
-_LEAST, _MOST = 2, 16
-"""Pieces of a stretch: long ones ask seldom, short ones let the hash follow and the lines end together."""
+            if chunks.is_due or time.monotonic() - saved_at >= FLUSH_SECONDS:
+                chunks.save()
+                saved_at = time.monotonic()
 
 
 @dataclass(eq=False)
 class ChunkRange(ByteRange):
-    """A stretch of whole pieces, the handle that it is written by, and the hash of the piece under way."""
+    """A range of whole chunks, the file that it is written to, and the hash of the chunk that is incomplete."""
 
     file: FileIO | None = None
     digest: _Hash = field(default_factory=hashlib.sha256)
 
 
 class ChunkMap:
-    """Which pieces of a part file are there, are asked for, are missing: a lines' book.
+    """The chunks of a part file: which are present, handed out, missing. The range queue of a download.
 
-    `size` is in bytes. `there` are pieces that were proven beforehand. A piece is written once its last byte is in
-    the file, and kept once it is in the record, which is never before it is on the disk itself.
+    `size` is in bytes; `present` are chunks that were checked before. A chunk is saved in the record only when
+    it is on the disk itself.
     """
 
-    def __init__(self, part: Path, size: int, there: set[int], record: UploadRecord) -> None:
+    def __init__(self, part: Path, size: int, present: set[int], record: UploadRecord) -> None:
         self.over = threading.Event()
         self.size = size
         self._part = part
         self._record = record
-        self._count = -(-size // CHUNK_BYTES)
-        self._missing = deque(index for index in range(self._count) if index not in there)
+        self._missing = deque(index for index in range(-(-size // CHUNK_BYTES)) if index not in present)
         self._returned: list[ChunkRange] = []
-        self._written = set(there)
-        self._unkept: dict[int, str] = {}
-        self._keeping = 0
+        self._written = set(present)
+        self._unsaved: dict[int, str] = {}
+        self._saving = 0
         self._prefix = 0
-        self._fault: BaseException | None = None
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
-        self._grow()
+        self._extend_prefix()
 
-    # the lines' side ----------------------------------------------------------------------------------
+    # for the readers ----------------------------------------------------------------------------------
 
     def take(self) -> ChunkRange | None:
         with self._changed:
             if self.over.is_set():
                 return None
-            run = self._returned.pop() if self._returned else self._next()
-        if run is not None and run.file is None:
-            run.file = self._part.open("r+b", buffering=0)
-            run.file.seek(run.at)
-        return run
+            taken = self._returned.pop() if self._returned else self._next()
+        if taken is not None and taken.file is None:
+            taken.file = self._part.open("r+b", buffering=0)
+            taken.file.seek(taken.at)
+        return taken
 
-    def put(self, stretch: ChunkRange, data: bytes) -> None:
+    def put(self, taken: ChunkRange, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            room = CHUNK_BYTES - stretch.at % CHUNK_BYTES
+            room = CHUNK_BYTES - taken.at % CHUNK_BYTES
             now, view = view[:room], view[room:]
-            stretch.digest.update(now)
-            _write(stretch.file, now)
-            stretch.at += len(now)
-            if stretch.at % CHUNK_BYTES == 0 or stretch.at == self.size:
-                self._arrived((stretch.at - 1) // CHUNK_BYTES, stretch.digest.hexdigest())
-                stretch.digest = hashlib.sha256()
+            taken.digest.update(now)
+            _write(taken.file, now)
+            taken.at += len(now)
+            if taken.at % CHUNK_BYTES == 0 or taken.at == self.size:
+                self._add((taken.at - 1) // CHUNK_BYTES, taken.digest.hexdigest())
+                taken.digest = hashlib.sha256()
 
-    def settle(self, stretch: ChunkRange) -> None:
-        if stretch.file is not None:
-            stretch.file.close()
+    def settle(self, taken: ChunkRange) -> None:
+        if taken.file is not None:
+            taken.file.close()
 
-    def give_back(self, stretch: ChunkRange) -> None:
+    def give_back(self, taken: ChunkRange) -> None:
         with self._changed:
             if self.over.is_set():
-                self.settle(stretch)
+                self.settle(taken)
             else:
-                self._returned.append(stretch)
+                self._returned.append(taken)
 
     def stop(self) -> None:
         with self._changed:
             self.over.set()
-            for run in self._returned:
-                self.settle(run)
+            for taken in self._returned:
+                self.settle(taken)
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
         with self._changed:
-            self._fault = self._fault or error
+            self._error = self._error or error
         self.stop()
 
     def _next(self) -> ChunkRange | None:
-        """A run of neighbours: a share of what is missing, so that all lines come to the end together."""
+        """Return a range of neighbours: a share of what is missing, so that all readers end together."""
         if not self._missing:
             return None
-        most = min(max(len(self._missing) // (2 * MOST_LINES), _LEAST), _MOST)
+        most = min(max(len(self._missing) // (2 * MOST_READERS), _FEWEST), _MOST)
         first = self._missing.popleft()
         after = first + 1
         while self._missing and self._missing[0] == after and after - first < most:
@@ -185,41 +258,41 @@ class ChunkMap:
             after += 1
         return ChunkRange(first * CHUNK_BYTES, min(after * CHUNK_BYTES, self.size), first * CHUNK_BYTES)
 
-    def _arrived(self, index: int, digest: str) -> None:
+    def _add(self, index: int, digest: str) -> None:
         with self._changed:
             self._written.add(index)
-            self._unkept[index] = digest
-            self._grow()
+            self._unsaved[index] = digest
+            self._extend_prefix()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.over.is_set() or len(self._unkept) + self._keeping <= _UNKEPT)
+            self._changed.wait_for(lambda: self.over.is_set() or len(self._unsaved) + self._saving <= _MOST_UNSAVED)
 
-    def _grow(self) -> None:
+    def _extend_prefix(self) -> None:
         while self._prefix in self._written:
             self._prefix += 1
 
-    # the others' side ---------------------------------------------------------------------------------
+    # for the hasher -----------------------------------------------------------------------------------
 
     def prefix(self, beyond: int, seconds: float) -> int:
-        """How many bytes from the first on are written without a gap; waited for until that is more than `beyond`, or
-        until there is enough to be kept, for so many seconds at most."""
+        """Return how many bytes from the start are written without a gap.
 
-        def news() -> bool:
-            return self.over.is_set() or self._bytes() > beyond or self.is_due
-
+        Waits until they are more than `beyond`, or chunks are due to be saved, for at most `seconds`.
+        """
         with self._changed:
-            self._changed.wait_for(news, timeout=seconds)
-            return self._bytes()
+            self._changed.wait_for(
+                lambda: self.over.is_set() or self._prefix_bytes() > beyond or self.is_due, timeout=seconds
+            )
+            return self._prefix_bytes()
 
     def check(self) -> None:
-        """Raises what ended the download."""
-        if self._fault is not None:
-            raise self._fault
+        """Raise what ended the download."""
+        if self._error is not None:
+            raise self._error
 
-    def keep(self) -> None:
-        """Brings what is written to the disk, and then into the record: what it names survives a power cut."""
+    def save(self) -> None:
+        """Sync the part file, then record its new chunks in the record: what it names survives a power cut."""
         with self._changed:
-            chunks, self._unkept = self._unkept, {}
-            self._keeping = len(chunks)
+            chunks, self._unsaved = self._unsaved, {}
+            self._saving = len(chunks)
         if chunks:
             with self._part.open("r+b", buffering=0) as file:
                 os.fsync(file.fileno())
@@ -227,13 +300,29 @@ class ChunkMap:
                 self._record.acknowledge(index, digest)
             self._record.flush()
         with self._changed:
-            self._keeping = 0
+            self._saving = 0
             self._changed.notify_all()
 
     @property
     def is_due(self) -> bool:
-        """Whether enough is written that it should be kept."""
-        return len(self._unkept) >= _DUE
+        """True when enough chunks are written to be saved."""
+        return len(self._unsaved) >= _DUE
 
-    def _bytes(self) -> int:
+    def _prefix_bytes(self) -> int:
         return min(self._prefix * CHUNK_BYTES, self.size)
+
+
+def _read_chunk(file: FileIO, index: int, size: int) -> bytes:
+    file.seek(index * CHUNK_BYTES)
+    wanted = min(CHUNK_BYTES, size - index * CHUNK_BYTES)
+    found = bytearray()
+    while len(found) < wanted and (data := file.read(wanted - len(found))):
+        found += data
+    return bytes(found)
+
+
+def _write(file: FileIO | None, data: memoryview) -> None:
+    if file is None:
+        raise ValueError("a range that was not taken is not written")
+    while data:
+        data = data[file.write(data) :]

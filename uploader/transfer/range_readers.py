@@ -14,10 +14,10 @@ from uploader.retry import Retry
 from uploader.sources.interface import Stream
 from uploader.threads import WorkerGroup
 
-MOST_LINES = 8
+MOST_READERS = 8
 """Requests at once; stores begin to refuse, or to count them as an attack, beyond that."""
 
-WORTH_LINES = 8 * 1024 * 1024
+RANGES_PAY_BYTES = 8 * 1024 * 1024
 """Bytes below which one plain request is through before a second one is under way."""
 
 _FIRST_LINES = 2
@@ -88,12 +88,14 @@ class RangeReaders(Generic[S]):
         supply: Supply,
         book: RangeQueue[S],
         *,
-        most: int = MOST_LINES,
+        first: int | None = None,
+        most: int = MOST_READERS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.moved = 0
         self._supply = supply
         self._book = book
+        self._first = first or (1 if supply.rate_limiter.rate is not None else _FIRST_LINES)
         self._most = most
         self._clock = clock
         self._lock = threading.Lock()
@@ -106,7 +108,7 @@ class RangeReaders(Generic[S]):
     def __enter__(self) -> RangeReaders[S]:
         with self._lock:
             self._looked_at = (self._clock(), 0)
-            self._open(1 if self._supply.rate_limiter.rate is not None else _FIRST_LINES)
+            self._open(self._first)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from uploader.errors import NoRanges
 from uploader.transfer.chunks import read_steadily
-from uploader.transfer.range_readers import MOST_LINES, WORTH_LINES, ByteRange, RangeReaders, Supply
+from uploader.transfer.range_readers import MOST_READERS, RANGES_PAY_BYTES, ByteRange, RangeReaders, Supply
 
 STRETCH_BYTES = 4 * 1024 * 1024
 """Size of a range that is asked for: long enough that the round trip before it costs little."""
@@ -18,7 +18,7 @@ _HELD = 10
 """Ranges under way or waiting for the reader, at most: 40 MiB."""
 
 
-def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOST_LINES) -> Iterator[bytes]:
+def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOST_READERS) -> Iterator[bytes]:
     """Yields the bytes from `offset` to `size`, in order, in pieces of any size, held to the supply's limit.
 
     A `size` of None says that there are no ranges, or that nobody knows where the file ends: then one plain request
@@ -27,7 +27,7 @@ def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOS
     whose server says nothing.
     """
     at = offset
-    if size is not None and size - offset >= WORTH_LINES:
+    if size is not None and size - offset >= RANGES_PAY_BYTES:
         try:
             with _Window(offset, size) as window, RangeReaders(supply, window, most=most):
                 for data in window:
