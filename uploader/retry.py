@@ -52,7 +52,7 @@ class Retry:
     ) -> T:
         """Return what `call` returns. Raises Interrupted when `cancelled` is set, also in the middle of a wait.
 
-        A `progress()` that grew since the last failure resets both counts. Setting `over` ends a wait at once: the
+        A `progress()` that grew since the last failure resets both counts. A wait ends at once when `over` is set: the
         call then finds that nothing is left to do.
         """
         failures, tries, reached = 0, 0, progress()

@@ -1,4 +1,4 @@
-"""The verb identify: says what files are, of this disk or behind a reference, without moving them."""
+"""The verb identify: say what files are, on this disk or at a link, without moving them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from uploader.sources import Sources, open_stream, resolve
 
 
 def identify(references: Sequence[str], session: Session, *, allow_http: bool = False) -> list[Identified]:
-    """Looks at every file that the references name; what came to nothing is among the answers, with its error."""
+    """Look at every file that the references name. A failure is one of the answers, with its error."""
     with Http(allow_http=allow_http) as http:
         sources = session.sources(http)
         retry = Retry(threading.Event(), session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
@@ -46,7 +46,7 @@ def _one(artifact: Artifact, sources: Sources, retry: Retry) -> Identified:
 
 
 def _problems(identity: Identity, name: str) -> tuple[str, ...]:
-    """Why push would refuse it, and what else there is to say."""
+    """Return why push would refuse the file, and other remarks."""
     try:
         refuse(identity, name, allow_pickle=False)
     except UploaderError as error:
@@ -56,8 +56,10 @@ def _problems(identity: Identity, name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Identified:
-    """What one file is. `source` is fit to be shown; `size` in bytes, None if not known; `problems` are sentences.
-    `identity` is None where it could not be looked at, and `error` says why."""
+    """What one file is. `source` may be shown. `size` is in bytes, None if not known. `problems` are sentences.
+
+    `identity` is None where the file could not be looked at; `error` says why.
+    """
 
     source: str
     identity: Identity | None = None

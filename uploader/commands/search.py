@@ -1,4 +1,4 @@
-"""The verb search: what could be pushed."""
+"""The verb search: find models that can be pushed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _ATTEMPTS = 3
 
 
 def search(request: SearchRequest, session: Session) -> list[Hit]:
-    """Returns the models that fit, best first. Raises UsageError for a base model that is not known, and what the
-    source raises once it was asked again."""
+    """Return the models that fit, best first.
+
+    Raises UsageError for a base model that is not known, and what the source raises after three tries.
+    """
     retry = Retry(threading.Event(), session.observer, session.wait, attempts=_ATTEMPTS)
     choice = Choice(request.prefer or FIRST_CHOICE.prefer)
     with Http() as http:
@@ -31,7 +33,7 @@ def search(request: SearchRequest, session: Session) -> list[Hit]:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`words` are searched for; `kind` and `base` narrow it; `prefer` says which file of a model is meant."""
+    """What to search for: `words`, narrowed by `kind` and `base`. `prefer` says which file of a model is meant."""
 
     words: str
     kind: Kind | None = None

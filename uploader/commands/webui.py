@@ -1,4 +1,4 @@
-"""`webui`: what the WebUI of a target lists and how it is set."""
+"""The verb webui: what a target's WebUI lists and how it is set."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from uploader.webui.inspect import _TIMES, WebUIFacts, facts_of
 
 
 def webui_facts(to: str | None, session: Session) -> WebUIFacts:
-    """Asks a target's WebUI and looks at its disk, changing nothing. Raises UsageError where its address is not
-    known, and what connecting, Service and recognise raise."""
+    """Ask a target's WebUI and look at its disk, changing nothing.
+
+    Raises UsageError where its address is not known, and what connecting, WebUIClient and recognise raise.
+    """
     target = session.choose_target(to)
     connector, _ = session.connector(target)
     require_address(target)  # before anything is dialled

@@ -1,4 +1,4 @@
-"""Addresses: what of them may be shown, and which are this machine's own."""
+"""Addresses: which part of them may be shown, and which ones are this machine's own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
 def shown(url: str) -> str:
-    """The address as it may be shown: a query may hold a signed secret, so `?…` stands for it.
+    """Return the address as it may be shown, with `?…` for its query: a query may hold a signed secret.
 
-    Of what is no address little more than the scheme is shown: nobody can say where in it a secret begins."""
+    Text that is no address is shown as its scheme and host at most: a secret may begin anywhere in it.
+    """
     host = ""
     try:
         parts = urlsplit(url)
@@ -36,7 +37,7 @@ def _hint(text: str, host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True for the names and addresses of this machine."""
+    """Return True for the names and addresses of this machine."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -47,7 +48,10 @@ def is_loopback(host: str) -> bool:
 
 
 def split(url: str) -> SplitResult:
-    """Raises SourceRefused for what is no address; the reference's own syntax was checked when it was parsed."""
+    """Split an address. Raises SourceRefused for text that is no address.
+
+    The reference's own syntax was checked when it was parsed, so only a redirect leads here.
+    """
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -61,7 +65,7 @@ def host_of(url: str) -> str:
 
 
 def with_query(url: str, params: Mapping[str, str | Sequence[str]]) -> str:
-    """The address with these added to its query; a sequence is a name that comes several times."""
+    """Return the address with these names added to its query. A sequence is a name that comes several times."""
     if not params:
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode(params, doseq=True)}"
@@ -71,7 +75,7 @@ _PLAIN = re.compile(r"[\x20-\x7e]+")
 
 
 def base_fault(base: str) -> str | None:
-    """Says what is wrong with a service's address; None when nothing is."""
+    """Return what is wrong with a WebUI's address, or None."""
     try:
         parts = urlsplit(base)
         _ = parts.port

@@ -1,4 +1,4 @@
-"""The client: what is asked, where redirects may lead, whether the answer is about the file that was asked for."""
+"""The HTTP client: requests, redirects, token scopes, and whether an answer is about the file that was asked for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _AGENT = f"webui-uploader/{__version__} (+https://github.com/webui-uploader/webui-uploader)"
 _MAX_REDIRECTS = 8
 _RUN_OUT = (400, 401, 403, 404, 410)
-"""What stores answer to an address whose signature is good no longer."""
+"""Status codes of stores for an address whose signature is no longer valid."""
 _LOOPBACK_NAMES = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")
 
 # These libraries log whole addresses, and an address may hold a signed secret.
@@ -46,10 +46,10 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 
 class Http:
-    """Asks and reads, over https alone (loopback apart, unless `allow_http`). Times are in seconds.
+    """An HTTP client over https alone. Plain http is for this machine, or for any host with `allow_http`. Times are in
+    seconds.
 
-    May be shared by threads. `close()` may be called from another thread than the one that reads: the reader
-    then gets NetworkError at once.
+    Threads may share it. Another thread than the reader may call `close()`: the reader then gets NetworkError at once.
     """
 
     def __init__(self, *, allow_http: bool = False, connect_timeout: float = 15.0, read_timeout: float = 30.0) -> None:
@@ -70,7 +70,7 @@ class Http:
         self.close()
 
     def close(self) -> None:
-        """Ends all lines. What is being read ends with NetworkError."""
+        """Close all connections. A read in progress raises NetworkError."""
         with self._lock:
             self._closed = True
             client, self._client = self._client, None
@@ -79,14 +79,14 @@ class Http:
         if client is not None:
             client.close()
 
-    def probe(self, url: str, *, door: TokenScope | None = None) -> Answer:
-        """Asks for the first bytes of a file and returns what the answer tells.
+    def probe(self, url: str, *, scope: TokenScope | None = None) -> Answer:
+        """Ask for the first bytes of a file and return what the answer says of it.
 
-        A GET with Range, never a HEAD: many stores sign their links for GET alone. Raises UsageError (plain http),
-        CredentialsRefused, SourceMissing, SourceRefused, RateLimited, NetworkError, and what the door's explainer
-        makes of a refusal.
+        Sends GET with Range, never HEAD: many stores sign their links for GET alone. Raises UsageError (plain http),
+        CredentialsRefused, SourceMissing, SourceRefused, RateLimited, NetworkError, and the error that `scope.explain`
+        returns for a refusal.
         """
-        with self._get(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"}, door, passes=(416,)) as response:
+        with self._get(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"}, scope, passes=(416,)) as response:
             if response.status_code == 206 and content_range(response.headers)[0] == 0:
                 return answer(url, response, content_range(response.headers)[1], ranges=True)
             if response.status_code == 200:
@@ -94,7 +94,7 @@ class Http:
             if response.status_code == 416 and content_range(response.headers)[1] == 0:
                 return answer(url, response, 0, ranges=False)
         # A range that was refused or came from elsewhere: this server cannot do ranges.
-        with self._get(url, {}, door) as response:
+        with self._get(url, {}, scope) as response:
             return answer(url, response, content_length(response.headers), ranges=False)
 
     def stream(
@@ -107,15 +107,16 @@ class Http:
         size: int | None = None,
         ranges: bool = True,
         strict: bool = False,
-        door: TokenScope | None = None,
+        scope: TokenScope | None = None,
     ) -> Iterator[bytes]:
-        """Yields the bytes from `offset`, to the end or `length` of them, in pieces of any size.
+        """Yield the bytes from `offset`, to the end or `length` of them, in chunks of any size.
 
-        `validator`, `size` and `ranges` are what `probe` said. A server that cannot do ranges is read from the
-        start, and what lies before `offset` is let go; one that said it can and does not is read that way too, unless
-        `strict`, which raises NoRanges: it is for one range of many, and begins where the link led the one before.
-        Raises SourceChanged when it can be seen that the file is another one by now, NetworkError when the line is cut
-        (also when less came than was announced), and what `probe` raises.
+        `validator`, `size` and `ranges` are what `probe` returned. From a server without ranges, the bytes before
+        `offset` are read and dropped. The same holds for a server that broke its promise of ranges, unless `strict`.
+        `strict` is for one range of many: it raises NoRanges, and begins at the address that the link led to before.
+
+        Raises SourceChanged when the file is another one now. Raises NetworkError when the connection is cut, also when
+        fewer bytes came than announced. Raises what `probe` raises.
         """
         end = size if length is None else offset + length if size is None else min(offset + length, size)
         if end is not None and offset >= end:
@@ -125,7 +126,7 @@ class Http:
             headers["Range"] = f"bytes={offset}-" + ("" if length is None or end is None else str(end - 1))
             if validator is not None:
                 headers["If-Range"] = validator
-        with self._get(url, headers, door, passes=(416,), straight=strict) as response:
+        with self._get(url, headers, scope, passes=(416,), straight=strict) as response:
             at = begin(response, offset, validator, size, asked="Range" in headers)
             if at is None:
                 return
@@ -148,26 +149,26 @@ class Http:
         url: str,
         *,
         params: Mapping[str, str | Sequence[str]] | None = None,
-        door: TokenScope | None = None,
+        scope: TokenScope | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
-        """Returns what a service says in JSON, at most 16 MiB of it. `params` are put into the query.
+        """Return a service's answer in JSON, at most 16 MiB. `params` are added to the query.
 
-        Raises NetworkError for what is no JSON (a page of whatever stands before the service), and what `probe`
-        raises."""
-        return self.page(url, params=params, door=door, headers=headers)[0]
+        Raises NetworkError for an answer that is no JSON, such as a proxy's page. Raises what `probe` raises.
+        """
+        return self.page(url, params=params, scope=scope, headers=headers)[0]
 
     def page(
         self,
         url: str,
         *,
         params: Mapping[str, str | Sequence[str]] | None = None,
-        door: TokenScope | None = None,
+        scope: TokenScope | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Json, str | None]:
-        """As `json`, for a list that comes in pages: also returns the address of the next one (RFC 8288), as sent."""
+        """Do as `json`, for one page of a list. Also return the address of the next page (RFC 8288), as sent."""
         asked = {"Accept": "application/json", **(headers or {})}
-        with self._get(with_query(url, params or {}), asked, door) as response:
+        with self._get(with_query(url, params or {}), asked, scope) as response:
             return json_of(response), response.links.get("next", {}).get("url")
 
     def ask(
@@ -176,15 +177,16 @@ class Http:
         *,
         method: Literal["GET", "HEAD"] = "GET",
         headers: Mapping[str, str] | None = None,
-        door: TokenScope | None = None,
+        scope: TokenScope | None = None,
     ) -> Reply:
-        """Returns the head of the very first answer; a redirect is returned, not followed, and no body is read.
+        """Return the head of the first answer. Follows no redirect and reads no body.
 
-        Raises what `probe` raises for an answer of 400 and above."""
+        Raises what `probe` raises for an answer of 400 and above.
+        """
         self._permit(url, origin=url)
-        with self._send(method, url, headers or {}, door, inside=True) as (response, at_door):
+        with self._send(method, url, headers or {}, scope, inside=True) as (response, in_scope):
             if response.status_code >= 400:
-                refused(response, door, at_door)
+                refused(response, scope, in_scope)
             names = {name.lower(): value for name, value in response.headers.items()}
             location = following(response) if response.status_code in REDIRECTS and "location" in names else None
             return Reply(response.status_code, names, location)
@@ -194,25 +196,26 @@ class Http:
         self,
         url: str,
         headers: Mapping[str, str],
-        door: TokenScope | None,
+        scope: TokenScope | None,
         passes: tuple[int, ...] = (),
         *,
         straight: bool = False,
     ) -> Iterator[httpx.Response]:
-        """Follows redirects to an answer of 200, 206 or one of `passes`; anything else is raised by its name.
+        """Follow redirects to an answer of 200, 206 or one of `passes`. Raises an error for any other answer.
 
-        `straight`, and behind a door that remembers: begins at the other host that the link led to last, so that
-        a service is not asked again for each of a file's many ranges."""
-        remembers = straight or (door is not None and door.remembers)
+        With `straight`, or a scope that remembers, it begins at the other host that the link led to last. So a service
+        is not asked again for each range of a file.
+        """
+        remembers = straight or (scope is not None and scope.remembers)
         known = self._behind.get(url) if remembers else None
         at, inside = (url, True) if known is None else (known, False)
         try:
             for _ in range(_MAX_REDIRECTS + 1):
                 self._permit(at, origin=url)
-                with self._send("GET", at, headers, door, inside=inside) as (response, inside):
+                with self._send("GET", at, headers, scope, inside=inside) as (response, inside):
                     if response.status_code in REDIRECTS:
                         at = following(response)
-                        if door is not None and (error := door.explain(refusal(response, inside, at))) is not None:
+                        if scope is not None and (error := scope.explain(refusal(response, inside, at))) is not None:
                             raise error
                     elif response.status_code in (200, 206, *passes):
                         not_encoded(response)
@@ -224,7 +227,7 @@ class Http:
                         self._behind.forget(url)
                         at, inside, known = url, True, None
                     else:
-                        refused(response, door, inside)
+                        refused(response, scope, inside)
         except NetworkError:
             self._behind.forget(url)
             raise
@@ -234,18 +237,20 @@ class Http:
 
     @contextlib.contextmanager
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], door: TokenScope | None, *, inside: bool
+        self, method: str, url: str, headers: Mapping[str, str], scope: TokenScope | None, *, inside: bool
     ) -> Iterator[tuple[httpx.Response, bool]]:
-        """Makes one request. `inside`: no hop before this one left the door. Yields whether this one is inside too,
-        which decides about the token: whatever a redirect says, from outside nothing leads back in."""
+        """Send one request. Yields the answer and whether this address is in the scope, which decides about the token.
+
+        `inside`: every earlier address was in the scope. Once a redirect left the scope, no other one leads back in.
+        """
         with named_faults(host_of(url)):
             client = self._opened()
             request = client.build_request(method, url, headers=dict(headers))
             # Of the address as it will be dialled: no second reading of it can disagree.
             there = request.url
-            at_door = inside and door is not None and door.admits(there.scheme, there.host, there.port)
-            if at_door and door is not None and door.token:
-                request.headers["Authorization"] = f"Bearer {door.token.reveal()}"
+            in_scope = inside and scope is not None and scope.admits(there.scheme, there.host, there.port)
+            if in_scope and scope is not None and scope.token:
+                request.headers["Authorization"] = f"Bearer {scope.token.reveal()}"
             response = client.send(request, stream=True)
             with self._lock:
                 closed = self._closed
@@ -253,14 +258,14 @@ class Http:
             try:
                 if closed:
                     raise NetworkError(f"the line to {host_of(url)} was closed", remedy=AGAIN)
-                yield response, at_door
+                yield response, in_scope
             finally:
                 with self._lock:
                     self._live.discard(response)
                 response.close()
 
     def _opened(self) -> httpx.Client:
-        """The client, made when it is first needed: a push of local files loads neither it nor any certificate."""
+        """Return httpx's client, made when first needed: a push of local files loads neither it nor any certificate."""
         import httpx
 
         with self._lock:
@@ -301,7 +306,7 @@ class Http:
 
 
 def _hang_up(response: httpx.Response) -> None:
-    """Shuts the socket itself down: that alone wakes a thread which waits in a read."""
+    """Shut down the socket itself: only that wakes a thread that waits in a read."""
     stream = response.extensions.get("network_stream")
     line = stream.get_extra_info("socket") if stream is not None else None
     if isinstance(line, socket.socket):

@@ -1,4 +1,4 @@
-"""Names for all that goes wrong on the web: httpx's exceptions and the servers' refusals, as uploader.errors."""
+"""The errors of HTTP: httpx's exceptions and the servers' refusals, as uploader.errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LOGIN = (
 
 @contextlib.contextmanager
 def named_faults(host: str) -> Iterator[None]:
-    """Turns httpx's exceptions, and the ones that slip past it, into the names of uploader.errors."""
+    """Turn httpx's exceptions, and others that it lets pass, into uploader.errors."""
     import httpx
 
     try:
@@ -83,9 +83,9 @@ def _unreachable(host: str, error: BaseException) -> UploaderError:
     return NetworkError(f"{host} cannot be reached", remedy="Check your network, then run the same command again.")
 
 
-def refused(response: httpx.Response, door: TokenScope | None, at_door: bool) -> NoReturn:
-    """Raises what the door's service means by an answer, else what any would."""
-    if door is not None and (error := door.explain(refusal(response, at_door))) is not None:
+def refused(response: httpx.Response, scope: TokenScope | None, in_scope: bool) -> NoReturn:
+    """Raise the error that the scope's service means by an answer, else the general one for its status."""
+    if scope is not None and (error := scope.explain(refusal(response, in_scope))) is not None:
         raise error
     host, status = response.url.host, response.status_code
     wait = retry_after_seconds(response.headers.get("Retry-After"))
@@ -102,8 +102,10 @@ def refused(response: httpx.Response, door: TokenScope | None, at_door: bool) ->
     raise SourceRefused(f"{host} refuses to give this file ({status})", remedy=OTHER_LINK)
 
 
-def refusal(response: httpx.Response, at_door: bool, location: str | None = None) -> Refusal:
-    """What a service's explainer is told of an answer. Reads a body that is text; one that does not come is none."""
+def refusal(response: httpx.Response, in_scope: bool, location: str | None = None) -> Refusal:
+    """Return what `TokenScope.explain` needs of an answer. Reads a body that is text; a body that fails counts as
+    empty.
+    """
     names = {name.lower(): value for name, value in response.headers.items()}
     kind = names.get("content-type", "").lower()
     text, body = "", Fields()
@@ -112,11 +114,11 @@ def refusal(response: httpx.Response, at_door: bool, location: str | None = None
             content = read_at_most(response, _EXPLANATION_BYTES)
             text = content.decode("utf-8", "replace")
             body = Fields(read_json(content))
-    return Refusal(response.url.host, response.status_code, names, body, at_door, text, location)
+    return Refusal(response.url.host, response.status_code, names, body, in_scope, text, location)
 
 
 def read_at_most(response: httpx.Response, most: int) -> bytes:
-    """Returns the body. Raises ValueError when it is longer than `most` bytes."""
+    """Return the body. Raises ValueError when it is longer than `most` bytes."""
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
@@ -132,7 +134,9 @@ def _lost() -> tuple[type[Exception], ...]:
 
 
 def not_encoded(response: httpx.Response) -> None:
-    """Compressed on the way, sizes and ranges would not be the file's; `identity` was asked for."""
+    """Raise SourceRefused for a compressed body: its sizes and ranges would not be the file's. `identity` was asked
+    for.
+    """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("gzip", "x-gzip", "deflate", "br", "zstd", "compress"):
         raise SourceRefused(
@@ -142,7 +146,7 @@ def not_encoded(response: httpx.Response) -> None:
 
 
 def retry_after_seconds(text: str | None) -> float | None:
-    """Seconds of a Retry-After, which is a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After, which is a number or a date (RFC 9110, 10.2.3)."""
     if text is None:
         return None
     if re.fullmatch(r"\d{1,9}", text.strip()):

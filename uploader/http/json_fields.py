@@ -1,4 +1,4 @@
-"""What a service said in JSON, read without trusting that it keeps to its own documentation."""
+"""Fields of a JSON answer, read without trust that a service keeps to its own documentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGEST = 2**63
 
 
 class Fields:
-    """An object of an answer. What is not there, or is of another type than it is asked for as, is None or empty."""
+    """A JSON object of an answer. A field that is missing or of another type is None or empty."""
 
     def __init__(self, value: Json = None) -> None:
         self._value = value if isinstance(value, dict) else {}
@@ -21,22 +21,22 @@ class Fields:
         return bool(self._value)
 
     def as_json(self) -> Mapping[str, Json]:
-        """The object itself."""
+        """Return the object itself."""
         return self._value
 
     def text(self, name: str) -> str | None:
-        """A text that is not empty."""
+        """Return a text that is not empty."""
         value = self._value.get(name)
         return value if isinstance(value, str) and value else None
 
     def whole(self, name: str) -> int | None:
-        """A whole number of at most 63 bits."""
+        """Return a whole number of at most 63 bits."""
         value = self._value.get(name)
         number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
         return value if number and isinstance(value, int) else None
 
     def number(self, name: str) -> float | None:
-        """A finite number."""
+        """Return a finite number."""
         value = self._value.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
             return None
@@ -47,22 +47,22 @@ class Fields:
         return value if isinstance(value, bool) else None
 
     def inner(self, name: str) -> Fields:
-        """An object within the object."""
+        """Return an object within the object."""
         return Fields(self._value.get(name))
 
     def each(self, name: str) -> list[Fields]:
-        """The objects of a list."""
+        """Return the objects of a list."""
         value = self._value.get(name)
         return [Fields(one) for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
     def texts(self, name: str) -> list[str]:
-        """The texts of a list."""
+        """Return the texts of a list."""
         value = self._value.get(name)
         return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def read_json(content: bytes) -> Json:
-    """Raises ValueError for what is no JSON, or is nested without end."""
+    """Parse JSON. Raises ValueError for text that is no JSON, or that is nested too deep."""
     try:
         value: Json = json.loads(content)
     except RecursionError:

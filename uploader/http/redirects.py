@@ -1,4 +1,4 @@
-"""What lies behind a link, remembered for a few minutes and never written down: signed addresses are secrets."""
+"""The addresses that links led to, kept for a few minutes and never written down: signed addresses are secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 LIFE = 300.0
-"""Seconds that an address is gone to directly. Shorter than any signature that is known to be in use."""
+"""Seconds that an address is used directly. Shorter than any signature's life that is known to be in use."""
 
 
 class RedirectMemory:
@@ -19,13 +19,13 @@ class RedirectMemory:
         self._lock = threading.Lock()
 
     def get(self, link: str) -> str | None:
-        """Returns where the link led to less than `LIFE` seconds ago."""
+        """Return where the link led to less than `LIFE` seconds ago."""
         with self._lock:
             address, since = self._known.get(link, ("", 0.0))
             return address if address and self._clock() - since < LIFE else None
 
     def keep(self, link: str, address: str) -> None:
-        """Remembers an address from now on; one that is known keeps its age."""
+        """Remember an address from now on. An address that is known keeps its age."""
         with self._lock:
             if self._known.get(link, ("", 0.0))[0] != address:
                 self._known[link] = (address, self._clock())

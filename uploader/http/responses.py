@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
 HEAD_BYTES = 1024
-"""How much of a file `probe` asks for."""
+"""Bytes of a file that `probe` asks for."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -27,9 +27,11 @@ _JSON_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says of a file. `size` is in bytes, None if it does not tell. `validator` is a strong ETag,
-    else a Last-Modified date. `ranges`: a part of the file was asked for and came. `filename` is the one of
-    Content-Disposition, as sent: not safe to use as it is. `head` are the first bytes, at most HEAD_BYTES."""
+    """What a server says of a file. `size` is in bytes, None if it does not say.
+
+    `validator` is a strong ETag, else a Last-Modified date. `ranges`: a range was asked for and came. `filename` is the
+    one of Content-Disposition, as sent: not safe to use as it is. `head` are the first bytes, at most HEAD_BYTES.
+    """
 
     url: str = field(repr=False)
     final_url: str = field(repr=False)
@@ -44,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reply:
-    """One hop's answer. `headers` have lower-case names; `location` is where a redirect leads to, made absolute."""
+    """The head of one answer. `headers` have lower-case names. `location` is the absolute address of a redirect."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -52,7 +54,7 @@ class Reply:
 
 
 def following(response: httpx.Response) -> str:
-    """Where a redirect leads to. Raises SourceRefused when it does not say."""
+    """Return where a redirect leads to. Raises SourceRefused when it does not say."""
     location = response.headers.get("Location")
     if location is None:
         raise SourceRefused(f"{response.url.host} redirects to nowhere", remedy=OTHER_LINK)
@@ -60,7 +62,7 @@ def following(response: httpx.Response) -> str:
 
 
 def json_of(response: httpx.Response) -> Json:
-    """The body as JSON. Raises NetworkError when it is none, which a service in trouble may well send."""
+    """Return the body as JSON. Raises NetworkError when it is none: a service in trouble may send a page."""
     try:
         return read_json(read_at_most(response, _JSON_BYTES))
     except ValueError:
@@ -90,7 +92,7 @@ def answer(url: str, response: httpx.Response, size: int | None, *, ranges: bool
 
 
 def begin(response: httpx.Response, offset: int, validator: str | None, size: int | None, *, asked: bool) -> int | None:
-    """Where this answer's body begins in the file; None when the file ends exactly at `offset`.
+    """Return where this answer's body begins in the file; None when the file ends exactly at `offset`.
 
     Raises SourceChanged when the answer is about another file than the one that was probed.
     """
@@ -117,7 +119,7 @@ def begin(response: httpx.Response, offset: int, validator: str | None, size: in
 
 
 def same_file(headers: httpx.Headers, validator: str | None) -> bool | None:
-    """Whether the answer is about the file that `validator` names; None where it does not say."""
+    """Return whether the answer is about the file that `validator` names; None where it does not say."""
     if validator is None:
         return None
     now = headers.get("ETag") if validator.startswith('"') else modified(headers)
@@ -125,7 +127,7 @@ def same_file(headers: httpx.Headers, validator: str | None) -> bool | None:
 
 
 def etag(headers: httpx.Headers) -> str | None:
-    """The ETag if it is strong: only such a one promises equal bytes (RFC 9110, 8.8.1)."""
+    """Return the ETag if it is strong: only a strong one promises equal bytes (RFC 9110, 8.8.1)."""
     tag: str | None = headers.get("ETag")
     return tag if tag is not None and re.fullmatch(r'"[\x21\x23-\x7e]*"', tag) else None
 
@@ -136,8 +138,11 @@ def modified(headers: httpx.Headers) -> str | None:
 
 
 def settled(headers: httpx.Headers) -> str | None:
-    """The Last-Modified date where it tells one file from another. A file may change more than once in a second, so
-    the date must lie a second before the answer's own (RFC 9110, 8.8.2.2); some servers date every answer now."""
+    """Return the Last-Modified date if it tells one version of a file from another.
+
+    A file may change more than once in a second. So the date must be a second before the answer's own (RFC 9110,
+    8.8.2.2). Some servers give every answer the time of now.
+    """
     date = modified(headers)
     try:
         changed = email.utils.parsedate_to_datetime(date or "")
@@ -153,7 +158,7 @@ def content_length(headers: httpx.Headers) -> int | None:
 
 
 def content_range(headers: httpx.Headers) -> tuple[int | None, int | None]:
-    """First byte and total size of a Content-Range; None for each that is not told."""
+    """Return the first byte and the total size of a Content-Range; None for each that is not told."""
     text = headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(?:(\d{1,18})|\*)", text.strip())
     if match is None:
@@ -162,7 +167,7 @@ def content_range(headers: httpx.Headers) -> tuple[int | None, int | None]:
 
 
 def filename(disposition: str) -> str | None:
-    """The file name of a Content-Disposition (RFC 6266): `filename*` before `filename`."""
+    """Return the file name of a Content-Disposition (RFC 6266): `filename*` before `filename`."""
     found: dict[str, str] = {}
     for name, value in re.findall(r""";\s*([\w*.-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""", ";" + disposition):
         text = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value.strip()

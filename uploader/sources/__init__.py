@@ -1,4 +1,9 @@
-"""Reference -> artifacts: where models come from, one file a member, and the table that says which."""
+"""Reference -> artifacts: one file for each source of models, and the table that chooses one.
+
+artifacts = resolve(parse(text), sources, choice)     # one per file; asks the service, reads no content
+stream = open_stream(artifact, sources)               # reads any range; raises SourceChanged
+link = hand_over(artifact, sources)                   # what a server needs to download by itself
+"""
 
 from __future__ import annotations
 
@@ -42,20 +47,20 @@ __all__ = [
 ]
 
 
-_DOORS: Mapping[Service, Callable[[Sources, str], TokenScope]] = {
-    Service.CIVITAI: lambda sources, _: civitai.download_door(sources),
-    Service.HUGGINGFACE: huggingface.door,
-    Service.GITHUB: github.door,
-    Service.MODELSCOPE: modelscope.door,
+_SCOPES: Mapping[Service, Callable[[Sources, str], TokenScope]] = {
+    Service.CIVITAI: lambda sources, _: civitai.download_scope(sources),
+    Service.HUGGINGFACE: huggingface.scope_for,
+    Service.GITHUB: github.scope_for,
+    Service.MODELSCOPE: modelscope.scope_for,
 }
-"""How each service's links are opened: the door for whoever reads that link."""
+"""The token scope of each service for a link of its own."""
 
 
 def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
-    """Returns the artifacts that a reference names, at least one. A token that is kept from a mirror is in its notes.
+    """Return the artifacts that a reference names, at least one. Their notes say when a mirror is sent no token.
 
     Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsMissing, CredentialsRefused,
-    RateLimited, NetworkError, and Several where a pattern names more than one file that will not do.
+    RateLimited, NetworkError. Raises Several where a pattern names more than one file that cannot be used.
     """
     return [_noted(artifact, sources) for artifact in _resolved(reference, sources, choice)]
 
@@ -78,26 +83,28 @@ def _resolved(reference: Reference, sources: Sources, choice: Choice) -> list[Ar
 
 def _noted(artifact: Artifact, sources: Sources) -> Artifact:
     service = artifact.origin.service if isinstance(artifact.origin, WebFile) else None
-    note = None if service is None else sources.site(service).note
+    note = None if service is None else sources.endpoint(service).note
     return artifact if note is None else replace(artifact, notes=(*artifact.notes, note))
 
 
 def open_stream(artifact: Artifact, sources: Sources) -> Stream:
-    """Opens an artifact that `resolve` returned. Raises SourceChanged when it is not what it was then."""
+    """Open an artifact that `resolve` returned. Raises SourceChanged when it is another file now."""
     match artifact.origin:
         case LocalFile():
             return local.open(artifact)
         case WebFile():
-            return WebStream(artifact, sources.http, _door(artifact.origin, sources))
+            return WebStream(artifact, sources.http, _scope(artifact.origin, sources))
 
 
 def hand_over(artifact: Artifact, sources: Sources) -> ServerLink:
-    """Returns what of a link may be given to a server. Raises what the source raises, SourceChanged, and
-    RouteUnavailable for what is no link."""
-    door = _door(artifact.origin, sources) if isinstance(artifact.origin, WebFile) else None
-    return follow(artifact, sources.http, door)
+    """Return what a server needs to download a link.
+
+    Raises what the source raises, SourceChanged, and RouteUnavailable for a local file.
+    """
+    scope = _scope(artifact.origin, sources) if isinstance(artifact.origin, WebFile) else None
+    return follow(artifact, sources.http, scope)
 
 
-def _door(file: WebFile, sources: Sources) -> TokenScope | None:
-    """The door that a link is opened with: its service's, with what that service means by its refusals."""
-    return None if file.service is None else _DOORS[file.service](sources, file.url)
+def _scope(file: WebFile, sources: Sources) -> TokenScope | None:
+    """Return the token scope of the link's service, None for any other link."""
+    return None if file.service is None else _SCOPES[file.service](sources, file.url)

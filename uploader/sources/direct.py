@@ -1,4 +1,4 @@
-"""Models behind an https link."""
+"""Models that an https link leads to."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _SIGNATURE = re.compile(
     "|ossaccesskeyid|hdnts|sig|s[evprt]|sk[a-z]{1,3}|token|verify",
     re.IGNORECASE,
 )
-"""The values of a query that stores sign a link with (S3, Google, Azure, B2, CloudFront, OSS), none of which says
-which file it is."""
+"""The names in a query that stores sign a link with (S3, Google, Azure, B2, CloudFront, OSS). None says which file it
+is.
+"""
 
 
 def resolve(reference: UrlReference, http: Http) -> Artifact:
-    """Asks the link what it leads to. Whether that is a model is for its bytes to say (see `identify`).
+    """Ask the link what it leads to. `identify` finds out from its bytes whether that is a model.
 
-    Raises UsageError (plain http), NotAModel (nothing in it), CredentialsRefused, SourceMissing, SourceRefused (also
-    the pages of services that have no downloads for programs), RateLimited, NetworkError.
+    Raises UsageError (plain http), NotAModel (empty), CredentialsRefused, SourceMissing, RateLimited, NetworkError.
+    Raises SourceRefused also for pages of services that have no downloads for programs.
     """
     elsewhere.refuse(reference.url)
     url = elsewhere.direct(reference.url)
@@ -47,12 +48,12 @@ def resolve(reference: UrlReference, http: Http) -> Artifact:
 
 
 def open(artifact: Artifact, http: Http) -> Stream:
-    """Opens what `resolve` returned. Asks nothing yet: each read is a request of its own."""
+    """Open what `resolve` returned. Sends nothing yet: each read is a request of its own."""
     return WebStream(artifact, http)
 
 
 def _name(answer: Answer, url: str) -> str:
-    """What the server calls it, else the last part of the address; the first that ends like a model wins."""
+    """Return the server's name for it, else the last part of the address. The first name with a model's ending wins."""
     said = (answer.filename or "", _last(answer.final_url), _last(url))
     names = [name for name in map(safe_name, said) if name]
     for name in names:
@@ -66,8 +67,10 @@ def _last(url: str) -> str:
 
 
 def _identity(answer: Answer, url: str) -> str:
-    """Of the validator and the address without its signature, which is another one each time. Two files of one server
-    may well have the same date and the same size."""
+    """Return a hash of the validator and of the address without its signature, which changes each time.
+
+    The validator alone is not enough: two files of one server may have the same date and size.
+    """
     return hashlib.sha256(f"{answer.validator}\n{_unsigned(url)}\n{answer.size}".encode()).hexdigest()[:8]
 
 

@@ -1,4 +1,4 @@
-"""Where each service is: its own address or the one the environment puts in its place, and who may see its token."""
+"""Each service's addresses, its own or the environment's, and which hosts may see its token."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from uploader.secret import Token
 
 @dataclass(frozen=True)
 class DefaultEndpoint:
-    """A service's own facts. `addresses` are its front doors, the one to ask first at the head; `variable` names the
-    one of the environment that takes their place; `hosts` may see its token."""
+    """A service's own addresses, the first to ask at the head. `hosts` may see its token.
+
+    `variable` names the environment variable that replaces the addresses.
+    """
 
     addresses: tuple[str, ...]
     variable: str
@@ -24,7 +26,7 @@ class DefaultEndpoint:
 
 
 DEFAULT_ENDPOINTS: Mapping[Service, DefaultEndpoint] = {
-    # The storage behind it is partly a sub-domain (b2.civitai.com): the names are exact, never a pattern.
+    # Its storage is partly a sub-domain (b2.civitai.com): the names are exact, never a pattern.
     Service.CIVITAI: DefaultEndpoint(
         ("https://civitai.com", "https://civitai.red"),
         "CIVITAI_ENDPOINT",
@@ -42,24 +44,27 @@ DEFAULT_ENDPOINTS: Mapping[Service, DefaultEndpoint] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A service as this run visits it. `addresses` have no slash at their end; `replaced`: the environment names it,
-    and what it tells is no word of the publisher's; `note` says of a token that is kept from it."""
+    """A service as this run asks it. `addresses` have no slash at their end.
+
+    `replaced`: the environment names it, so what it says is not the publisher's word. `note` says that a token is kept
+    from it.
+    """
 
     addresses: tuple[str, ...]
-    door: TokenScope
+    scope: TokenScope
     replaced: bool
     note: str | None = None
 
     @property
     def address(self) -> str:
-        """The one to ask first."""
+        """Return the address to ask first."""
         return self.addresses[0]
 
 
 class Sources:
-    """What all members look things up with: the HTTP client, the services' addresses, their tokens. Thread-safe.
+    """What all sources need to ask a service: the HTTP client, addresses and tokens. Thread-safe.
 
-    `tokens` finds a service's token, and is asked no sooner than that service is; `environ` may hold
+    `tokens` finds a service's token; it is called when that service is first asked. `environ` may hold
     $CIVITAI_ENDPOINT, $HF_ENDPOINT, $GITHUB_ENDPOINT, $MODELSCOPE_ENDPOINT.
     """
 
@@ -69,39 +74,43 @@ class Sources:
         *,
         environ: Mapping[str, str] | None = None,
         tokens: Callable[[Service], Token | None] | None = None,
-        homes: Mapping[Service, DefaultEndpoint] = DEFAULT_ENDPOINTS,
+        defaults: Mapping[Service, DefaultEndpoint] = DEFAULT_ENDPOINTS,
     ) -> None:
         self.http = http
         self._environ = environ or {}
         self._tokens = tokens
-        self._homes = homes
-        self._sites: dict[Service, Endpoint] = {}
+        self._defaults = defaults
+        self._endpoints: dict[Service, Endpoint] = {}
         self._lock = threading.Lock()
 
-    def site(self, service: Service) -> Endpoint:
-        """Raises UsageError for an endpoint that is no address, and what `tokens` raises."""
+    def endpoint(self, service: Service) -> Endpoint:
+        """Return a service's endpoint. Raises UsageError for a variable that holds no address, and what `tokens`
+        raises.
+        """
         with self._lock:
-            if service not in self._sites:
+            if service not in self._endpoints:
                 token = self._tokens(service) if self._tokens is not None else None
-                self._sites[service] = _site(self._homes[service], self._environ, token)
-            return self._sites[service]
+                self._endpoints[service] = _endpoint(self._defaults[service], self._environ, token)
+            return self._endpoints[service]
 
 
-def _site(home: DefaultEndpoint, environ: Mapping[str, str], token: Token | None) -> Endpoint:
-    endpoint = environ.get(home.variable, "").strip().rstrip("/")
-    if not endpoint:
-        return Endpoint(home.addresses, TokenScope(home.hosts, token.secret if token else None), replaced=False)
+def _endpoint(default: DefaultEndpoint, environ: Mapping[str, str], token: Token | None) -> Endpoint:
+    address = environ.get(default.variable, "").strip().rstrip("/")
+    if not address:
+        return Endpoint(default.addresses, TokenScope(default.hosts, token.secret if token else None), replaced=False)
     try:
-        parts = urlsplit(endpoint)
+        parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         host, port = "", None
     if not host or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageError(
-            f"${home.variable} is no address of a server", remedy="Write it like https://mirror.example.com."
+            f"${default.variable} is no address of a server", remedy="Write it like https://mirror.example.com."
         )
     # A token belongs to the service, wherever it was found: a mirror that gets it can use it there.
-    known = is_loopback(host) or host in home.hosts
-    note = None if token is None or known else f"${home.variable} names {host}, a mirror: it is sent no token of yours"
+    known = is_loopback(host) or host in default.hosts
+    note = (
+        None if token is None or known else f"${default.variable} names {host}, a mirror: it is sent no token of yours"
+    )
     hosts = frozenset({authority(parts.scheme, host, port)})
-    return Endpoint((endpoint,), TokenScope(hosts, token.secret if token and known else None), replaced=True, note=note)
+    return Endpoint((address,), TokenScope(hosts, token.secret if token and known else None), replaced=True, note=note)

@@ -1,4 +1,4 @@
-"""File names that servers send, made fit for any folder."""
+"""File names that servers send, made safe for any folder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import unicodedata
 from pathlib import PurePosixPath
 
 _NAME_BYTES = 200
-"""A file system's 255, less what a part file's name adds."""
+"""A file system's limit of 255, less what a part file's name adds."""
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
 def safe_name(text: str) -> str:
-    """Makes a name that a server sent fit for a folder of any system: no folders, no control characters, no leading
-    dot, no device of Windows, at most 200 bytes with its ending kept. Returns "" when nothing is left."""
+    """Return a server's file name in a form that is safe on any system; "" when nothing is left.
+
+    Removes folders, control characters and leading dots, and changes the names of Windows devices. Keeps at most 200
+    bytes, with the ending.
+    """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", text))[-1]
     shown_only = "".join(
         letter for letter in last if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -1,4 +1,4 @@
-"""Models among the assets of GitHub releases, with the sha256 that GitHub took of them.
+"""Models among the assets of GitHub releases, with GitHub's own sha256.
 
 Follows docs.github.com: REST "Releases" (`digest` since 2025-06), "Rate limits for the REST API".
 """
@@ -23,19 +23,19 @@ from uploader.sources.published_file import Published, artifact, open_hosts, run
 _API = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _NUMBER = re.compile(r"\d{1,12}")
-_PATIENCE = 240.0
-"""Seconds within which a used up quota must come back to be waited for; GitHub's may take an hour."""
+_LONGEST_QUOTA_WAIT = 240.0
+"""Seconds to wait at most for a used up quota. GitHub's may take an hour."""
 
 
 def resolve(reference: GitHubReference, sources: Sources, choice: Choice) -> Artifact:
-    """Returns the asset that a reference names, with its size and sha256 where GitHub's API tells them; where the API
-    does not answer, with what the link itself tells.
+    """Return the asset that a reference names, with its size and sha256 from GitHub's API.
 
-    Raises UsageError, which lists the models of a release; SourceMissing, NotAModel (empty), RateLimited, NetworkError.
+    If the API does not answer, both come from the link itself. Raises UsageError, which lists the models of a release.
+    Raises SourceMissing, NotAModel (empty), RateLimited, NetworkError.
     """
-    site = sources.site(Service.GITHUB)
+    endpoint = sources.endpoint(Service.GITHUB)
     name = f"{reference.owner}/{reference.repo}"
-    repo = _Repo(reference, name, site, door(sources, name), sources.http)
+    repo = _Repo(reference, name, endpoint, scope_for(sources, name), sources.http)
     try:
         release = repo.release()
     except NetworkError as error:
@@ -56,13 +56,15 @@ def resolve(reference: GitHubReference, sources: Sources, choice: Choice) -> Art
     return repo.told(tag, asset, assets[asset])
 
 
-def door(sources: Sources, at: str) -> TokenScope:
-    """GitHub's door for whoever reads `at`, a repository's name or a link that `resolve` made. Its site and its API
-    are two hosts, and neither gets a token."""
-    site = sources.site(Service.GITHUB)
-    name = at.removeprefix(f"{site.address}/").partition("/releases/")[0]
+def scope_for(sources: Sources, at: str) -> TokenScope:
+    """Return GitHub's scope for `at`, a repository's name or a link that `resolve` made.
+
+    Its site and its API are two hosts, and neither gets a token.
+    """
+    endpoint = sources.endpoint(Service.GITHUB)
+    name = at.removeprefix(f"{endpoint.address}/").partition("/releases/")[0]
     return TokenScope(
-        open_hosts(site), explain=partial(_explain, name, f"{site.address}/{name}/releases"), remembers=True
+        open_hosts(endpoint), explain=partial(_explain, name, f"{endpoint.address}/{name}/releases"), remembers=True
     )
 
 
@@ -72,32 +74,34 @@ class _Repo:
 
     reference: GitHubReference
     name: str
-    site: Endpoint
-    door: TokenScope
+    endpoint: Endpoint
+    scope: TokenScope
     http: Http
 
     def release(self) -> Fields:
         tag = self.reference.tag
         which = "latest" if tag is None else f"tags/{quote(tag, safe='')}"
-        url = f"{self.site.addresses[-1]}/repos/{self.name}/releases/{which}"
-        return Fields(self.http.json(url, headers=_API, door=self.door))
+        url = f"{self.endpoint.addresses[-1]}/repos/{self.name}/releases/{which}"
+        return Fields(self.http.json(url, headers=_API, scope=self.scope))
 
     def link(self, tag: str | None, asset: str) -> str:
         which = "latest/download" if tag is None else f"download/{quote(tag, safe='')}"
-        return f"{self.site.address}/{self.name}/releases/{which}/{quote(asset, safe='')}"
+        return f"{self.endpoint.address}/{self.name}/releases/{which}/{quote(asset, safe='')}"
 
     def told(self, tag: str, asset: str, fields: Fields) -> Artifact:
-        """The artifact of an asset as the API describes it."""
+        """Return the artifact of an asset as the API describes it."""
         hashed = _DIGEST.fullmatch(fields.text("digest") or "")
         digest = Digest(hashed[1].lower()) if hashed else None
         return self._artifact(self._published(asset, self.link(tag, asset), fields.whole("size"), digest))
 
     def linked(self, asset: str, error: NetworkError) -> Artifact:
-        """The artifact of an asset as its link describes it; that of the latest release is pinned to that one."""
+        """Return the artifact of an asset as its link describes it. An asset of the latest release is pinned to that
+        release.
+        """
         link = self.link(self.reference.tag, asset)
         if self.reference.tag is None:
-            to = self.http.ask(link, door=self.door).location or ""
-            if to.startswith(f"{self.site.address}/{self.name}/releases/download/"):
+            to = self.http.ask(link, scope=self.scope).location or ""
+            if to.startswith(f"{self.endpoint.address}/{self.name}/releases/download/"):
                 link = to
         note = f"GitHub's API did not tell the sha256 of {asset}: {error.message}"
         return self._artifact(replace(self._published(asset, link, None, None), notes=(note,)))
@@ -106,13 +110,13 @@ class _Repo:
         return Published(str(self.reference), asset, link, Service.GITHUB, size, digest)
 
     def _artifact(self, file: Published) -> Artifact:
-        return artifact(file, self.http, self.door)
+        return artifact(file, self.http, self.scope)
 
 
 def _explain(name: str, page: str, refusal: Refusal) -> UploaderError | None:
     if refusal.location is not None:
         return None
-    if not refusal.at_door:
+    if not refusal.in_scope:
         return run_out(refusal)
     if refusal.status == 404:
         return SourceMissing(
@@ -137,5 +141,5 @@ def _throttled(refusal: Refusal) -> RateLimited:
         remedy="Push the link of the file itself, or try again in an hour.",
         wait=wait,
     )
-    error.retryable = wait is None or wait <= _PATIENCE
+    error.retryable = wait is None or wait <= _LONGEST_QUOTA_WAIT
     return error

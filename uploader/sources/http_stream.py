@@ -1,4 +1,4 @@
-"""The bytes behind a link, whichever source found it."""
+"""The bytes that a link leads to, for every source on the web."""
 
 from __future__ import annotations
 
@@ -13,35 +13,37 @@ from uploader.http import Http, TokenScope
 
 
 class WebStream:
-    """A link's bytes. The link is followed anew by every read, so that a signed address may run out in between."""
+    """A link's bytes. Every read follows the link again, so a signed address may expire between two reads."""
 
-    def __init__(self, artifact: Artifact, http: Http, door: TokenScope | None = None) -> None:
+    def __init__(self, artifact: Artifact, http: Http, scope: TokenScope | None = None) -> None:
         if not isinstance(artifact.origin, WebFile):
             raise TypeError("a web stream takes an artifact that lies behind a link")
         self._file = artifact.origin
         self._size = artifact.size
         self._http = http
-        self._door = door
+        self._scope = scope
         self._open: list[Generator[bytes]] = []
         self._lock = threading.Lock()
         self._changed: SourceChanged | None = None
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yields the bytes from `offset`, to the end or `length` of them. Raises NetworkError (cut), SourceChanged,
-        NoRanges, and what `resolve` raises."""
+        """Yield the bytes from `offset`, to the end or `length` of them.
+
+        Raises NetworkError (cut), SourceChanged, NoRanges, and what `resolve` raises.
+        """
         return self._kept(offset, length, strict=length is not None and self._file.ranges)
 
     def slice(self, offset: int, length: int) -> bytes:
-        """Returns at most `length` bytes from `offset`. Of a server without ranges it reads all that lies before."""
+        """Return at most `length` bytes from `offset`. From a server without ranges it reads all bytes before them."""
         return b"".join(self._kept(offset, length, strict=False)) if length else b""
 
     def check(self) -> None:
-        """Raises SourceChanged when a read met another file than the first one."""
+        """Raise SourceChanged when a read met another file than the first one."""
         if self._changed is not None:
             raise self._changed
 
     def close(self) -> None:
-        """Ends the reads that wait for their next piece. One that waits for the line ends with `Http.close`."""
+        """End the reads that wait for their caller. `Http.close` ends those that wait for the server."""
         with self._lock:
             lines, self._open = self._open, []
         for line in lines:
@@ -65,7 +67,7 @@ class WebStream:
                 size=self._size,
                 ranges=file.ranges,
                 strict=strict,
-                door=self._door,
+                scope=self._scope,
             )
         except SourceChanged as changed:
             self._changed = changed

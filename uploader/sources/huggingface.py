@@ -38,29 +38,31 @@ _SECONDS = re.compile(r";\s*t=(\d{1,6})\b")
 
 
 def resolve(reference: HuggingFaceReference, sources: Sources, choice: Choice) -> Artifact:
-    """Returns the file that a reference names: its size, its sha256 where the Hub keeps one, and a link that names the
-    commit, so that a branch which moves meanwhile changes nothing.
+    """Return the file that a reference names: its size, its sha256 if the Hub has one, and a link.
 
-    Raises UsageError, which lists the models of a repository or a folder; CredentialsMissing and CredentialsRefused
-    (gated, private), SourceMissing, SourceRefused (disabled), NotAModel (empty), RateLimited, NetworkError.
+    The link names the commit, so a branch that moves changes nothing. Raises UsageError, which lists the models of a
+    repository or a folder. Raises CredentialsMissing and CredentialsRefused (gated, private), SourceMissing,
+    SourceRefused (disabled), NotAModel (empty), RateLimited, NetworkError.
     """
-    site = sources.site(Service.HUGGINGFACE)
-    repo = _Repo(reference, site.address, door(sources, _repo(reference)), sources.http)
+    endpoint = sources.endpoint(Service.HUGGINGFACE)
+    repo = _Repo(reference, endpoint.address, scope_for(sources, _repo(reference)), sources.http)
     path = reference.path
     if path is None or path.endswith("/"):
         files, whole = repo.files(path or "")
         path = chosen(f"{repo.name} on Hugging Face", files, choice.file, whole=whole).name
     # Whether a mirror can do ranges is not known beforehand.
-    return artifact(repo.file(path), sources.http, repo.door, ask=site.replaced)
+    return artifact(repo.file(path), sources.http, repo.scope, ask=endpoint.replaced)
 
 
-def door(sources: Sources, at: str) -> TokenScope:
-    """The Hub's door for whoever reads `at`, a repository's name or a link that `resolve` made: its refusals name that
-    repository's page. Raises what `Sources.site` raises."""
-    site = sources.site(Service.HUGGINGFACE)
-    name = at.removeprefix(f"{site.address}/").partition("/resolve/")[0]
-    explain = partial(_explain, name, f"{site.address}/{name}", bool(site.door.token))
-    return replace(site.door, explain=explain, remembers=True)
+def scope_for(sources: Sources, at: str) -> TokenScope:
+    """Return the Hub's scope for `at`, a repository's name or a link that `resolve` made.
+
+    Its refusals name that repository's page. Raises what `Sources.endpoint` raises.
+    """
+    endpoint = sources.endpoint(Service.HUGGINGFACE)
+    name = at.removeprefix(f"{endpoint.address}/").partition("/resolve/")[0]
+    explain = partial(_explain, name, f"{endpoint.address}/{name}", bool(endpoint.scope.token))
+    return replace(endpoint.scope, explain=explain, remembers=True)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class _Repo:
 
     reference: HuggingFaceReference
     address: str
-    door: TokenScope
+    scope: TokenScope
     http: Http
 
     @property
@@ -80,7 +82,7 @@ class _Repo:
         return f"{self.address}/{self.name}/resolve/{quote(revision, safe='')}/{quote(path)}"
 
     def file(self, path: str) -> Published:
-        """Asks for a file's headers. A redirect's own length is not the file's: what counts is what it says of it."""
+        """Ask for a file's headers. Of a redirect, only what it says of the file counts, never its own length."""
         revision = self.reference.revision or "main"
         told = self._told(self.link(path, revision))
         commit = told.get("x-repo-commit", "")
@@ -96,12 +98,14 @@ class _Repo:
         )
 
     def _told(self, link: str) -> Mapping[str, str]:
-        """The headers of the first answers, followed within the Hub alone (from a repository's old name to its new one)
-        until they say which file it is."""
+        """Return the headers of the first answers, until they say which file it is.
+
+        Follows redirects within the Hub alone, such as from a repository's old name to its new one.
+        """
         told: dict[str, str] = {}
         at = link
         for _ in range(_MOST_HOPS):
-            reply = self.http.ask(at, method="HEAD", door=self.door)
+            reply = self.http.ask(at, method="HEAD", scope=self.scope)
             told = {**reply.headers, **told}
             if "x-linked-etag" in told or not (reply.location or "").startswith(f"{self.address}/"):
                 break
@@ -109,14 +113,14 @@ class _Repo:
         return told
 
     def files(self, folder: str) -> tuple[list[Listed], bool]:
-        """All files below a folder, and whether the listing came to its end."""
+        """Return all files below a folder, and whether the listing is complete."""
         kinds = f"{self.reference.type}s"
         revision = quote(self.reference.revision or "main", safe="")
         url = f"{self.address}/api/{kinds}/{self.reference.repo}/tree/{revision}/{quote(folder)}".rstrip("/")
         entries: list[Fields] = []
         asked = {"recursive": "true"}
         for _ in range(_MOST_PAGES):
-            page, following = self.http.page(url, params=asked, door=self.door)
+            page, following = self.http.page(url, params=asked, scope=self.scope)
             entries += [Fields(entry) for entry in page] if isinstance(page, list) else []
             # Of the next page's address nothing is used but where it begins: a mirror names the Hub itself there.
             cursor = parse_qs(urlsplit(following or "").query).get("cursor")
@@ -136,15 +140,15 @@ class _Repo:
 
 
 def _repo(reference: HuggingFaceReference) -> str:
-    """A repository's name as its page's address has it."""
+    """Return a repository's name as it stands in its page's address."""
     return _PREFIXES[reference.type] + reference.repo
 
 
 def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> UploaderError | None:
-    """What the Hub means by an answer, by its error code first (`X-Error-Code`), then by its status."""
+    """Return the Hub's error for an answer, by its error code first (`X-Error-Code`), then by its status."""
     if refusal.location is not None:
         return None
-    if not refusal.at_door:
+    if not refusal.in_scope:
         return run_out(refusal)
     code = refusal.headers.get("x-error-code", "")
     if refusal.status == 429:
@@ -196,7 +200,7 @@ def _gated(name: str, page: str, status: int) -> UploaderError:
 
 
 def _hidden(name: str, page: str, *, signed_in: bool) -> UploaderError:
-    """Without a token nobody is told whether there is such a repository."""
+    """Return the error for a repository that is not shown. Without a token the Hub does not say if there is one."""
     if signed_in:
         return SourceMissing(
             f"Hugging Face has no {name} that this token may see",

@@ -1,8 +1,8 @@
-"""What every source owes: to resolve a reference, and to read what it resolved.
+"""What every source must do: resolve a reference, and read what it resolved.
 
-A member is a module with `resolve`, which returns artifacts that name no secret in `source` and keep their `identity`
-as long as the file stays the same, and `open`, which returns a Stream. Both raise uploader.errors alone: SourceMissing,
-SourceRefused, NotAModel, CredentialsRefused, RateLimited, NetworkError, SourceChanged, UsageError.
+A member is a module with two functions. `resolve` returns artifacts: `source` holds no secret, and `identity` stays
+while the file stays the same. `open` returns a Stream. Both raise only uploader.errors: SourceMissing, SourceRefused,
+NotAModel, CredentialsRefused, RateLimited, NetworkError, SourceChanged, UsageError.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Choice:
-    """Which file is meant where a reference leaves it open. `prefer` are words for its precision, its size and its
-    format, the most important first; `file` is its name, and wins."""
+    """Which file is meant where a reference leaves it open.
+
+    `prefer` are words for precision, size and format, the most important first. `file` is a name, and wins.
+    """
 
     prefer: tuple[str, ...] = ("pruned", "fp16", "safetensors")
     file: str | None = None
@@ -24,31 +26,31 @@ class Choice:
 PRECISIONS = frozenset(
     ["fp32", "fp16", "bf16", "mxfp8", "fp8_mixed", "fp8_scaled", "fp8", "int8", "nf4", "nvfp4", "int4"]
 )
-"""How exact a file's numbers are."""
+"""Words for how exact a file's numbers are."""
 
 PREFERENCES = PRECISIONS | {"pruned", "full", "safetensors", "gguf", "pickle"}
 """The words that `Choice.prefer` may hold."""
 
 FIRST_CHOICE = Choice()
-"""What is taken when the user says nothing: the smallest file that gives the same pictures and runs no code."""
+"""The choice when the user says nothing: the smallest file that gives the same pictures and runs no code."""
 
 
 class Stream(Protocol):
-    """An artifact's bytes. Reads may be repeated and begin anywhere; a source that changed says so."""
+    """An artifact's bytes. Reads may be repeated and begin anywhere. A source that changed raises SourceChanged."""
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yields the bytes from `offset` to the end, or `length` of them, in order, in pieces of any size.
+        """Yield the bytes from `offset` to the end, or `length` of them, in order, in chunks of any size.
 
-        Reads with a `length` may run side by side in several threads. Raises NetworkError when the line is lost (the
-        caller reads on from where it was), SourceChanged when it is not the same file any more, Truncated when it ends
-        before its announced size, NoRanges when a source that promised ranges will not give `length` bytes from the
-        middle."""
+        Reads with a `length` may run at the same time in several threads. Raises NetworkError when the connection is
+        lost: the caller reads on from where it was. Raises SourceChanged when it is another file now. Raises Truncated
+        when it ends before its announced size. Raises NoRanges when a source that promised ranges refuses one.
+        """
 
     def slice(self, offset: int, length: int) -> bytes:
-        """Returns at most `length` bytes from `offset`, shorter only at the end."""
+        """Return at most `length` bytes from `offset`, fewer only at the end."""
 
     def check(self) -> None:
-        """Raises SourceChanged when it can be seen that the bytes read are not one and the same file's."""
+        """Raise SourceChanged when the bytes read are seen to be of two different files."""
 
     def close(self) -> None:
-        """Lets go of files and lines."""
+        """Close files and connections."""

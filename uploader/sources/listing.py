@@ -1,4 +1,4 @@
-"""A place that holds several files: which of them are models, which one was meant, how the others are told."""
+"""Places that hold several files: which are models, which one was meant, how the others are shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uploader.artifact import MODEL_EXTENSIONS
 from uploader.errors import SourceMissing, UsageError
 
 MOST_ENTRIES = 10_000
-"""How much of a listing is looked at."""
+"""Entries of a listing that are looked at."""
 
 _MOST_TOLD = 40
 _CHOOSE = "Push the one you want: copy its reference from the list."
@@ -19,8 +19,7 @@ _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.[A-Za-z0-9]+$")
 
 @dataclass(frozen=True)
 class Listed:
-    """A file that can be pushed. `name` is its path within the place, `reference` names it alone, `size` is in
-    bytes."""
+    """A file that can be pushed. `name` is its path in the place, `reference` names it alone, `size` is in bytes."""
 
     name: str
     reference: str
@@ -28,11 +27,12 @@ class Listed:
 
 
 def chosen(place: str, files: Sequence[Listed], name: str | None = None, *, whole: bool = True) -> Listed:
-    """Returns the file of that name; `name` is its path within the place, or the last part of it.
+    """Return the file of that name, which is its path within the place or the last part of it.
 
-    Without a name nothing is guessed: raises UsageError, which lists the models of the place with their sizes and asks
-    for one. Raises SourceMissing, with the same list, where there is none of that name. `whole` false: the place holds
-    more than was looked at."""
+    Raises UsageError without a name: it lists the models of the place with their sizes and asks for one. Raises
+    SourceMissing, with the same list, where no file has that name. `whole` false: the place holds more than was looked
+    at.
+    """
     named = [file for file in files if name is not None and file.name == name]
     named = named or [file for file in files if name is not None and _last(file.name) == name]
     if len(named) == 1:
@@ -52,13 +52,13 @@ def chosen(place: str, files: Sequence[Listed], name: str | None = None, *, whol
 
 
 def models(files: Iterable[Listed]) -> list[Listed]:
-    """Those whose ending some WebUI lists, in the order of their names."""
+    """Return the files whose ending some WebUI lists, in the order of their names."""
     found = [file for file in files if file.name.lower().endswith(tuple(MODEL_EXTENSIONS))]
     return sorted(found, key=lambda file: file.name)
 
 
 def split_note(name: str) -> tuple[str, ...]:
-    """What is to be said of a file that is one part of a model split into several (`-00001-of-00003`)."""
+    """Return a note for a file that is one part of a model split into several (`-00001-of-00003`)."""
     shard = _shard(name)
     if shard is None:
         return ()
@@ -94,7 +94,7 @@ def _last(name: str) -> str:
 
 
 def _size(size: int | None) -> str:
-    """As the services' own pages count: 1000-based."""
+    """Return the size in units of 1000, as the services' own pages do."""
     if size is None:
         return "? bytes"
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

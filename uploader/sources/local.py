@@ -21,11 +21,11 @@ _ENDS = 1 << 20
 
 
 def resolve(reference: PathReference) -> list[Artifact]:
-    """Returns the file that a path names, or the files that a pattern matches, sorted by path.
+    """Return the file that a path names, or the files that a pattern matches, sorted by path.
 
-    A name that exists is never read as a pattern; a pattern passes over folders. Raises SourceMissing (no such
-    file), UsageError (a folder, a device, a name that is no text), SourceRefused (not readable), NotAModel (empty),
-    Several (more than one of a pattern's files will not do).
+    A name that exists is never read as a pattern. A pattern ignores folders. Raises UsageError for a folder, a device,
+    or a name that is no text. Raises SourceMissing (no such file), SourceRefused (not readable), NotAModel (empty).
+    Raises Several when more than one of a pattern's files cannot be used.
     """
     typed = reference.path
     _refuse_odd_name(typed)
@@ -39,14 +39,14 @@ def resolve(reference: PathReference) -> list[Artifact]:
 
 
 def open(artifact: Artifact) -> Stream:
-    """Opens what `resolve` returned. Raises SourceMissing, SourceRefused, SourceChanged."""
+    """Open what `resolve` returned. Raises SourceMissing, SourceRefused, SourceChanged."""
     stream = LocalStream(artifact)
     stream.check()
     return stream
 
 
 class LocalStream:
-    """A file's bytes. Every read has a handle of its own, so that several threads may read at once."""
+    """A file's bytes. Every read has a handle of its own, so several threads may read at once."""
 
     def __init__(self, artifact: Artifact) -> None:
         if not isinstance(artifact.origin, LocalFile) or artifact.size is None:
@@ -56,7 +56,7 @@ class LocalStream:
         self._size = artifact.size
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yields the bytes from `offset`, or `length` of them, 4 MiB at a time. Raises SourceChanged, SourceRefused."""
+        """Yield the bytes from `offset`, or `length` of them, 4 MiB at a time. Raises SourceChanged, SourceRefused."""
         end = self._size if length is None else min(self._size, offset + length)
         with _named_faults(self._source), self._opened() as file:
             file.seek(offset)
@@ -68,7 +68,7 @@ class LocalStream:
                 yield chunk
 
     def slice(self, offset: int, length: int) -> bytes:
-        """Returns at most `length` bytes from `offset`. Raises SourceChanged, SourceRefused."""
+        """Return at most `length` bytes from `offset`. Raises SourceChanged, SourceRefused."""
         with _named_faults(self._source), self._opened() as file:
             file.seek(offset)
             found = bytearray()
@@ -80,12 +80,12 @@ class LocalStream:
             return bytes(found)
 
     def check(self) -> None:
-        """Raises SourceChanged when size or time are not what they were when the reference was resolved."""
+        """Raise SourceChanged when size or time differ from those that `resolve` saw."""
         with _named_faults(self._source):
             self._compare(self._file.path.stat())
 
     def close(self) -> None:
-        """Nothing to do: each read closes its own handle."""
+        """Do nothing: each read closes its own handle."""
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[FileIO]:

@@ -24,10 +24,10 @@ _API = "/api/v1/models/"
 
 
 def resolve(reference: ModelScopeReference, sources: Sources, choice: Choice) -> Artifact:
-    """Returns the file that a reference names, with its size and sha256 as the list of the repository's files has them.
+    """Return the file that a reference names, with its size and sha256 from the repository's list of files.
 
-    Raises UsageError, which lists the models of a repository or a folder; CredentialsRefused (private), SourceMissing,
-    NotAModel (empty), RateLimited, NetworkError.
+    Raises UsageError, which lists the models of a repository or a folder. Raises CredentialsRefused (private),
+    SourceMissing, NotAModel (empty), RateLimited, NetworkError.
     """
     repo = _Repo(reference, sources)
     entries = repo.entries()
@@ -47,12 +47,12 @@ def resolve(reference: ModelScopeReference, sources: Sources, choice: Choice) ->
     return repo.artifact(path, entries[path])
 
 
-def door(sources: Sources, at: str) -> TokenScope:
-    """ModelScope's door for whoever reads `at`, a page or a link that `resolve` made. Nobody gets a token there."""
-    site = sources.site(Service.MODELSCOPE)
+def scope_for(sources: Sources, at: str) -> TokenScope:
+    """Return ModelScope's scope for `at`, a page or a link that `resolve` made. No host gets a token."""
+    endpoint = sources.endpoint(Service.MODELSCOPE)
     name = urlsplit(at).path.removeprefix(_API).removeprefix("/models/").removesuffix("/repo")
-    address = next((address for address in site.addresses if at.startswith(f"{address}/")), site.address)
-    return TokenScope(open_hosts(site), explain=partial(_explain, name, f"{address}/models/{name}"), remembers=True)
+    address = next((address for address in endpoint.addresses if at.startswith(f"{address}/")), endpoint.address)
+    return TokenScope(open_hosts(endpoint), explain=partial(_explain, name, f"{address}/models/{name}"), remembers=True)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class _Repo:
 
     @property
     def address(self) -> str:
-        site = self.sources.site(Service.MODELSCOPE)
-        return site.addresses[-1 if self.reference.site == "ai" else 0]
+        endpoint = self.sources.endpoint(Service.MODELSCOPE)
+        return endpoint.addresses[-1 if self.reference.site == "ai" else 0]
 
     @property
     def page(self) -> str:
@@ -76,10 +76,10 @@ class _Repo:
         return self.reference.revision or "master"
 
     def entries(self) -> dict[str, Fields]:
-        """The files by their paths."""
+        """Return the files by their paths."""
         url = f"{self.address}{_API}{self.reference.repo}/repo/files"
         asked = {"Revision": self.revision, "Recursive": "true"}
-        said = Fields(self.sources.http.json(url, params=asked, door=door(self.sources, self.page)))
+        said = Fields(self.sources.http.json(url, params=asked, scope=scope_for(self.sources, self.page)))
         if said.flag("Success") is False:
             raise SourceMissing(
                 f"ModelScope does not show {self.reference.repo}: {said.text('Message') or 'it says no more'}",
@@ -101,13 +101,13 @@ class _Repo:
         sha256 = entry.text("Sha256") or ""
         digest = Digest(sha256.lower()) if _SHA256.fullmatch(sha256) else None
         file = Published(str(self.reference), path, link, Service.MODELSCOPE, entry.whole("Size"), digest)
-        return artifact(file, self.sources.http, door(self.sources, link))
+        return artifact(file, self.sources.http, scope_for(self.sources, link))
 
 
 def _explain(name: str, page: str, refusal: Refusal) -> UploaderError | None:
     if refusal.location is not None:
         return None
-    if not refusal.at_door:
+    if not refusal.in_scope:
         return run_out(refusal)
     if refusal.status in (401, 403):
         return CredentialsRefused(

@@ -1,4 +1,4 @@
-"""A file as its publisher describes it, made an artifact; and what the stores behind the publishers have in common."""
+"""Files as their publishers describe them, made artifacts; and what the publishers' stores have in common."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from uploader.sources.listing import split_note
 
 @dataclass(frozen=True)
 class Published:
-    """`source` is the reference as it may be shown, `path` where the file lies at its publisher's, `link` leads to it
-    and stays good. `size` is in bytes."""
+    """A file as its publisher describes it. `source` is the reference as it may be shown.
+
+    `path` is its place at the publisher. `link` leads to it and stays valid. `size` is in bytes.
+    """
 
     source: str
     path: str
@@ -28,13 +30,15 @@ class Published:
     notes: tuple[str, ...] = ()
 
 
-def artifact(file: Published, http: Http, door: TokenScope, *, ask: bool = False) -> Artifact:
-    """Returns the artifact of a file. Where its size or its sha256 is not told, the link itself is asked for what there
-    is; with `ask` it is asked anyhow, for whether it can do ranges. Raises NotAModel (empty) and what `Http.probe`
-    raises."""
+def artifact(file: Published, http: Http, scope: TokenScope, *, ask: bool = False) -> Artifact:
+    """Return the artifact of a file. Asks the link itself for a size or sha256 that is not told.
+
+    With `ask` it asks in any case, to learn whether the server can do ranges. Raises NotAModel (empty) and what
+    `Http.probe` raises.
+    """
     size, validator, ranges = file.size, None, True
     if ask or size is None or file.digest is None:
-        answer = http.probe(file.link, door=door)
+        answer = http.probe(file.link, scope=scope)
         size, ranges = size if size is not None else answer.size, answer.ranges
         # The sha256 says more than a validator, which the store's next machine may give otherwise.
         validator = answer.validator if file.digest is None else None
@@ -53,15 +57,16 @@ def artifact(file: Published, http: Http, door: TokenScope, *, ask: bool = False
     )
 
 
-def open_hosts(site: Endpoint) -> frozenset[str]:
-    """The hosts of a service that takes no token: those of all its addresses."""
-    parts = [urlsplit(address) for address in site.addresses]
+def open_hosts(endpoint: Endpoint) -> frozenset[str]:
+    """Return the hosts of a service that takes no token: those of all its addresses."""
+    parts = [urlsplit(address) for address in endpoint.addresses]
     return frozenset(authority(part.scheme, part.hostname or "", part.port) for part in parts)
 
 
 def run_out(refusal: Refusal) -> UploaderError | None:
-    """What a store behind a publisher means: a signed link is good for a while, and whoever asks the publisher again
-    gets a new one."""
+    """Return the error for a signed link of a publisher's store that has expired. Asking the publisher again gives a
+    new link.
+    """
     if refusal.status not in (401, 403):
         return None
     return NetworkError(

@@ -29,7 +29,7 @@ class Shared:
         self._coming: dict[int, threading.Event] = {}
 
     def open(self) -> SharedStream:
-        """Opens one more reader. Raises what opening the file raises."""
+        """Open one more reader. Raises what opening the file raises."""
         with self._lock:
             if self._stream is None:
                 self._stream = self._open_stream()
@@ -46,7 +46,7 @@ class Shared:
                 self._blocks.clear()
 
     def block(self, stream: Stream, index: int) -> bytes:
-        """Returns a block, read now unless somebody did a moment ago or is about to."""
+        """Return a block, read now unless somebody did a moment ago or is about to."""
         while True:
             with self._lock:
                 if index in self._blocks:
@@ -82,7 +82,7 @@ class SharedStream:
         self._closed = False
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yields the bytes from `offset`, to the end or `length` of them. Raises what the file's own stream raises."""
+        """Yield the bytes from `offset`, to the end or `length` of them. Raises what the file's own stream raises."""
         end = self._size if length is None else min(self._size, offset + length)
         while offset < end:
             index, within = divmod(offset, BLOCK_BYTES)

@@ -1,4 +1,4 @@
-"""Whose a token is, by the word of the service that made it."""
+"""The owner of a token, as the service that made it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uploader.sources.endpoints import Sources
 
 @dataclass(frozen=True)
 class Account:
-    """How a service is called, where its users make tokens, and where it says whose one is."""
+    """A service's name, the page where its users make tokens, and where it says whose a token is."""
 
     title: str
     page: str
@@ -29,9 +29,10 @@ ACCOUNTS: Mapping[Service, Account] = {
 
 
 def owner(service: Service, sources: Sources) -> str | None:
-    """Asks the service whose the token of `sources` is; None where it takes it and names nobody.
+    """Return whose token `sources` has, as the service says; None if it takes the token and says no name.
 
-    Raises CredentialsRefused for a token that it does not take, RateLimited, NetworkError."""
+    Raises CredentialsRefused for a token that it does not take, RateLimited, NetworkError.
+    """
     account = ACCOUNTS[service]
 
     def explain(refusal: Refusal) -> UploaderError | None:
@@ -42,6 +43,6 @@ def owner(service: Service, sources: Sources) -> str | None:
             )
         return None
 
-    site = sources.site(service)
-    said = sources.http.json(f"{site.address}{account.path}", door=replace(site.door, explain=explain))
+    endpoint = sources.endpoint(service)
+    said = sources.http.json(f"{endpoint.address}{account.path}", scope=replace(endpoint.scope, explain=explain))
     return Fields(said).text(account.field)

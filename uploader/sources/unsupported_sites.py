@@ -1,4 +1,4 @@
-"""Services that show models and have no way for a program to fetch them: what to say, and the way round, as data."""
+"""Services that show models and let no program download them: what to tell the user, as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FRESH = "Or start the download in a browser, copy the address of the download i
 
 @dataclass(frozen=True)
 class Place:
-    """One of them. `hosts` are those of its pages, not of its stores: a link into a store is a link like any other."""
+    """One such service. `hosts` are those of its pages: a link into its store is like any other link."""
 
     name: str
     hosts: frozenset[str]
@@ -59,7 +59,7 @@ _DROPBOX = frozenset({"dropbox.com", "www.dropbox.com"})
 
 
 def refuse(url: str) -> None:
-    """Raises SourceRefused for a page of a service that would give a program a web page, never a model."""
+    """Raise SourceRefused for a page of a service that would give a program a web page, never a model."""
     host = _host(url)
     for place in PLACES:
         if host.removeprefix("www.") in place.hosts:
@@ -67,8 +67,10 @@ def refuse(url: str) -> None:
 
 
 def direct(url: str) -> str:
-    """The link that leads to the file, where the one that was pasted leads to a page about it: Dropbox's `dl=1`, and
-    `raw` of a file in a GitHub repository."""
+    """Return the link to the file itself for a link to a page about it.
+
+    That is Dropbox's `dl=1`, and `raw` of a file in a GitHub repository.
+    """
     host, parts = _host(url), urlsplit(url)
     if host in _GITHUB:
         repo, blob, path = parts.path.partition("/blob/")

@@ -1,4 +1,13 @@
-"""Telling the WebUI: one member for each API that WebUIs have, and which of them answers at an address."""
+"""WebUIs: one adapter for each API, and which of them answers at an address.
+
+    with reached(target, session, connection) as (client, member):   # connect.py: tunnel or URL, pin, sign-in
+        member.refresh(kind, paths)                                  # the WebUI looks at its folders
+        find(member.models(kind), name)                              # does it list the file?
+        member.select(model)                                         # push --select
+
+`notify.py` does this after a push. `inspect.py` and `problems.py` compare a WebUI with its disk. A new WebUI is one
+file that fulfils `Member`, and one row in MEMBERS.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +32,16 @@ MEMBERS: Mapping[Api, Callable[[WebUIClient], Member | None]] = {
     Api.INVOKEAI: InvokeAi.find,
     Api.SWARMUI: SwarmUi.find,
 }
-"""Each returns its member when that API answers. In the order in which an unknown WebUI is asked: SD.Next knows
-A1111's calls, too."""
+"""Each returns its member when that API answers. An unknown WebUI is asked in this order: SD.Next knows A1111's calls,
+too.
+"""
 
 
 def recognise(service: WebUIClient, expected: Api | None) -> Member:
-    """Finds out which WebUI answers, the expected one first. Raises WebUIRefused when none does, and what a line
-    raises."""
+    """Return the member that answers; the expected one is asked first.
+
+    Raises WebUIRefused when none does, and what WebUIClient raises.
+    """
     order = [api for api in MEMBERS if api is not expected]
     if expected is Api.A1111:  # which cannot be told from an SD.Next by its own calls
         order.remove(Api.SDNEXT)

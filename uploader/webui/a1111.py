@@ -1,4 +1,4 @@
-"""AUTOMATIC1111's API, and what Forge, Forge Neo and reForge have made of it.
+"""AUTOMATIC1111's API, and those of Forge, Forge Neo and reForge.
 
 Follows modules/api/api.py of each, and the routes that the LoRA and ControlNet extensions add.
 """
@@ -48,8 +48,9 @@ _NO_CALL = "Press the refresh button of that list on the WebUI's page: this vers
 
 
 class A1111:
-    """One of the family. `modules`: Forge's way, where VAEs and text encoders are one list that only its own page
-    refreshes."""
+    """A WebUI of the family. `modules`: as in Forge, VAEs and text encoders are one list that only its own page
+    refreshes.
+    """
 
     api = Api.A1111
 
@@ -60,12 +61,12 @@ class A1111:
 
     @classmethod
     def find(cls, service: WebUIClient) -> A1111 | None:
-        """Returns the member if one of the family answers there. SD.Next answers likewise: ask for that one first."""
+        """Return the member if one of the family answers. SD.Next answers likewise: ask for that one first."""
         flags = answers(service, f"{_API}/cmd-flags")
         if not isinstance(flags, dict):
             return None
         folders = folders_of(flags)
-        del flags  # all else that was in it is nobody's business: it may hold passwords
+        del flags  # the rest of it is dropped: it may hold passwords
         return cls(service, modules=isinstance(answers(service, f"{_API}/sd-modules"), list), flags=folders)
 
     @property
@@ -92,11 +93,11 @@ class A1111:
         if self._modules and kind in _MODULES:
             return Refreshed(
                 False,
-                "Press the refresh button beside VAE / Text Encoder, or load the WebUI's page anew: it has no call "
+                "Press the refresh button beside VAE / Text Encoder, or reload the WebUI's page: it has no call "
                 "for that.",
             )
         if kind in _CONTROLS:
-            return Refreshed(True)  # its list is made anew each time it is asked for
+            return Refreshed(True)  # it makes its list for each question
         if kind not in _REFRESHES:
             return Refreshed(False, _RESTART)
         reply = self._service.post(_REFRESHES[kind])
@@ -141,14 +142,17 @@ def _listed(service: WebUIClient, call: str, name: str, path: str, what: str) ->
 
 
 def embeddings(service: WebUIClient, what: str) -> list[Listed]:
-    """Those that fit the loaded checkpoint and those that do not; as tables by name, or as lists of names."""
+    """Return the embeddings that fit the loaded checkpoint and those that do not.
+
+    Versions differ: they are tables by name, or lists of names.
+    """
     answer = table(service.get(f"{_API}/embeddings"), what)
     found = [answer.get("loaded"), answer.get("skipped")]
     return [Listed(name) for part in found if isinstance(part, dict | list) for name in part if isinstance(name, str)]
 
 
 def folders_of(flags: Mapping[str, object]) -> dict[Kind, tuple[str, ...]]:
-    """Takes the folders out of a WebUI's command line, and nothing else."""
+    """Return the folders of a WebUI's command line, and nothing else of it."""
     folders: dict[Kind, tuple[str, ...]] = {}
     data = text_of(flags, "data_dir")
     models = text_of(flags, "models_dir") or (f"{data.rstrip('/')}/models" if data else None)

@@ -28,7 +28,7 @@ _KEYS = {
 
 
 class ComfyUi:
-    """One ComfyUI. It looks at its folders by itself whenever it is asked."""
+    """One ComfyUI. It looks at its folders by itself with every question."""
 
     api = Api.COMFYUI
     ids = ("comfyui",)
@@ -53,7 +53,7 @@ class ComfyUi:
         return None  # each workflow names its own
 
     def folders(self) -> Mapping[Kind, tuple[str, ...]]:
-        """By a call that ComfyUI marks as experimental; without it, none."""
+        """Return its folders by a call that ComfyUI marks as experimental; without that call, none."""
         told = answers(self._service, "/experiment/models")
         if not isinstance(told, list):
             return {}
@@ -84,7 +84,10 @@ class ComfyUi:
         return f"Choose {model.name} in the loader of your workflow: ComfyUI has no checkpoint of its own."
 
     def _keys(self) -> frozenset[str]:
-        """Of a folder that it does not know it says 404, and so does a proxy of everything: asked for once, by name."""
+        """Return the kinds of folders it has, asked for once.
+
+        It answers 404 for a kind that it does not have, and so does a proxy for everything.
+        """
         if self._known is None:
             self._known = frozenset(texts(self._service.get("/models"), "its kinds of models"))
         return self._known

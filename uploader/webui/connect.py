@@ -1,4 +1,4 @@
-"""Reaching a target's WebUI: its address, its certificate, its sign-in, and the way through the SSH connection."""
+"""Reaching a target's WebUI: its address, its certificate, its sign-in, and the tunnel through the SSH connection."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NO_ADDRESS = "Say how it is reached: `uploader login` again with --webui-url URL
 
 
 def address_of(target: Target) -> str | None:
-    """Where the WebUI is, as the server knows it where it is reached by a tunnel; None if nobody has said."""
+    """Return the WebUI's address, as the server knows it if there is a tunnel. None if it is not saved."""
     if target.webui_tunnel is not None:
         return f"http://{_LOOPBACK}:{target.webui_tunnel}"
     return target.webui_url
 
 
 def place_of(target: Target) -> str | None:
-    """What tells its WebUI from every other: 127.0.0.1 behind a tunnel is another machine for each SSH server."""
+    """Return what tells this WebUI from any other: 127.0.0.1 is another machine for each SSH server."""
     if target.webui_tunnel is not None:
         server = target.host if target.port is None else f"{target.host}:{target.port}"
         way = f"?jump={target.jump}" if target.jump else ""
@@ -39,7 +39,7 @@ def place_of(target: Target) -> str | None:
 
 
 def require_address(target: Target) -> str:
-    """Raises UsageError where nobody has said where the WebUI is."""
+    """Return the WebUI's address. Raises UsageError if it is not saved."""
     address = address_of(target)
     if address is None:
         raise UsageError(f"it is not known where the WebUI of {target.name} is", remedy=NO_ADDRESS)
@@ -47,7 +47,7 @@ def require_address(target: Target) -> str:
 
 
 def known_sign_in(target: Target, session: Session) -> Secret | None:
-    """What the environment or the keyring has for the WebUI's door."""
+    """Return the WebUI's sign-in from the environment or the keyring."""
     account = None if is_address(target.name) else target.name
     return find_sign_in(account, place_of(target) or "", session.keyring, session.environ)
 
@@ -61,10 +61,11 @@ def reached(
     secret: Secret | None = None,
     seconds: float | None = None,
 ) -> Iterator[tuple[WebUIClient, Member]]:
-    """Opens a target's WebUI and finds out which one it is. `secret` is taken instead of the known one.
+    """Open a target's WebUI and find out which one it is. `secret` replaces the known sign-in.
 
-    All requests together may take `seconds`, by default what the setting says. Raises UsageError without an address,
-    and what Service and recognise raise."""
+    All requests together may take `seconds`, by default `session.webui_seconds`. Raises UsageError without an address,
+    and what WebUIClient and recognise raise.
+    """
     address = require_address(target)
     secret = secret or known_sign_in(target, session)
     tunnel = target.webui_tunnel

@@ -1,4 +1,4 @@
-"""What a WebUI is and lists, held against what lies on its disk: for `webui`, for `login`, for whoever diagnoses."""
+"""A WebUI's state and lists, compared with the files on its disk: for `webui`, `login` and `doctor`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from uploader.webui.connect import require_address
 from uploader.webui.problems import Problem, find_problems
 
 _TIMES = 3
-"""Somebody who asks for a WebUI's facts waits longer for them than a push does."""
+"""Times as long as a push may wait: a user who asks for a WebUI's facts waits for them."""
 
 
 @dataclass(frozen=True)
 class FolderDifference:
-    """A kind whose models the WebUI reads elsewhere than this target puts them. Both absolute; `there`: the WebUI's
-    folder can be seen through SFTP under that name."""
+    """A kind whose models the WebUI reads from another folder than the one this target uses. All are absolute.
+
+    `there` are the WebUI's folders that SFTP shows under that name.
+    """
 
     kind: Kind
     ours: str
@@ -33,9 +35,10 @@ class FolderDifference:
 
 @dataclass(frozen=True)
 class WebUIFacts:
-    """A WebUI as it is. `webuis` are the ids of those that it may be; `fits`: the saved one is of their kin.
+    """A WebUI as it is. `webuis` are the ids that it may have; `fits`: the saved WebUI has the same API.
 
-    `models` counts what it lists of each kind that it tells of; `folders` are absolute, on its own machine."""
+    `models` counts its list of each kind that it tells. `folders` are absolute, on its own machine.
+    """
 
     target: str
     address: str
@@ -52,7 +55,7 @@ class WebUIFacts:
 def facts_of(
     member: Member, target: Target, session: Session, connection: Connection, *, files: bool = True
 ) -> WebUIFacts:
-    """The facts of a WebUI that is reached already. Without `files` the disk's files are left alone."""
+    """Return the facts of a WebUI that is connected. Without `files` the disk's files are not looked at."""
     profile = session.profiles.webui(target.webui)
     ours = session.folders_of(target)
     lists = _lists(member, ours)
@@ -75,7 +78,7 @@ def facts_of(
 
 
 def _lists(member: Member, kinds: Mapping[Kind, str]) -> dict[Kind, list[Listed]]:
-    """What it lists of each kind that has a folder. A list that it fails to give is one that is not told."""
+    """Return its list of each kind that has a folder. A list that fails counts as not told."""
     found: dict[Kind, list[Listed]] = {}
     for kind in kinds:
         try:
@@ -116,8 +119,10 @@ def _is_folder(connection: Connection, path: str) -> bool:
 
 
 def _one(connection: Connection, mine: str, theirs: str) -> bool:
-    """Whether two names are one folder, by way of a link here or further up: what is in them says so, and when that
-    changed last. Of two that are empty nothing can be said."""
+    """Return True if two names are one folder, because of a link here or higher up.
+
+    The entries and the time of the last change tell. For two empty folders it returns False.
+    """
     above = [mine, theirs]
     while posixpath.basename(above[0]) == posixpath.basename(above[1]) and above[0] not in ("/", above[1]):
         above = [posixpath.dirname(above[0]), posixpath.dirname(above[1])]

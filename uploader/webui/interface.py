@@ -1,4 +1,4 @@
-"""What every member of this family owes: one WebUI's API, asked for its models and told of new ones."""
+"""What every WebUI adapter must do: list a WebUI's models, and make it look for new ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from uploader.webui.client import Reply, WebUIClient
 
 @dataclass(frozen=True)
 class Listed:
-    """A model as a WebUI lists it. `name` is what it calls it: a file name, a path below its folder, or either
-    without the ending. `path` is absolute on its machine, None if not told; `note` what it makes known against it."""
+    """A model as a WebUI lists it.
+
+    `name` is its own name for it: a file name, a path below its folder, or either without the ending. `path` is
+    absolute on its machine, None if not told. `note` says what is wrong with it.
+    """
 
     name: str
     path: str | None = None
@@ -25,53 +28,63 @@ class Listed:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What came of a refresh. `done`: the WebUI looks at its folders from now on as they are. `remedy` is what a
-    person must press for it, or what is left to do; None when nothing is."""
+    """The result of a refresh. `done`: the WebUI knows its folders as they are now.
+
+    `remedy` is what a person must press, or what is left to do; None when nothing is.
+    """
 
     done: bool
     remedy: str | None = None
 
 
 class Member(Protocol):
-    """One WebUI, reached. Calls raise NetworkError, CredentialsRefused, CertificateUnknown, WebUIRefused."""
+    """One WebUI that answers. Its calls raise NetworkError, CredentialsRefused, CertificateUnknown, WebUIRefused only.
+
+    A member asks through its WebUIClient alone, so one time limit holds for all its calls. It keeps nothing of an
+    answer but what these calls return: WebUIs send their command lines, and those hold passwords.
+    """
+
+    # `find(client)`, the member's entry in MEMBERS, changes nothing on the WebUI. It returns None when another WebUI
+    # or a web page answers, and raises what the connection raises.
 
     @property
     def api(self) -> Api: ...
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The WebUIs that it may be, by the ids of their profiles: some cannot be told apart from outside."""
+        """Return the ids of the profiles that it may have: some WebUIs look the same from outside."""
 
     def version(self) -> str | None:
-        """None if it does not tell."""
+        """Return its version, None if it does not tell."""
 
     def current(self) -> str | None:
-        """The checkpoint that it works with, None if it has none or does not tell."""
+        """Return the loaded checkpoint, None if there is none or it does not tell."""
 
     def folders(self) -> Mapping[Kind, tuple[str, ...]]:
-        """The absolute folders that it reads, on its own machine; without the kinds of which it does not tell.
-
-        Nothing but folders is kept of what it says: command lines hold passwords."""
+        """Return the absolute folders that it reads, on its own machine. A kind that it does not tell is missing."""
 
     def refresh(self, kind: Kind, paths: Sequence[str]) -> Refreshed:
-        """Lets it look for new models of a kind. `paths` are the absolute ones of the new files on the server."""
+        """Make it look for new models of a kind. `paths` are the absolute paths of the new files on the server."""
+        # Never restarts it, and never unloads a model: it may be making a picture.
+        # Without a call for this kind it returns `done=False` with the button to press, and raises nothing.
 
     def models(self, kind: Kind) -> list[Listed] | None:
-        """What it lists of a kind; None where it does not tell."""
+        """Return its list of a kind, None if it does not tell."""
+        # An empty list says that it has none. An older version without the call returns None.
 
     def select(self, model: Listed) -> str | None:
-        """Switches to a checkpoint that it lists. Returns what to do by hand where that cannot be asked of it."""
+        """Switch to a checkpoint that it lists. Returns what to do by hand where it has no call for that."""
 
 
 # reading answers --------------------------------------------------------------------------------------
 
 
 def refused(reply: Reply, what: str) -> WebUIRefused:
-    """Names an answer that is not the one that was wanted; `what` is the call, such as `the list of checkpoints`."""
+    """Return the error for an unexpected answer. `what` is the call, such as `the list of checkpoints`."""
     page = " with a web page" if reply.kind == "text/html" else ""
     if reply.status >= 500:
         return WebUIRefused(
-            f"the WebUI failed over {what} ({reply.status})", remedy="Look at the WebUI's own log, or start it anew."
+            f"the WebUI failed over {what} ({reply.status})", remedy="Look at the WebUI's own log, or restart it."
         )
     if 300 <= reply.status < 400:
         return WebUIRefused(
@@ -85,28 +98,28 @@ def refused(reply: Reply, what: str) -> WebUIRefused:
 
 
 def items(reply: Reply, what: str) -> list[Mapping[str, object]]:
-    """A list of tables. Raises WebUIRefused for anything else."""
+    """Return a list of tables. Raises WebUIRefused for any other answer."""
     if not reply.ok or not isinstance(reply.data, list):
         raise refused(reply, what)
     return [item for item in reply.data if isinstance(item, dict)]
 
 
 def texts(reply: Reply, what: str) -> list[str]:
-    """A list of texts. Raises WebUIRefused for anything else."""
+    """Return a list of texts. Raises WebUIRefused for any other answer."""
     if not reply.ok or not isinstance(reply.data, list):
         raise refused(reply, what)
     return [item for item in reply.data if isinstance(item, str)]
 
 
 def table(reply: Reply, what: str) -> Mapping[str, object]:
-    """Raises WebUIRefused for what is no table."""
+    """Return a table. Raises WebUIRefused for any other answer."""
     if not reply.ok or not isinstance(reply.data, dict):
         raise refused(reply, what)
     return reply.data
 
 
 def text_of(table: Mapping[str, object], *keys: str) -> str | None:
-    """The first of these keys that holds text."""
+    """Return the value of the first of these keys that holds text."""
     for key in keys:
         value = table.get(key)
         if isinstance(value, str) and value:
@@ -115,8 +128,10 @@ def text_of(table: Mapping[str, object], *keys: str) -> str | None:
 
 
 def answers(service: WebUIClient, path: str) -> object:
-    """The JSON that an address answers with, None where it has none: another WebUI, or a web page. Raises what a line
-    raises, and CredentialsRefused."""
+    """Return an address's answer in JSON, None if it has none: another WebUI, or a web page.
+
+    Raises NetworkError, CertificateUnknown, CredentialsRefused.
+    """
     reply = service.get(path)
     return reply.data if reply.ok and reply.json else None
 
@@ -125,8 +140,10 @@ def answers(service: WebUIClient, path: str) -> object:
 
 
 def find(models: Iterable[Listed], name: str, folder: str | None = None) -> Listed | None:
-    """Finds the model that a file is listed as, by its name: new ones have no hash yet. In another place than its
-    absolute `folder` lies another file of that name, where the WebUI tells places."""
+    """Return the model that a file is listed as, by its name: new files have no hash yet.
+
+    A model in another folder than the absolute `folder` is another file, if the WebUI tells folders.
+    """
     wanted, models = name.casefold(), list(models)
     named = [model for model in models if wanted in _names(model)] or [
         model for model in models if stem(wanted) in _names(model) and _bare(model)
@@ -136,7 +153,7 @@ def find(models: Iterable[Listed], name: str, folder: str | None = None) -> List
 
 
 def may_be_one(ours: str, theirs: str) -> bool:
-    """Whether two absolute folders may be one: an account may see only a part of the machine's tree."""
+    """Return True if two absolute folders may be one: an account may see only a part of the machine's tree."""
     ours, theirs = ours.rstrip("/").casefold(), theirs.rstrip("/").casefold()
     return ours == theirs or theirs.endswith(ours) or ours.endswith(theirs)
 
@@ -146,7 +163,7 @@ def _folder(path: str) -> str:
 
 
 def stem(name: str) -> str:
-    """A file's name without a model's ending; of another ending nothing is taken."""
+    """Return a file's name without the ending of a model. Any other ending stays."""
     bare, ending = posixpath.splitext(name)
     return bare if ending.lower() in MODEL_EXTENSIONS else name
 
@@ -156,5 +173,5 @@ def _names(model: Listed) -> set[str]:
 
 
 def _bare(model: Listed) -> bool:
-    """Whether the WebUI calls it without its ending, so that the stem is all there is to compare."""
+    """Return True if the WebUI shows the name without its ending, so that only the stem can be compared."""
     return model.path is None and stem(model.name) == model.name

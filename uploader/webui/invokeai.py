@@ -12,10 +12,10 @@ from uploader.webui.client import Reply, WebUIClient
 from uploader.webui.interface import Listed, Refreshed, answers, refused, table, text_of
 
 JOB_SECONDS = 60.0
-"""How long all registrations of a push may take together: InvokeAI hashes all of each file."""
+"""Seconds for all registrations of a push together: InvokeAI hashes all of each file."""
 
 _FIRST_LOOK, _LATER_LOOKS = 0.1, 1.0
-"""Seconds between two looks at a job: the wait doubles from the one to the other."""
+"""Seconds between two looks at a job. The wait doubles from the first to the last."""
 
 _TYPES = {
     Kind.CHECKPOINT: ("main",),
@@ -34,7 +34,7 @@ _ENDED = ("completed", "error", "cancelled")
 
 
 class InvokeAi:
-    """One InvokeAI. `wait` waits so many seconds between two looks at a job."""
+    """One InvokeAI. `wait(seconds)` waits between two looks at a job."""
 
     api = Api.INVOKEAI
     ids = ("invokeai",)
@@ -92,7 +92,7 @@ class InvokeAi:
         return f"Choose {model.name} on InvokeAI's page: it keeps that choice in the browser."
 
     def _register(self, path: str) -> None:
-        """Registers a file where it lies. Raises WebUIRefused, NetworkError."""
+        """Register a file at its place. Raises WebUIRefused, NetworkError."""
         reply = self._service.post("/api/v2/models/install", {}, {"source": path, "inplace": "true"})
         if reply.status in (404, 409, 415):
             raise _not_registered(path, _detail(reply))

@@ -1,4 +1,4 @@
-"""After a push: the WebUI is told of the new models, and asked whether it lists them. It never fails a push."""
+"""After a push: tell the WebUI of the new models, and ask whether it lists them. This never fails a push."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from uploader.webui.client import WebUIClient
 from uploader.webui.connect import NO_ADDRESS, address_of, reached
 
 _LOAD_TIMES = 6
-"""How many times as long a WebUI that answers may take to load a checkpoint into its memory."""
+"""Times as long as any other answer that loading a checkpoint into memory may take."""
 
 _CHECKPOINTS = (Kind.CHECKPOINT, Kind.DIFFUSION_MODEL)
 _WHY = "`uploader webui` tells more."
@@ -30,7 +30,7 @@ _STOPPED = "You stopped it before the WebUI was told. Press the refresh button o
 
 
 def check_wishes(*, notify: bool, select: bool, detach: bool) -> None:
-    """Raises UsageError for wishes of one push that do not go together."""
+    """Raise UsageError for options of one push that do not go together."""
     if select and not notify:
         raise UsageError("--select and --no-notify do not go together", remedy="Leave one of them out.")
     if select and detach:
@@ -41,7 +41,7 @@ def check_wishes(*, notify: bool, select: bool, detach: bool) -> None:
 
 
 def check_switch(target: Target, *, select: bool) -> None:
-    """Raises UsageError where a target's WebUI cannot be switched."""
+    """Raise UsageError where a target's WebUI cannot be switched."""
     if select and address_of(target) is None:
         raise UsageError(f"the WebUI of {target.name} cannot be switched: its address is not known", remedy=NO_ADDRESS)
 
@@ -55,9 +55,11 @@ def notify(
     select: bool,
     cancelled: threading.Event,
 ) -> list[Outcome]:
-    """Returns the outcomes with what the WebUI said of each that is on the server. Raises nothing of its own: a
-    WebUI that is off, refuses or hangs is told of in the notices, 10 seconds after it stopped answering at most, and
-    Ctrl-C sets `cancelled`."""
+    """Return the outcomes with what the WebUI said of each file that is on the server.
+
+    Raises no error of its own. A WebUI that is off, refuses or hangs is reported in the notices, after 10 seconds of
+    silence at most. Ctrl-C sets `cancelled`.
+    """
     there = [outcome for outcome in outcomes if _is_there(outcome)]
     if not there:
         return list(outcomes)
@@ -81,7 +83,7 @@ def notify(
 
 
 def _unaided(outcomes: Sequence[Outcome], api: Api | None) -> list[Outcome]:
-    """Without an address nothing is asked. InvokeAI alone would never see the file by itself."""
+    """Return the outcomes for a WebUI without an address. Only InvokeAI would never see the file by itself."""
     if api is not Api.INVOKEAI:
         return list(outcomes)
     notice = Notice(False, None, f"InvokeAI lists only what it was told of, and its address is not known. {NO_ADDRESS}")
@@ -89,20 +91,20 @@ def _unaided(outcomes: Sequence[Outcome], api: Api | None) -> list[Outcome]:
 
 
 def untold(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes of a push that was stopped before its WebUI was told."""
+    """Return the outcomes of a push that was stopped before its WebUI was told."""
     return [
         replace(outcome, webui=Notice(False, None, _STOPPED)) if _is_there(outcome) else outcome for outcome in outcomes
     ]
 
 
 def _is_there(outcome: Outcome) -> bool:
-    """Whether it is on the server, in the folder of its kind."""
+    """Return True if the file is on the server, in the folder of its kind."""
     return outcome.status in ("placed", "kept") and outcome.kind is not None and outcome.path is not None
 
 
 @dataclass
 class _Telling:
-    """One WebUI told of one push. `told` are the notices, by the outcomes' identity."""
+    """One WebUI, told of one push. `told` are the notices, by the outcomes' identity."""
 
     target: Target
     session: Session
@@ -124,7 +126,7 @@ class _Telling:
                 self._select(there, listed, service, member)
 
     def give_up(self, outcomes: Sequence[Outcome], remedy: str) -> None:
-        """What was not told stays untold, and says so."""
+        """Note for each outcome without a notice why its WebUI was not told."""
         for outcome in outcomes:
             self.told.setdefault(id(outcome), Notice(False, None, remedy))
 
@@ -147,7 +149,7 @@ class _Telling:
         return found
 
     def _compare(self, member: Member) -> None:
-        """Another WebUI than the saved one may read the same folders all the same: told, and gone on."""
+        """Report a WebUI other than the saved one, and go on: it may read the same folders."""
         expected = self.session.profiles.webui(self.target.webui)
         if expected.api not in (None, member.api):
             self.session.observer(
@@ -165,7 +167,7 @@ class _Telling:
         service: WebUIClient,
         member: Member,
     ) -> None:
-        """Switches to the last checkpoint of the push."""
+        """Switch to the last checkpoint of the push."""
         wanted = [outcome for outcome in there if outcome.kind in _CHECKPOINTS]
         if not wanted:
             self.session.observer(Message("--select: no checkpoint was pushed, so the WebUI was not switched", "note"))
@@ -210,7 +212,7 @@ def _notice(
 
 
 def _same(ours: str, theirs: str) -> bool:
-    """Whether two absolute folders may be one: an account may see only a part of the machine's tree."""
+    """Return True if two absolute folders may be one: an account may see only a part of the machine's tree."""
     theirs = theirs.rstrip("/")
     return ours == theirs or ours.startswith(f"{theirs}/") or theirs.endswith(ours) or ours.endswith(theirs)
 
@@ -221,6 +223,6 @@ def _called(member: Member, session: Session) -> str:
 
 
 def _sentence(error: UploaderError) -> str:
-    """What was not done, and how to get it done."""
+    """Return what was not done, and how to get it done."""
     first = f"The WebUI was not told: {error.message}."
     return f"{first} {error.remedy}" if error.remedy else first

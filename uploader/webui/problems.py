@@ -1,4 +1,4 @@
-"""Why a WebUI does not list a file that lies on its disk, or lists it for what it is not."""
+"""Why a WebUI does not list a file on its disk, or lists it as something else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from uploader.webui import Listed, find
 
 @dataclass(frozen=True)
 class Problem:
-    """One file. `path` is below the target's root, `size` in bytes; `kind` is the one that its bytes show, else the
-    one of its folder."""
+    """One file. `path` is below the target's root, `size` in bytes. `kind` is that of its bytes, else of its folder."""
 
     path: str
     name: str
@@ -30,8 +29,11 @@ class Problem:
 def find_problems(
     disk: ModelFolders, lists: Mapping[Kind, Sequence[Listed]], folders: Mapping[Kind, str], profile: WebUI
 ) -> Iterator[Problem]:
-    """Yields the files of a disk with which something is wrong. `lists` are the models that the WebUI lists, without
-    the kinds of which it does not tell; `folders` where each kind belongs."""
+    """Yield the files of a disk that have a problem.
+
+    `lists` are the models that the WebUI lists, without the kinds that it does not tell. `folders` says where each kind
+    belongs.
+    """
     for file in disk.files():
         kinds = disk.kinds_at(file)
         listed = any(find(lists[kind], file.name) is not None for kind in kinds if kind in lists)

@@ -60,7 +60,7 @@ class SdNext:
         return text_of(table(self._service.get(f"{_API}/options"), "its options"), "sd_model_checkpoint")
 
     def folders(self) -> Mapping[Kind, tuple[str, ...]]:
-        """SD.Next keeps its folders among its options; only they are taken from there."""
+        """Return its folders. SD.Next keeps them among its options; nothing else is taken from there."""
         options = answers(self._service, f"{_API}/options")
         if not isinstance(options, dict):
             return {}

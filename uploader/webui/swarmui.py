@@ -1,4 +1,4 @@
-"""SwarmUI's API. Follows docs/API.md and docs/APIRoutes of SwarmUI: all is asked by POST, in a session."""
+"""SwarmUI's API. Follows docs/API.md and docs/APIRoutes of SwarmUI: each call is a POST in a session."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def storage(home: Origin) -> Iterator[Origin]:
 
 
 def read(http: Http, home: Origin, *, remembers: bool = True) -> bytes:
-    door = TokenScope(frozenset({home.url("")[len("http://") :]}), None, remembers=remembers)
-    return b"".join(http.stream(home.url("/get"), size=len(CONTENT), door=door))
+    scope = TokenScope(frozenset({home.url("")[len("http://") :]}), None, remembers=remembers)
+    return b"".join(http.stream(home.url("/get"), size=len(CONTENT), scope=scope))
 
 
 def test_an_address_has_its_time() -> None:

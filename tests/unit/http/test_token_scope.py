@@ -1,4 +1,4 @@
-"""Who sees a token: a door's own hosts and nobody else, whatever redirects say."""
+"""Who sees a token: a scope's own hosts and nobody else, whatever redirects say."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def http() -> Iterator[Http]:
         yield client
 
 
-def door(home: Origin, host: str = "127.0.0.1") -> TokenScope:
+def scope(home: Origin, host: str = "127.0.0.1") -> TokenScope:
     return TokenScope(frozenset({urlsplit(home.url("/", host)).netloc}), TOKEN)
 
 
@@ -42,29 +42,29 @@ def shown_to(origin: Origin) -> list[str | None]:
     return [request.headers.get("authorization") for request in origin.requests]
 
 
-def read(http: Http, url: str, door: TokenScope | None) -> bytes:
-    return b"".join(http.stream(url, offset=10, size=len(CONTENT), door=door))
+def read(http: Http, url: str, scope: TokenScope | None) -> bytes:
+    return b"".join(http.stream(url, offset=10, size=len(CONTENT), scope=scope))
 
 
 def test_the_door_s_host_sees_the_token(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
-    assert http.probe(home.url("/m"), door=door(home)).size == len(CONTENT)
-    assert read(http, home.url("/m"), door(home)) == CONTENT[10:]
+    assert http.probe(home.url("/m"), scope=scope(home)).size == len(CONTENT)
+    assert read(http, home.url("/m"), scope(home)) == CONTENT[10:]
     assert shown_to(home) == ["Bearer t0p-s3cret"] * 2
 
 
 def test_without_a_door_or_without_a_token_nothing_is_shown(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     http.probe(home.url("/m"))
-    http.probe(home.url("/m"), door=TokenScope(door(home).hosts))
+    http.probe(home.url("/m"), scope=TokenScope(scope(home).hosts))
     assert shown_to(home) == [None, None]
 
 
 def test_a_redirect_to_another_host_leaves_the_token_behind(home: Origin, elsewhere: Origin, http: Http) -> None:
     elsewhere.serve("/m", CONTENT)
     home.redirect("/m", elsewhere.url("/m"), status=307)
-    assert read(http, home.url("/m"), door(home)) == CONTENT[10:]
-    assert http.probe(home.url("/m"), door=door(home)).ranges
+    assert read(http, home.url("/m"), scope(home)) == CONTENT[10:]
+    assert http.probe(home.url("/m"), scope=scope(home)).ranges
     assert shown_to(home) == ["Bearer t0p-s3cret"] * 2
     assert shown_to(elsewhere) == [None, None]
 
@@ -72,14 +72,14 @@ def test_a_redirect_to_another_host_leaves_the_token_behind(home: Origin, elsewh
 def test_a_redirect_within_the_door_keeps_it(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     home.redirect("/a", "/m")
-    read(http, home.url("/a"), door(home))
+    read(http, home.url("/a"), scope(home))
     assert shown_to(home) == ["Bearer t0p-s3cret"] * 2
 
 
 def test_a_foreign_redirect_into_the_door_brings_none(home: Origin, elsewhere: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     elsewhere.redirect("/a", home.url("/m"))
-    read(http, elsewhere.url("/a"), door(home))
+    read(http, elsewhere.url("/a"), scope(home))
     assert shown_to(home) == shown_to(elsewhere) == [None]
 
 
@@ -87,7 +87,7 @@ def test_once_outside_nothing_leads_back_in(home: Origin, elsewhere: Origin, htt
     home.serve("/m", CONTENT)
     home.redirect("/a", elsewhere.url("/b"))
     elsewhere.redirect("/b", home.url("/m"))
-    read(http, home.url("/a"), door(home))
+    read(http, home.url("/a"), scope(home))
     assert shown_to(home) == ["Bearer t0p-s3cret", None]
     assert shown_to(elsewhere) == [None]
 
@@ -95,8 +95,8 @@ def test_once_outside_nothing_leads_back_in(home: Origin, elsewhere: Origin, htt
 def test_another_name_or_port_of_the_same_machine_is_another_host(home: Origin, elsewhere: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     elsewhere.serve("/m", CONTENT)
-    http.probe(home.url("/m", "localhost"), door=door(home))
-    http.probe(elsewhere.url("/m"), door=door(home))
+    http.probe(home.url("/m", "localhost"), scope=scope(home))
+    http.probe(elsewhere.url("/m"), scope=scope(home))
     assert shown_to(home) == shown_to(elsewhere) == [None]
 
 
@@ -121,7 +121,7 @@ def test_a_user_name_that_looks_like_the_door_is_no_door(home: Origin, elsewhere
     elsewhere.serve("/m", CONTENT)
     port = urlsplit(elsewhere.url("/")).port
     home.redirect("/m", f"http://{urlsplit(home.url('/')).netloc}@127.0.0.1:{port}/m")
-    read(http, home.url("/m"), door(home))
+    read(http, home.url("/m"), scope(home))
     assert "Bearer t0p-s3cret" not in shown_to(elsewhere)
 
 
@@ -129,7 +129,7 @@ def test_no_cookie_of_a_session_goes_anywhere(home: Origin, elsewhere: Origin, h
     home.serve("/m", CONTENT, headers={"Set-Cookie": "session=t0p-s3cret; Path=/"})
     elsewhere.serve("/m", CONTENT)
     for url in (home.url("/m"), home.url("/m"), elsewhere.url("/m")):
-        http.probe(url, door=door(home))
+        http.probe(url, scope=scope(home))
     assert all("cookie" not in request.headers for request in [*home.requests, *elsewhere.requests])
 
 
@@ -140,16 +140,16 @@ def test_the_door_s_service_says_what_its_refusals_mean(home: Origin, elsewhere:
         heard.append(refusal)
         return CredentialsMissing(f"log in: {refusal.body.text('message')}") if refusal.status == 401 else None
 
-    own = TokenScope(door(home).hosts, TOKEN, explain)
+    own = TokenScope(scope(home).hosts, TOKEN, explain)
     home.fail("/m", 401, b'{"message": "who are you?"}', Content_Type="application/json", X_Why="no")
     with pytest.raises(CredentialsMissing, match="who are you"):
-        http.probe(home.url("/m"), door=own)
-    assert (heard[0].status, heard[0].at_door, heard[0].headers["x-why"]) == (401, True, "no")
+        http.probe(home.url("/m"), scope=own)
+    assert (heard[0].status, heard[0].in_scope, heard[0].headers["x-why"]) == (401, True, "no")
     elsewhere.fail("/m", 403)
     home.redirect("/a", elsewhere.url("/m"))
     with pytest.raises(CredentialsRefused):
-        http.probe(home.url("/a"), door=own)
-    assert [(one.status, one.at_door, one.location) for one in heard[1:]] == [
+        http.probe(home.url("/a"), scope=own)
+    assert [(one.status, one.in_scope, one.location) for one in heard[1:]] == [
         (302, True, elsewhere.url("/m")),
         (403, False, None),
     ]
@@ -161,14 +161,15 @@ def test_an_explanation_that_cannot_be_read_is_none(home: Origin, http: Http, bo
     heard: list[str | None] = []
     with pytest.raises(SourceMissing):
         http.probe(
-            home.url("/m"), door=TokenScope(door(home).hosts, None, lambda one: heard.append(one.body.text("message")))
+            home.url("/m"),
+            scope=TokenScope(scope(home).hosts, None, lambda one: heard.append(one.body.text("message"))),
         )
     assert heard == [None]
 
 
 def test_json_is_read_and_its_query_written(home: Origin, http: Http) -> None:
     home.serve("/api", b'{"items": [1]}', content_type="application/json")
-    assert http.json(home.url("/api"), params={"q": "a b", "t": ["x", "y"]}, door=door(home)) == {"items": [1]}
+    assert http.json(home.url("/api"), params={"q": "a b", "t": ["x", "y"]}, scope=scope(home)) == {"items": [1]}
     (request,) = home.requests
     assert (request.path, request.headers["authorization"]) == ("/api?q=a+b&t=x&t=y", "Bearer t0p-s3cret")
 
@@ -183,7 +184,7 @@ def test_what_is_no_json_is_trouble_that_may_pass(home: Origin, http: Http, body
 def test_asking_returns_one_hop_and_follows_nothing(home: Origin, elsewhere: Origin, http: Http) -> None:
     elsewhere.serve("/m", CONTENT)
     home.serve("/m", b"", status=302, location=elsewhere.url("/m"), headers={"X-Linked-Size": "10240"})
-    reply = http.ask(home.url("/m"), method="HEAD", door=door(home))
+    reply = http.ask(home.url("/m"), method="HEAD", scope=scope(home))
     assert (reply.status, reply.headers["x-linked-size"], reply.location) == (302, "10240", elsewhere.url("/m"))
     assert elsewhere.requests == []
     with pytest.raises(SourceMissing):
@@ -191,8 +192,8 @@ def test_asking_returns_one_hop_and_follows_nothing(home: Origin, elsewhere: Ori
 
 
 def test_a_token_is_in_no_error_and_no_text_of_a_door(home: Origin, http: Http) -> None:
-    own = door(home)
+    own = scope(home)
     home.fail("/m", 500)
     with pytest.raises(NetworkError) as caught:
-        http.probe(home.url("/m"), door=own)
+        http.probe(home.url("/m"), scope=own)
     assert "s3cret" not in f"{caught.value!r}{caught.value.remedy}{own!r}"

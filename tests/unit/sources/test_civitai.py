@@ -119,9 +119,9 @@ def test_what_the_first_front_door_does_not_show_the_other_may(civitai: Civitai)
     civitai.on_red_alone.add(4384)
     addresses = (civitai.address("site"), civitai.address("red"))
     hosts = frozenset(address.removeprefix("http://") for address in addresses)
-    homes = {Service.CIVITAI: replace(DEFAULT_ENDPOINTS[Service.CIVITAI], addresses=addresses, hosts=hosts)}
+    defaults = {Service.CIVITAI: replace(DEFAULT_ENDPOINTS[Service.CIVITAI], addresses=addresses, hosts=hosts)}
     with Http() as http:
-        sources = Sources(http, tokens=lambda _: Token(Secret(Civitai.token), explicit=False), homes=homes)
+        sources = Sources(http, tokens=lambda _: Token(Secret(Civitai.token), explicit=False), defaults=defaults)
         assert content(one("civitai:4384@128713", sources), sources) == CONTENT
         with pytest.raises(SourceMissing):
             one("civitai:5", sources)

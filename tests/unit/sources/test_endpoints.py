@@ -22,16 +22,16 @@ def http() -> Iterator[Http]:
         yield client
 
 
-def site(http: Http, service: Service, *, explicit: bool = False, **environ: str) -> Endpoint:
+def endpoint_of(http: Http, service: Service, *, explicit: bool = False, **environ: str) -> Endpoint:
     token = Token(Secret("t"), explicit)
-    return Sources(http, environ=environ, tokens=lambda _: token).site(service)
+    return Sources(http, environ=environ, tokens=lambda _: token).endpoint(service)
 
 
 def test_by_itself_each_service_is_where_it_is(http: Http) -> None:
-    assert site(http, C).address == "https://civitai.com"
-    assert site(http, H).door.hosts == {"huggingface.co"}
-    assert "b2.civitai.com" not in site(http, C).door.hosts
-    assert all(Sources(http).site(service).door.token is None for service in Service)
+    assert endpoint_of(http, C).address == "https://civitai.com"
+    assert endpoint_of(http, H).scope.hosts == {"huggingface.co"}
+    assert "b2.civitai.com" not in endpoint_of(http, C).scope.hosts
+    assert all(Sources(http).endpoint(service).scope.token is None for service in Service)
     assert set(DEFAULT_ENDPOINTS) == set(Service)
 
 
@@ -49,19 +49,19 @@ def test_by_itself_each_service_is_where_it_is(http: Http) -> None:
 def test_a_token_is_not_for_a_mirror_wherever_it_was_found_and_that_is_said(
     http: Http, endpoint: str, explicit: bool, shown: bool
 ) -> None:
-    visited = site(http, H, explicit=explicit, HF_ENDPOINT=endpoint)
+    visited = endpoint_of(http, H, explicit=explicit, HF_ENDPOINT=endpoint)
     assert visited.replaced
     assert visited.address == endpoint.rstrip("/")
-    assert (visited.door.token is not None) is shown
+    assert (visited.scope.token is not None) is shown
     assert (visited.note is None) is shown
     assert shown or "a mirror: it is sent no token" in (visited.note or "")
-    assert visited.door.hosts == {endpoint.rstrip("/").partition("://")[2]}
+    assert visited.scope.hosts == {endpoint.rstrip("/").partition("://")[2]}
 
 
 @pytest.mark.parametrize("endpoint", ["mirror", "ftp://x", "https://", "https://u:p@x", "https://x?y", "https://[x"])
 def test_what_is_no_address_is_told_without_repeating_it(http: Http, endpoint: str) -> None:
     with pytest.raises(UsageError, match=r"\$CIVITAI_ENDPOINT") as caught:
-        site(http, C, CIVITAI_ENDPOINT=endpoint)
+        endpoint_of(http, C, CIVITAI_ENDPOINT=endpoint)
     assert endpoint not in caught.value.message
 
 
@@ -70,5 +70,5 @@ def test_a_token_is_not_looked_for_before_its_service_is(http: Http) -> None:
     sources = Sources(http, tokens=lambda service: asked.append(service))
     assert asked == []
     for _ in range(2):
-        sources.site(C)
+        sources.endpoint(C)
     assert asked == [C]

@@ -88,7 +88,7 @@ def test_a_file_has_the_size_and_the_sha256_that_the_hub_tells(hub: HuggingFace,
 def test_the_hub_itself_is_asked_once_and_its_store_not_at_all(hub: HuggingFace, http: Http) -> None:
     hub.repo(REPO, {"a.safetensors": MODEL})
     home = DefaultEndpoint((hub.url(""),), "HF_ENDPOINT", frozenset())
-    resolve(parse("hf://org/model/a.safetensors"), Sources(http, homes={Service.HUGGINGFACE: home}))
+    resolve(parse("hf://org/model/a.safetensors"), Sources(http, defaults={Service.HUGGINGFACE: home}))
     assert [(request.method, request.headers["accept-encoding"]) for request in hub.requests] == [("HEAD", "identity")]
     assert hub.storage.requests == []
 

@@ -79,7 +79,7 @@ def test_the_international_site_has_models_of_its_own(scope: ModelScope) -> None
     with ModelScope() as international, Http() as http:
         international.model("org/name", {"loras/a.safetensors": MODEL})
         home = DefaultEndpoint((scope.url(""), international.url("")), "MODELSCOPE_ENDPOINT", frozenset())
-        sources = Sources(http, homes={Service.MODELSCOPE: home})
+        sources = Sources(http, defaults={Service.MODELSCOPE: home})
         artifact = found(sources, FILE.replace(".cn", ".ai"))
         assert read(sources, artifact) == MODEL
         with pytest.raises(SourceMissing) as caught:

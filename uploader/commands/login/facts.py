@@ -19,7 +19,7 @@ from uploader.state.targets import normal_root
 
 @dataclass(frozen=True)
 class _Found:
-    """What a look at the server told."""
+    """What a look at the server showed."""
 
     facts: ConnectionInfo
     root: str
@@ -30,7 +30,7 @@ class _Found:
 
 
 def _target(request: LoginRequest, provider: Provider, name: str, before: Target | None, session: Session) -> Target:
-    """Takes each fact from the flags, the saved target, the profile, or a person, in that order."""
+    """Return the target. Each fact comes from the flags, the saved target, the profile, or a person, in that order."""
     facts = _Facts(session.prompter)
     old = before or Target(name, provider.id, "", "", "")
     webuis = ", ".join(session.profiles.webuis)
@@ -57,7 +57,7 @@ def _target(request: LoginRequest, provider: Provider, name: str, before: Target
 
 
 def _with_webui(target: Target, request: LoginRequest, old: Target) -> Target:
-    """Where the WebUI is: as the flags say, else as it was. An empty address takes it out."""
+    """Return the target with the WebUI's address from the flags, else as it was. An empty address removes it."""
     given = request.webui_url is not None or request.webui_tunnel is not None
     if request.webui_url and request.webui_tunnel is not None:
         raise UsageError("--webui-url and --webui-tunnel do not go together", remedy="Leave one of them out.")
@@ -75,13 +75,13 @@ def _with_webui(target: Target, request: LoginRequest, old: Target) -> Target:
 
 
 class _Facts:
-    """Asks for what no flag gave, if there is somebody; remembers what is missing otherwise."""
+    """Questions for what no flag gave. Without a prompter, the missing facts are named in one error."""
 
     def __init__(self, prompter: Prompter | None) -> None:
         self._prompter = prompter
 
     def text(self, *known: str | None, question: str) -> str:
-        """The first that is known; asks only when nothing is."""
+        """Return the first value that is known. Asks only when there is none."""
         for value in known:
             if value:
                 return value

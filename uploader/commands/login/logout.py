@@ -11,8 +11,10 @@ from uploader.state.targets import is_address, parse_address
 
 
 def logout(name: str, session: Session) -> list[str]:
-    """Forgets a target, its secrets and its host key; of an address, which has nothing else, its host key; of a source
-    its token. Says in sentences what was removed. Raises UsageError where there is nothing of that name."""
+    """Forget a target, its secrets and its host key; an address's host key; or a source's token.
+
+    Returns in sentences what was removed. Raises UsageError where there is nothing of that name.
+    """
     if is_address(name):
         return [_forget_key(parse_address(name, session.environ).name, session)]
     service = next((service for service in VARIABLES if service == name), None)

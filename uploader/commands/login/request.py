@@ -14,8 +14,10 @@ from uploader.webui.inspect import WebUIFacts
 
 @dataclass(frozen=True)
 class LoginRequest:
-    """The facts given by flags; what is None is taken from the saved target, the profile, or asked for. An empty
-    `webui_url` takes the WebUI's address out."""
+    """The facts given by flags. One that is None comes from the saved target, the profile, or a question.
+
+    An empty `webui_url` removes the WebUI's address.
+    """
 
     provider: str
     name: str | None = None
@@ -37,9 +39,11 @@ class LoginRequest:
 
 @dataclass(frozen=True)
 class LoginResult:
-    """What was saved and what was found. `facts` and `free` (bytes) are None when it was not looked at;
-    `root` is the root as the server resolves it. `secrets` says in words what went into the keyring. `webui` is None
-    when its address is not known, or nothing was looked at."""
+    """What was saved and what was found. `facts` and `free` (bytes) are None when the server was not looked at.
+
+    `root` is the root as the server resolves it. `secrets` names what went into the keyring. `webui` is None when its
+    address is not known, or nothing was looked at.
+    """
 
     target: Target
     updated: bool
@@ -53,7 +57,7 @@ class LoginResult:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """A source's token to keep; None: it is asked for. `check`: the source is asked whether it takes it."""
+    """A source's token to keep. None: it is asked for. `check`: ask the source whether it takes the token."""
 
     service: Service
     token: Secret | None = None
@@ -62,8 +66,11 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class TokenResult:
-    """What was kept in the keyring: the token of `user` as the source names it, None where it does not or was not
-    asked. `overruled`: the environment holds another one, which is used while it does."""
+    """What was kept in the keyring: the token of `user`, as the source names it.
+
+    `user` is None where the source does not say or was not asked. `overruled`: the environment holds another token,
+    which is used first.
+    """
 
     service: Service
     title: str
@@ -75,7 +82,8 @@ class TokenResult:
 @dataclass(frozen=True)
 class WebUISeen:
     """What login saw of a WebUI: its facts, or why there are none. `typed` is a sign-in that a person gave and that
-    was taken."""
+    worked.
+    """
 
     facts: WebUIFacts | None
     fault: UploaderError | None = None

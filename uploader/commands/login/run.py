@@ -1,4 +1,4 @@
-"""The verbs login and logout: a target is looked at, shown, and only then saved; its secrets go to the keyring."""
+"""The verb login: look at a target, show it, and only then save it. Its secrets go to the keyring."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ from uploader.webui.connect import place_of
 
 
 def login(request: LoginRequest, session: Session) -> LoginResult:
-    """Saves a target. Raises UsageError for what is missing, RouteUnavailable for a provider without SFTP, and
-    what a connection raises; nothing is saved then."""
+    """Save a target.
+
+    Raises UsageError for what is missing, RouteUnavailable for a provider without SFTP, and what a connection raises.
+    Nothing is saved then.
+    """
     if not request.check and (request.host_key or request.accept_new_host_key):
         raise UsageError(
             "a host key can only be checked by connecting",
@@ -73,7 +76,7 @@ def login(request: LoginRequest, session: Session) -> LoginResult:
 
 
 def _look(target: Target, request: LoginRequest, session: Session) -> _Found:
-    """Connects once: what is saved is known to work."""
+    """Connect once, so that what is saved is known to work."""
     rule = KeyRule(expected=request.host_key, accept_new=request.accept_new_host_key, remember=False)
     connector, secrets = session.connector(target, rule, request.password, renew=True)
     connection = connector.connect()
@@ -100,7 +103,7 @@ def _look(target: Target, request: LoginRequest, session: Session) -> _Found:
 def _keep_secrets(
     target: Target, request: LoginRequest, found: _Found | None, session: Session
 ) -> tuple[tuple[str, ...], UploaderError | None]:
-    """Puts into the keyring what a person typed or gave by --password-stdin; the environment's stays there."""
+    """Put into the keyring what a person typed or gave by --password-stdin. The environment's secrets stay there."""
     password: Secret | None = request.password
     passphrase: Secret | None = None
     if found is not None:

@@ -1,4 +1,4 @@
-"""The verbs login and logout for a source: its token is shown to that source alone, and then kept in the keyring."""
+"""The verbs login and logout for a source: its token is shown to that source alone, then kept in the keyring."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from uploader.sources.token_owner import ACCOUNTS, owner
 
 
 def login_source(request: TokenRequest, session: Session) -> TokenResult:
-    """Keeps a token. Raises CredentialsMissing when there is none, CredentialsRefused when the source does not take
-    it, KeyringUnavailable, and what the network raises; nothing is kept then."""
+    """Keep a token.
+
+    Raises CredentialsMissing when there is none, CredentialsRefused when the source does not take it,
+    KeyringUnavailable, and what the network raises. Nothing is kept then.
+    """
     service = request.service
     account, variable = ACCOUNTS[service], VARIABLES[service]
     token = checked(request.token or _typed(service, session), "what was given")
@@ -36,8 +39,10 @@ def login_source(request: TokenRequest, session: Session) -> TokenResult:
 
 
 def logout_source(service: Service, session: Session) -> list[str]:
-    """Forgets a source's token; says in sentences what was removed and what is left. Raises UsageError where the
-    keyring holds none, KeyringUnavailable."""
+    """Forget a source's token. Returns in sentences what was removed and what is left.
+
+    Raises UsageError where the keyring holds none, and KeyringUnavailable.
+    """
     title, variable = ACCOUNTS[service].title, VARIABLES[service]
     if not session.keyring.delete(token_account(service)):
         raise UsageError(
@@ -63,8 +68,7 @@ def _typed(service: Service, session: Session) -> Secret:
 
 
 def _showing(token: Secret, service: Service, http: Http, session: Session) -> Sources:
-    """The source with this token. A mirror that the environment names is no place to show a token that is to be kept
-    for the service itself."""
+    """Return the sources with this token, for the service itself: a mirror must not see a token that is to be kept."""
     known = Token(token, explicit=False)
     sources = Sources(http, environ=session.environ, tokens=lambda _: known)
-    return sources if sources.site(service).door.token is not None else Sources(http, tokens=lambda _: known)
+    return sources if sources.endpoint(service).scope.token is not None else Sources(http, tokens=lambda _: known)

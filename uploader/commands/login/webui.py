@@ -1,4 +1,4 @@
-"""Login's look at the WebUI: its certificate pinned, its sign-in asked for, its folders offered. It stops no login."""
+"""Login's look at the WebUI: it pins the certificate, asks for the sign-in, offers the folders. It stops no login."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _QUESTIONS = 3
 
 
 def look_at_webui(target: Target, session: Session, connection: Connection) -> tuple[Target, WebUISeen | None]:
-    """Looks at a target's WebUI. Returns the target with what a person agreed to: a pinned certificate, the WebUI's
-    own folders. None where no address is known."""
+    """Look at a target's WebUI. Returns the target with the certificate and folders that a person agreed to.
+
+    The second value is None where no address is known.
+    """
     if address_of(target) is None:
         return target, None
     visitor = _Visitor(target, session, connection)
@@ -32,7 +34,7 @@ def look_at_webui(target: Target, session: Session, connection: Connection) -> t
 
 
 class _Visitor:
-    """One look, with the questions that it leads to."""
+    """One look at a WebUI, with the questions that it leads to."""
 
     def __init__(self, target: Target, session: Session, connection: Connection) -> None:
         self.target = target
@@ -69,7 +71,7 @@ class _Visitor:
         return self._typed is not None
 
     def _offer_pin(self, error: CertificateUnknown) -> bool:
-        """Shows the certificate's fingerprint and pins it when told to: nothing but that one is trusted then."""
+        """Show the certificate's fingerprint and pin it on a yes. From then on only that certificate is trusted."""
         prompter, address = self._session.prompter, address_of(self.target) or ""
         if prompter is None:
             return False
@@ -84,7 +86,7 @@ class _Visitor:
         return True
 
     def offer_folders(self, differences: Sequence[FolderDifference]) -> None:
-        """Takes over the folders that the WebUI reads, where SFTP sees them, if a person says so."""
+        """Use the folders that the WebUI reads, where SFTP sees them, on a yes."""
         prompter = self._session.prompter
         corrected = corrected_target(self.target, differences, self._session, self._connection)
         if prompter is None or corrected == self.target:
@@ -98,8 +100,11 @@ class _Visitor:
 def corrected_target(
     target: Target, differences: Sequence[FolderDifference], session: Session, connection: Connection
 ) -> Target:
-    """Returns the target as its WebUI would have it: with another root, where that puts all of them right, else with
-    folders of its own below its root. What lies elsewhere stays as it is."""
+    """Return the target with the WebUI's own folders.
+
+    That is another root, if it puts all of them right; else folders of its own below its root. Folders elsewhere stay
+    as they are.
+    """
     folders = session.folders_of(target)
     roots = {
         path.removesuffix(f"/{folders[one.kind]}")

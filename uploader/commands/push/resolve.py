@@ -163,7 +163,7 @@ class Resolver:
         those that are sent later. Where nothing else vouches for these, the whole is looked through on this disk before
         any of it is placed. What a mirror tells is its own word, not the publisher's."""
         service = artifact.origin.service if isinstance(artifact.origin, WebFile) else None
-        mirrored = service is not None and self.sources.site(service).replaced
+        mirrored = service is not None and self.sources.endpoint(service).replaced
         vouched = (artifact.digest is not None and not mirrored) or self._request.sha256 is not None
         if vouched or isinstance(artifact.origin, LocalFile) or self._request.via == "local":
             return route, ""

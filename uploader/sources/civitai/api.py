@@ -1,4 +1,4 @@
-"""What Civitai's API is asked, at its first front door and then at the others."""
+"""Requests to Civitai's API, at its first address and then at the others."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from uploader.sources.endpoints import Sources
 
 @dataclass(frozen=True)
 class Found:
-    """A version, and the front door that knows it."""
+    """A version, and the address that knows it."""
 
     version: Version
     address: str
 
 
-def download_door(sources: Sources) -> TokenScope:
-    """How its files are opened."""
-    door = sources.site(Service.CIVITAI).door
-    has_token = door.token is not None
-    return replace(door, explain=lambda refusal: of_download(refusal, has_token), remembers=True)
+def download_scope(sources: Sources) -> TokenScope:
+    """Return the token scope of Civitai's download links."""
+    scope = sources.endpoint(Service.CIVITAI).scope
+    has_token = scope.token is not None
+    return replace(scope, explain=lambda refusal: of_download(refusal, has_token), remembers=True)
 
 
 def find(reference: CivitaiReference, sources: Sources) -> Found:
-    """Returns the version that a reference names: of a model alone the newest that is published.
+    """Return the version that a reference names; for a model alone, the newest one that is published.
 
-    Raises SourceMissing, SourceRefused (archived, not for download), and what the API's refusals mean."""
+    Raises SourceMissing, SourceRefused (archived, not for download), and what the API's refusals mean.
+    """
     if reference.version is not None:
         said, address = ask(f"/api/v1/model-versions/{reference.version}", sources)
         version = read_version(Fields(said))
@@ -51,20 +52,21 @@ def find(reference: CivitaiReference, sources: Sources) -> Found:
 
 
 def ask(path: str, sources: Sources, params: Mapping[str, str | Sequence[str]] | None = None) -> tuple[Json, str]:
-    """Returns what the API says, and the address of the front door that said it.
+    """Return the API's answer, and the address that gave it.
 
-    What one front door does not show another may: they are views of one catalogue."""
-    site = sources.site(Service.CIVITAI)
-    has_token = site.door.token is not None
+    What one address does not show, another may: they are views of one catalogue.
+    """
+    endpoint = sources.endpoint(Service.CIVITAI)
+    has_token = endpoint.scope.token is not None
 
     def explain(refusal: Refusal) -> UploaderError | None:
         return of_catalogue(refusal, has_token)
 
-    door = replace(site.door, explain=explain)
+    scope = replace(endpoint.scope, explain=explain)
     missing: SourceMissing | None = None
-    for address in site.addresses:
+    for address in endpoint.addresses:
         try:
-            return sources.http.json(f"{address}{path}", params=params, door=door), address
+            return sources.http.json(f"{address}{path}", params=params, scope=scope), address
         except SourceMissing as error:
             missing = missing or error
     raise missing or _unreadable()

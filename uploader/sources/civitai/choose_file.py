@@ -1,4 +1,4 @@
-"""Which file of a version is meant: the one that was named, else the best of the forms that one model comes in."""
+"""Which file of a version is meant: the one that was named, else the best form of the model."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _FACETS: dict[str, Callable[[File], str]] = {
 
 
 def choose(version: Version, reference: CivitaiReference, choice: Choice) -> File:
-    """Returns the file; one that can run code only where there is no other, or where it is asked for.
-    Raises SourceMissing where none is what was asked for, UsageError where several are, with the
-       list of them in both."""
+    """Return the file that is meant. A file that can run code is chosen only when asked for, or when there is no other.
+
+    Raises SourceMissing where no file is the one asked for, UsageError where several are. Both list the files.
+    """
     files = version.files
     if not files:
         raise SourceMissing(f"{version.title} has no files on Civitai", remedy="Open its page to see why.")
@@ -49,7 +50,7 @@ def choose(version: Version, reference: CivitaiReference, choice: Choice) -> Fil
 
 
 def preferred(files: Sequence[File], words: Sequence[str]) -> list[File]:
-    """Returns the files that meet the words best: each word in turn leaves those that meet it, if any does."""
+    """Return the files that meet the words best. Each word in turn keeps the files that meet it, if any does."""
     left = list(files)
     for word in words:
         left = [file for file in left if _prefers(file, word)] or left
@@ -57,19 +58,18 @@ def preferred(files: Sequence[File], words: Sequence[str]) -> list[File]:
 
 
 def listed(files: Sequence[File]) -> str:
-    """The files as lines, with what tells them apart and how to name each."""
+    """Return the files as lines, with what tells them apart and how to name each."""
     return "\n".join(f"  {file.name} ({', '.join(filter(None, _facts(file)))}) +{file.id}" for file in files)
 
 
 def _of_interest(files: Sequence[File]) -> list[File]:
-    """The model itself where it is there; what comes with it (a VAE, a text encoder) where there is nothing else."""
+    """Return the model itself, if there is one; else the files that come with a model (a VAE, a text encoder)."""
     models = [file for file in files if file.is_model] or list(files)
     return [file for file in models if file.is_main] or models
 
 
 def _one_of(version: Version, files: Sequence[File], choice: Choice) -> File:
-    """Files of several groups, or of which nothing tells that they are forms of one model, are different models: there
-    nothing is guessed."""
+    """Return the best file, if all are known to be forms of one model. Raises UsageError for different models."""
     fit = _without_pickles(files, choice.prefer)
     different = {file.digest or file.id: file for file in fit}.values()
     if len({file.group for file in fit}) > 1 or not all(a.is_form_beside(b) for a, b in combinations(different, 2)):

@@ -1,4 +1,4 @@
-"""What Civitai's refusals mean: each of its answers by its own name, with what its user can do."""
+"""Civitai's refusals: an error for each of its answers, with what its user can do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uploader.errors import (
 from uploader.http import Refusal
 
 ACCOUNT = "https://civitai.com/user/account"
-"""Where its users make tokens."""
+"""The page where its users make tokens."""
 
 _LOG_IN = (
     f"Make an API key on {ACCOUNT}, then `uploader login civitai` (or put it into $CIVITAI_TOKEN), and push again."
@@ -25,13 +25,15 @@ _ELSEWHERE = "Download it where you may, and push the file."
 
 
 def of_catalogue(refusal: Refusal, has_token: bool) -> UploaderError | None:
-    """What an answer of its API means. A 404 there says that the thing is not, or not for everybody."""
-    if refusal.at_door and refusal.status == 400:
+    """Return the error for an answer of its API. A 404 there says that there is no such thing, or that it is not
+    public.
+    """
+    if refusal.in_scope and refusal.status == 400:
         return SourceRefused(
             f"Civitai does not understand what it was asked: {_said(refusal) or 'no reason given'}",
             remedy="Check the numbers of the reference, or the words of the search.",
         )
-    if refusal.at_door and refusal.status == 404:
+    if refusal.in_scope and refusal.status == 404:
         return SourceMissing(
             f"Civitai has no such thing: {_said(refusal) or 'not found'}",
             remedy="Open the model's page. Is it published, and is the number its model's (civitai:N) or its version's "
@@ -41,8 +43,8 @@ def of_catalogue(refusal: Refusal, has_token: bool) -> UploaderError | None:
 
 
 def of_download(refusal: Refusal, has_token: bool) -> UploaderError | None:
-    """What an answer of a download link means, of the site itself or of the storage that it leads to."""
-    if not refusal.at_door:
+    """Return the error for an answer of a download link: of the site itself, or of the storage that it leads to."""
+    if not refusal.in_scope:
         return _of_storage(refusal)
     if refusal.location is not None:
         return _of_redirect(refusal.location, has_token)
@@ -68,7 +70,7 @@ def of_download(refusal: Refusal, has_token: bool) -> UploaderError | None:
 
 
 def date_of(text: str | None) -> str | None:
-    """The day of a moment in ISO 8601, None where there is none."""
+    """Return the day of a moment in ISO 8601, None if there is none."""
     try:
         return datetime.datetime.fromisoformat(text or "").date().isoformat()
     except ValueError:
@@ -76,7 +78,7 @@ def date_of(text: str | None) -> str | None:
 
 
 def early(until: str | None) -> SourceRefused:
-    """The error of a version that must be bought for now. `until` is a moment in ISO 8601."""
+    """Return the error for a version in early access, which must be bought. `until` is a moment in ISO 8601."""
     day = date_of(until)
     when = f" until {day}" if day else ""
     return SourceRefused(
@@ -141,7 +143,7 @@ def _forbidden(refusal: Refusal, has_token: bool) -> UploaderError | None:
 
 
 def _said(refusal: Refusal) -> str:
-    """Its own words, as one line of a length that can be read."""
+    """Return Civitai's own words as one line of at most 200 characters."""
     text = refusal.body.text("message") or refusal.body.text("error") or ("" if refusal.body else refusal.text)
     if "<" in text:
         return ""

@@ -11,7 +11,7 @@ from uploader.artifact import Artifact, Card, Service, WebFile
 from uploader.errors import NotAModel
 from uploader.http import Answer
 from uploader.reference import CivitaiReference
-from uploader.sources.civitai.api import Found, download_door, find
+from uploader.sources.civitai.api import Found, download_scope, find
 from uploader.sources.civitai.choose_file import choose
 from uploader.sources.civitai.errors import date_of
 from uploader.sources.civitai.values import File, Version, kind_of
@@ -20,11 +20,11 @@ from uploader.sources.file_names import safe_name
 from uploader.sources.interface import Choice
 
 _WORDS = 12
-"""Trigger words that a note holds; some models have hundreds."""
+"""Trigger words in a note at most. Some models have hundreds."""
 
 
 def resolve(reference: CivitaiReference, sources: Sources, choice: Choice) -> Artifact:
-    """Finds the version, chooses its file, and asks its download link what it leads to.
+    """Find the version, choose its file, and ask its download link what it leads to.
 
     Raises SourceMissing, SourceRefused (early access, archived, disabled, region), CredentialsMissing,
     CredentialsRefused, UsageError (several files could be meant), NotAModel (empty), RateLimited, NetworkError.
@@ -33,7 +33,7 @@ def resolve(reference: CivitaiReference, sources: Sources, choice: Choice) -> Ar
     version = found.version
     file = choose(version, reference, choice)
     link = _link(found, file)
-    answer = sources.http.probe(link, door=download_door(sources))
+    answer = sources.http.probe(link, scope=download_scope(sources))
     if answer.size == 0 or (answer.size is None and not answer.head):
         raise NotAModel(f"{file.name} is empty (0 bytes) at Civitai", remedy="Open the model's page to see why.")
     return Artifact(
@@ -50,13 +50,15 @@ def resolve(reference: CivitaiReference, sources: Sources, choice: Choice) -> Ar
 
 
 def _link(found: Found, file: File) -> str:
-    """The file's own link. Without its id the account's preferences would choose, and the API's own links name forms
-    that the site then does not find."""
+    """Return the file's own link, with its id. Without the id the account's preferences would choose.
+
+    The links that the API gives are not used: they name forms that the site then does not find.
+    """
     return f"{found.address}/api/download/models/{found.version.id}?{urlencode({'fileId': file.id})}"
 
 
 def _identity(file: File, answer: Answer) -> str:
-    """Of the published hash, which changes with the file and with nothing else; else of what its storage says."""
+    """Return a hash of the published hash, which changes with the file alone; else of what its storage says."""
     known = file.digest.hex if file.digest is not None else answer.validator
     return hashlib.sha256(f"civitai {file.id} {known} {answer.size}".encode()).hexdigest()[:8]
 

@@ -1,4 +1,4 @@
-"""Searching Civitai's catalogue for what could be pushed."""
+"""Search in Civitai's catalogue for models that can be pushed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from uploader.sources.endpoints import Sources
 from uploader.sources.interface import Choice
 
 KINDS = tuple(dict.fromkeys(OF_MODEL.values()))
-"""What can be searched for."""
+"""The kinds that can be searched for."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A model that could be pushed: its newest version and the file that `push` would take of it. `file` and `size`
-    (bytes) are None where several could be meant; `downloads` counts those of the model."""
+    """A model that can be pushed: its newest version and the file that `push` would choose.
+
+    `file` and `size` (bytes) are None where several could be meant. `downloads` counts those of the model.
+    """
 
     reference: str
     name: str
@@ -40,9 +42,10 @@ class Hit:
 def search(
     words: str, sources: Sources, choice: Choice, *, kind: Kind | None, base: str | None, limit: int
 ) -> list[Hit]:
-    """Returns at most `limit` models, best first by Civitai's own judgement.
+    """Return at most `limit` models, best first by Civitai's own order.
 
-    Raises UsageError for a base model that Civitai does not know, and what its API raises."""
+    Raises UsageError for a base model that Civitai does not know, and what its API raises.
+    """
     params: dict[str, str | list[str]] = {"query": words, "limit": str(limit)}
     if kind is not None:
         params["types"] = [type for type, known in OF_MODEL.items() if known is kind]
@@ -81,7 +84,7 @@ def _file(version: Version, choice: Choice) -> File | None:
 
 
 def _base(typed: str, sources: Sources) -> str:
-    """A base model as Civitai writes it; as typed where its list cannot be had."""
+    """Return a base model as Civitai writes it, or as typed if its list cannot be had."""
     try:
         said, _ = ask("/api/v1/enums", sources)
     except UploaderError:

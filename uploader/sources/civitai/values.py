@@ -1,4 +1,4 @@
-"""Civitai's models, versions and files, read from what its API says."""
+"""Civitai's models, versions and files, read from its API's answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OF_MODEL: Mapping[str, Kind] = {
     "CLIPVision": Kind.CLIP_VISION,
     "Detection": Kind.DETECTOR,
 }
-"""Its types of models, those of which somebody would push a file."""
+"""Its types of models that can be pushed."""
 
 _NO_MODELS = frozenset({"training data", "config", "archive", "workflow"})
 _MAIN = frozenset({"model", "pruned model"})
@@ -50,8 +50,10 @@ _MAINS = frozenset({*_MAIN, "unet", "diffusion model"})
 
 @dataclass(frozen=True)
 class File:
-    """One file of a version. `size` is in bytes, rounded by Civitai to what a float of kilobytes holds; `format`,
-    `variant` (full, pruned), `precision` (fp16 …) and `quant` are in lower case, empty where not told."""
+    """One file of a version. `size` is in bytes, rounded by Civitai to what a float of kilobytes holds.
+
+    `format`, `variant` (full, pruned), `precision` (fp16 …) and `quant` are in lower case, empty where not told.
+    """
 
     id: int
     name: str
@@ -70,13 +72,13 @@ class File:
 
     @property
     def is_model(self) -> bool:
-        """Whether it may be a model at all, and not what came with one."""
+        """Return True if it may be a model, and not something that came with one."""
         known = PurePosixPath(self.name).suffix.lower() in MODEL_EXTENSIONS
         return known and self.type.lower() not in _NO_MODELS
 
     @property
     def group(self) -> str:
-        """Files of one group are one thing in several forms."""
+        """Return the group: files of one group are one thing in several forms."""
         return "model" if self.type.lower() in _MAIN else self.type.lower()
 
     @property
@@ -84,8 +86,7 @@ class File:
         return self.type.lower() in _MAINS
 
     def is_form_beside(self, other: File) -> bool:
-        """Whether the two may be one model in two forms: something differs that both tell. What one of them does not
-        tell says nothing of the other."""
+        """Return True if the two may be one model in two forms: they differ in a fact that both tell."""
         pairs = zip(self._facets, other._facets, strict=True)
         return self.group == other.group and any(mine and its and mine != its for mine, its in pairs)
 
@@ -96,8 +97,10 @@ class File:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a model. `words` are its trigger words, `preview` the address of its first picture; `early` is
-    the end of its early access as Civitai writes it. `raw` is all that was said."""
+    """One version of a model. `words` are its trigger words, `preview` is the address of its first picture.
+
+    `early` is the end of its early access as Civitai writes it. `raw` is the whole answer.
+    """
 
     id: int
     model: int
@@ -115,7 +118,7 @@ class Version:
 
 
 def kind_of(version: Version, file: File) -> Kind | None:
-    """What a file is by its own type, else by its model's. A GGUF holds no whole checkpoint."""
+    """Return a file's kind by its own type, else by its model's. A GGUF holds no whole checkpoint."""
     if (kind := _OF_FILE.get(file.type.lower())) is not None:
         return kind
     kind = OF_MODEL.get(version.type)
@@ -123,7 +126,7 @@ def kind_of(version: Version, file: File) -> Kind | None:
 
 
 def read_version(said: Fields, model: Fields | None = None) -> Version | None:
-    """Reads a version; `model` is the object around it where it stands within its model's. None where it has no id."""
+    """Return a version, None if it has no id. `model` is its model's object, if the version is inside it."""
     around = model or said.inner("model")
     id_, of = said.whole("id"), said.whole("modelId") or around.whole("id")
     if id_ is None or of is None:

@@ -94,7 +94,7 @@ def test_the_sha256_that_a_mirror_tells_does_not_vouch_for_a_pickle(http: Http, 
     with HuggingFace() as hub:
         hub.repo("org/model", {"old.ckpt": content})
         homes = {**DEFAULT_ENDPOINTS, Service.HUGGINGFACE: DefaultEndpoint((hub.url(""),), "HF_ENDPOINT", frozenset())}
-        sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")} if mirror else {}, homes=homes)
+        sources = Sources(http, environ={"HF_ENDPOINT": hub.url("")} if mirror else {}, defaults=homes)
         request = PushRequest(("hf://org/model/old.ckpt",))
         (item,) = Resolver(request, PLACE, sources, Retry(threading.Event(), silence)).run()
     assert item.artifact.digest is not None
@@ -106,12 +106,12 @@ def test_a_token_that_is_kept_from_a_mirror_is_told_with_what_comes_from_there(h
     class Mirrored(Sources):
         """A mirror that happens to run here."""
 
-        def site(self, service: Service) -> Endpoint:
-            return replace(super().site(service), note=note)
+        def endpoint(self, service: Service) -> Endpoint:
+            return replace(super().endpoint(service), note=note)
 
     kept = Token(Secret("t"), explicit=True)
     elsewhere = Sources(http, environ={"HF_ENDPOINT": "https://hf-mirror.com"}, tokens=lambda _: kept)
-    note = elsewhere.site(Service.HUGGINGFACE).note
+    note = elsewhere.endpoint(Service.HUGGINGFACE).note
     with HuggingFace() as hub:
         hub.repo("org/model", {"a.safetensors": safetensors("lora")})
         (artifact,) = resolve(
