@@ -35,7 +35,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "an end by closing": {"ranges": False, "length": "close"},
 }
 TELLING = [name for name, behaviour in SERVERS.items() if "length" not in behaviour]
-"""Where neither size nor validator is told, nobody can tell one file from another."""
+"""The servers that tell a size: without size and validator, two files look the same."""
 
 
 @dataclass

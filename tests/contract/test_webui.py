@@ -133,14 +133,14 @@ def test_one_refresh_is_enough_for_many_models_of_a_kind(here: World) -> None:
         assert webui.asked("/sdapi/v1/refresh-loras") == 1
 
 
-def test_forge_is_known_to_list_a_vae_only_when_its_page_is_told_so(here: World) -> None:
+def test_notify_forge_vae_needs_its_page(here: World) -> None:
     (here.root / "models/VAE").mkdir()
     with FakeForge(here.root) as webui:
         tell(here, webui, "forge")
         told = notice(here.one(here.model("v.safetensors", preset="vae")))
         assert (told.refreshed, told.listed) == (False, False)
         assert "refresh button beside VAE" in str(told.remedy)
-        webui.modules = webui.scan_modules()  # somebody pressed it
+        webui.modules = webui.scan_modules()  # its button was pressed
         assert notice(here.one(here.disk / "v.safetensors")) == Notice(False, True)
 
 
@@ -153,7 +153,7 @@ def test_what_is_listed_only_after_a_restart_says_so(here: World) -> None:
         assert "Restart the WebUI" in str(told.remedy)
 
 
-def test_a_kind_that_the_webui_tells_nothing_of_is_neither_listed_nor_not(here: World) -> None:
+def test_notify_untold_kind_has_no_listed_state(here: World) -> None:
     (here.root / "models/adetailer").mkdir()
     with FakeA1111(here.root) as webui:
         tell(here, webui)
@@ -169,7 +169,7 @@ def test_controlnets_are_found_by_their_names_without_hash(here: World) -> None:
         assert notice(here.one(here.model("c.safetensors", preset="controlnet"))) == LISTED
 
 
-def test_comfyui_without_the_nodes_for_a_kind_says_which_are_missing(here: World) -> None:
+def test_notify_comfyui_names_missing_nodes(here: World) -> None:
     (here.root / "models/ipadapter").mkdir()
     with FakeComfyUI(here.root) as webui:
         tell(here, webui, "comfyui")
@@ -178,7 +178,7 @@ def test_comfyui_without_the_nodes_for_a_kind_says_which_are_missing(here: World
         assert "custom nodes" in str(told.remedy)
 
 
-def test_a_model_that_lands_where_the_webui_does_not_read_is_told_with_the_folder_it_reads(here: World) -> None:
+def test_notify_unread_folder_names_the_right_one(here: World) -> None:
     elsewhere = here.root.parent / "other" / "loras"
     elsewhere.mkdir(parents=True)
     with FakeA1111(here.root) as webui:
@@ -190,7 +190,7 @@ def test_a_model_that_lands_where_the_webui_does_not_read_is_told_with_the_folde
         assert str(elsewhere) in str(told.remedy)
 
 
-def test_another_webui_than_the_saved_one_is_noted_and_asked_all_the_same(here: World) -> None:
+def test_notify_other_webui_is_noted_and_asked(here: World) -> None:
     with FakeComfyUI(here.root) as webui:
         webui.places["checkpoints"] = ["models/Stable-diffusion"]  # as an extra_model_paths.yaml does
         tell(here, webui, "a1111")
@@ -243,7 +243,7 @@ def test_invokeai_is_not_told_again_of_what_it_knows(here: World) -> None:
         assert len(webui.jobs) == 1
 
 
-def test_a_model_that_invokeai_does_not_recognise_is_listed_with_what_is_left_to_do(here: World) -> None:
+def test_notify_invokeai_unknown_model_says_what_to_do(here: World) -> None:
     with invokeai(here) as webui:
         tell(here, webui, "invokeai")
         webui.type_of = lambda path: "unknown"
@@ -266,7 +266,7 @@ def test_a_registration_that_fails_does_not_fail_the_push(here: World, reason: s
         assert "Scan Folder" in str(told.remedy)
 
 
-def test_invokeai_with_several_users_is_signed_in_to_by_e_mail_and_password(here: World) -> None:
+def test_notify_invokeai_signs_in_by_e_mail_and_password(here: World) -> None:
     with invokeai(here) as webui:
         webui.account = {"email": "me@example.com", "password": "geheim"}
         for secret, listed in (("me@example.com:geheim", True), ("me@example.com:falsch", None), ("", None)):
@@ -311,7 +311,7 @@ def test_a_webui_in_trouble_never_fails_a_push(here: World, name: str, fault: in
 
 
 @pytest.mark.parametrize("fault", [500, "html", "hang", "cut"])
-def test_trouble_that_begins_in_the_middle_does_not_fail_it_either(here: World, fault: int | str) -> None:
+def test_notify_late_trouble_fails_no_push(here: World, fault: int | str) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         plain = webui.answer
@@ -353,7 +353,7 @@ def test_a_defect_of_ours_is_told_and_fails_no_push(here: World) -> None:
         assert any(isinstance(event, Message) and "Traceback" in event.text for event in events)
 
 
-def test_ctrl_c_while_the_webui_is_told_keeps_what_became_of_the_files(here: World) -> None:
+def test_notify_ctrl_c_keeps_the_outcomes(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         main = threading.get_ident()
@@ -405,7 +405,7 @@ def test_each_target_of_a_push_has_its_own_webui_told(here: World) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_the_one_sign_in_of_the_environment_goes_to_none_of_several_webuis(here: World) -> None:
+def test_notify_environment_sign_in_skips_several_webuis(here: World) -> None:
     folder = here.root.parent / "second" / "models/Stable-diffusion"
     folder.mkdir(parents=True)
     with FakeA1111(here.root) as webui, FakeA1111(here.root.parent / "second") as other:
@@ -484,7 +484,7 @@ def test_select_switches_swarmui_and_sdnext(here: World, tmp_path: Path) -> None
         assert sdnext.options["sd_model_checkpoint"] == "b.safetensors"
 
 
-def test_where_it_cannot_be_selected_the_outcome_says_how_by_hand(here: World) -> None:
+def test_select_without_a_call_says_how_by_hand(here: World) -> None:
     (here.root / "models/checkpoints").mkdir(parents=True)
     with FakeComfyUI(here.root) as webui:
         tell(here, webui, "comfyui")
@@ -503,7 +503,7 @@ def test_a_webui_that_fails_to_switch_leaves_the_push_a_success(here: World) -> 
         assert "not switched" in str(told.remedy)
 
 
-def test_select_without_a_checkpoint_switches_nothing_and_says_so(here: World) -> None:
+def test_select_without_checkpoint_switches_nothing(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         before = dict(webui.options)
@@ -607,7 +607,7 @@ def tunnelled(tmp_path: Path) -> Iterator[tuple[OpenSSH, World]]:
         yield server, world(tmp_path, server)
 
 
-def test_a_webui_on_the_servers_own_loopback_is_reached_through_ssh(tunnelled: tuple[OpenSSH, World]) -> None:
+def test_tunnel_reaches_the_server_own_loopback(tunnelled: tuple[OpenSSH, World]) -> None:
     server, here = tunnelled
     with FakeA1111(here.root, auth="Bearer w-e-b") as webui:
         person = again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"})
@@ -632,14 +632,14 @@ def test_a_tunnelled_webui_in_trouble_never_fails_a_push(tunnelled: tuple[OpenSS
         assert (told.refreshed, told.listed) == (False, None)
 
 
-def test_a_port_where_nobody_listens_is_told_of(tunnelled: tuple[OpenSSH, World]) -> None:
+def test_tunnel_to_a_closed_port_is_reported(tunnelled: tuple[OpenSSH, World]) -> None:
     _, here = tunnelled
     with FakeA1111(here.root) as webui:
         tell(here, webui, webui_url=None, webui_tunnel=webui.port)
     assert "nothing listens at port" in str(notice(here.one(here.model())).remedy)
 
 
-def test_a_server_that_forwards_nothing_is_told_of_with_the_other_way(tmp_path: Path) -> None:
+def test_tunnel_without_forwarding_names_the_other_way(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "full") as server:
         here = world(tmp_path, server)
         with FakeA1111(here.root) as webui:
@@ -683,7 +683,7 @@ def test_the_facts_of_a_webui_and_what_is_wrong_on_its_disk(here: World) -> None
     }
 
 
-def test_folders_that_are_links_are_walked_and_a_list_that_fails_is_not_told(here: World) -> None:
+def test_facts_linked_folders_are_read_and_failed_lists_left(here: World) -> None:
     disk = here.root.parent / "disk"
     disk.mkdir()
     (here.root / "models/VAE").symlink_to(disk)
@@ -706,7 +706,7 @@ def test_folders_that_are_links_are_walked_and_a_list_that_fails_is_not_told(her
     }
 
 
-def test_facts_are_refused_where_the_address_or_the_webui_is_missing(here: World) -> None:
+def test_facts_without_address_or_webui_are_refused(here: World) -> None:
     with pytest.raises(UsageError, match="not known where"):
         here.app.webui_facts(None)
     with FakeA1111(here.root, auth="Bearer x") as webui:

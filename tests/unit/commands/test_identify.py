@@ -18,7 +18,7 @@ def app(tmp_path: Path) -> App:
     return App(environ={}, prompter=None, state=tmp_path / "state", ssh_folder=tmp_path, wait=lambda _seconds: False)
 
 
-def test_files_are_told_in_the_order_in_which_they_are_named_faults_among_them(app: App, tmp_path: Path) -> None:
+def test_identify_keeps_the_order_with_faults(app: App, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(safetensors("sdxl-lora"))
     (tmp_path / "b.pt").write_bytes(torch_zip({"hook": Name("os", "system")}, modern=True))
     (tmp_path / "c.safetensors").write_bytes(safetensors("vae")[:-1])
@@ -43,7 +43,7 @@ def test_files_are_told_in_the_order_in_which_they_are_named_faults_among_them(a
     assert "cut short" in cut["problems"][0]
 
 
-def test_what_is_behind_a_link_is_told_by_a_few_ranges(app: App) -> None:
+def test_identify_link_reads_a_few_ranges(app: App) -> None:
     large = {"state_dict": weights({"decoder.conv_in.weight": (1000, 4, 30, 30)})}
     files = {
         "/a.safetensors": (safetensors("checkpoint", size_bytes=5_000_000), Kind.CHECKPOINT),

@@ -76,7 +76,7 @@ def test_many_ranges_ask_the_service_that_leads_to_them_once(origin: Origin, htt
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_signed_address_that_ran_out_is_asked_for_anew(origin: Origin, http: Http, status: int) -> None:
+def test_stream_expired_address_is_asked_for_again(origin: Origin, http: Http, status: int) -> None:
     origin.redirect("/link", origin.url("/old?signed=1", "localhost"))
     old = origin.serve("/old", CONTENT, etag='"v1"')
     origin.serve("/new", CONTENT, etag='"v1"')
@@ -136,7 +136,7 @@ def test_a_probe_is_one_get_with_a_small_range_and_says_who_asks(origin: Origin,
     assert request.headers["user-agent"].startswith(f"webui-uploader/{__version__} (+https://")
 
 
-def test_a_server_without_ranges_is_recognised_and_not_read_to_the_end(origin: Origin, http: Http) -> None:
+def test_probe_server_without_ranges_is_not_read_to_its_end(origin: Origin, http: Http) -> None:
     gate = threading.Event()
     origin.serve("/m", CONTENT, ranges=False, gate=gate, gate_at=HEAD_BYTES * 2)
     answer = http.probe(origin.url("/m"))
@@ -149,7 +149,7 @@ def test_a_server_that_does_not_tell_the_size_leaves_it_open(origin: Origin, htt
     assert http.probe(origin.url("/m")).size is None
 
 
-def test_a_weak_etag_is_no_validator_and_the_date_takes_its_place(origin: Origin, http: Http) -> None:
+def test_probe_weak_etag_gives_the_date_as_validator(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, etag='W/"v1"', last_modified=MODIFIED)
     assert http.probe(origin.url("/m")).validator == MODIFIED
 
@@ -170,7 +170,7 @@ def test_an_empty_file_has_size_zero(origin: Origin, http: Http) -> None:
     assert http.probe(origin.url("/m")).size == 0
 
 
-def test_a_server_that_answers_a_range_with_another_one_is_taken_for_one_without(origin: Origin, http: Http) -> None:
+def test_probe_wrong_range_counts_as_no_ranges(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, range_shift=7)
     answer = http.probe(origin.url("/m"))
     assert answer.ranges is False
@@ -245,7 +245,7 @@ def test_a_cut_download_goes_on_where_it_stopped(origin: Origin, http: Http) -> 
 
 
 @pytest.mark.parametrize("length", ["length", "chunked", "close"])
-def test_a_body_shorter_than_the_size_is_a_cut_however_it_is_framed(origin: Origin, http: Http, length: str) -> None:
+def test_stream_short_body_is_a_cut_in_every_framing(origin: Origin, http: Http, length: str) -> None:
     origin.serve("/m", CONTENT, cuts=[5000], length=length)
     with pytest.raises(NetworkError):
         read(http, origin.url("/m"), size=len(CONTENT))
@@ -265,25 +265,25 @@ def test_another_file_in_the_meantime_is_noticed(origin: Origin, http: Http) -> 
             read(http, origin.url("/m"), offset=offset, validator='"v1"', size=len(CONTENT))
 
 
-def test_another_size_in_the_meantime_is_noticed_without_any_validator(origin: Origin, http: Http) -> None:
+def test_stream_other_size_without_validator_is_changed(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT + b"more")
     for offset in (0, 1000):
         with pytest.raises(SourceChanged):
             read(http, origin.url("/m"), offset=offset, size=len(CONTENT))
 
 
-def test_a_file_that_became_shorter_than_the_place_to_go_on_is_noticed(origin: Origin, http: Http) -> None:
+def test_stream_file_shorter_than_offset_is_changed(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT[:100])
     with pytest.raises(SourceChanged):
         read(http, origin.url("/m"), offset=5000)
 
 
-def test_a_200_to_a_range_of_the_same_file_is_read_from_the_start(origin: Origin, http: Http) -> None:
+def test_stream_200_of_same_file_is_read_from_start(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, etag='"v1"', ranges=False)
     assert read(http, origin.url("/m"), offset=777, validator='"v1"', size=len(CONTENT)) == CONTENT[777:]
 
 
-def test_a_200_to_a_range_that_does_not_say_which_file_it_is_counts_as_changed(origin: Origin, http: Http) -> None:
+def test_stream_200_of_unnamed_file_is_changed(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, ranges=False)
     with pytest.raises(SourceChanged):
         read(http, origin.url("/m"), offset=777, validator='"v1"', size=len(CONTENT))
@@ -295,7 +295,7 @@ def test_a_range_that_begins_elsewhere_is_never_used(origin: Origin, http: Http)
         read(http, origin.url("/m"), offset=100, size=len(CONTENT))
 
 
-def test_going_on_at_the_very_end_of_a_file_of_unknown_size_yields_nothing(origin: Origin, http: Http) -> None:
+def test_stream_at_end_of_unknown_size_yields_nothing(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT)
     assert read(http, origin.url("/m"), offset=len(CONTENT)) == b""
 
@@ -376,9 +376,7 @@ def test_plain_http_is_refused_and_its_query_not_shown(http: Http) -> None:
     assert "--allow-http" in str(caught.value.remedy)
 
 
-def test_a_redirect_from_https_to_plain_http_is_refused_even_with_allow_http(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redirect_to_plain_http_is_refused_always(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = certificate(tmp_path, monkeypatch)
     with Origin(context) as origin, Http(allow_http=True) as http:
         origin.redirect("/m", "http://models.invalid/m")
@@ -393,9 +391,7 @@ def test_a_trusted_https_server_is_read(tmp_path: Path, monkeypatch: pytest.Monk
         assert read(http, origin.url("/m"), size=len(CONTENT)) == CONTENT
 
 
-def test_a_certificate_that_nobody_trusts_is_refused_and_not_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_client_untrusted_certificate_is_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = certificate(tmp_path, monkeypatch)
     monkeypatch.delenv("SSL_CERT_FILE")
     with Origin(context) as origin, Http() as http:
@@ -444,7 +440,7 @@ def test_an_address_is_shown_without_its_query_or_password() -> None:
         ("sftp://u:SECRET@h/x#SECRET", "sftp://h/x"),
     ],
 )
-def test_of_what_is_no_address_nothing_is_shown_that_could_be_secret(text: str, expected: str) -> None:
+def test_shown_text_without_address_hides_secrets(text: str, expected: str) -> None:
     assert shown(text) == expected
 
 

@@ -1,4 +1,4 @@
-"""What lies behind a link is remembered for a while, and for no longer."""
+"""The address that a link leads to is remembered for a while, and no longer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_address_has_its_time() -> None:
     assert memory.get("a") is None
 
 
-def test_a_link_is_followed_once_where_its_door_remembers(home: Origin, storage: Origin) -> None:
+def test_link_is_followed_once_when_its_scope_remembers(home: Origin, storage: Origin) -> None:
     with Http() as http:
         for _ in range(3):
             assert read(http, home) == CONTENT
@@ -58,7 +58,7 @@ def test_a_link_is_followed_once_where_its_door_remembers(home: Origin, storage:
         assert len(home.requests) == 2
 
 
-def test_an_address_that_refuses_is_asked_for_anew_and_no_third_time(home: Origin, storage: Origin) -> None:
+def test_refusing_address_is_asked_for_once_more(home: Origin, storage: Origin) -> None:
     with Http() as http:
         read(http, home)
         storage.serve("/n", CONTENT)

@@ -1,4 +1,4 @@
-"""Who sees a token: a scope's own hosts and nobody else, whatever redirects say."""
+"""A token goes to the hosts of its scope alone, wherever redirects lead."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def read(http: Http, url: str, scope: TokenScope | None) -> bytes:
     return b"".join(http.stream(url, offset=10, size=len(CONTENT), scope=scope))
 
 
-def test_the_door_s_host_sees_the_token(home: Origin, http: Http) -> None:
+def test_scope_shows_the_token_to_its_host(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     assert http.probe(home.url("/m"), scope=scope(home)).size == len(CONTENT)
     assert read(http, home.url("/m"), scope(home)) == CONTENT[10:]
     assert shown_to(home) == ["Bearer t0p-s3cret"] * 2
 
 
-def test_without_a_door_or_without_a_token_nothing_is_shown(home: Origin, http: Http) -> None:
+def test_scope_missing_or_without_token_shows_nothing(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     http.probe(home.url("/m"))
     http.probe(home.url("/m"), scope=TokenScope(scope(home).hosts))
     assert shown_to(home) == [None, None]
 
 
-def test_a_redirect_to_another_host_leaves_the_token_behind(home: Origin, elsewhere: Origin, http: Http) -> None:
+def test_scope_redirect_to_another_host_drops_token(home: Origin, elsewhere: Origin, http: Http) -> None:
     elsewhere.serve("/m", CONTENT)
     home.redirect("/m", elsewhere.url("/m"), status=307)
     assert read(http, home.url("/m"), scope(home)) == CONTENT[10:]
@@ -69,14 +69,14 @@ def test_a_redirect_to_another_host_leaves_the_token_behind(home: Origin, elsewh
     assert shown_to(elsewhere) == [None, None]
 
 
-def test_a_redirect_within_the_door_keeps_it(home: Origin, http: Http) -> None:
+def test_scope_redirect_within_keeps_token(home: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     home.redirect("/a", "/m")
     read(http, home.url("/a"), scope(home))
     assert shown_to(home) == ["Bearer t0p-s3cret"] * 2
 
 
-def test_a_foreign_redirect_into_the_door_brings_none(home: Origin, elsewhere: Origin, http: Http) -> None:
+def test_scope_redirect_from_elsewhere_gets_no_token(home: Origin, elsewhere: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     elsewhere.redirect("/a", home.url("/m"))
     read(http, elsewhere.url("/a"), scope(home))
@@ -92,7 +92,7 @@ def test_once_outside_nothing_leads_back_in(home: Origin, elsewhere: Origin, htt
     assert shown_to(elsewhere) == [None]
 
 
-def test_another_name_or_port_of_the_same_machine_is_another_host(home: Origin, elsewhere: Origin, http: Http) -> None:
+def test_scope_other_name_or_port_is_another_host(home: Origin, elsewhere: Origin, http: Http) -> None:
     home.serve("/m", CONTENT)
     elsewhere.serve("/m", CONTENT)
     http.probe(home.url("/m", "localhost"), scope=scope(home))
@@ -117,7 +117,7 @@ def test_hosts_are_exact_and_over_https(scheme: str, host: str, port: int | None
     assert TokenScope(frozenset({"civitai.com"}), TOKEN).admits(scheme, host, port) is admitted
 
 
-def test_a_user_name_that_looks_like_the_door_is_no_door(home: Origin, elsewhere: Origin, http: Http) -> None:
+def test_scope_user_name_like_the_host_gets_no_token(home: Origin, elsewhere: Origin, http: Http) -> None:
     elsewhere.serve("/m", CONTENT)
     port = urlsplit(elsewhere.url("/")).port
     home.redirect("/m", f"http://{urlsplit(home.url('/')).netloc}@127.0.0.1:{port}/m")
@@ -133,7 +133,7 @@ def test_no_cookie_of_a_session_goes_anywhere(home: Origin, elsewhere: Origin, h
     assert all("cookie" not in request.headers for request in [*home.requests, *elsewhere.requests])
 
 
-def test_the_door_s_service_says_what_its_refusals_mean(home: Origin, elsewhere: Origin, http: Http) -> None:
+def test_scope_explains_its_service_refusals(home: Origin, elsewhere: Origin, http: Http) -> None:
     heard: list[Refusal] = []
 
     def explain(refusal: Refusal) -> UploaderError | None:
@@ -191,7 +191,7 @@ def test_asking_returns_one_hop_and_follows_nothing(home: Origin, elsewhere: Ori
         http.ask(home.url("/nothing"))
 
 
-def test_a_token_is_in_no_error_and_no_text_of_a_door(home: Origin, http: Http) -> None:
+def test_scope_token_is_in_no_error_and_no_repr(home: Origin, http: Http) -> None:
     own = scope(home)
     home.fail("/m", 500)
     with pytest.raises(NetworkError) as caught:

@@ -65,7 +65,7 @@ def content(artifact: Artifact, sources: Sources) -> bytes:
 # what it becomes --------------------------------------------------------------------------------------
 
 
-def test_a_version_becomes_an_artifact_with_all_that_civitai_tells(civitai: Civitai, sources: Sources) -> None:
+def test_resolve_version_gives_all_facts_of_the_api(civitai: Civitai, sources: Sources) -> None:
     artifact = one("civitai:4384@128713", sources)
     assert (artifact.source, artifact.name) == ("civitai:4384@128713", "dreamshaper_8.safetensors")
     assert (artifact.size, artifact.kind) == (len(CONTENT), Kind.CHECKPOINT)
@@ -91,7 +91,7 @@ def test_every_form_leads_to_the_same_file(sources: Sources, text: str) -> None:
     assert one(text, sources).identity == one("civitai:4384@128713+77", sources).identity
 
 
-def test_it_asks_by_get_under_its_own_name_and_always_by_the_file_s_id(civitai: Civitai, sources: Sources) -> None:
+def test_resolve_asks_by_get_with_the_file_id(civitai: Civitai, sources: Sources) -> None:
     decoy = file(78, OTHER, "full.safetensors", metadata={"size": "full", "fp": "fp32"})
     civitai.add(model(4384, "DreamShaper", version(128713, file(77, CONTENT), decoy)))
     assert content(one("civitai:4384@128713", sources), sources) == CONTENT
@@ -115,7 +115,7 @@ def test_a_version_of_another_model_is_not_passed_off(sources: Sources) -> None:
         one("civitai:1@128713", sources)
 
 
-def test_what_the_first_front_door_does_not_show_the_other_may(civitai: Civitai) -> None:
+def test_resolve_asks_the_second_address_for_a_missing_model(civitai: Civitai) -> None:
     civitai.on_red_alone.add(4384)
     addresses = (civitai.address("site"), civitai.address("red"))
     hosts = frozenset(address.removeprefix("http://") for address in addresses)
@@ -336,9 +336,7 @@ def test_an_empty_file_is_no_model(civitai: Civitai, sources: Sources) -> None:
 
 
 @pytest.mark.parametrize("said", [b"[]", b"{}", b'{"id": "x"}', b"<html>"])
-def test_an_answer_that_is_not_civitai_s_is_trouble_that_may_pass(
-    civitai: Civitai, sources: Sources, said: bytes
-) -> None:
+def test_resolve_foreign_answer_is_retryable(civitai: Civitai, sources: Sources, said: bytes) -> None:
     civitai.failures["site"] = [Refusal(200, said.decode())]
     with pytest.raises(NetworkError):
         one("civitai:4384@128713", sources)
@@ -347,7 +345,7 @@ def test_an_answer_that_is_not_civitai_s_is_trouble_that_may_pass(
 # reading ----------------------------------------------------------------------------------------------
 
 
-def test_a_link_that_runs_out_in_the_middle_is_asked_for_anew(civitai: Civitai, sources: Sources) -> None:
+def test_read_expired_link_is_asked_for_again(civitai: Civitai, sources: Sources) -> None:
     artifact = one("civitai:4384@128713", sources)
     stream = open_stream(artifact, sources)
     civitai.cuts = [100_000, 50_000]
@@ -396,7 +394,7 @@ def test_early_access_that_is_over_is_no_news(civitai: Civitai, sources: Sources
         assert any("early access" in note for note in one("civitai:4384@128713", sources).notes) is told
 
 
-def test_the_identity_changes_with_the_file_and_with_nothing_else(civitai: Civitai, sources: Sources) -> None:
+def test_identity_changes_with_the_file_alone(civitai: Civitai, sources: Sources) -> None:
     first = one("civitai:4384@128713", sources).identity
     assert one("civitai:@128713", sources).identity == first
     civitai.models[4384]["modelVersions"][0]["files"][0] = file(77, OTHER)

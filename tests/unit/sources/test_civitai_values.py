@@ -1,4 +1,4 @@
-"""Whatever a catalogue says, reading it ends in values or in an error with a name."""
+"""Reading any answer of a catalogue ends in values or in an error with a name."""
 
 from __future__ import annotations
 

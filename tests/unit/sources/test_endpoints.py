@@ -46,9 +46,7 @@ def test_by_itself_each_service_is_where_it_is(http: Http) -> None:
         ("https://huggingface.co.evil.example", False, False),
     ],
 )
-def test_a_token_is_not_for_a_mirror_wherever_it_was_found_and_that_is_said(
-    http: Http, endpoint: str, explicit: bool, shown: bool
-) -> None:
+def test_endpoint_mirror_gets_no_token_and_a_note(http: Http, endpoint: str, explicit: bool, shown: bool) -> None:
     visited = endpoint_of(http, H, explicit=explicit, HF_ENDPOINT=endpoint)
     assert visited.replaced
     assert visited.address == endpoint.rstrip("/")

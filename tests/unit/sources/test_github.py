@@ -105,9 +105,7 @@ def test_where_the_api_is_out_of_order_the_link_itself_answers(github: GitHub, s
         "https://github.com/owner/repo/releases/tag/v1.0",
     ],
 )
-def test_a_release_lists_its_models_with_their_sizes_and_asks_for_one(
-    github: GitHub, sources: Sources, text: str
-) -> None:
+def test_resolve_release_lists_models_and_asks_for_one(github: GitHub, sources: Sources, text: str) -> None:
     release = github.release(
         "owner/repo", "v1.0", {"b.pth": OTHER, "a.safetensors": MODEL, "x.zip": b"PK", "c.pt": b"c"}
     )
@@ -123,7 +121,7 @@ def test_a_release_lists_its_models_with_their_sizes_and_asks_for_one(
     assert found(sources, text, file="b.pth").name == "b.pth"
 
 
-def test_a_list_that_the_api_does_not_give_for_an_hour_is_not_waited_for(github: GitHub, sources: Sources) -> None:
+def test_resolve_quota_of_an_hour_is_not_waited_for(github: GitHub, sources: Sources) -> None:
     github.release("owner/repo", "v1.0", {"a.safetensors": MODEL})
     github.calls_left = 0
     with pytest.raises(RateLimited) as caught:
@@ -160,7 +158,7 @@ def test_an_empty_asset_is_no_model(github: GitHub, sources: Sources) -> None:
         found(sources, TAGGED)
 
 
-def test_a_signed_link_that_ran_out_is_made_anew(github: GitHub, sources: Sources) -> None:
+def test_read_expired_link_is_made_again(github: GitHub, sources: Sources) -> None:
     github.release("owner/repo", "v1.0", {"a.safetensors": MODEL})
     stream = open_stream(found(sources, TAGGED), sources)
     github.storage.life = 1

@@ -101,7 +101,7 @@ def test_of_a_mirror_it_is_seen_whether_it_can_do_ranges(hub: HuggingFace, http:
     assert not origin.ranges
 
 
-def test_a_branch_that_moves_after_it_was_looked_at_changes_nothing(hub: HuggingFace, http: Http) -> None:
+def test_resolve_pins_the_commit_of_a_branch(hub: HuggingFace, http: Http) -> None:
     repo = hub.repo(REPO, {"a.safetensors": MODEL})
     artifact = found(hub, http, "hf://org/model/a.safetensors")
     stream = open_stream(artifact, at(hub, http))
@@ -153,7 +153,7 @@ def test_a_path_that_is_no_text_is_no_reference() -> None:
         parse("hf://org/model/\udcff.safetensors")
 
 
-def test_a_repository_s_old_name_leads_to_the_new_one_with_the_token(hub: HuggingFace, http: Http) -> None:
+def test_resolve_old_name_leads_to_new_one_with_token(hub: HuggingFace, http: Http) -> None:
     hub.repo("org/new", {"a.safetensors": MODEL}, private=True)
     hub.renamed["org/old"] = "org/new"
     hub.tokens[TOKEN] = {"org/new"}
@@ -186,7 +186,7 @@ def test_a_part_of_a_split_model_says_so(hub: HuggingFace, http: Http) -> None:
 # signed links -----------------------------------------------------------------------------------------
 
 
-def test_a_signed_link_that_ran_out_is_made_anew_by_the_next_read(hub: HuggingFace, http: Http) -> None:
+def test_read_expired_link_is_made_again(hub: HuggingFace, http: Http) -> None:
     hub.repo(REPO, {"a.safetensors": MODEL})
     hub.storage.life = 1
     stream = open_stream(found(hub, http, "hf://org/model/a.safetensors"), at(hub, http))
@@ -195,7 +195,7 @@ def test_a_signed_link_that_ran_out_is_made_anew_by_the_next_read(hub: HuggingFa
     assert b"".join(stream.read(20)) == MODEL[20:]
 
 
-def test_the_hub_is_asked_for_a_signed_link_once_and_not_for_every_piece(hub: HuggingFace, http: Http) -> None:
+def test_read_asks_the_hub_once_for_all_chunks(hub: HuggingFace, http: Http) -> None:
     hub.repo(REPO, {"a.safetensors": MODEL})
     sources = at(hub, http)
     (artifact,) = resolve(parse("hf://org/model/a.safetensors"), sources)
@@ -205,7 +205,7 @@ def test_the_hub_is_asked_for_a_signed_link_once_and_not_for_every_piece(hub: Hu
     assert len(hub.requests) <= 1
 
 
-def test_a_signed_link_that_runs_out_on_the_way_is_worth_another_try(hub: HuggingFace, http: Http) -> None:
+def test_read_link_expired_on_the_way_is_retryable(hub: HuggingFace, http: Http) -> None:
     hub.repo(REPO, {"a.safetensors": MODEL})
     stream = open_stream(found(hub, http, "hf://org/model/a.safetensors"), at(hub, http))
     hub.storage.expire()
@@ -282,12 +282,12 @@ def test_a_gate_opens_to_those_on_its_list(hub: HuggingFace, http: Http) -> None
     assert read(hub, http, artifact, TOKEN) == MODEL
 
 
-def test_the_models_of_a_gated_repository_are_listed_to_everybody(hub: HuggingFace, http: Http) -> None:
+def test_resolve_gated_repository_lists_its_models(hub: HuggingFace, http: Http) -> None:
     hub.repo("org/gated", {"a.safetensors": MODEL}, gate=True)
     assert "hf://org/gated/a.safetensors" in refused(hub, http, "hf://org/gated", None).message
 
 
-def test_a_right_that_is_lost_on_the_way_is_told_with_the_page_to_visit(hub: HuggingFace, http: Http) -> None:
+def test_read_lost_right_names_the_page_to_open(hub: HuggingFace, http: Http) -> None:
     hub.repo("org/gated", {"a.safetensors": MODEL}, gate=True)
     hub.tokens[TOKEN] = {"org/gated"}
     artifact = found(hub, http, "hf://org/gated/a.safetensors", TOKEN)
@@ -333,9 +333,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("text", ["hf://org/model", "https://huggingface.co/org/model", "hf.co/org/model/tree/main"])
-def test_a_repository_lists_its_models_with_their_sizes_and_asks_for_one(
-    hub: HuggingFace, http: Http, text: str
-) -> None:
+def test_resolve_repository_lists_models_and_asks_for_one(hub: HuggingFace, http: Http, text: str) -> None:
     hub.repo(REPO, FILES)
     hub.page_size = 2
     told = refused(hub, http, text, None)

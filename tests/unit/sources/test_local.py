@@ -55,7 +55,7 @@ def test_the_source_is_the_path_as_typed(tmp_path: Path, monkeypatch: pytest.Mon
     assert artifact.origin.path.is_absolute()
 
 
-def test_a_pattern_names_its_files_in_order_and_passes_over_folders(tmp_path: Path) -> None:
+def test_resolve_pattern_sorts_files_and_ignores_folders(tmp_path: Path) -> None:
     for name in ("b.safetensors", "a.safetensors", "c.txt"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "z.safetensors").mkdir()
@@ -90,7 +90,7 @@ def test_the_home_folder_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert resolve("~/a.pt") == resolve("~/*.pt") == ["a.pt"]
 
 
-def test_the_home_of_nobody_is_a_usage_error() -> None:
+def test_resolve_unknown_home_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         resolve("~no-such-user-here/a.pt")
 
@@ -161,7 +161,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
         caught.value.message.encode()
 
 
-def test_the_identity_follows_the_bytes_at_both_ends_and_the_size(tmp_path: Path) -> None:
+def test_identity_follows_both_ends_and_the_size(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
 
     def identity(content: bytes) -> str:
@@ -176,7 +176,7 @@ def test_the_identity_follows_the_bytes_at_both_ends_and_the_size(tmp_path: Path
     assert len({known, identity(b"\0" + content[1:]), identity(content[:-1] + b"?"), identity(content[:-1])}) == 4
 
 
-def test_a_big_file_is_read_whole_in_big_pieces(tmp_path: Path) -> None:
+def test_read_big_file_in_big_chunks(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_safetensors(path, "checkpoint", (9 << 20) + 17)
     stream = local.open(local.resolve(PathReference(str(path)))[0])

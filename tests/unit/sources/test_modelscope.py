@@ -88,7 +88,7 @@ def test_the_international_site_has_models_of_its_own(scope: ModelScope) -> None
         assert scope.storage.requests == []
 
 
-def test_a_repository_lists_its_models_with_their_sizes_and_asks_for_one(scope: ModelScope, sources: Sources) -> None:
+def test_resolve_repository_lists_models_and_asks_for_one(scope: ModelScope, sources: Sources) -> None:
     scope.model("org/name", {"b.ckpt": b"b" * 20, "loras/a.safetensors": MODEL, "README.md": b"#"})
     with pytest.raises(UsageError) as caught:
         found(sources, PAGE)

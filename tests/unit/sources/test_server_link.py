@@ -34,7 +34,7 @@ def artifact(origin: Origin, sources: Sources) -> Artifact:
     return found
 
 
-def test_the_link_that_is_handed_over_is_the_last_one_and_prints_nowhere(origin: Origin, sources: Sources) -> None:
+def test_hand_over_gives_the_last_link_as_a_secret(origin: Origin, sources: Sources) -> None:
     handed = hand_over(artifact(origin, sources), sources)
     assert handed.link.reveal() == origin.url("/store?sig=squeamish")
     assert (handed.host, handed.plain, handed.header) == ("127.0.0.1", True, None)
@@ -42,14 +42,14 @@ def test_the_link_that_is_handed_over_is_the_last_one_and_prints_nowhere(origin:
     assert "hush" not in handed.link.reveal()
 
 
-def test_each_time_the_source_is_asked_anew(origin: Origin, sources: Sources) -> None:
+def test_hand_over_asks_the_source_each_time(origin: Origin, sources: Sources) -> None:
     found = artifact(origin, sources)
     hand_over(found, sources)
     origin.redirect("/m.safetensors", origin.url("/store?sig=fresh#part"))
     assert hand_over(found, sources).link.reveal() == origin.url("/store?sig=fresh")
 
 
-def test_a_file_that_changed_meanwhile_is_not_handed_over(origin: Origin, sources: Sources) -> None:
+def test_hand_over_changed_file_is_refused(origin: Origin, sources: Sources) -> None:
     found = artifact(origin, sources)
     for content, etag in ((CONTENT + b"x", '"v1"'), (CONTENT, '"v2"')):
         origin.serve("/store", content, etag=etag)
@@ -66,7 +66,7 @@ def test_what_the_source_refuses_is_told_by_its_name(origin: Origin, sources: So
         hand_over(found, sources)
 
 
-def test_a_file_of_this_machine_is_handed_to_nobody(sources: Sources) -> None:
+def test_hand_over_local_file_is_refused(sources: Sources) -> None:
     here = Artifact("a", "a", 1, LocalFile(Path("/a"), 1), "0123abcd")
     with pytest.raises(RouteUnavailable):
         hand_over(here, sources)

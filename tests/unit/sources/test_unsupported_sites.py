@@ -24,7 +24,7 @@ from uploader.sources import unsupported_sites as elsewhere
         ("https://CivArchive.com/models/1?modelVersionId=2", "CivArchive"),
     ],
 )
-def test_a_page_of_a_service_without_downloads_is_refused_in_one_line_with_the_way_round(url: str, name: str) -> None:
+def test_refuse_page_without_downloads_says_what_to_do(url: str, name: str) -> None:
     with Http() as http, pytest.raises(SourceRefused, match=name) as caught:
         direct.resolve(UrlReference(url), http)
     assert "\n" not in caught.value.message

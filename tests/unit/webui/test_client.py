@@ -1,9 +1,10 @@
-"""One service: its sign-in reaches nobody else, its time is counted, its certificate is the one that was meant."""
+"""The client of one WebUI: its sign-in goes nowhere else, its time is limited, its certificate is pinned."""
 
 from __future__ import annotations
 
 import base64
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def fault(call: object, *arguments: object) -> UploaderError:
 # asking -----------------------------------------------------------------------------------------------
 
 
-def test_json_goes_out_and_comes_back(webui: FakeComfyUI) -> None:
+def test_client_sends_and_reads_json(webui: FakeComfyUI) -> None:
     with WebUIClient(webui.url + "/") as service:
         reply = service.get("/models", {"a": "b c"})
         assert (reply.status, reply.ok, reply.json) == (200, True, True)
@@ -57,14 +58,14 @@ def test_json_goes_out_and_comes_back(webui: FakeComfyUI) -> None:
     assert "cookie" not in first.headers
 
 
-def test_one_line_serves_all_requests(webui: FakeComfyUI) -> None:
+def test_client_several_requests_use_one_connection(webui: FakeComfyUI) -> None:
     lines: list[socket.socket] = []
 
     def dial(seconds: float) -> Channel:
         lines.append(socket.create_connection(("127.0.0.1", webui.port), seconds))
         return lines[-1]
 
-    with WebUIClient("http://10.255.255.1:7860", dial=dial) as service:  # an address that nobody here could dial
+    with WebUIClient("http://10.255.255.1:7860", dial=dial) as service:  # not reachable from here
         for _ in range(3):
             assert service.get("/models").ok
     assert len(lines) == 1
@@ -72,7 +73,7 @@ def test_one_line_serves_all_requests(webui: FakeComfyUI) -> None:
     assert webui.requests[0].headers["host"] == "10.255.255.1:7860"
 
 
-def test_null_and_nothing_are_told_apart(webui: FakeComfyUI) -> None:
+def test_client_tells_null_from_no_json(webui: FakeComfyUI) -> None:
     with WebUIClient(webui.url) as service:
         webui.answer = lambda seen: (200, None)  # type: ignore[method-assign]
         assert (service.get("/x").json, service.get("/x").data) == (True, None)
@@ -80,14 +81,14 @@ def test_null_and_nothing_are_told_apart(webui: FakeComfyUI) -> None:
         assert (service.get("/x").json, service.get("/x").ok) == (False, True)
 
 
-def test_an_answer_without_end_is_given_up_on(webui: FakeComfyUI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_endless_answer_is_refused(webui: FakeComfyUI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uploader.webui.client._MOST_BYTES", 1000)
     webui.answer = lambda seen: (200, "x" * 100_000)  # type: ignore[method-assign]
     with WebUIClient(webui.url) as service, pytest.raises(WebUIRefused, match="more than"):
         service.get("/x")
 
 
-def test_redirects_are_not_followed(webui: FakeComfyUI) -> None:
+def test_client_follows_no_redirect(webui: FakeComfyUI) -> None:
     webui.fault = "redirect"
     with WebUIClient(webui.url) as service:
         assert service.get("/x").status == 302
@@ -95,7 +96,7 @@ def test_redirects_are_not_followed(webui: FakeComfyUI) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_sign_in_says_whether_there_was_one(webui: FakeComfyUI, status: int) -> None:
+def test_client_refused_sign_in_says_if_there_was_one(webui: FakeComfyUI, status: int) -> None:
     webui.fault = status
     with WebUIClient(webui.url) as service, pytest.raises(CredentialsRefused, match="asks for a sign-in"):
         service.get("/x")
@@ -110,7 +111,7 @@ def test_a_refused_sign_in_says_whether_there_was_one(webui: FakeComfyUI, status
 # time -------------------------------------------------------------------------------------------------
 
 
-def test_all_requests_together_take_no_longer_than_allowed(webui: FakeComfyUI) -> None:
+def test_client_all_requests_share_one_time_limit(webui: FakeComfyUI) -> None:
     webui.fault = "hang"
     with WebUIClient(webui.url, seconds=0.3) as service:
         began = time.monotonic()
@@ -122,7 +123,7 @@ def test_all_requests_together_take_no_longer_than_allowed(webui: FakeComfyUI) -
         assert time.monotonic() - began < 0.3
 
 
-def test_an_answer_that_drips_is_no_way_round_it(webui: FakeComfyUI) -> None:
+def test_client_dripping_answer_ends_in_time(webui: FakeComfyUI) -> None:
     webui.fault = "drip"
     with WebUIClient(webui.url, seconds=0.3) as service:
         began = time.monotonic()
@@ -130,25 +131,47 @@ def test_an_answer_that_drips_is_no_way_round_it(webui: FakeComfyUI) -> None:
         assert time.monotonic() - began < 3
 
 
-def test_more_time_can_be_allowed_for_what_takes_long(webui: FakeComfyUI) -> None:
+def test_client_allow_gives_more_time(webui: FakeComfyUI) -> None:
     with WebUIClient(webui.url, seconds=0.0) as service:
         assert isinstance(fault(service.get, "/models"), NetworkError)
         service.allow(5.0)
         assert service.get("/models").ok
 
 
-def test_a_line_that_takes_no_bytes_ends_in_time() -> None:
+def test_client_silent_server_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # listens, and never answers
         service = WebUIClient(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3)
         with service:
             assert "in time" in fault(service.get, "/x").message
 
 
-def test_the_allowance_is_ten_seconds_unless_told_otherwise() -> None:
+def test_client_late_connection_sends_nothing(webui: FakeComfyUI) -> None:
+    """As when a name is looked up for longer than the request may take."""
+    released, closed = threading.Event(), threading.Event()
+
+    class Late(socket.socket):
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    def dial(seconds: float) -> Channel:
+        released.wait(20)
+        line = Late()
+        line.connect(("127.0.0.1", webui.port))
+        return line
+
+    with WebUIClient("http://127.0.0.1:7860", dial=dial, seconds=0.2) as service:
+        assert "in time" in fault(service.get, "/x").message
+        released.set()
+        assert closed.wait(20)
+    assert webui.requests == []
+
+
+def test_client_time_limit_is_ten_seconds_by_default() -> None:
     assert WEBUI_SECONDS == 10.0
 
 
-def test_who_is_not_there_is_named(webui: FakeComfyUI) -> None:
+def test_client_unreachable_server_is_named(webui: FakeComfyUI) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with WebUIClient(f"http://127.0.0.1:{port}") as service:
@@ -173,7 +196,7 @@ def test_who_is_not_there_is_named(webui: FakeComfyUI) -> None:
         ("Cookie: swarm_token=1", "Cookie", "swarm_token=1"),
     ],
 )
-def test_a_sign_in_is_what_it_looks_like(secret: str, header: str, value: str) -> None:
+def test_sign_in_is_parsed_by_its_form(secret: str, header: str, value: str) -> None:
     parsed = SignIn.parse(Secret(secret))
     assert (parsed.header, parsed.value.reveal()) == (header, value)
     assert "pass" not in repr(parsed)
@@ -181,20 +204,20 @@ def test_a_sign_in_is_what_it_looks_like(secret: str, header: str, value: str) -
 
 
 @pytest.mark.parametrize("secret", ["", "  ", "tok\nen", "töken", "to\x00ken"])
-def test_what_no_header_can_carry_is_refused_without_being_shown(secret: str) -> None:
+def test_sign_in_unfit_for_a_header_is_refused_unseen(secret: str) -> None:
     error = fault(SignIn.parse, Secret(secret))
     assert isinstance(error, UsageError)
     assert not secret.strip() or secret.strip() not in error.message
 
 
-def test_the_sign_in_is_sent_with_each_request(webui: FakeComfyUI) -> None:
+def test_client_sends_sign_in_with_each_request(webui: FakeComfyUI) -> None:
     webui.auth = "Bearer tok"
     with WebUIClient(webui.url, sign_in=SignIn.parse(Secret("tok"))) as service:
         assert service.get("/models").ok
         assert service.get("/models").ok
 
 
-def test_it_goes_over_no_network_in_the_clear(webui: FakeComfyUI) -> None:
+def test_client_sign_in_over_plain_http_is_refused(webui: FakeComfyUI) -> None:
     sign_in = SignIn.parse(Secret("tok"))
     error = fault(lambda: WebUIClient("http://webui.example.com", sign_in=sign_in))
     assert isinstance(error, UsageError)
@@ -203,7 +226,7 @@ def test_it_goes_over_no_network_in_the_clear(webui: FakeComfyUI) -> None:
     WebUIClient("http://127.0.0.1:7860", sign_in=sign_in, dial=lambda seconds: socket.socket())
 
 
-def test_user_and_password_are_traded_for_a_token_where_asked(webui: FakeComfyUI) -> None:
+def test_client_trade_replaces_password_by_token(webui: FakeComfyUI) -> None:
     with WebUIClient(webui.url, sign_in=SignIn.parse(Secret("me:geheim"))) as service:
         webui.answer = lambda seen: (200, {"token": "tok"})  # type: ignore[method-assign]
         service.trade("/login", "email", "password", "token")
@@ -223,14 +246,14 @@ def test_user_and_password_are_traded_for_a_token_where_asked(webui: FakeComfyUI
         *("http://h h", "http://h:99999", "http://hé"),
     ],
 )
-def test_what_is_no_address_is_refused(base: str) -> None:
+def test_base_fault_bad_address_is_refused(base: str) -> None:
     assert base_fault(base)
     with pytest.raises(UsageError):
         WebUIClient(base)
 
 
 @pytest.mark.parametrize("base", ["http://h", "https://h:7860/", "https://h/sub/path", "http://[::1]:80"])
-def test_what_is_one_is_taken(base: str) -> None:
+def test_base_fault_good_address_is_accepted(base: str) -> None:
     assert base_fault(base) is None
 
 
@@ -243,7 +266,7 @@ def secure(tmp_path: Path) -> Iterator[FakeWebUI]:
         yield running
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent(secure: FakeWebUI) -> None:
+def test_client_untrusted_certificate_sends_nothing(secure: FakeWebUI) -> None:
     with WebUIClient(secure.url, sign_in=SignIn.parse(Secret("tok"))) as service:
         error = fault(service.get, "/models")
     assert isinstance(error, CertificateUnknown)
@@ -251,7 +274,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sen
     assert secure.requests == []
 
 
-def test_a_given_certificate_is_trusted_and_another_one_is_not(tmp_path: Path, secure: FakeWebUI) -> None:
+def test_client_trusts_the_given_certificate_alone(tmp_path: Path, secure: FakeWebUI) -> None:
     with WebUIClient(secure.url, trust=CertificatePin.parse(str(tmp_path / "box.pem"))) as service:
         assert service.get("/models").ok
     other = self_signed(tmp_path, "other")
@@ -259,7 +282,7 @@ def test_a_given_certificate_is_trusted_and_another_one_is_not(tmp_path: Path, s
         assert isinstance(fault(service.get, "/models"), CertificateUnknown)
 
 
-def test_a_pinned_fingerprint_is_trusted_and_another_one_is_not(tmp_path: Path, secure: FakeWebUI) -> None:
+def test_client_trusts_the_pinned_fingerprint_alone(tmp_path: Path, secure: FakeWebUI) -> None:
     pinned = fetch_fingerprint(secure.url, 5.0)
     assert secure.requests == []
     with WebUIClient(secure.url, trust=CertificatePin.parse(pinned)) as service:
@@ -275,7 +298,7 @@ def test_a_pinned_fingerprint_is_trusted_and_another_one_is_not(tmp_path: Path, 
     assert secure.requests == []
 
 
-def test_a_fingerprint_is_read_in_the_ways_it_is_written(tmp_path: Path) -> None:
+def test_pin_parse_accepts_every_spelling(tmp_path: Path) -> None:
     made = self_signed(tmp_path).fingerprint
     colons = ":".join(made[at : at + 2].upper() for at in range(0, 64, 2))
     assert (
@@ -288,7 +311,7 @@ def test_a_fingerprint_is_read_in_the_ways_it_is_written(tmp_path: Path) -> None
         CertificatePin.parse("SHA256:abc")
 
 
-def test_a_file_without_certificates_is_named(tmp_path: Path, secure: FakeWebUI) -> None:
+def test_client_file_without_certificates_is_named(tmp_path: Path, secure: FakeWebUI) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     for name in ("empty.pem", "missing.pem"):
         with WebUIClient(secure.url, trust=CertificatePin.parse(str(tmp_path / name))) as service:
@@ -297,12 +320,12 @@ def test_a_file_without_certificates_is_named(tmp_path: Path, secure: FakeWebUI)
         assert name in error.message
 
 
-def test_plain_http_where_https_was_said_is_named(webui: FakeComfyUI) -> None:
+def test_client_https_to_a_plain_server_is_named(webui: FakeComfyUI) -> None:
     with WebUIClient(f"https://127.0.0.1:{webui.port}") as service:
         assert "does not speak https" in fault(service.get, "/models").message
 
 
-def test_a_handshake_that_hangs_ends_in_time() -> None:
+def test_client_hanging_handshake_ends_in_time() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         WebUIClient(f"https://127.0.0.1:{silent.getsockname()[1]}", seconds=0.3) as service,

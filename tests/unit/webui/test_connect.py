@@ -22,11 +22,11 @@ BOX = Target("box", "generic", "a1111", "box.example", ".", port=22, webui_tunne
         replace(BOX, webui_tunnel=None, webui_url="http://127.0.0.1:7860"),
     ],
 )
-def test_the_same_port_behind_another_ssh_server_is_another_place(other: Target) -> None:
+def test_place_of_same_port_of_another_server_differs(other: Target) -> None:
     assert place_of(BOX) == "ssh://box.example:22/127.0.0.1:7860"
     assert place_of(other) != place_of(BOX)
 
 
-def test_an_address_is_a_place_of_its_own_and_without_one_there_is_none() -> None:
+def test_place_of_url_is_the_url_or_none() -> None:
     assert place_of(replace(BOX, webui_tunnel=None, webui_url="https://a/x")) == "https://a/x"
     assert place_of(replace(BOX, webui_tunnel=None)) is None

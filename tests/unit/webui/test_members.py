@@ -99,9 +99,7 @@ def test_what_no_call_refreshes_says_what_to_press(tmp_path: Path, make: Callabl
 
 
 @pytest.mark.parametrize("make", [FakeA1111, FakeSdNext])
-def test_an_older_version_without_a_call_says_what_to_press_instead(
-    tmp_path: Path, make: Callable[..., FakeA1111]
-) -> None:
+def test_member_old_version_says_what_to_press(tmp_path: Path, make: Callable[..., FakeA1111]) -> None:
     with make(tmp_path) as webui, WebUIClient(webui.url) as service:
         member = recognise(service, None)
         webui.answer = lambda seen: (404, {"detail": "Not Found"})  # type: ignore[method-assign]
@@ -172,9 +170,7 @@ NONSENSE: list[object] = [
 
 
 @pytest.mark.parametrize("make", FAMILIES)
-def test_answers_that_make_no_sense_end_in_a_name_of_ours_or_an_answer(
-    tmp_path: Path, make: Callable[..., FakeWebUI]
-) -> None:
+def test_member_nonsense_answer_raises_only_our_errors(tmp_path: Path, make: Callable[..., FakeWebUI]) -> None:
     with make(tmp_path) as webui, WebUIClient(webui.url, seconds=60) as service:
         member = recognise(service, None)
         if isinstance(member, InvokeAi):

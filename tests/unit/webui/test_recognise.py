@@ -1,4 +1,4 @@
-"""Which WebUI answers: found out by asking, whatever was expected; a web page is none."""
+"""Which WebUI answers: found out by asking, in spite of what was expected. A web page is none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FAKES: list[tuple[Callable[..., FakeWebUI], Api, tuple[str, ...], str | None]] =
 
 @pytest.mark.parametrize("expected", [None, *Api])
 @pytest.mark.parametrize(("make", "api", "ids", "version"), FAKES)
-def test_each_is_known_by_its_answers_whatever_was_expected(
+def test_recognise_finds_each_webui_despite_expectation(
     tmp_path: Path, make: Callable[..., FakeWebUI], api: Api, ids: tuple[str, ...], version: str | None, expected: Api
 ) -> None:
     with make(tmp_path) as webui, WebUIClient(webui.url) as service:
@@ -58,14 +58,14 @@ def test_what_is_no_webui_is_none(tmp_path: Path, fault: int | str) -> None:
         assert "--api" in str(caught.value.remedy)
 
 
-def test_a_locked_door_is_named_as_such(tmp_path: Path) -> None:
+def test_recognise_missing_sign_in_is_named(tmp_path: Path) -> None:
     with FakeA1111(tmp_path, auth="Bearer x") as webui, WebUIClient(webui.url) as service:
         with pytest.raises(CredentialsRefused):
             recognise(service, Api.A1111)
         assert len(webui.requests) == 1
 
 
-def test_every_api_has_its_member_and_every_profile_an_api_or_none() -> None:
+def test_members_cover_every_api_of_the_profiles() -> None:
     assert set(MEMBERS) == set(Api)
     apis = {id_: webui.api for id_, webui in load().webuis.items()}
     assert [id_ for id_, api in apis.items() if api is None] == ["fooocus"]

@@ -39,7 +39,7 @@ class Keyring(KeyringBackend):
 
 
 class Person:
-    """Someone at a terminal who answers from a list; fulfils Asker."""
+    """Someone at a terminal who answers from a list. Fulfils Prompter."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -114,7 +114,7 @@ def test_a_changed_password_is_asked_for_at_login_and_kept(
     assert server.tries("password") == 2
 
 
-def test_a_wrong_new_password_is_asked_for_once_and_the_old_one_stays(
+def test_login_wrong_new_password_keeps_the_old_one(
     tmp_path: Path, server: ObservedServer, kept: dict[tuple[str, str], str]
 ) -> None:
     kept["uploader", "target:box"] = "the old one"
@@ -126,7 +126,7 @@ def test_a_wrong_new_password_is_asked_for_once_and_the_old_one_stays(
     assert server.tries("password") == 2
 
 
-def test_a_password_from_stdin_goes_before_the_kept_one_and_nobody_is_asked(
+def test_login_password_from_stdin_comes_first(
     tmp_path: Path, server: ObservedServer, kept: dict[tuple[str, str], str]
 ) -> None:
     kept["uploader", "target:box"] = "the old one"
@@ -135,7 +135,7 @@ def test_a_password_from_stdin_goes_before_the_kept_one_and_nobody_is_asked(
     assert server.tries("password") == 1
 
 
-def test_a_password_that_a_push_finds_refused_is_not_asked_for_but_told_how_to_renew(
+def test_push_refused_password_says_how_to_renew_it(
     tmp_path: Path, server: ObservedServer, kept: dict[tuple[str, str], str]
 ) -> None:
     app(tmp_path, Person()).login(request(server, password=server.password))
@@ -192,7 +192,7 @@ def test_a_passphrase_typed_for_a_jump_host_is_asked_for_once(
 
 
 @pytest.mark.parametrize("rule", [{"host_key": "SHA256:x"}, {"accept_new_host_key": True}])
-def test_a_host_key_that_nobody_would_look_at_is_refused(tmp_path: Path, rule: dict[str, Any]) -> None:
+def test_login_host_key_without_check_is_refused(tmp_path: Path, rule: dict[str, Any]) -> None:
     error = fault(app(tmp_path), request(check=False, **rule))
     assert isinstance(error, UsageError)
     assert "--no-check" in (error.remedy or "")
@@ -212,9 +212,7 @@ def test_a_host_key_that_nobody_would_look_at_is_refused(tmp_path: Path, rule: d
         {"identity_file": "a\x1b"},
     ],
 )
-def test_a_value_that_reaches_no_server_is_told_before_a_proxy_command_sees_it(
-    tmp_path: Path, ssh: Path, facts: dict[str, Any]
-) -> None:
+def test_login_bad_value_never_reaches_a_proxy_command(tmp_path: Path, ssh: Path, facts: dict[str, Any]) -> None:
     (ssh / "config").write_text(f"Host *\n  ProxyCommand touch '{tmp_path}/dialled'\n")
     assert isinstance(fault(app(tmp_path), request(**facts)), UsageError)
     assert not (tmp_path / "dialled").exists()

@@ -40,7 +40,7 @@ def test_a_token_is_shown_to_its_source_and_kept(tmp_path: Path, civitai: Civita
     civitai.assert_no_token_strayed()
 
 
-def test_it_is_asked_for_where_somebody_is_there(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+def test_login_source_asks_for_the_token_on_a_terminal(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
     person = Person(Civitai.token)
     app(tmp_path, civitai, person).login_source(TokenRequest(Service.CIVITAI))
     assert "not shown" in person.asked[0]

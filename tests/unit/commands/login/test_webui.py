@@ -96,7 +96,7 @@ def test_the_environments_sign_in_is_used_and_not_kept(
 
 
 @pytest.mark.parametrize("person", [None, Person("")])
-def test_without_a_sign_in_the_target_is_saved_and_the_fault_told(
+def test_login_without_sign_in_saves_and_reports(
     tmp_path: Path, server: OpenSSH, root: Path, person: Person | None
 ) -> None:
     with FakeA1111(root, auth="Bearer tok") as webui:
@@ -162,7 +162,7 @@ def test_another_root_is_offered_where_the_webui_reads_below_one(tmp_path: Path,
     assert result.target.folders == {}
 
 
-def test_single_folders_are_offered_where_they_lie_below_the_root(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_offers_single_folders_below_the_root(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     (root / "disk/lora").mkdir(parents=True)
     with FakeA1111(root) as webui:
         webui.flags["lora_dir"] = f"{root}/disk/lora"
@@ -176,7 +176,7 @@ def test_single_folders_are_offered_where_they_lie_below_the_root(tmp_path: Path
         assert login(saved, server, root, webui="forge").target.folders == {}
 
 
-def test_nobody_to_ask_changes_nothing_and_is_told(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_without_prompter_changes_nothing_and_reports(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     (root / "disk").mkdir()
     with FakeA1111(root) as webui:
         webui.flags["lora_dir"] = f"{root}/disk"
@@ -218,9 +218,7 @@ def test_another_webui_is_told(tmp_path: Path, server: OpenSSH, root: Path) -> N
         ({"webui_url": "webui"}, "https://"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused_before_anything_is_dialled(
-    tmp_path: Path, facts: dict[str, Any], fault: str
-) -> None:
+def test_login_bad_flags_are_refused_before_connecting(tmp_path: Path, facts: dict[str, Any], fault: str) -> None:
     with pytest.raises(UsageError, match=fault) as caught:
         app(tmp_path).login(LoginRequest("generic", name="box", host="h", root="sd", webui="a1111", **facts))
     assert "geheim" not in f"{caught.value.message}{caught.value.remedy}"
