@@ -1,8 +1,10 @@
-# make demo   the whole job against a server of its own; needs no account
-# make test   all tests
-# make check  lint, types, import rules, coverage
-# make readme writes the README's generated parts
-# make clean  removes all that make made
+# make demo      shows the whole job against a server of its own; needs no account
+# make test      runs all tests but the slow ones
+# make test-all  runs all tests
+# make check     checks format, lint, types and imports
+# make coverage  runs all tests and reports the lines that none of them reaches
+# make readme    writes the README's generated parts
+# make clean     removes all that make made
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,7 +16,11 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 TEMP := TMPDIR=$(CURDIR)/.cache/tmp
 
-.PHONY: demo test check readme clean
+# Tests that wait leave a core to others. Those that measure time run alone, after all others.
+PYTEST := $(TEMP) $(BIN)/python -m pytest
+TOGETHER := -n $$((2 * $$($(BIN)/python -c 'import os; print(os.cpu_count())'))) --dist worksteal
+
+.PHONY: demo test test-all check coverage readme clean
 
 demo: .venv/ready
 	@mkdir -p .cache/tmp
@@ -22,15 +28,25 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	@mkdir -p .cache/tmp
-	$(TEMP) $(BIN)/python -m pytest -n auto --reruns 1
+	$(PYTEST) $(TOGETHER) -m "not slow and not timing"
+	$(PYTEST) -m "timing and not slow"
+
+test-all: .venv/ready-dev
+	@mkdir -p .cache/tmp
+	$(PYTEST) $(TOGETHER) -m "not timing"
+	$(PYTEST) -m timing
 
 check: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+coverage: .venv/ready-dev
 	@mkdir -p .cache/tmp
-	$(TEMP) $(BIN)/coverage run -m pytest -n auto --reruns 1 tests/unit tests/contract
+	$(BIN)/coverage erase
+	$(TEMP) $(BIN)/coverage run -m pytest $(TOGETHER) -m "not timing"
+	$(TEMP) $(BIN)/coverage run -m pytest -m timing
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

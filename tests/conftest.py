@@ -1,21 +1,16 @@
-"""What holds for every test: loopback only, and never the user's own home, state, agent or keyring."""
+"""Rules for every test: loopback only, and never the user's own home, state, agent or keyring."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import sys
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.configuration import set_hypothesis_home_dir
 
-set_hypothesis_home_dir(Path(__file__).parent.parent / ".cache" / "hypothesis")
-settings.register_profile(
-    "uploader", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("uploader")
+from tests.examples import load_profile
+
+load_profile()
 
 _OURS = ("UPLOADER_", "HF_", "CIVITAI_", "SSH_", "XDG_", "DBUS_")
 
@@ -43,7 +38,7 @@ sys.addaudithook(_guard)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _home_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(_OURS):
@@ -55,7 +50,7 @@ def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where CI is set, everything that a test wants is installed: a skipped test is a failure."""
+    """Let a skipped test be a failure where $CI is set: everything that a test needs is installed there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter is not None else []
     if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: the program, and servers that hold a WebUI's folders."""
+"""The program, and servers that hold a WebUI's folders, for the tests from end to end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from tests.cli.program import Program
 from tests.servers.models import write_safetensors
-from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.servers.openssh import OpenSSH
+from tests.servers.shared import openssh
 
 REPOSITORY = Path(__file__).parents[2]
+ROOT = "home/data"
 
 
 @pytest.fixture
@@ -23,19 +25,26 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[OpenSSH]:
-    needs_sshd()
-    with OpenSSH(tmp_path / "full") as server:
-        server.make_folder("home/data/models")
+def full() -> Iterator[OpenSSH]:
+    """A server with a shell, that no target is saved for."""
+    with openssh("full") as server:
+        server.make_folder(f"{ROOT}/models")
         yield server
 
 
 @pytest.fixture
-def chroot(tmp_path: Path) -> Iterator[OpenSSH]:
-    needs_sshd("chroot")
-    with OpenSSH(tmp_path / "chroot", "chroot") as server:
-        server.make_folder("home/data/models/Stable-diffusion")
+def chroot() -> Iterator[OpenSSH]:
+    """A server without a shell, whose account has a password, that no target is saved for."""
+    with openssh("chroot") as server:
+        server.make_folder(f"{ROOT}/models/Stable-diffusion")
         yield server
+
+
+@pytest.fixture
+def box(program: Program, full: OpenSSH) -> OpenSSH:
+    """The server with a shell, saved as the target `box`."""
+    program.save(full, str(full.home / ROOT))
+    return full
 
 
 @pytest.fixture

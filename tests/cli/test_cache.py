@@ -1,4 +1,4 @@
-"""Downloads from the command line: killed and interrupted half way, gone on with, kept, listed and cleared."""
+"""Downloads of `uploader push`: killed or interrupted half way, resumed, kept, listed and cleared."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from tests.cli.program import Program
 from tests.servers.http_origin import Origin
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH
+from uploader.state.uploads import FLUSH_BYTES
 
-SIZE = 60_000_000
-LEAST = 40_000_000
+SIZE = 40_000_000
+LEAST = 24_000_000
 LINK = "/large.safetensors"
 PLACED = "home/data/models/Stable-diffusion/large.safetensors"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
+@pytest.mark.timing
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_download_that_was_stopped_goes_on_and_the_next_push_downloads_nothing(
-    program: Program, full: OpenSSH, tmp_path: Path, how: signal.Signals
+def test_download_after_stop_resumes_and_is_kept(
+    program: Program, box: OpenSSH, tmp_path: Path, how: signal.Signals
 ) -> None:
-    assert program.login(full, str(full.home / "home/data"), "--accept-new-host-key").code == 0
     model = tmp_path / "model"
     write_safetensors(model, "checkpoint", SIZE)
     with Origin() as origin:
         origin.serve(LINK, model, etag='"v1"')
         push = ("push", origin.url(LINK), "--via", "local", "--json")
-        with program.start(*push, "--limit", "40M") as process:
+        with program.start(*push, "--limit", "30M") as process:
             deadline = time.monotonic() + 30
             while _arrived(program) < LEAST:
                 assert process.poll() is None, process.communicate()
@@ -44,16 +45,16 @@ def test_a_download_that_was_stopped_goes_on_and_the_next_push_downloads_nothing
             seconds = time.monotonic() - began
         if how is signal.SIGINT:
             assert process.returncode == 130
-            assert seconds < 3  # two are promised; one more for a test machine whose cores are all busy
+            assert seconds < 2
         (part,) = program.run("cache", "--json").document["cache"]
         assert part["state"] == "part"
         origin.forget()
         done = program.run(*push)
         assert done.code == 0, done.err
-        assert (full.home / PLACED).read_bytes() == model.read_bytes()
-        assert _fetched(origin) - (SIZE - LEAST) < 32 << 20
+        assert (box.home / PLACED).read_bytes() == model.read_bytes()
+        assert _fetched(origin) < SIZE - FLUSH_BYTES // 2
         origin.forget()
-        (full.home / PLACED).unlink()
+        (box.home / PLACED).unlink()
         assert program.run(*push).code == 0
         assert _fetched(origin) < 1_000_000
         (whole,) = program.run("cache", "--json").document["cache"]

@@ -1,4 +1,4 @@
-"""Civitai from the command line: found, pushed, and its token never where it does not belong."""
+"""Civitai: models are found and pushed, and its token goes nowhere else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import ROOT
 from tests.cli.program import Program
 from tests.servers import keyring_daemon
 from tests.servers.civitai import Civitai, Refusal, file, model, version
@@ -17,7 +18,6 @@ from tests.servers.openssh import OpenSSH
 
 MODEL = safetensors("checkpoint", size_bytes=2 << 20, seed=3)
 LORA = safetensors("lora", size_bytes=100_000)
-ROOT = "home/data"
 FOLDER = f"{ROOT}/models"
 
 
@@ -31,20 +31,13 @@ def civitai() -> Iterator[Civitai]:
         service.assert_no_token_strayed()
 
 
-@pytest.fixture
-def box(program: Program, full: OpenSSH) -> OpenSSH:
-    done = program.login(full, str(full.home / ROOT), "--accept-new-host-key")
-    assert done.code == 0, done.err
-    return full
-
-
 def known(civitai: Civitai) -> dict[str, Any]:
     return {"CIVITAI_ENDPOINT": civitai.endpoint, "CIVITAI_TOKEN": civitai.token}
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
 @pytest.mark.parametrize("reference", ["civitai:4384@128713", "urn:air:sd1:checkpoint:civitai:4384@128713"])
-def test_a_reference_and_an_air_are_placed(
+def test_push_civitai_reference_or_air_places_the_model(
     program: Program, box: OpenSSH, civitai: Civitai, reference: str, via: str
 ) -> None:
     done = program.run("push", reference, "--via", via, "--json", "-v", **known(civitai))
@@ -60,7 +53,7 @@ def test_a_reference_and_an_air_are_placed(
     assert "sig=" not in done.out + done.err
 
 
-def test_what_its_user_wants_to_know_is_told(program: Program, box: OpenSSH, civitai: Civitai) -> None:
+def test_push_civitai_sidecars_and_trigger_words(program: Program, box: OpenSSH, civitai: Civitai) -> None:
     done = program.run("push", "https://civitai.com/models/4384?token=SECRET", "--sidecars", **known(civitai))
     assert done.code == 0, done.err
     assert "base model SD 1.5" in done.out
@@ -72,7 +65,7 @@ def test_what_its_user_wants_to_know_is_told(program: Program, box: OpenSSH, civ
     }
 
 
-def test_among_several_files_one_is_named(program: Program, box: OpenSSH, civitai: Civitai) -> None:
+def test_push_civitai_of_several_files_wants_a_name(program: Program, box: OpenSSH, civitai: Civitai) -> None:
     asked = program.run("push", "civitai:5", "--dry-run", **known(civitai))
     assert asked.code == 2
     assert "one.safetensors (Model, 0.1 MB" in asked.err
@@ -83,21 +76,21 @@ def test_among_several_files_one_is_named(program: Program, box: OpenSSH, civita
     assert program.run("push", "civitai:5", "--prefer", "best", **known(civitai)).code == 2
 
 
-def test_without_a_login_it_says_how(program: Program, box: OpenSSH, civitai: Civitai) -> None:
+def test_push_civitai_without_token_says_how_to_log_in(program: Program, box: OpenSSH, civitai: Civitai) -> None:
     done = program.run("push", "civitai:4384", "--json", CIVITAI_ENDPOINT=civitai.endpoint)
     assert done.code == 3
     assert "uploader login civitai" in done.err
     assert done.document["outcomes"][0]["error"]["code"] == "credentials-missing"
 
 
-def test_early_access_is_told_with_its_date(program: Program, box: OpenSSH, civitai: Civitai) -> None:
+def test_push_civitai_early_access_names_its_date(program: Program, box: OpenSSH, civitai: Civitai) -> None:
     civitai.refusals[128713] = Refusal(403, {"error": "Early Access", "deadline": "2026-12-24T00:00:00.000Z"})
     done = program.run("push", "civitai:4384", **known(civitai))
     assert done.code == 4
     assert "2026-12-24" in done.err
 
 
-def test_search_lists_what_could_be_pushed(program: Program, civitai: Civitai) -> None:
+def test_search_lists_references_to_push(program: Program, civitai: Civitai) -> None:
     shown = program.run("search", "dreamshaper", "--type", "checkpoint", "--base", "sd 1.5", **known(civitai))
     assert shown.code == 0, shown.err
     assert shown.out.splitlines()[1].split()[0] == "civitai:4384@128713"
@@ -105,13 +98,13 @@ def test_search_lists_what_could_be_pushed(program: Program, civitai: Civitai) -
     assert (listed["schema"], [hit["reference"] for hit in listed["search"]]) == (1, ["civitai:4384@128713"])
 
 
-def test_login_takes_a_token_for_a_source_and_nothing_else(program: Program, civitai: Civitai) -> None:
+def test_login_civitai_takes_a_token_and_nothing_else(program: Program, civitai: Civitai) -> None:
     where: dict[str, Any] = {"CIVITAI_ENDPOINT": civitai.endpoint}
-    refused = program.run("login", "civitai", "--token-stdin", feed="wr0ng\n", **where)
+    refused = program.run("login", "civitai", "--token-stdin", stdin="wr0ng\n", **where)
     assert refused.code == 3
     assert "does not take this token" in refused.err
     assert "wr0ng" not in refused.out + refused.err
-    nowhere = program.run("login", "civitai", "--token-stdin", "--json", feed=f"{civitai.token}\n", **where)
+    nowhere = program.run("login", "civitai", "--token-stdin", "--json", stdin=f"{civitai.token}\n", **where)
     assert nowhere.code == 3
     assert "$CIVITAI_TOKEN" in nowhere.err
     assert nowhere.document["error"]["code"] == "keyring"
@@ -120,19 +113,18 @@ def test_login_takes_a_token_for_a_source_and_nothing_else(program: Program, civ
     assert program.run("login", "civitai", **where).code == 3
 
 
-def test_a_token_kept_in_a_real_keyring_serves_the_next_push(
+def test_login_token_in_real_keyring_serves_next_push(
     tmp_path: Path, program: Program, box: OpenSSH, civitai: Civitai
 ) -> None:
     keyring_daemon.require()
     snippet = f"""
-import os, subprocess, sys
-environ = {{**os.environ, "UPLOADER_HOME": {str(program.home / "state")!r}, "CIVITAI_ENDPOINT": {civitai.endpoint!r}}}
-def uploader(*arguments, feed=""):
-    done = subprocess.run([sys.executable, "-m", "uploader", *arguments], input=feed, text=True, env=environ,
-                          capture_output=True)
-    print(done.stdout, done.stderr)
-    return done.returncode
-assert uploader("login", "civitai", "--token-stdin", feed={civitai.token + chr(10)!r}) == 0
+import io, os, sys
+from uploader.cli import main
+os.environ.update({{"UPLOADER_HOME": {str(program.state)!r}, "CIVITAI_ENDPOINT": {civitai.endpoint!r}}})
+def uploader(*arguments, stdin=""):
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    return main(arguments)
+assert uploader("login", "civitai", "--token-stdin", stdin={civitai.token + chr(10)!r}) == 0
 assert uploader("push", "civitai:4384@128713") == 0
 assert uploader("logout", "civitai") == 0
 assert uploader("logout", "civitai") == 2

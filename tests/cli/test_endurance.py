@@ -1,4 +1,4 @@
-"""The program as a process on long roads: killed in the midst of them, over new keys, in little memory."""
+"""`uploader push` of large files: killed on its way, over new SSH keys, in little memory."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ MIB = 1 << 20
 DREAM = "webui/models/Stable-diffusion/dream.safetensors"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(autouse=True)
 def _where_there_is_an_sshd() -> None:
     needs_sshd()
@@ -29,11 +32,11 @@ def _where_there_is_an_sshd() -> None:
 
 def prepared(program: Program, server: OpenSSH) -> None:
     server.make_folder(str(Path(DREAM).parent))
-    assert program.login(server, "webui", "--host-key", server.fingerprint).code == 0
+    program.save(server, "webui")
 
 
 def peak_kib(pid: int) -> int:
-    """The most memory that a process had so far. Not by wait4, which tells the parent's as well."""
+    """Return the most memory (KiB) that a process had so far. wait4 would count the parent's memory as well."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -46,9 +49,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def test_after_a_kill_no_more_is_sent_again_than_the_journal_may_lose_and_a_piece_a_connection(
-    tmp_path: Path, program: Program
-) -> None:
+def test_push_after_kill_resends_at_most_what_the_journal_loses(tmp_path: Path, program: Program) -> None:
     size, connections = 150 * MIB, 8
     model = program.home / "dream.safetensors"
     write_sparse_safetensors(model, size)
@@ -57,7 +58,7 @@ def test_after_a_kill_no_more_is_sent_again_than_the_journal_may_lose_and_a_piec
         folder = (server.home / DREAM).parent
 
         def arrived() -> int:
-            """Bytes that the server has; holes take no blocks."""
+            """Return the bytes that the server has; holes take no blocks."""
             return sum(part.stat().st_blocks * 512 for part in folder.glob("*.part"))
 
         push = ("push", str(model), "--connections", str(connections), "--json")
@@ -79,10 +80,8 @@ def test_after_a_kill_no_more_is_sent_again_than_the_journal_may_lose_and_a_piec
         assert sha256(server.home / DREAM) == sha256(model)
 
 
-def test_three_gigabytes_go_over_new_keys_in_little_memory_and_without_a_stall(
-    tmp_path: Path, program: Program
-) -> None:
-    """Slow, some thirty seconds: it is what a checkpoint of full size meets, and nothing smaller does."""
+def test_push_of_3_gib_over_new_keys_needs_little_memory(tmp_path: Path, program: Program) -> None:
+    """A smaller file meets neither several new keys nor the memory of a whole checkpoint."""
     size = 3 << 30
     model = program.home / "dream.safetensors"
     write_sparse_safetensors(model, size)

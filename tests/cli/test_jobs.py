@@ -1,4 +1,4 @@
-"""Route `server` as its users start it: interrupted, killed, left alone; and the verb jobs."""
+"""Downloads by the server: interrupted, killed, detached; and `uploader jobs`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import ROOT
 from tests.cli.program import Program
 from tests.servers.http_origin import Origin
 from tests.servers.models import safetensors
 from tests.servers.openssh import OpenSSH
 from tests.servers.shells import needs
 
-ROOT = "home/data"
 NAME = "linked.safetensors"
 CONTENT = safetensors("checkpoint", size_bytes=2 << 20)
 HALF = 1 << 20
 
 
 @pytest.fixture
-def box(program: Program, full: OpenSSH) -> Iterator[OpenSSH]:
+def box(box: OpenSSH) -> Iterator[OpenSSH]:
     needs("curl")
-    done = program.login(full, str(full.home / ROOT), "--accept-new-host-key")
-    assert done.code == 0, done.err
-    yield full
-    for process in downloads(full):
+    yield box
+    for process in downloads(box):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
@@ -45,7 +43,7 @@ def origin() -> Iterator[Origin]:
 
 
 class Stalled:
-    """A source that stops half way until `go`."""
+    """A source that stops half way until `go` is set."""
 
     def __init__(self, origin: Origin) -> None:
         self.go = threading.Event()
@@ -64,7 +62,7 @@ def until(there: Callable[[], object]) -> None:
 
 
 def downloads(box: OpenSSH) -> list[int]:
-    """Processes that work in a job's folder of this server."""
+    """Return the processes that work in a job's folder of this server."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -77,7 +75,7 @@ def placed(box: OpenSSH) -> bytes:
     return (box.home / ROOT / "models/Stable-diffusion" / NAME).read_bytes()
 
 
-def test_killed_half_way_and_run_again_it_joins_what_goes_on(program: Program, box: OpenSSH, origin: Origin) -> None:
+def test_server_download_after_kill_is_joined(program: Program, box: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     with program.start("push", stalled.link, "--json") as process:
         stalled.half_there(box)
@@ -96,9 +94,8 @@ def test_killed_half_way_and_run_again_it_joins_what_goes_on(program: Program, b
     assert downloads(box) == []
 
 
-def test_ctrl_c_ends_the_server_s_download_too_and_keeps_its_part(
-    program: Program, box: OpenSSH, origin: Origin
-) -> None:
+@pytest.mark.timing
+def test_server_download_ctrl_c_ends_it_and_keeps_the_part(program: Program, box: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     with program.start("push", stalled.link, "--json") as process:
         stalled.half_there(box)
@@ -108,7 +105,7 @@ def test_ctrl_c_ends_the_server_s_download_too_and_keeps_its_part(
         _, err = process.communicate(timeout=10)
         seconds = time.monotonic() - began
     assert process.returncode == 130
-    assert seconds < 4  # two are promised; the rest for a test machine whose cores are all busy
+    assert seconds < 2
     assert b"Traceback" not in err
     assert b"same command again" in err
     assert downloads(box) == []
@@ -121,7 +118,7 @@ def test_ctrl_c_ends_the_server_s_download_too_and_keeps_its_part(
     assert 0 < int(rests[-1].removeprefix("bytes=").removesuffix("-")) <= HALF
 
 
-def test_left_alone_listed_waited_for_and_placed(program: Program, box: OpenSSH, origin: Origin) -> None:
+def test_server_download_detached_is_listed_awaited_and_placed(program: Program, box: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     assert program.run("jobs").err.startswith("No server downloads")
     done = program.run("push", stalled.link, "--detach", "--json")
@@ -149,9 +146,7 @@ def test_left_alone_listed_waited_for_and_placed(program: Program, box: OpenSSH,
     assert [path.name for path in box.home.iterdir()] == ["home"]
 
 
-def test_one_whose_link_is_needed_again_says_so_and_cancelled_nothing_of_it_is_left(
-    program: Program, box: OpenSSH, origin: Origin
-) -> None:
+def test_jobs_stopped_job_needs_its_link_and_cancels_cleanly(program: Program, box: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     program.run("push", stalled.link, "--detach")
     stalled.half_there(box)
@@ -169,9 +164,7 @@ def test_one_whose_link_is_needed_again_says_so_and_cancelled_nothing_of_it_is_l
     assert not [path for path in box.home.rglob("*") if path.is_file()]
 
 
-def test_a_target_that_cannot_be_asked_is_unknown_and_the_list_stands(
-    program: Program, box: OpenSSH, origin: Origin
-) -> None:
+def test_jobs_of_a_dead_target_are_unknown(program: Program, box: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     program.run("push", stalled.link, "--detach")
     box.stop()
@@ -188,9 +181,7 @@ def test_a_target_that_cannot_be_asked_is_unknown_and_the_list_stands(
     assert "there is no job" in again.err
 
 
-def test_a_server_that_does_not_trust_the_source_is_told_apart_and_auto_goes_by_way_of_this_machine(
-    program: Program, box: OpenSSH
-) -> None:
+def test_server_download_untrusted_certificate_falls_back(program: Program, box: OpenSSH) -> None:
     key, certificate = program.home / "key.pem", program.home / "cert.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
     names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
@@ -222,7 +213,7 @@ def both(program: Program, box: OpenSSH) -> OpenSSH:
     return box
 
 
-def test_every_target_of_a_group_gets_it(program: Program, both: OpenSSH, origin: Origin) -> None:
+def test_server_download_to_group_reaches_every_target(program: Program, both: OpenSSH, origin: Origin) -> None:
     origin.serve(f"/{NAME}", CONTENT, etag='"v1"')
     done = program.run("push", origin.url(f"/{NAME}"), "--to", "@both", "--json")
     assert done.code == 0, done.err
@@ -232,7 +223,7 @@ def test_every_target_of_a_group_gets_it(program: Program, both: OpenSSH, origin
     ]
 
 
-def test_ctrl_c_ends_it_on_every_target(program: Program, both: OpenSSH, origin: Origin) -> None:
+def test_server_download_ctrl_c_ends_it_on_every_target(program: Program, both: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     with program.start("push", stalled.link, "--to", "@both", "--json") as process:
         until(lambda: len([part for part in both.home.rglob("*.part") if part.stat().st_size]) == 2)

@@ -1,20 +1,20 @@
-"""login, targets, logout and providers, from the command line against real servers."""
+"""`uploader login`, `targets`, `logout` and `providers`, against real servers."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import ROOT
 from tests.cli.program import Program
 from tests.servers import keyring_daemon
 from tests.servers.openssh import OpenSSH, needs_sshd
 
-ROOT = "home/data"
 
-
-def test_an_account_is_looked_at_shown_and_saved(program: Program, full: OpenSSH) -> None:
+def test_login_shows_and_saves_the_account(program: Program, full: OpenSSH) -> None:
     done = program.login(full, str(full.home / ROOT), "--accept-new-host-key")
     assert done.code == 0, done.err
     assert full.fingerprint in done.out
@@ -23,7 +23,7 @@ def test_an_account_is_looked_at_shown_and_saved(program: Program, full: OpenSSH
     assert [(target["name"], target["host"], target["port"]) for target in listed] == [("box", full.host, full.port)]
 
 
-def test_a_new_host_key_is_not_trusted_unasked(program: Program, full: OpenSSH) -> None:
+def test_login_new_host_key_is_not_trusted_unasked(program: Program, full: OpenSSH) -> None:
     done = program.login(full, str(full.home / ROOT))
     assert done.code == 8
     assert full.fingerprint in done.err
@@ -31,9 +31,9 @@ def test_a_new_host_key_is_not_trusted_unasked(program: Program, full: OpenSSH) 
     assert program.run("targets", "--json").document["targets"] == []
 
 
-def test_a_changed_host_key_is_refused_and_can_be_pinned_anew(program: Program, full: OpenSSH, model: Path) -> None:
+def test_login_changed_host_key_is_refused_until_pinned(program: Program, full: OpenSSH, model: Path) -> None:
     old = full.fingerprint
-    program.login(full, str(full.home / ROOT), "--host-key", old)
+    program.save(full, str(full.home / ROOT))
     full.stop()
     full.start(new_host_key=True)
     refused = program.run("push", str(model), "--json")
@@ -46,11 +46,11 @@ def test_a_changed_host_key_is_refused_and_can_be_pinned_anew(program: Program, 
     assert program.run("push", str(model)).code == 0
 
 
-def test_a_wrong_password_is_tried_once_and_never_shown(program: Program, chroot: OpenSSH) -> None:
-    done = program.run(
+def test_login_wrong_password_is_tried_once_and_hidden(program: Program, chroot: OpenSSH) -> None:
+    done = program.run_process(
         *("login", "conoha-ai-canvas", "--host", chroot.host, "--port", str(chroot.port), "--user", chroot.user),
         *("--password-stdin", "--accept-new-host-key", "-v"),
-        feed="swordfish-42\n",
+        stdin="swordfish-42\n",
     )
     assert done.code == 3
     assert "refused the password" in done.err
@@ -58,12 +58,12 @@ def test_a_wrong_password_is_tried_once_and_never_shown(program: Program, chroot
     assert chroot.log().count("Failed password") == 1
 
 
-def test_without_a_keyring_login_says_so_and_keeps_nothing_in_plain_text(program: Program, chroot: OpenSSH) -> None:
+def test_login_without_keyring_keeps_no_plain_text(program: Program, chroot: OpenSSH) -> None:
     password = chroot.password.reveal() if chroot.password else ""
     done = program.run(
         *("login", "conoha-ai-canvas", "--name", "my-canvas", "--host", chroot.host, "--port", str(chroot.port)),
         *("--user", chroot.user, "--password-stdin", "--accept-new-host-key"),
-        feed=f"{password}\n",
+        stdin=f"{password}\n",
     )
     assert done.code == 0, done.err
     assert "keyring" in done.err
@@ -72,7 +72,7 @@ def test_without_a_keyring_login_says_so_and_keeps_nothing_in_plain_text(program
         assert not path.is_file() or password.encode() not in path.read_bytes()
 
 
-def test_a_password_kept_in_a_real_keyring_serves_the_next_push(
+def test_login_password_in_real_keyring_serves_next_push(
     tmp_path: Path, program: Program, chroot: OpenSSH, model: Path
 ) -> None:
     keyring_daemon.require()
@@ -80,14 +80,13 @@ def test_a_password_kept_in_a_real_keyring_serves_the_next_push(
     where = ["--host", chroot.host, "--port", str(chroot.port), "--user", chroot.user]
     login = ["login", "conoha-ai-canvas", *where, "--password-stdin", "--accept-new-host-key"]
     snippet = f"""
-import os, subprocess, sys
-environ = {{**os.environ, "UPLOADER_HOME": {str(program.home / "state")!r}}}
-def uploader(*arguments, feed=""):
-    done = subprocess.run([sys.executable, "-m", "uploader", *arguments], input=feed, text=True, env=environ,
-                          capture_output=True)
-    print(done.stdout, done.stderr)
-    return done.returncode
-assert uploader(*{login!r}, feed={password + chr(10)!r}) == 0
+import io, os, sys
+from uploader.cli import main
+os.environ["UPLOADER_HOME"] = {str(program.state)!r}
+def uploader(*arguments, stdin=""):
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    return main(arguments)
+assert uploader(*{login!r}, stdin={password + chr(10)!r}) == 0
 assert uploader("push", {str(model)!r}) == 0
 assert uploader("logout", "conoha-ai-canvas") == 0
 assert uploader(*{login[:-2]!r}, "--accept-new-host-key") == 3
@@ -99,7 +98,7 @@ assert uploader(*{login[:-2]!r}, "--accept-new-host-key") == 3
     assert placed.read_bytes() == model.read_bytes()
 
 
-def test_a_root_that_is_not_there_is_told_with_what_is(program: Program, full: OpenSSH) -> None:
+def test_login_missing_root_is_told_with_what_is_there(program: Program, full: OpenSSH) -> None:
     done = program.login(full, str(full.home / "nowhere"), "--accept-new-host-key")
     assert done.code == 6
     assert "nowhere" in done.err
@@ -107,7 +106,9 @@ def test_a_root_that_is_not_there_is_told_with_what_is(program: Program, full: O
     assert program.run("targets", "--json").document["targets"] == []
 
 
-def test_a_key_and_a_jump_host_are_enough(tmp_path: Path, program: Program, full: OpenSSH, model: Path) -> None:
+def test_login_with_key_through_jump_host_then_push(
+    tmp_path: Path, program: Program, full: OpenSSH, model: Path
+) -> None:
     needs_sshd("jump")
     with OpenSSH(tmp_path / "bastion", "jump") as bastion:
         bastion.authorize(full.identity_file.with_suffix(".pub").read_text())
@@ -119,14 +120,14 @@ def test_a_key_and_a_jump_host_are_enough(tmp_path: Path, program: Program, full
     assert (full.home / ROOT / "models/Stable-diffusion" / model.name).read_bytes() == model.read_bytes()
 
 
-def test_a_provider_without_sftp_says_what_to_do_instead(program: Program) -> None:
+def test_login_provider_without_sftp_says_what_to_do(program: Program) -> None:
     done = program.run("login", "colab")
     assert done.code == 2
     assert "Drive" in done.err
     assert "Drive" in program.run("providers", "colab").out
 
 
-def test_what_is_missing_is_said_where_nobody_can_be_asked(program: Program) -> None:
+def test_login_without_terminal_names_missing_flags(program: Program) -> None:
     done = program.run("login", "conoha-ai-canvas")
     assert done.code == 2
     for flag in ("--host", "--port", "--user"):
@@ -134,28 +135,28 @@ def test_what_is_missing_is_said_where_nobody_can_be_asked(program: Program) -> 
 
 
 @pytest.mark.parametrize("words", [("login", "conoha-canvas"), ("providers", "conoha-canvas")])
-def test_a_misspelt_provider_comes_with_the_right_one(program: Program, words: tuple[str, ...]) -> None:
+def test_login_misspelt_provider_suggests_the_right_one(program: Program, words: tuple[str, ...]) -> None:
     done = program.run(*words)
     assert done.code == 2
     assert "conoha-ai-canvas" in done.err
 
 
-def test_a_server_that_is_not_there_is_a_network_fault(program: Program, full: OpenSSH) -> None:
+def test_login_without_server_is_a_network_error(program: Program, full: OpenSSH) -> None:
     full.stop()
     done = program.login(full, str(full.home / ROOT), "--accept-new-host-key")
     assert done.code == 5
     assert str(full.port) in done.err
 
 
-def test_logout_forgets_the_target_and_its_key(program: Program, full: OpenSSH) -> None:
-    program.login(full, str(full.home / ROOT), "--accept-new-host-key")
+def test_logout_forgets_target_and_host_key(program: Program, full: OpenSSH) -> None:
+    program.save(full, str(full.home / ROOT))
     assert program.run("logout", "box").code == 0
     assert program.run("targets", "--json").document["targets"] == []
     assert full.host not in (program.home / "state" / "known_hosts").read_text()
     assert program.run("logout", "box").code == 2
 
 
-def test_a_host_key_that_nobody_would_look_at_is_refused(program: Program, full: OpenSSH) -> None:
+def test_login_no_check_with_host_key_is_refused(program: Program, full: OpenSSH) -> None:
     for rule in (["--host-key", full.fingerprint], ["--accept-new-host-key"]):
         done = program.login(full, ROOT, "--no-check", *rule)
         assert done.code == 2
@@ -163,9 +164,7 @@ def test_a_host_key_that_nobody_would_look_at_is_refused(program: Program, full:
     assert program.run("targets", "--json").document["targets"] == []
 
 
-def test_a_changed_host_key_of_an_address_is_forgotten_by_logout(
-    program: Program, chroot: OpenSSH, model: Path
-) -> None:
+def test_logout_address_forgets_its_host_key(program: Program, chroot: OpenSSH, model: Path) -> None:
     address = f"sftp://{chroot.user}@{chroot.host}:{chroot.port}/{ROOT}"
     push = ["push", str(model), "--to", address, "--json"]
     password = chroot.password.reveal() if chroot.password else ""
@@ -184,7 +183,7 @@ def test_a_changed_host_key_of_an_address_is_forgotten_by_logout(
     assert program.run("logout", address + "/other").code == 2
 
 
-def test_a_broken_profile_of_ones_own_is_told_with_every_fault(program: Program) -> None:
+def test_providers_broken_own_profile_names_every_fault(program: Program) -> None:
     profiles = program.home / "state" / "profiles"
     profiles.mkdir(parents=True)
     (profiles / "mine.toml").write_text('id = "mine"\nname = 3\nsftp = true\nwebiu = "a1111"\n')
@@ -195,9 +194,7 @@ def test_a_broken_profile_of_ones_own_is_told_with_every_fault(program: Program)
     assert "name" in done.err
 
 
-def test_help_and_version_need_no_heavy_library() -> None:
-    import subprocess
-
+def test_help_needs_no_heavy_library() -> None:
     code = (
         "import sys; from click.testing import CliRunner; import uploader.cli as cli; "
         "sys.argv = ['uploader', '--help']\n"

@@ -1,4 +1,4 @@
-"""push from the command line: killed, interrupted, cut, and with names that a shell would stumble over."""
+"""`uploader push`: killed, interrupted, cut off, and with names that a shell would stumble over."""
 
 from __future__ import annotations
 
@@ -11,33 +11,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import ROOT
 from tests.cli.program import Program
 from tests.servers.http_origin import Origin
 from tests.servers.models import safetensors, write_safetensors
 from tests.servers.openssh import OpenSSH
 
-ROOT = "home/data"
-FOLDER = "home/data/models/Stable-diffusion"
-LIMITED = 120_000_000
-
-
-@pytest.fixture
-def box(program: Program, full: OpenSSH) -> OpenSSH:
-    done = program.login(full, str(full.home / ROOT), "--accept-new-host-key")
-    assert done.code == 0, done.err
-    return full
+FOLDER = f"{ROOT}/models/Stable-diffusion"
+LARGE = 64_000_000
 
 
 @pytest.fixture
 def large(program: Program) -> Path:
     path = program.home / "large.safetensors"
-    write_safetensors(path, "checkpoint", LIMITED)
+    write_safetensors(path, "checkpoint", LARGE)
     return path
 
 
 @contextmanager
 def under_way(program: Program, box: OpenSSH, large: Path, least: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A push that has at least `least` bytes on the server."""
+    """Start a push, and wait until at least `least` bytes are on the server."""
     with program.start("push", str(large), "--limit", "40M", "--json") as process:
         folder = box.home / FOLDER
         deadline = time.monotonic() + 30
@@ -48,8 +41,8 @@ def under_way(program: Program, box: OpenSSH, large: Path, least: int) -> Iterat
         yield process
 
 
-def test_a_push_places_proven_bytes_and_a_second_one_sends_nothing(program: Program, box: OpenSSH, model: Path) -> None:
-    first = program.run("push", str(model), "--json")
+def test_push_places_proven_bytes_and_the_next_sends_nothing(program: Program, box: OpenSSH, model: Path) -> None:
+    first = program.run_process("push", str(model), "--json")
     assert first.code == 0, first.err
     outcome = first.document["outcomes"][0]
     assert (outcome["status"], outcome["evidence"]) == ("placed", "remote-hash")
@@ -59,30 +52,30 @@ def test_a_push_places_proven_bytes_and_a_second_one_sends_nothing(program: Prog
     assert (again["status"], again["bytes_sent"]) == ("kept", 0)
 
 
-def test_killed_half_way_it_goes_on_and_sends_little_twice(program: Program, box: OpenSSH, large: Path) -> None:
-    with under_way(program, box, large, LIMITED // 2) as process:
+def test_push_after_kill_resumes(program: Program, box: OpenSSH, large: Path) -> None:
+    with under_way(program, box, large, 40_000_000) as process:
         process.kill()
     folder = box.home / FOLDER
     assert not (folder / large.name).exists()
-    arrived = next(folder.glob("*.part")).stat().st_size
     second = program.run("push", str(large), "--json")
     assert second.code == 0, second.err
     outcome = second.document["outcomes"][0]
     assert outcome["resumed_from"] > 0
-    assert arrived + outcome["bytes_sent"] - LIMITED < 32 << 20
+    assert outcome["resumed_from"] + outcome["bytes_sent"] == LARGE
     assert (folder / large.name).read_bytes() == large.read_bytes()
     assert [path.name for path in folder.iterdir()] == [large.name]
     assert not list((program.home / "state" / "journal").glob("*.json"))
 
 
-def test_ctrl_c_ends_it_within_two_seconds_and_says_how_to_go_on(program: Program, box: OpenSSH, large: Path) -> None:
+@pytest.mark.timing
+def test_push_ctrl_c_ends_in_two_seconds_and_says_how_to_resume(program: Program, box: OpenSSH, large: Path) -> None:
     with under_way(program, box, large, 20_000_000) as process:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
         seconds = time.monotonic() - began
     assert process.returncode == 130
-    assert seconds < 3  # two are promised; one more for a test machine whose cores are all busy
+    assert seconds < 2
     assert b"same command again" in err
     assert b'"interrupted"' in out
     assert b"Traceback" not in err
@@ -92,7 +85,7 @@ def test_ctrl_c_ends_it_within_two_seconds_and_says_how_to_go_on(program: Progra
     assert (box.home / FOLDER / large.name).read_bytes() == large.read_bytes()
 
 
-def test_a_cut_cable_is_mended_without_being_asked(program: Program, box: OpenSSH, large: Path) -> None:
+def test_push_cut_connection_reconnects_unasked(program: Program, box: OpenSSH, large: Path) -> None:
     with under_way(program, box, large, 20_000_000) as process:
         assert box.kill_sessions()
         err = process.communicate(timeout=60)[1]
@@ -101,31 +94,27 @@ def test_a_cut_cable_is_mended_without_being_asked(program: Program, box: OpenSS
     assert (box.home / FOLDER / large.name).read_bytes() == large.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_push_awkward_name_arrives_and_executes_nothing(program: Program, box: OpenSSH) -> None:
+    names = (
         "two words.safetensors",
         'it\'s "quoted".safetensors',
         "$(touch pwned) `touch pwned`.safetensors",
         "-rf.safetensors",
         "日本語のモデル.safetensors",
         "a;b&c|d>e*f?.safetensors",
-    ],
-)
-def test_any_name_arrives_as_it_is_and_nothing_is_executed(program: Program, box: OpenSSH, name: str) -> None:
-    content = safetensors("lora")
-    (program.home / name).write_bytes(content)
-    done = program.run("push", "--json", "--", name)
+    )
+    for seed, name in enumerate(names):
+        (program.home / name).write_bytes(safetensors("lora", seed=seed))
+    done = program.run("push", "--json", "--", *names)
     assert done.code == 0, done.err
-    assert done.document["outcomes"][0]["evidence"] == "remote-hash"
-    assert (box.home / ROOT / "models/Lora" / name).read_bytes() == content
+    assert {outcome["evidence"] for outcome in done.document["outcomes"]} == {"remote-hash"}
+    for name in names:
+        assert (box.home / ROOT / "models/Lora" / name).read_bytes() == (program.home / name).read_bytes()
     assert not list(box.home.rglob("pwned"))
     assert not (program.home / "pwned").exists()
 
 
-def test_a_chrooted_account_with_a_password_is_served_without_a_shell(
-    program: Program, chroot: OpenSSH, model: Path
-) -> None:
+def test_push_chroot_with_password_reads_back(program: Program, chroot: OpenSSH, model: Path) -> None:
     password = chroot.password.reveal() if chroot.password else ""
     done = program.login(chroot, ROOT, "--accept-new-host-key", UPLOADER_PASSWORD=password)
     assert done.code == 0, done.err
@@ -136,7 +125,7 @@ def test_a_chrooted_account_with_a_password_is_served_without_a_shell(
     assert (chroot.home / FOLDER / model.name).read_bytes() == model.read_bytes()
 
 
-def test_an_address_serves_a_script_that_saves_nothing(program: Program, full: OpenSSH, model: Path) -> None:
+def test_push_to_address_needs_no_saved_target(program: Program, full: OpenSSH, model: Path) -> None:
     ssh = program.home / ".ssh"
     ssh.mkdir()
     (ssh / "known_hosts").write_text(f"[{full.host}]:{full.port} {full.host_key}\n")
@@ -147,7 +136,7 @@ def test_an_address_serves_a_script_that_saves_nothing(program: Program, full: O
     assert done.document["plan"][0]["path"].endswith("home/data/models/checkpoints/model.safetensors")
 
 
-def test_a_dry_run_leaves_nothing_on_either_side(program: Program, box: OpenSSH, model: Path) -> None:
+def test_push_dry_run_changes_nothing(program: Program, box: OpenSSH, model: Path) -> None:
     before = sorted(box.home.rglob("*"))
     done = program.run("push", str(model), "--dry-run")
     assert done.code == 0, done.err
@@ -155,7 +144,7 @@ def test_a_dry_run_leaves_nothing_on_either_side(program: Program, box: OpenSSH,
     assert sorted(box.home.rglob("*")) == before
 
 
-def test_sources_come_from_a_list_and_all_that_is_wrong_is_told_at_once(program: Program, box: OpenSSH) -> None:
+def test_push_from_file_reports_every_fault_at_once(program: Program, box: OpenSSH) -> None:
     (program.home / "good.safetensors").write_bytes(safetensors("lora"))
     (program.home / "page.safetensors").write_bytes(b"<!DOCTYPE html><html><body>Sign in</body></html>")
     (program.home / "cut.safetensors").write_bytes(safetensors("checkpoint")[:-10])
@@ -167,7 +156,7 @@ def test_sources_come_from_a_list_and_all_that_is_wrong_is_told_at_once(program:
     assert not list(box.home.rglob("*.safetensors"))
 
 
-def test_a_link_is_relayed_and_its_secret_query_is_never_shown(program: Program, box: OpenSSH) -> None:
+def test_push_link_relays_and_hides_its_query(program: Program, box: OpenSSH) -> None:
     content = safetensors("lora", size_bytes=2_000_000)
     with Origin() as origin:
         origin.serve("/style.safetensors", content, etag='"v1"', cuts=[700_000])
@@ -179,23 +168,23 @@ def test_a_link_is_relayed_and_its_secret_query_is_never_shown(program: Program,
     assert (box.home / ROOT / "models/Lora/style.safetensors").read_bytes() == content
 
 
-def test_the_server_route_is_refused_clearly(program: Program, box: OpenSSH, model: Path) -> None:
+def test_push_local_file_via_server_is_refused(program: Program, box: OpenSSH, model: Path) -> None:
     done = program.run("push", str(model), "--via", "server")
     assert done.code == 2
     assert "nothing that a server could download" in done.err
     assert not list(box.home.rglob("*.safetensors"))
 
 
-def test_the_demo_shows_the_whole_job_and_cleans_up(program: Program) -> None:
-    done = program.run("demo", timeout=90, TMPDIR=str(program.home))
+def test_demo_shows_the_job_and_cleans_up(program: Program) -> None:
+    done = program.run_process("demo", timeout=90, TMPDIR=str(program.home))
     assert done.code == 0, done.err
     assert "placed" in done.out
     assert "Stable-diffusion/" in done.out
     assert [path.name for path in program.home.iterdir()] == []
 
 
-def test_the_demo_leaves_its_folder_when_asked(program: Program) -> None:
-    done = program.run("demo", "--keep", "--quiet", timeout=90, TMPDIR=str(program.home))
+def test_demo_keep_leaves_its_folder(program: Program) -> None:
+    done = program.run("demo", "--keep", "--quiet", TMPDIR=str(program.home))
     assert done.code == 0, done.err
     kept = next(program.home.glob("uploader-demo-*"))
     assert str(kept) in done.out

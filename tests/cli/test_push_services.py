@@ -1,4 +1,4 @@
-"""push from the command line, of a Hugging Face file and a GitHub asset, to a real sshd."""
+"""`uploader push` of a Hugging Face file and a GitHub asset."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ TOKEN = "hf_theTokenOfThisTest"
 
 
 @pytest.fixture
-def box(program: Program, full: OpenSSH) -> OpenSSH:
-    done = program.login(full, str(full.home / "home/data"), "--accept-new-host-key")
-    assert done.code == 0, done.err
-    return full
-
-
-@pytest.fixture
 def hub() -> Iterator[HuggingFace]:
     with HuggingFace() as server:
         server.repo("org/gated", {"style.safetensors": MODEL, "old/style.ckpt": MODEL}, gate=True)
@@ -34,7 +27,7 @@ def hub() -> Iterator[HuggingFace]:
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_file_of_hugging_face_is_placed(program: Program, box: OpenSSH, hub: HuggingFace, via: str) -> None:
+def test_push_hugging_face_file_is_placed(program: Program, box: OpenSSH, hub: HuggingFace, via: str) -> None:
     link = "https://huggingface.co/org/gated/blob/main/style.safetensors"
     told: dict[str, Any] = {"HF_ENDPOINT": hub.url(""), "HF_TOKEN": TOKEN}
     done = program.run("push", link, "--via", via, "--json", "-v", **told)
@@ -51,7 +44,7 @@ def test_a_file_of_hugging_face_is_placed(program: Program, box: OpenSSH, hub: H
     assert all("authorization" not in request.headers for request in hub.storage.requests)
 
 
-def test_a_gated_file_without_a_token_says_where_to_go(program: Program, box: OpenSSH, hub: HuggingFace) -> None:
+def test_push_gated_file_without_token_says_where_to_go(program: Program, box: OpenSSH, hub: HuggingFace) -> None:
     done = program.run("push", "hf://org/gated/style.safetensors", HF_ENDPOINT=hub.url(""))
     assert done.code == 3
     assert "gated" in done.err
@@ -59,9 +52,7 @@ def test_a_gated_file_without_a_token_says_where_to_go(program: Program, box: Op
     assert not list(box.home.rglob("*.safetensors*"))
 
 
-def test_a_repository_is_answered_with_lines_that_can_be_pushed(
-    program: Program, box: OpenSSH, hub: HuggingFace
-) -> None:
+def test_push_repository_lists_references_to_push(program: Program, box: OpenSSH, hub: HuggingFace) -> None:
     told: dict[str, Any] = {"HF_ENDPOINT": hub.url(""), "HF_TOKEN": TOKEN}
     done = program.run("push", "hf://org/gated", **told)
     assert done.code == 2
@@ -72,7 +63,7 @@ def test_a_repository_is_answered_with_lines_that_can_be_pushed(
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_an_asset_of_github_is_placed(program: Program, box: OpenSSH, via: str) -> None:
+def test_push_github_asset_is_placed(program: Program, box: OpenSSH, via: str) -> None:
     link = "https://github.com/owner/repo/releases/latest/download/style.safetensors"
     with GitHub() as github:
         github.release("owner/repo", "v1", {"style.safetensors": MODEL})

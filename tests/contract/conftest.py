@@ -1,4 +1,4 @@
-"""Somebody with a target, for whoever pushes to it."""
+"""A person with a saved target, for the tests of the verbs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from tests.contract.world import World, serve, world
 
 
-@pytest.fixture(params=["embedded", "full", "sftp_only", "chroot"])
+@pytest.fixture(params=["embedded", "full"])
 def every(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, World]]:
-    """A server of each kind."""
+    """The least and the most that a server can do; test_server_shapes.py has the shapes between."""
     with serve(tmp_path / "server", request.param) as server:
         yield request.param, world(tmp_path, server)
 

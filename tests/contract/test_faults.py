@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, at_once, serve, sha256, world
+from tests.examples import examples
 from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
 from tests.servers.tcp_proxy import Direction, Proxy
@@ -206,7 +207,7 @@ MISHAPS = st.builds(
 )
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(
     connections=st.sampled_from([None, 1, 4, 8]),
     small=st.sampled_from([0, 7]),

@@ -1,24 +1,32 @@
-"""A person with a target: the whole program but its command line, over a real server, with state of its own."""
+"""A person with a saved target: the whole program without its command line, over a real server."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import paramiko
+
 from tests.servers.models import write_safetensors
-from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.servers.openssh import OpenSSH
+from tests.servers.shared import openssh
 from tests.servers.tcp_proxy import Proxy
 from uploader import api
-from uploader.api import DryRun, LoginRequest, PushRequest
+from uploader.api import DryRun, PushRequest
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Event, Message
+from uploader.profile import Target
+from uploader.remote.sftp import KnownHosts
 from uploader.result import Outcome, Report
 from uploader.secret import Secret
+from uploader.state.targets import Targets
 from uploader.transfer.config import TransferConfig
 
 CHECKPOINTS = "models/Stable-diffusion"
@@ -32,7 +40,7 @@ class Place(Protocol):
 
 
 def at_once(seconds: float) -> bool:
-    """The wait between two tries that nobody waits for."""
+    """Stand in for the wait between two tries: do not wait, and go on."""
     return False
 
 
@@ -53,7 +61,7 @@ class App:
 
 @dataclass
 class World:
-    """`root` is the WebUI's folder as seen from here, `disk` where this person keeps models."""
+    """A person's program and files: `root` is the WebUI's folder as seen from here, `disk` holds the models."""
 
     app: App
     root: Path
@@ -61,10 +69,10 @@ class World:
     state: Path
     events: list[Event] = field(default_factory=list)
     wait: Callable[[float], bool] = at_once
-    """What happens between two tries; may be set again."""
+    """Called between two tries with the seconds to wait; a test may replace it."""
 
     def model(self, name: str = "dream.safetensors", size: int | None = None, preset: str = "checkpoint") -> Path:
-        """Makes a real model on this person's disk."""
+        """Write a real model to this person's disk."""
         path = self.disk / name
         write_safetensors(path, preset, size, seed=random.Random(name).randrange(1000))
         return path
@@ -84,7 +92,7 @@ class World:
         return outcome
 
     def fails(self, source: object, **options: Any) -> str:
-        """Returns the code of the one failure."""
+        """Return the code of the one failure."""
         error = self.one(source, **options).error
         assert error is not None
         return error.code
@@ -96,7 +104,7 @@ class World:
 
     @property
     def there(self) -> dict[str, int]:
-        """All files below the root with their sizes."""
+        """The files below the root with their sizes in bytes."""
         return {
             str(path.relative_to(self.root)): path.stat().st_size for path in self.root.rglob("*") if path.is_file()
         }
@@ -122,7 +130,7 @@ def world(
     config: TransferConfig | None = None,
     **environ: str,
 ) -> World:
-    """Make the WebUI's folders on the server and log in, through `line` where one is given.
+    """Make the WebUI's folders on the server and save it as the target `canvas`, reached through `line` if given.
 
     `config` replaces the tuning numbers of transfers. `environ` adds environment variables of this person.
     """
@@ -151,27 +159,38 @@ def world(
     )
     here = World(app, folder, disk, state, events)
     worlds.append(here)
-    at: Place = line or server
-    app.login(
-        LoginRequest(
-            "generic",
-            name="canvas",
-            host=at.host,
-            port=at.port,
-            user=server.user,
-            root=root,
-            webui=webui,
-            identity_file=str(server.identity_file) if isinstance(server, OpenSSH) and password is None else None,
-            host_key=server.fingerprint,
-        )
-    )
+    save_target(state, server, root, name="canvas", webui=webui, at=line or server)
     return here
 
 
-def serve(base: Path, kind: str) -> EmbeddedServer | OpenSSH:
-    """Makes a server: `embedded`, or a shape of OpenSSH; skips the test where that cannot run."""
+def save_target(
+    state: Path,
+    server: EmbeddedServer | OpenSSH,
+    root: str,
+    *,
+    name: str,
+    webui: str = "a1111",
+    at: Place | None = None,
+) -> None:
+    """Save a target and its host key as a login does, without a connection."""
+    at = at or server
+    key_file = str(server.identity_file) if isinstance(server, OpenSSH) and server.password is None else None
+    Targets(state).save(Target(name, "generic", webui, at.host, root, at.port, server.user, key_file))
+    known_hosts = KnownHosts(state / "known_hosts", ssh_folder=state)
+    known_hosts.expect(host_key(server), name, f"[{at.host}]:{at.port}", server.fingerprint)
+    known_hosts.keep(name)
+
+
+def host_key(server: EmbeddedServer | OpenSSH) -> paramiko.PKey:
+    if isinstance(server, EmbeddedServer):
+        return server.host_key
+    key_type, _, encoded = server.host_key.partition(" ")
+    return paramiko.PKey.from_type_string(key_type, base64.b64decode(encoded))
+
+
+def serve(base: Path, kind: str) -> AbstractContextManager[EmbeddedServer | OpenSSH]:
+    """Return a server as a context: `embedded`, or a shape of OpenSSH; that skips the test where it cannot run."""
     if kind == "embedded":
         base.mkdir()
         return EmbeddedServer(base)
-    needs_sshd(kind)  # type: ignore[arg-type]
-    return OpenSSH(base, kind)  # type: ignore[arg-type]
+    return openssh(kind)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -203,6 +204,21 @@ class OpenSSH:
         self._process.wait()
         self._reader.join()
         self._process = None
+
+    def reset(self) -> None:
+        """Make it as new for the next test: no connection, an empty account, one key that opens it, an empty log."""
+        if self._process is None:
+            self.start()
+        self.kill_sessions()
+        self._setup.account.chmod(0o755)
+        for path in self._setup.account.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        (self.base / "authorized_keys").write_text(self.identity_file.with_suffix(".pub").read_text())
+        with self._news:
+            self._said = ""
 
     def __enter__(self) -> Self:
         self.start()

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.servers.models import PRESETS, gguf, gguf_list, gguf_pair
 from uploader.artifact import Kind
 from uploader.errors import Truncated
@@ -52,7 +53,7 @@ def test_it_is_whole_when_the_last_tensor_is_with_or_without_filling(alignment: 
     assert look(content, size=None).complete is None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_no_prefix_of_it_passes_for_the_whole(data: st.DataObject) -> None:
     content = gguf("flux", FLUX, pairs=(gguf_list("tokens", ["ab", "cde"]),), pad=False)
@@ -63,7 +64,7 @@ def test_no_prefix_of_it_passes_for_the_whole(data: st.DataObject) -> None:
         refuse(found, "a.gguf", allow_pickle=False)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.binary(max_size=300))
 def test_no_bytes_behind_its_mark_make_it_fail(content: bytes) -> None:
     look(b"GGUF\x03\0\0\0" + content)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.servers.models import PRESETS, safetensors
 from uploader.artifact import Kind
 from uploader.errors import NotAModel, Truncated, UploaderError
@@ -84,7 +85,6 @@ def test_a_file_that_is_too_long_is_refused_with_both_sizes() -> None:
     assert "100007" in error.message
 
 
-@settings(deadline=None)
 @given(st.integers(9, len(MODEL) - 1))
 def test_no_prefix_of_a_model_passes_for_a_model(length: int) -> None:
     assert isinstance(refusal(MODEL[:length]), Truncated)
@@ -179,7 +179,6 @@ def test_a_hostile_header_ends_in_a_refusal(content: bytes) -> None:
     assert time.monotonic() - began < 20  # of a busy machine; test_bounds measures
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6), st.integers(0, 40))
 def test_a_file_is_whole_when_its_tensors_cover_its_bytes_exactly_and_never_else(
     places: list[tuple[int, int]], size: int
@@ -197,21 +196,21 @@ def test_a_file_is_whole_when_its_tensors_cover_its_bytes_exactly_and_never_else
         assert not exact
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=40))
 def test_whatever_length_a_header_claims_it_is_refused_unless_it_is_there(length: int, rest: bytes) -> None:
     content = length.to_bytes(8, "little") + b"{" + rest
     assert isinstance(refusal(content), NotAModel | Truncated)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 60_000), st.sampled_from([b"[", b'{"a":', b'[{"":']))
 def test_however_deep_a_header_is_nested_it_is_refused(depth: int, opening: bytes) -> None:
     assert isinstance(refusal(raw(b'{"a":' + opening * depth)), NotAModel)
     assert isinstance(refusal(raw(b'{"__metadata__":' + opening * depth)), NotAModel)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=8, unique=True), st.data())
 def test_a_name_that_comes_twice_is_refused_wherever_it_stands(names: list[str], data: st.DataObject) -> None:
     twice = [*names, data.draw(st.sampled_from(names))]
@@ -232,13 +231,11 @@ def test_a_header_that_claims_much_takes_little() -> None:
         tracemalloc.stop()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(["a.safetensors", "a.ckpt", "a.gguf", "a", "a.onnx"]))
 def test_no_bytes_make_it_fail(content: bytes, name: str) -> None:
     refusal(content, name)
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

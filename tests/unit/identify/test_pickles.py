@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import (
     Call,
@@ -123,7 +124,6 @@ def test_a_detector_is_told_by_its_classes_and_needs_leave() -> None:
     assert refusal(content, allow_pickle=True) is None
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(min_size=1, max_size=20),
@@ -528,7 +528,7 @@ _PIECES = [
 ]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.lists(st.sampled_from(_PIECES), max_size=25))
 def test_no_name_that_python_would_look_up_is_missed(chunks: list[bytes]) -> None:
     content = b"\x80\x04" + b"".join(chunks) + b"."
@@ -541,14 +541,14 @@ def test_no_name_that_python_would_look_up_is_missed(chunks: list[bytes]) -> Non
         assert findings(content)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=300))
 def test_no_bytes_make_a_look_at_a_pickle_fail(content: bytes) -> None:
     look(b"\x80\x02" + content)
     look(zipped({"archive/data.pkl": content}))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
 def test_no_byte_of_a_zip_changed_makes_it_fail(at: int, byte: int) -> None:
     look(GOOD[:at] + bytes([byte]) + GOOD[at + 1 :])

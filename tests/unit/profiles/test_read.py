@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomlkit
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from uploader import profiles as profiles
@@ -299,7 +299,6 @@ def test_the_markdown_table_keeps_its_columns_whatever_a_profile_holds(own: Path
     assert any("Mine \\| yours" in line for line in lines)
 
 
-@settings(deadline=None)
 @given(data=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=12))
 def test_whatever_a_profile_holds_it_is_read_or_its_faults_are_told(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, object]

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers.http_origin import Origin
@@ -92,7 +92,6 @@ def test_a_name_from_a_server_is_made_safe(sent: str, safe: str | None) -> None:
     assert len(made.encode()) <= 200
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_name_from_a_server_leaves_the_folder(sent: str) -> None:
     made = safe_name(sent)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.transfer.bench import Bench, WebStream, content
 from uploader.errors import (
     NetworkError,
@@ -175,7 +176,7 @@ MISHAPS = st.builds(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(connections=st.sampled_from([1, 3]), hashes=st.booleans(), mishaps=st.lists(MISHAPS, min_size=1, max_size=3))
 def test_whatever_is_cut_and_tampered_with_the_end_is_the_same_bytes_or_no_final_name(
     tmp_path_factory: pytest.TempPathFactory, connections: int, hashes: bool, mishaps: list[Mishap]

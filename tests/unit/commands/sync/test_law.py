@@ -6,9 +6,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.commands.sync.bench import NOON, Bench
 from uploader.errors import UploaderError
 
@@ -33,7 +34,7 @@ rounds = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30))
 @given(rounds=rounds, hashes=st.booleans(), copies=st.sampled_from([None, "copy", "link"]))
 def test_the_server_ends_up_with_what_is_here_and_nothing_else_was_touched(
     rounds: list[tuple[list[tuple[str, str, object]], list[int], bool]], hashes: bool, copies: None
