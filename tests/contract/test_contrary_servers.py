@@ -267,6 +267,7 @@ def test_a_line_that_loses_a_direction_is_given_up_and_opened_again(
         assert sha256(here.root / DREAM) == sha256(model)
 
 
+@pytest.mark.timing
 def test_a_long_line_carries_it_over_as_many_connections_as_pay(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
         line.delay(0.1)
@@ -281,6 +282,7 @@ def test_a_long_line_carries_it_over_as_many_connections_as_pay(tmp_path: Path) 
 # a rate -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("files", "size", "connections", "limit"), [(3, 5 * MIB, 4, 4_000_000), (80, 16384, 4, 400_000)]
 )

@@ -226,6 +226,7 @@ sys.exit(report.exit_code)
 """
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
 def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
@@ -249,6 +250,7 @@ def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: 
         assert sha256(here.root / DREAM) == sha256(model)
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
 @pytest.mark.parametrize("moment", ["connecting", "back-off", "silence"])
 def test_ctrl_c_ends_any_wait(tmp_path: Path, moment: str) -> None:

@@ -28,6 +28,7 @@ print(json.dumps([outcome.status, outcome.evidence, outcome.bytes_sent, peak]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_big_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
     needs_sshd("full")

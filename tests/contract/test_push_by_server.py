@@ -445,6 +445,7 @@ def test_a_relayed_push_forgets_a_download_that_it_takes_over(here: World, serve
     nothing_left(server)
 
 
+@pytest.mark.timing
 def test_ctrl_c_on_a_dead_line_is_over_in_a_moment(tmp_path: Path, server: OpenSSH, origin: Origin) -> None:
     with Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)

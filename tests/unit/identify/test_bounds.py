@@ -67,7 +67,11 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(make, marks=pytest.mark.slow) if id == "of 100 MB" else make for id, make in HOSTILE.items()],
+    ids=HOSTILE.keys(),
+)
 def test_a_hostile_header_is_refused_within_two_seconds_and_200_megabytes(
     make: Callable[[], bytes], tmp_path: Path
 ) -> None:

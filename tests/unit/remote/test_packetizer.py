@@ -239,6 +239,7 @@ def test_a_line_that_takes_nothing_for_too_long_is_lost() -> None:
         assert 0.2 <= time.monotonic() - began < 5
 
 
+@pytest.mark.timing
 def test_a_line_that_is_slow_is_not_lost() -> None:
     near, far = socket.socketpair()
     with near, far:

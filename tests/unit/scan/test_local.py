@@ -157,6 +157,7 @@ def test_a_path_that_no_server_should_be_given_has_its_fault_named(path: str) ->
     assert path_fault(path)
 
 
+@pytest.mark.timing
 def test_many_files_are_planned_at_ten_thousand_a_second(tmp_path: Path) -> None:
     """The whole claim, a hundred thousand files in ten seconds and 300 MB, is measured by benchmarks.planning."""
     count, seconds, mebibytes = planned(tmp_path, 10_000)

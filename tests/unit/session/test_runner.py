@@ -132,6 +132,7 @@ sys.exit(report.exit_code)
 """
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
 @pytest.mark.parametrize(
     ("wait", "tidied"),

@@ -207,6 +207,7 @@ def test_a_stop_ends_the_reading_within_two_seconds(origin: Origin) -> None:
         assert [type(fault) for fault in faults] == [Interrupted]
 
 
+@pytest.mark.timing
 def test_the_limit_holds_over_all_lines_together() -> None:
     stream = WebStream(DATA[: 9 * MIB])
     began = time.monotonic()
@@ -259,6 +260,7 @@ def test_lines_are_added_while_the_rate_grows_by_it_and_not_beyond(gain: float, 
     assert lines.opened == most
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the most memory that a process took from /proc")
 @pytest.mark.parametrize("how", ["relay", "fetch"])
 def test_a_big_file_takes_little_memory(tmp_path: Path, origin: Origin, how: str) -> None:

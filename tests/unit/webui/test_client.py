@@ -111,6 +111,7 @@ def test_client_refused_sign_in_says_if_there_was_one(webui: FakeComfyUI, status
 # time -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_client_all_requests_share_one_time_limit(webui: FakeComfyUI) -> None:
     webui.fault = "hang"
     with WebUIClient(webui.url, seconds=0.3) as service:
