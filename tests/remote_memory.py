@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
-from uploader.remote.interface import Channel, ConnectionInfo, Copied, Entry, Paced, Range, Shell, SmallFile, Space
+from uploader.remote.interface import (
+    Channel,
+    ConnectionInfo,
+    Copied,
+    Entry,
+    Files,
+    Paced,
+    Range,
+    Shell,
+    SmallFile,
+    Space,
+)
 
 T = TypeVar("T")
 _FACTS = ConnectionInfo("memory", "SHA256:memory", "none", "none", "/home/user", False, (), (), 32 * 1024)
@@ -171,19 +182,68 @@ class MemoryRollingDigest:
         """Nothing goes on in between."""
 
 
-class MemoryFiles:
-    """The files of one connection."""
+class MemoryFiles(Files):
+    """The files of one connection. Its batch forms follow from the single ones, which a test may override."""
 
     def __init__(self, connection: MemoryConnection, cut: int | None) -> None:
         self.connection = connection
         self.server = connection.server
         self.home = self.server.facts.home
         self.left = cut
-        self.many = MemoryMany(self)
 
-    def resolve(self, path: str) -> str:
-        absolute = posixpath.normpath(posixpath.join(self.home, path))
-        return absolute.removeprefix("/") if absolute.startswith("//") else absolute
+    def stat_all(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
+        return [_or_refusal(self.stat, path) for path in paths]
+
+    def spaces(self, paths: Sequence[str]) -> list[Space | RemoteRefused | None]:
+        return [_or_refusal(self.space, path) for path in paths]
+
+    def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
+        return [_or_refusal(self.list_folder, path) for path in paths]
+
+    def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self.make_folder, path) for path in paths]
+
+    def write_all(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self._write, file) for file in files]
+
+    def read_all(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
+        return [_or_refusal(lambda path=path, size=size: next(self.read(path, [(0, size)]))) for path, size in files]
+
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self.rename, *pair) for pair in pairs]
+
+    def replace_all(self, pairs: Sequence[tuple[str, str]]) -> list[bool | RemoteRefused]:
+        return [_or_refusal(self.replace, *pair) for pair in pairs]
+
+    def remove_all(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self.remove, path) for path in paths]
+
+    def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
+        return [_or_refusal(self._set_time, *pair) for pair in times]
+
+    def read_links(self, paths: Sequence[str]) -> list[str | RemoteRefused]:
+        self.connection.check()
+        return [RemoteRefused(f"cannot read the link {path}: there are no links here") for path in paths]
+
+    def open_writer(self, path: str, *, fresh: bool) -> MemoryWriter:
+        self._parent(path)
+        if path in self.server.folders:
+            raise RemoteRefused(f"cannot write to {path}: it is a folder")
+        with self.server.lock:
+            if fresh or path not in self.server.files:
+                self.server.files[path] = bytearray()
+                self.server.touch(path)
+        return MemoryWriter(self, path)
+
+    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+        self.connection.check()
+        if path not in self.server.files:
+            raise RemoteMissing(f"cannot read {path}: there is no such file")
+        if not self.server.readable:
+            raise NoPermission(f"cannot read {path}: the server does not permit it")
+        for offset, length in ranges:
+            self.connection.check()
+            yield bytes(self.server.files[path][offset : offset + length])
 
     def stat(self, path: str) -> Entry | None:
         self.connection.check()
@@ -208,25 +268,13 @@ class MemoryFiles:
             raise RemoteRefused(f"cannot make the folder {path}: a file has that name")
         self.server.folders.add(path)
 
-    def open_writer(self, path: str, *, fresh: bool) -> MemoryWriter:
-        self._parent(path)
-        if path in self.server.folders:
-            raise RemoteRefused(f"cannot write to {path}: it is a folder")
-        with self.server.lock:
-            if fresh or path not in self.server.files:
-                self.server.files[path] = bytearray()
-                self.server.touch(path)
-        return MemoryWriter(self, path)
-
-    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
-        self.connection.check()
-        if path not in self.server.files:
-            raise RemoteMissing(f"cannot read {path}: there is no such file")
-        if not self.server.readable:
-            raise NoPermission(f"cannot read {path}: the server does not permit it")
-        for offset, length in ranges:
-            self.connection.check()
-            yield bytes(self.server.files[path][offset : offset + length])
+    def _write(self, file: SmallFile) -> None:
+        writer = self.open_writer(file.path, fresh=True)
+        for at in range(0, len(file.data), writer.request_bytes):
+            writer.send(at, file.data[at : at + writer.request_bytes])
+        writer.close()
+        if file.mtime is not None:
+            self._set_time(file.path, file.mtime)
 
     def rename(self, source: str, destination: str) -> None:
         if self.stat(destination) is not None:
@@ -234,7 +282,6 @@ class MemoryFiles:
         self.replace(source, destination)
 
     def replace(self, source: str, destination: str) -> bool:
-        self.connection.check()
         self._parent(destination)
         if destination in self.server.folders:
             raise RemoteRefused(f"cannot rename to {destination}: it is a folder")
@@ -260,9 +307,10 @@ class MemoryFiles:
         free = self.free_bytes(path)
         return None if free is None or self.server.space is None else Space(free, self.server.space)
 
-    def read_link(self, path: str) -> str:
-        self.connection.check()
-        raise RemoteRefused(f"cannot read the link {path}: there are no links here")
+    def _set_time(self, path: str, mtime: int) -> None:
+        if self.stat(path) is None:
+            raise RemoteMissing(f"cannot set the time of {path}: there is no such file")
+        self.server.mtimes[path] = mtime
 
     def _parent(self, path: str) -> None:
         self.connection.check()
@@ -315,60 +363,6 @@ class MemoryWriter:
     def close(self) -> None:
         self._files.connection.writers.discard(self)
         self.reap()
-
-
-class MemoryMany:
-    """Fulfils Many by doing one thing after another."""
-
-    def __init__(self, files: MemoryFiles) -> None:
-        self._files = files
-
-    def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
-        return [_or_refusal(self._files.stat, path) for path in paths]
-
-    def look(
-        self, paths: Sequence[str], disks: Sequence[str]
-    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
-        return self.stat(paths), [_or_refusal(self._files.space, disk) for disk in disks]
-
-    def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
-        return [_or_refusal(self._files.list_folder, path) for path in paths]
-
-    def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
-        return [_or_refusal(self._files.make_folder, path) for path in paths]
-
-    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
-        return [_or_refusal(self._write, file) for file in files]
-
-    def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
-        return [
-            _or_refusal(lambda path=path, size=size: next(self._files.read(path, [(0, size)]))) for path, size in files
-        ]
-
-    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
-        def one(source: str, destination: str) -> None:
-            if replace:
-                self._files.replace(source, destination)
-            else:
-                self._files.rename(source, destination)
-
-        return [_or_refusal(one, *pair) for pair in pairs]
-
-    def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
-        return [_or_refusal(self._set_time, *pair) for pair in times]
-
-    def _write(self, file: SmallFile) -> None:
-        writer = self._files.open_writer(file.path, fresh=True)
-        for at in range(0, len(file.data), writer.request_bytes):
-            writer.send(at, file.data[at : at + writer.request_bytes])
-        writer.close()
-        if file.mtime is not None:
-            self._set_time(file.path, file.mtime)
-
-    def _set_time(self, path: str, mtime: int) -> None:
-        if self._files.stat(path) is None:
-            raise RemoteMissing(f"cannot set the time of {path}: there is no such file")
-        self._files.server.mtimes[path] = mtime
 
 
 def _or_refusal(call: Callable[..., T], *arguments: object) -> T | RemoteRefused:

@@ -21,13 +21,13 @@ def whole(folder: str, name: str, size: int, mtime: int | None = None) -> SmallF
 
 
 def test_many_files_are_written_whole_with_their_times_and_read_again(connection: Connection, folder: str) -> None:
-    many = connection.files.many
+    remote = connection.files
     files = [whole(folder, f"{number} {name}", number * 7001, LATER + number) for number, name in enumerate(AWKWARD)]
     files.append(whole(folder, "larger than a request", 700_000, LATER))
-    assert many.write(files) == [None] * len(files)
+    assert remote.write_all(files) == [None] * len(files)
     assert connection.settled
-    assert many.read([(file.path, len(file.data)) for file in files]) == [file.data for file in files]
-    found = many.stat([file.path for file in files])
+    assert remote.read_all([(file.path, len(file.data)) for file in files]) == [file.data for file in files]
+    found = remote.stat_all([file.path for file in files])
     assert [entry and not isinstance(entry, RemoteRefused) and (entry.size, entry.mtime) for entry in found] == [
         (len(file.data), file.mtime) for file in files
     ]
@@ -35,62 +35,62 @@ def test_many_files_are_written_whole_with_their_times_and_read_again(connection
 
 
 def test_a_file_that_was_there_is_emptied_first(connection: Connection, folder: str) -> None:
-    many = connection.files.many
-    many.write([SmallFile(f"{folder}/again", b"long before")])
-    many.write([SmallFile(f"{folder}/again", b"now")])
-    assert many.read([(f"{folder}/again", 99)]) == [b"now"]
+    remote = connection.files
+    remote.write_all([SmallFile(f"{folder}/again", b"long before")])
+    remote.write_all([SmallFile(f"{folder}/again", b"now")])
+    assert remote.read_all([(f"{folder}/again", 99)]) == [b"now"]
 
 
 def test_one_refusal_stops_none_of_the_others(connection: Connection, folder: str) -> None:
-    many = connection.files.many
-    first, refused, last = many.write(
+    remote = connection.files
+    first, refused, last = remote.write_all(
         [whole(folder, "x", 10), whole(f"{folder}/nowhere", "y", 10), whole(folder, "z", 10)]
     )
     assert (first, last) == (None, None)
     assert isinstance(refused, RemoteMissing)
-    data, missing, empty = many.read([(f"{folder}/x", 10), (f"{folder}/nothing", 10), (f"{folder}/z", 0)])
+    data, missing, empty = remote.read_all([(f"{folder}/x", 10), (f"{folder}/nothing", 10), (f"{folder}/z", 0)])
     assert (len(data) if isinstance(data, bytes) else data, empty) == (10, b"")
     assert isinstance(missing, RemoteMissing)
-    assert many.stat([f"{folder}/nothing"]) == [None]
-    listed, gone = many.list_folders([folder, f"{folder}/nothing"])
+    assert remote.stat_all([f"{folder}/nothing"]) == [None]
+    listed, gone = remote.list_folders([folder, f"{folder}/nothing"])
     assert isinstance(listed, list)
     assert isinstance(gone, RemoteMissing)
-    (untimed,) = many.set_times([(f"{folder}/nothing", LATER)])
+    (untimed,) = remote.set_times([(f"{folder}/nothing", LATER)])
     assert isinstance(untimed, RemoteMissing)
     assert connection.settled
 
 
 def test_hundreds_of_files_in_many_folders_are_listed_at_once(connection: Connection, folder: str) -> None:
-    many = connection.files.many
+    remote = connection.files
     folders = [f"{folder}/many{number}" for number in range(12)]
-    assert many.make_folders(folders) == [None] * 12
-    assert many.make_folders(folders) == [None] * 12
+    assert remote.make_folders(folders) == [None] * 12
+    assert remote.make_folders(folders) == [None] * 12
     files = [whole(at, f"file {number}", number % 5) for at in folders for number in range(60)]
-    assert set(many.write(files)) == {None}
-    for listed in many.list_folders(folders):
+    assert set(remote.write_all(files)) == {None}
+    for listed in remote.list_folders(folders):
         assert isinstance(listed, list)
         assert sorted(entry.name for entry in listed) == sorted(f"file {number}" for number in range(60))
         assert {entry.size for entry in listed} == set(range(5))
     assert connection.settled
 
 
-def test_many_are_renamed_and_none_takes_a_name_that_is_there(connection: Connection, folder: str) -> None:
-    many = connection.files.many
-    many.write([SmallFile(f"{folder}/{name}", name.encode()) for name in ("r1", "r2", "r3", "there")])
+def test_files_renamed_together_replace_no_name(member: Member, connection: Connection, folder: str) -> None:
+    remote = connection.files
+    remote.write_all([SmallFile(f"{folder}/{name}", name.encode()) for name in ("r1", "r2", "r3", "there")])
     pairs = [(f"{folder}/r1", f"{folder}/n1"), (f"{folder}/r2", f"{folder}/there"), (f"{folder}/no", f"{folder}/n3")]
-    done, taken, missing = many.rename(pairs, replace=False)
+    done, taken, missing = remote.rename_all(pairs)
     assert done is None
     assert isinstance(taken, RemoteExists)
     assert isinstance(missing, RemoteRefused)
-    assert many.rename([(f"{folder}/r2", f"{folder}/there")], replace=True) == [None]
-    assert many.read([(f"{folder}/n1", 9), (f"{folder}/there", 9)]) == [b"r1", b"r2"]
+    assert remote.replace_all([(f"{folder}/r2", f"{folder}/there")]) == [member.one_step]
+    assert remote.read_all([(f"{folder}/n1", 9), (f"{folder}/there", 9)]) == [b"r1", b"r2"]
 
 
 def test_files_are_hashed_by_one_command_where_there_is_a_shell(
     member: Member, connection: Connection, folder: str
 ) -> None:
     files = [whole(folder, name, 5000) for name in AWKWARD]
-    connection.files.many.write(files)
+    connection.files.write_all(files)
     found = connection.hash_files([*(file.path for file in files), f"{folder}/no such file"])
     if not member.hashes:
         assert found is None
@@ -100,13 +100,13 @@ def test_files_are_hashed_by_one_command_where_there_is_a_shell(
 
 def test_a_server_gives_bytes_a_second_name_without_being_sent_them(connection: Connection, folder: str) -> None:
     source = whole(folder, "source of a copy", 300_000, LATER)
-    connection.files.many.write([source])
+    connection.files.write_all([source])
     way = connection.duplicate(source.path, f"{folder}/copied $(x)")
     if not connection.duplicates:
         assert way is None
         return
     assert way in ("copy", "link")
-    assert connection.files.many.read([(f"{folder}/copied $(x)", 300_001)]) == [source.data]
+    assert connection.files.read_all([(f"{folder}/copied $(x)", 300_001)]) == [source.data]
     assert connection.duplicate(f"{folder}/nothing", f"{folder}/copied from nothing") is None
     assert connection.settled
 
@@ -133,3 +133,28 @@ def test_a_disk_tells_its_size(connection: Connection, folder: str) -> None:
     if space is not None:
         assert 0 < space.free <= space.total
     assert isinstance(connection.files.stat(folder), Entry)
+
+
+def test_files_beside_an_open_writer_lose_no_answer(connection: Connection, folder: str) -> None:
+    files = connection.files
+    writer = files.open_writer(f"{folder}/open", fresh=True)
+    for at in range(0, 5000, 1000):
+        writer.send(at, bytes(1000))
+    assert files.stat_all([folder, f"{folder}/nothing"])[1] is None
+    assert [entry.name for entry in files.list_folder(folder) if entry.name == "open"] == ["open"]
+    done: list[tuple[int, int]] = []
+    while writer.pending:
+        done += writer.reap()
+    writer.close()
+    assert sorted(done) == [(at, 1000) for at in range(0, 5000, 1000)]
+    assert connection.settled
+
+
+def test_files_removed_together_may_be_missing(connection: Connection, folder: str) -> None:
+    files = connection.files
+    files.write_all([SmallFile(f"{folder}/{name}", b"x") for name in ("gone1", "gone2")])
+    paths = [f"{folder}/{name}" for name in ("gone1", "nothing", "gone2")]
+    assert files.remove_all(paths) == [None] * 3
+    assert files.stat_all(paths) == [None] * 3
+    (refused,) = files.read_links([f"{folder}/nothing"])
+    assert isinstance(refused, RemoteRefused)

@@ -79,15 +79,15 @@ def _read_heads(
     connection: Connection, paths: Sequence[str], found: dict[str, RemoteEntry]
 ) -> dict[str, tuple[str, str]]:
     """Kind and architecture by path. Of a file that cannot be read, nothing."""
-    many = connection.files.many
-    begun = many.read([(path, min(found[path].size, _FIRST_BYTES)) for path in paths])
+    files = connection.files
+    begun = files.read_all([(path, min(found[path].size, _FIRST_BYTES)) for path in paths])
     sizes = {
         path: _head_bytes(first, found[path].size)
         for path, first in zip(paths, begun, strict=True)
         if not isinstance(first, RemoteRefused)
     }
     told: dict[str, tuple[str, str]] = {}
-    for path, head in zip(sizes, many.read(list(sizes.items())), strict=True):
+    for path, head in zip(sizes, files.read_all(list(sizes.items())), strict=True):
         if isinstance(head, RemoteRefused):
             continue
         try:

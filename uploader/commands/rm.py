@@ -151,7 +151,7 @@ def _twins(target: TargetSession, connection: Connection, path: str) -> list[str
         return []
     files = target.manifest.files
     same = [twin for twin in files if twin != path and twin.startswith(root) and files[twin].sha256 == known.sha256]
-    there = connection.files.many.stat(same)
+    there = connection.files.stat_all(same)
     return [
         target.shown(twin)
         for twin, entry in zip(same, there, strict=True)

@@ -6,13 +6,17 @@ it; a refusal is RemoteRefused or one of its kinds and the connection lives on.
 
 from __future__ import annotations
 
+import posixpath
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from uploader.errors import RemoteRefused
 from uploader.secret import Secret
+
+T = TypeVar("T")
 
 Range = tuple[int, int]
 """(offset, length), in bytes."""
@@ -81,86 +85,131 @@ class Writer(Protocol):
         """Closes the file on the server. Unacknowledged writes may or may not have arrived."""
 
 
-class Many(Protocol):
-    """The same operations for many names, which wait for the line once for all and not once for each.
+class Files(ABC):
+    """The file operations of one connection. Paths are absolute, as the server names them.
 
-    Each returns an answer for each name, in order. What the server refuses of one stands in its place, as the
-    RemoteRefused that it is, and stops none of the others. A lost line is raised.
+    Each operation on names has a batch form, which waits for the line once for all and not once for each. It returns
+    a value for each name, in order. A refusal stands in its place as a RemoteRefused and stops none of the others.
+    The single forms follow from the batch forms; they raise the refusal.
+
+    Used by one thread at a time. A lost line is raised as NetworkError, also by a batch: each of its operations may
+    then have happened or not. All may be called again; only `rename_all` and `replace_all` then find another state.
     """
 
-    def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
-        """What `Files.stat` returns."""
+    # the batch forms ----------------------------------------------------------------------------------
 
-    def look(
-        self, paths: Sequence[str], disks: Sequence[str]
+    @abstractmethod
+    def stat_all(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
+        """Return what is there, links followed; None when nothing is."""
+
+    @abstractmethod
+    def spaces(self, paths: Sequence[str]) -> list[Space | RemoteRefused | None]:
+        """Return the disk of each folder; None when the server does not tell."""
+
+    def stat_and_spaces(
+        self, paths: Sequence[str], folders: Sequence[str]
     ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
-        """What `stat` returns of the paths, and what `Files.space` returns of the disks of some folders."""
+        """Return `stat_all` of the paths and `spaces` of the folders, in the time of one question where that can be."""
+        return self.stat_all(paths), self.spaces(folders)
 
+    @abstractmethod
     def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
-        """What `Files.list_folder` returns."""
+        """Return each folder's entries in any order; RemoteMissing when there is no such folder."""
 
+    @abstractmethod
     def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
-        """What `Files.make_folder` does. None of them is the parent of another."""
+        """Make folders whose parents exist; none is the parent of another. One that is there already is fine."""
 
-    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
-        """Writes each file whole and alone: one that was there is emptied first."""
+    @abstractmethod
+    def write_all(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
+        """Write each file whole. One that was there is emptied first. After a refusal a part of it may be there."""
 
-    def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
-        """Returns the first so many bytes of each path; fewer where the file ends before."""
+    @abstractmethod
+    def read_all(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
+        """Return the first bytes of each path, as many as are asked for; fewer where the file ends before."""
 
-    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
-        """What `Files.rename` does, or with `replace` what `Files.replace` does."""
+    @abstractmethod
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> list[RemoteRefused | None]:
+        """Rename each source to its destination. A name that is taken gives RemoteExists and stays as it is."""
 
+    @abstractmethod
+    def replace_all(self, pairs: Sequence[tuple[str, str]]) -> list[bool | RemoteRefused]:
+        """Rename each source over what is there. False: the server could not do that in one step, and the
+        destination was gone for a moment."""
+
+    @abstractmethod
+    def remove_all(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
+        """Remove files; one that is not there is fine."""
+
+    @abstractmethod
     def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
-        """Sets when each path was changed last, in seconds since 1970."""
+        """Set when each path was changed last, in seconds since 1970."""
 
+    @abstractmethod
+    def read_links(self, paths: Sequence[str]) -> list[str | RemoteRefused]:
+        """Return where each link leads, as it is written in it."""
 
-class Files(Protocol):
-    """The file operations of one connection. Paths are absolute, as the server names them."""
-
-    @property
-    def many(self) -> Many: ...
-
-    @property
-    def home(self) -> str:
-        """The folder that the login starts in."""
-
-    def resolve(self, path: str) -> str:
-        """Makes a path absolute; a relative one begins at `home`. Does not ask whether it exists."""
+    # the single forms ---------------------------------------------------------------------------------
 
     def stat(self, path: str) -> Entry | None:
-        """Returns what is there, links followed; None when nothing is."""
-
-    def list_folder(self, path: str) -> list[Entry]:
-        """Returns a folder's entries in any order. Raises RemoteMissing when there is no such folder."""
-
-    def make_folder(self, path: str) -> None:
-        """Makes one folder; its parent must exist. A folder that is there already is fine."""
-
-    def open_writer(self, path: str, *, fresh: bool) -> Writer:
-        """Opens for writing, made if missing; `fresh` empties it first."""
-
-    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
-        """Yields each range whole, in order, one `bytes` a range. A range past the end comes shorter. What is no
-        Sequence is taken range by range and may wait: then one comes as soon as it is there."""
-
-    def rename(self, source: str, destination: str) -> None:
-        """Renames; raises RemoteExists rather than take a name that is there."""
-
-    def replace(self, source: str, destination: str) -> bool:
-        """Renames over what is there. Returns False when the server could not do that in one step."""
-
-    def remove(self, path: str) -> None:
-        """Removes a file; one that is not there is fine."""
-
-    def free_bytes(self, path: str) -> int | None:
-        """Returns what this account may still write to the disk of that folder; None when not told."""
+        return only(self.stat_all([path]))
 
     def space(self, path: str) -> Space | None:
-        """Returns the disk of that folder; None when not told."""
+        """Return the disk of that folder; None when not told, also for a folder that is not there."""
+        (space,) = self.spaces([path])
+        return None if isinstance(space, RemoteRefused) else space
+
+    def free_bytes(self, path: str) -> int | None:
+        """Return what this account may still write to the disk of that folder, in bytes; None when not told."""
+        space = self.space(path)
+        return space.free if space else None
+
+    def list_folder(self, path: str) -> list[Entry]:
+        return only(self.list_folders([path]))
+
+    def make_folder(self, path: str) -> None:
+        only(self.make_folders([path]))
+
+    def rename(self, source: str, destination: str) -> None:
+        only(self.rename_all([(source, destination)]))
+
+    def replace(self, source: str, destination: str) -> bool:
+        return only(self.replace_all([(source, destination)]))
+
+    def remove(self, path: str) -> None:
+        only(self.remove_all([path]))
 
     def read_link(self, path: str) -> str:
-        """Returns where a link leads, as it is written in it."""
+        return only(self.read_links([path]))
+
+    # one file's bytes, and names without the server ------------------------------------------------------
+
+    home: str
+    """The folder that the login starts in."""
+
+    def resolve(self, path: str) -> str:
+        """Return a path as an absolute one; a relative one begins at `home`. Does not ask whether it exists."""
+        absolute = posixpath.normpath(posixpath.join(self.home, path))
+        return absolute.removeprefix("/") if absolute.startswith("//") else absolute
+
+    @abstractmethod
+    def open_writer(self, path: str, *, fresh: bool) -> Writer:
+        """Open a file for writing, made if missing; `fresh` empties it first. Raises RemoteRefused."""
+
+    @abstractmethod
+    def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
+        """Yield each range whole, in order, one `bytes` a range. A range past the end comes shorter.
+
+        What is no Sequence is taken range by range and may wait: then one comes as soon as it is there. A reader
+        that stops early closes the iterator. Raises RemoteRefused."""
+
+
+def only(answers: Sequence[T | RemoteRefused]) -> T:
+    """Return the one answer of a batch. Raises it when it is a refusal."""
+    (answer,) = answers
+    if isinstance(answer, RemoteRefused):
+        raise answer
+    return answer
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Sequence
 
 from uploader.errors import RemoteMissing, RemoteRefused
-from uploader.remote.interface import Connection, Entry, Many
+from uploader.remote.interface import Connection, Entry, Files
 from uploader.scan.filters import Filters
 from uploader.scan.tree import RemoteEntry, RemoteTree, spelling
 
@@ -32,18 +32,18 @@ def list_tree(
     level = [(start, False) for start in starts]  # a folder below base, and whether a link led there
     for depth in range(_DEEPEST):
         if level:
-            found = _level(connection.files.many, tree, base, filters, level, missing_ok=depth == 0)
+            found = _level(connection.files, tree, base, filters, level, missing_ok=depth == 0)
             level = [(folder, linked) for folder, linked in found if concerns(spelling(folder))]
     return tree
 
 
 def _level(
-    many: Many, tree: RemoteTree, base: str, filters: Filters, level: Sequence[tuple[str, bool]], *, missing_ok: bool
+    files: Files, tree: RemoteTree, base: str, filters: Filters, level: Sequence[tuple[str, bool]], *, missing_ok: bool
 ) -> list[tuple[str, bool]]:
     """Lists some folders. Returns those that are to be listed next."""
     links: list[str] = []
     below: list[tuple[str, bool]] = []
-    found = many.list_folders([_joined(base, folder) for folder, _ in level])
+    found = files.list_folders([_joined(base, folder) for folder, _ in level])
     for (folder, linked), entries in zip(level, found, strict=True):
         if isinstance(entries, RemoteMissing) and missing_ok:
             tree.exists = tree.exists and bool(folder)
@@ -56,7 +56,7 @@ def _level(
                 links += [] if linked else [path]
             elif _take(tree, filters, path, entry):
                 below.append((path, linked))
-    for path, there in zip(links, many.stat([_joined(base, path) for path in links]), strict=True):
+    for path, there in zip(links, files.stat_all([_joined(base, path) for path in links]), strict=True):
         if isinstance(there, Entry) and _take(tree, filters, path, there):
             below.append((path, True))
     return below
@@ -66,13 +66,13 @@ def is_insensitive(connection: Connection, path: str) -> bool:
     """Whether the server takes `A` and `a` for one name; `path` is a folder that is there. Told by a name in it, else
     by its own; False where none has a letter to tell by."""
     for folder in dict.fromkeys((path, posixpath.dirname(path))):
-        found = connection.files.many.list_folders([folder])[0]
+        found = connection.files.list_folders([folder])[0]
         if isinstance(found, RemoteRefused):
             continue
         names = {entry.name for entry in found}
         for name in sorted(names):
             if (other := name.swapcase()).swapcase() == name != other and other not in names:
-                return isinstance(connection.files.many.stat([posixpath.join(folder, other)])[0], Entry)
+                return isinstance(connection.files.stat_all([posixpath.join(folder, other)])[0], Entry)
     return False
 
 

@@ -130,10 +130,10 @@ class TargetSession:
                 path = posixpath.dirname(path)
 
         def make(connection: Connection) -> None:
-            many, todo = connection.files.many, sorted(wanted)
-            missing = [path for path, entry in zip(todo, many.stat(todo), strict=True) if entry is None]
+            files, todo = connection.files, sorted(wanted)
+            missing = [path for path, entry in zip(todo, files.stat_all(todo), strict=True) if entry is None]
             for depth in sorted({path.count("/") for path in missing}):
-                for refused in many.make_folders([path for path in missing if path.count("/") == depth]):
+                for refused in files.make_folders([path for path in missing if path.count("/") == depth]):
                     if refused is not None:
                         raise refused
 

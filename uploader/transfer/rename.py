@@ -44,7 +44,7 @@ def place(
             raise RemoteMissing(f"{part} is not there any more", remedy="Run the same command again.")
         tried = True
         if mtime is not None:
-            files.many.set_times([(part, mtime)])
+            files.set_times([(part, mtime)])
         if replace:
             if expected is not None and is_another(files.stat(path), expected):
                 raise changed(path)

@@ -178,9 +178,9 @@ class SmallPlaced:
 def place_small(connection: Connection, files: Sequence[SmallUpload]) -> list[SmallPlaced | UploaderError]:
     """Returns for each file how it was placed or why it was not, in order. Raises NetworkError when the line is lost;
     it may then be called again with the same files."""
-    many = connection.files.many
+    remote = connection.files
     results: list[SmallPlaced | UploaderError | None] = [None] * len(files)
-    results = list(many.write([SmallFile(file.part, file.data, file.mtime) for file in files]))
+    results = list(remote.write_all([SmallFile(file.part, file.data, file.mtime) for file in files]))
     found = _proofs(connection, [(file.part, len(file.data)) for file in files])
     for at, (file, (_, sha256)) in enumerate(zip(files, found, strict=True)):
         if results[at] is None and sha256 != file.sha256:
@@ -189,11 +189,12 @@ def place_small(connection: Connection, files: Sequence[SmallUpload]) -> list[Sm
     for replace in (False, True):
         chosen = [at for at, file in enumerate(files) if results[at] is None and file.replace is replace]
         pairs = [(files[at].part, files[at].path) for at in chosen]
-        for at, refused in zip(chosen, many.rename(pairs, replace=replace), strict=True):
-            results[at] = refused
+        answers = remote.replace_all(pairs) if replace else remote.rename_all(pairs)
+        for at, answer in zip(chosen, answers, strict=True):
+            results[at] = answer if isinstance(answer, RemoteRefused) else None
     _take_back(connection, files, results)
     placed = [at for at, result in enumerate(results) if result is None]
-    told = many.stat([files[at].path for at in placed])
+    told = remote.stat_all([files[at].path for at in placed])
     for at, there in zip(placed, told, strict=True):
         results[at] = SmallPlaced(found[at][0], there.mtime if isinstance(there, Entry) else None)
     return [result for result in results if result is not None]
@@ -205,7 +206,7 @@ def _spare_others(
     """Refuses what would replace another file than it was meant to. The new file itself may be there already, where the
     line was lost after it got its name."""
     held = [(at, file.expected) for at, file in enumerate(files) if results[at] is None and file.expected is not None]
-    told = connection.files.many.stat([files[at].path for at, _ in held]) if held else []
+    told = connection.files.stat_all([files[at].path for at, _ in held]) if held else []
     for (at, expected), there in zip(held, told, strict=True):
         file = files[at]
         entry = there if isinstance(there, Entry) else None
@@ -221,7 +222,7 @@ def _proofs(
     taken = connection.hash_files([path for path, _ in files]) or [None] * len(files)
     # One byte more than was sent: a file that is too long is no whole file either.
     unknown = [(path, size + 1) for (path, size), sha256 in zip(files, taken, strict=True) if sha256 is None]
-    read = iter(connection.files.many.read(unknown) if unknown else [])
+    read = iter(connection.files.read_all(unknown) if unknown else [])
     return [(Evidence.REMOTE_HASH, sha256) if sha256 else (Evidence.READ_BACK, _sum(next(read))) for sha256 in taken]
 
 

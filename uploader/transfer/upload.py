@@ -83,7 +83,7 @@ class Upload:
 
     def _look(self, connection: Connection) -> tuple[Entry | None, bool]:
         """What has the final name, and whether there is a part file."""
-        final, part = connection.files.many.stat([self._job.path, self._job.part])
+        final, part = connection.files.stat_all([self._job.path, self._job.part])
         if isinstance(final, RemoteRefused):
             raise final
         return final, part is not None

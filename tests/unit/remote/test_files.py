@@ -100,7 +100,7 @@ def test_close_takes_every_answer_and_raises_the_first_refusal(visitor: Visitor,
         with pytest.raises(RemoteRefused):
             writer.close()
         assert writer.pending == 0
-        assert not connection.files.wire.ready()
+        assert not connection.files.protocol.ready()
         again = connection.files.open_writer("/b", fresh=True)
         again.send(1000, b"12345")
         assert again.reap() == [(1000, 5)]
@@ -208,7 +208,7 @@ def test_a_read_that_fails_half_way_leaves_the_connection_usable(visitor: Visito
         assert next(reading) == bytes(50_000)
         with pytest.raises(RemoteRefused, match="read /a"):
             next(reading)
-        assert not connection.files.wire.ready()
+        assert not connection.files.protocol.ready()
         assert b"".join(connection.files.read("/a", [(0, 1000)])) == bytes(1000)
         connection.close()
 

@@ -20,12 +20,12 @@ def only(connection: SftpConnection, *tools: str) -> shell.Shell:
     missing = set(tools) - set(connection.facts.tools)
     if missing:
         pytest.skip(f"not installed: {', '.join(sorted(missing))}")
-    transport = connection.files.wire._channel.get_transport()
+    transport = connection.files.protocol._channel.get_transport()
     return shell.Shell(transport, "box", tools)
 
 
 def test_the_probe_finds_the_tools(connection: SftpConnection) -> None:
-    transport = connection.files.wire._channel.get_transport()
+    transport = connection.files.protocol._channel.get_transport()
     found = shell.probe(transport, "box")
     assert found is not None
     assert {"dd", "df", "sha256sum"} <= set(found)
@@ -96,7 +96,7 @@ def test_a_file_is_copied_by_the_shell_and_files_are_hashed_by_each_tool(
 
 
 def test_a_command_that_fails_is_refused_and_one_that_is_silent_is_given_up_on(connection: SftpConnection) -> None:
-    transport = connection.files.wire._channel.get_transport()
+    transport = connection.files.protocol._channel.get_transport()
     with pytest.raises(RemoteRefused, match="status 3"):
         shell.run(transport, "box", ["sh", "-c", "exit 3"], b"", patience=10)
     with pytest.raises(NetworkError, match="does not answer"):

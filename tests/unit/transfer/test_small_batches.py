@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryMany, MemoryServer
+from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.errors import NetworkError, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
 from uploader.remote.interface import SmallFile
 from uploader.result import Evidence
@@ -16,28 +16,28 @@ HOME = "/home/user"
 FILES = [SmallUpload(f"{HOME}/{name}", name.encode() * 100, 1_700_000_000) for name in ("a", "b", "c")]
 
 
-class Lying(MemoryMany):
+class Lying(MemoryFiles):
     """Keeps other bytes of one file than it was sent."""
 
-    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
-        return super().write(
+    def write_all(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
+        return super().write_all(
             [SmallFile(file.path, file.data[:-1] + b"!") if "/b." in file.path else file for file in files]
         )
 
 
-class Losing(MemoryMany):
+class Losing(MemoryFiles):
     """Loses the line when all is renamed and the answers are on the way."""
 
-    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
-        done = super().rename(pairs, replace=replace)
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> list[RemoteRefused | None]:
+        done = super().rename_all(pairs)
         if pairs:
             raise NetworkError("the line was lost")
         return done
 
 
-def connect(server: MemoryServer, many: type[MemoryMany] = MemoryMany) -> MemoryConnection:
+def connect(server: MemoryServer, files: type[MemoryFiles] = MemoryFiles) -> MemoryConnection:
     connection = MemoryConnector(server).connect()
-    connection.files.many = many(connection.files)
+    connection.files = files(connection, None)
     return connection
 
 

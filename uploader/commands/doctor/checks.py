@@ -155,7 +155,7 @@ class Doctor:
             return
         yield Check("root", "ok", root)
         folders = [posixpath.join(root, folder) for folder in self.target.kinds]
-        found = [path for path, entry in zip(folders, files.many.stat(folders), strict=True) if _is_folder(entry)]
+        found = [path for path, entry in zip(folders, files.stat_all(folders), strict=True) if _is_folder(entry)]
         if found:
             yield Check("folders", "ok", f"{len(found)} of {len(folders)} that {self.target.webui.name} has are there")
         else:

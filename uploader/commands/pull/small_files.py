@@ -24,9 +24,9 @@ def download_small(steps: Sequence[FetchStep], connection: Connection) -> list[S
     """Download small files in one batch. Return how each ended, in order. Raises NetworkError."""
     paths = [step.remote for step in steps]
     # One byte more than expected: a file that grew since the plan shows it.
-    read = connection.files.many.read([(step.remote, step.size + 1) for step in steps])
+    read = connection.files.read_all([(step.remote, step.size + 1) for step in steps])
     hashes = connection.hash_files(paths) or [None] * len(steps)
-    after = connection.files.many.stat(paths)
+    after = connection.files.stat_all(paths)
     results: list[StepResult | UploaderError] = []
     for step, data, sha256, entry in zip(steps, read, hashes, after, strict=True):
         try:

@@ -56,7 +56,7 @@ class RemoteLook:
     def _ask(self, paths: Iterable[str], folders: Iterable[str]) -> None:
         """Asks about many names, and the disks of their folders, in the time of one question."""
         wanted = list(dict.fromkeys(paths))
-        entries, spaces = self._files.many.look(wanted, disks := list(dict.fromkeys(folders)))
+        entries, spaces = self._files.stat_and_spaces(wanted, disks := list(dict.fromkeys(folders)))
         self._told_of |= zip(wanted, entries, strict=True)
         for folder, space in zip(disks, spaces, strict=True):
             if not isinstance(space, RemoteRefused):
@@ -83,10 +83,7 @@ class RemoteLook:
 
     def _list(self, folder: str) -> None:
         if self._is_folder(folder):
-            (listed,) = self._files.many.list_folders([folder])
-            if isinstance(listed, RemoteRefused):
-                raise listed
-            self._lists[folder] = {entry.name: entry for entry in listed}
+            self._lists[folder] = {entry.name: entry for entry in self._files.list_folder(folder)}
 
     def _told(self, item: Item) -> RemoteListing:
         try:

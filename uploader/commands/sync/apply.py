@@ -158,7 +158,7 @@ class RemoteChanges:
             self._manifest.end([part])
             return None
         if way == "copy":  # a link shares the time with its source
-            self._context.with_connection(lambda connection: connection.files.many.set_times([(part, here.mtime)]))
+            self._context.with_connection(lambda connection: connection.files.set_times([(part, here.mtime)]))
         self._context.with_connection(lambda connection: _renamed(connection, part, step.path))
         there = self._context.with_connection(lambda connection: connection.files.stat(step.path))
         self._manifest.record(step.path, replace(known, seen=there.mtime if there else None))

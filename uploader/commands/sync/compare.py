@@ -68,7 +68,7 @@ def _by_hash(scene: SyncState, keys: Sequence[str], answers: Answers, connection
 
 
 def _by_reading(scene: SyncState, keys: Sequence[str], answers: Answers, connection: Connection) -> Same:
-    read = connection.files.many.read([(scene.path(key), scene.local.files[key].size) for key in keys])
+    read = connection.files.read_all([(scene.path(key), scene.local.files[key].size) for key in keys])
     found = [b"" if isinstance(data, RemoteRefused) else data for data in read]
     return {
         key: Evidence.READ_BACK if hashlib.sha256(data).hexdigest() == answers.sha256[key] else None

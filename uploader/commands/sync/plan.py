@@ -110,7 +110,7 @@ def _elsewhere(connection: Connection, root: str, scene: SyncState) -> dict[str,
         for path, known in scene.known.items()
         if known.size in sizes and known.sha256 and path not in listed and path.startswith(f"{root.rstrip('/')}/")
     ]
-    found = connection.files.many.stat(paths) if paths else []
+    found = connection.files.stat_all(paths) if paths else []
     return {
         path: RemoteEntry(path, entry.size, entry.mtime)
         for path, entry in zip(paths, found, strict=True)

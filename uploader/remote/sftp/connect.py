@@ -138,9 +138,9 @@ class SftpConnector:
         where = f"{self._target.name} ({address.known_as})"
         # It goes on beside all else: it takes several round trips, and the way is long.
         self._tools.begin(transport, where)
-        wire = self._wire(transport, where)
+        session = self._session(transport, where)
         files = SftpFiles(
-            wire,
+            session,
             quirk_bytes=self._quirks.max_request_bytes,
             other_space=lambda path: commands.space(path) if (commands := connection.shell) else None,
             is_openssh="OpenSSH" in transport.remote_version,
@@ -156,7 +156,7 @@ class SftpConnector:
         connection = SftpConnection(files, identity, self._tools, hops, self._silence_seconds)
         return connection
 
-    def _wire(self, transport: Transport, where: str) -> SftpProtocol:
+    def _session(self, transport: Transport, where: str) -> SftpProtocol:
         try:
             return SftpProtocol(sftp_channel(transport, where, self._silence_seconds), where)
         except RemoteRefused:

@@ -58,7 +58,7 @@ class SftpConnection:
     @property
     def shell(self) -> Shell | None:
         """Its shell; None where no command runs. Waits until that is known."""
-        where = self.files.wire.where
+        where = self.files.protocol.where
         tools = self._tools.of(self._transports[-1], where)
         return None if tools is None else Shell(self._transports[-1], where, tools)
 
@@ -70,7 +70,7 @@ class SftpConnection:
             home=self.files.home,
             shell=commands is not None,
             tools=commands.tools if commands else (),
-            extensions=tuple(sorted(self.files.wire.extensions)),
+            extensions=tuple(sorted(self.files.protocol.extensions)),
             request_bytes=self.files.request_bytes,
         )
 
@@ -81,7 +81,7 @@ class SftpConnection:
     @property
     def can_hash(self) -> bool:
         commands = self.shell
-        return "check-file" in self.files.wire.extensions or (commands is not None and commands.hashes_files)
+        return "check-file" in self.files.protocol.extensions or (commands is not None and commands.hashes_files)
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         there = self.files.stat(path)
@@ -103,7 +103,7 @@ class SftpConnection:
 
     @property
     def duplicates(self) -> bool:
-        return bool(_COPYING & self.files.wire.extensions.keys()) or self.shell is not None
+        return bool(_COPYING & self.files.protocol.extensions.keys()) or self.shell is not None
 
     def duplicate(self, source: str, destination: str) -> Copied | None:
         ways: tuple[tuple[str, Copied, Callable[[str, str], None]], ...] = (
@@ -111,7 +111,7 @@ class SftpConnection:
             ("hardlink@openssh.com", "link", self.files.link),
         )
         for extension, word, way in ways:
-            if extension in self.files.wire.extensions:
+            if extension in self.files.protocol.extensions:
                 with contextlib.suppress(RemoteRefused):
                     way(source, destination)
                     return word
@@ -124,12 +124,12 @@ class SftpConnection:
         if commands is None or "python3" not in commands.tools or "\n" in path:
             return None
         try:
-            return SftpRollingDigest(self._transports[-1], self.files.wire.where, path)
+            return SftpRollingDigest(self._transports[-1], self.files.protocol.where, path)
         except RemoteRefused:  # a server that allows few channels
             return None
 
     def read_along(self, path: str, limited: Paced) -> SftpReadBackDigest | None:
-        where = self.files.wire.where
+        where = self.files.protocol.where
         try:
             channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
         except RemoteRefused:  # a server that allows few channels
@@ -145,7 +145,7 @@ class SftpConnection:
             raise
 
     def open_tunnel(self, host: str, port: int, seconds: float) -> paramiko.Channel:
-        return open_tunnel(self._transports[-1], host, port, seconds, self.files.wire.where)
+        return open_tunnel(self._transports[-1], host, port, seconds, self.files.protocol.where)
 
     def interrupt(self) -> None:
         for transport in self._transports:

@@ -1,17 +1,22 @@
-"""Operations on many names at once: each is a short dialogue with the server, and many dialogues run side by side."""
+"""The SFTP operations, each a short dialogue with the server. Many dialogues run side by side over one session.
+
+A dialogue yields the requests that it sends together and is given their answers in that order:
+
+    names = run(protocol, (stat(path) for path in paths), NAMES_AT_ONCE)
+"""
 
 from __future__ import annotations
 
 import posixpath
 import struct
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused
+from uploader.errors import RemoteExists, RemoteMissing, RemoteRefused, Unsupported
 from uploader.remote.interface import Entry, SmallFile, Space
-from uploader.remote.sftp import protocol as wire
+from uploader.remote.sftp import protocol as sftp
 from uploader.remote.sftp.attributes import (
     NO_ATTRIBUTES,
     packed,
@@ -23,16 +28,16 @@ from uploader.remote.sftp.attributes import (
 from uploader.remote.sftp.errors import EndOfFile
 from uploader.remote.sftp.protocol import Answer, SftpProtocol, Unpacker, check, string
 
-if TYPE_CHECKING:
-    from uploader.remote.sftp.files import SftpFiles
-
 T = TypeVar("T")
 
-_SIDE_BY_SIDE = 256
-_NAMES_SIDE_BY_SIDE = 1000
-"""Dialogues about names alone, which open nothing on the server."""
-_LISTINGS_AHEAD = 4
-_READ, _WRITE_NEW = 0x01, 0x02 | 0x08 | 0x10  # SSH_FXF_WRITE, CREAT, TRUNC
+NAMES_AT_ONCE = 1000
+"""Dialogues side by side that open nothing on the server."""
+READ, WRITE, CREATE, TRUNCATE = 0x01, 0x02, 0x08, 0x10
+_NEW_FILE = WRITE | CREATE | TRUNCATE
+_MOST_LISTINGS = 16
+"""READDIR requests sent together; each answers some 100 names."""
+_COPY_BYTES = 64 * 1024 * 1024
+"""Bytes of one `copy-data` request. Small enough that the server is never silent for long."""
 
 
 @dataclass(frozen=True)
@@ -45,76 +50,20 @@ class Request:
 
 
 Dialogue = Generator[list[Request], list[Answer], T]
-"""Yields requests that go out together, and is given their answers in that order."""
 
 
-class SftpMany:
-    """Fulfils Many over one session."""
-
-    def __init__(self, files: SftpFiles, side_by_side: int = _SIDE_BY_SIDE) -> None:
-        self._files = files
-        self._wire = files.wire
-        self._side_by_side = side_by_side
-
-    def stat(self, paths: Sequence[str]) -> list[Entry | RemoteRefused | None]:
-        return self._named(_stat(path) for path in paths)
-
-    def look(
-        self, paths: Sequence[str], disks: Sequence[str]
-    ) -> tuple[list[Entry | RemoteRefused | None], list[Space | RemoteRefused | None]]:
-        asked = disks if "statvfs@openssh.com" in self._wire.extensions else ()
-        questions: list[Dialogue[Entry | Space | None]] = [*map(_stat, paths), *map(_space, asked)]
-        told = self._held(iter(questions))
-        entries = [answer for answer in told[: len(paths)] if not isinstance(answer, Space)]
-        spaces = [answer for answer in told[len(paths) :] if not isinstance(answer, Entry)]
-        return entries, spaces if asked else [self._files.space(disk) for disk in disks]
-
-    def list_folders(self, paths: Sequence[str]) -> list[list[Entry] | RemoteRefused]:
-        return self._held(_list(path) for path in paths)
-
-    def make_folders(self, paths: Sequence[str]) -> list[RemoteRefused | None]:
-        return self._named(_make_folder(path) for path in paths)
-
-    def write(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
-        done = self._held(_write(file, self._files.request_bytes) for file in files)
-        return [
-            self._files.explained(fault, file.path) if fault else None for file, fault in zip(files, done, strict=True)
-        ]
-
-    def read(self, files: Sequence[tuple[str, int]]) -> list[bytes | RemoteRefused]:
-        return self._held(_read(path, size, self._files.request_bytes) for path, size in files)
-
-    def rename(self, pairs: Sequence[tuple[str, str]], *, replace: bool) -> list[RemoteRefused | None]:
-        if not replace:
-            return self._named(_rename(source, destination) for source, destination in pairs)
-        if "posix-rename@openssh.com" in self._wire.extensions:
-            return self._named(_posix_rename(source, destination) for source, destination in pairs)
-        return [self._replace(source, destination) for source, destination in pairs]
-
-    def set_times(self, times: Sequence[tuple[str, int]]) -> list[RemoteRefused | None]:
-        return self._named(_set_time(path, mtime) for path, mtime in times)
-
-    def _replace(self, source: str, destination: str) -> RemoteRefused | None:
-        try:
-            self._files.replace(source, destination)
-        except RemoteRefused as error:
-            return error
-        return None
-
-    def _held(self, dialogues: Iterator[Dialogue[T]]) -> list[T | RemoteRefused]:
-        return _Conversation(self._wire, dialogues, self._side_by_side).run()
-
-    def _named(self, dialogues: Iterator[Dialogue[T]]) -> list[T | RemoteRefused]:
-        return _Conversation(self._wire, dialogues, _NAMES_SIDE_BY_SIDE).run()
+def run(protocol: SftpProtocol, dialogues: Iterable[Dialogue[T]], at_once: int) -> list[T | RemoteRefused]:
+    """Return the result of each dialogue in order, or its refusal. Raises NetworkError when the line is lost."""
+    return _Conversation(protocol, dialogues, at_once).run()
 
 
 class _Conversation(Generic[T]):
-    """Dialogues held side by side, so many at a time."""
+    """Dialogues held side by side, at most `at_once` of them."""
 
-    def __init__(self, session: SftpProtocol, dialogues: Iterator[Dialogue[T]], side_by_side: int) -> None:
-        self._wire = session
+    def __init__(self, protocol: SftpProtocol, dialogues: Iterable[Dialogue[T]], at_once: int) -> None:
+        self._protocol = protocol
         self._waiting = enumerate(dialogues)
-        self._side_by_side = side_by_side
+        self._at_once = at_once
         self._asked: dict[int, tuple[int, int]] = {}  # request -> (dialogue, which of its requests)
         self._open: dict[int, tuple[Dialogue[T], list[Answer | None]]] = {}
         self._results: dict[int, T | RemoteRefused] = {}
@@ -122,19 +71,18 @@ class _Conversation(Generic[T]):
     def run(self) -> list[T | RemoteRefused]:
         self._begin()
         while self._asked:
-            number, answer = self._wire.take()
-            index, at = self._asked.pop(number, (-1, 0))
-            if index < 0:
-                continue
+            number = next(iter(self._asked))
+            index, at = self._asked.pop(number)
             dialogue, answers = self._open[index]
-            answers[at] = answer
+            # Answers to other requests of the session, such as an open writer's, stay with the protocol.
+            answers[at] = self._protocol.wait(number)
             if all(answers):
                 self._go_on(index, dialogue, [answer for answer in answers if answer is not None])
                 self._begin()
         return [self._results[index] for index in range(len(self._results))]
 
     def _begin(self) -> None:
-        while len(self._open) < self._side_by_side and (following := next(self._waiting, None)):
+        while len(self._open) < self._at_once and (following := next(self._waiting, None)):
             self._go_on(*following, None)
 
     def _go_on(self, index: int, dialogue: Dialogue[T], answers: list[Answer] | None) -> None:
@@ -151,139 +99,216 @@ class _Conversation(Generic[T]):
             return
         self._open[index] = (dialogue, [None] * len(requests))
         for at, request in enumerate(requests):
-            self._asked[self._wire.post(request.kind, *request.parts)] = (index, at)
+            self._asked[self._protocol.post(request.kind, *request.parts)] = (index, at)
 
 
-# the dialogues ----------------------------------------------------------------------------------------
+# names ------------------------------------------------------------------------------------------------
 
 
-def _stat(path: str) -> Dialogue[Entry | None]:
-    request = Request(wire.STAT, (packed(path),), f"look at {path}")
+def stat(path: str) -> Dialogue[Entry | None]:
+    request = Request(sftp.STAT, (packed(path),), f"look at {path}")
     try:
-        answers = yield [request]
-        return unpacked_entry(posixpath.basename(path), _fields(answers[0], request, wire.ATTRS))
+        return unpacked_entry(posixpath.basename(path), (yield from _ask(request, sftp.ATTRS)))
     except RemoteMissing:
         return None
 
 
-def _space(path: str) -> Dialogue[Space | None]:
-    request = Request(wire.EXTENDED, (string("statvfs@openssh.com"), packed(path)), f"ask for the free space of {path}")
-    answers = yield [request]
-    return unpacked_space(_fields(answers[0], request))
+def list_folder(path: str) -> Dialogue[list[Entry]]:
+    def entries(handle: bytes) -> Dialogue[list[Entry]]:
+        reading = Request(sftp.READDIR, (handle,), f"list {path}")
+        found: list[Entry] = []
+        together = 2
+        while True:
+            for answer in (yield [reading] * together):
+                try:
+                    more = list(unpacked_entries(_fields(answer, reading, sftp.NAME)))
+                except EndOfFile:
+                    return found
+                if not more:  # the draft does not allow that; without this it would go on for ever
+                    return found
+                found += [entry for entry in more if entry.name not in (".", "..")]
+            together = min(together * 2, _MOST_LISTINGS)
+
+    return (yield from _opened(Request(sftp.OPENDIR, (packed(path),), f"list {path}"), entries))
 
 
-def _list(path: str) -> Dialogue[list[Entry]]:
-    opening = Request(wire.OPENDIR, (packed(path),), f"list {path}")
-    answers = yield [opening]
-    handle = string(_fields(answers[0], opening, wire.HANDLE).raw())
-    reading = Request(wire.READDIR, (handle,), opening.what)
-    entries: list[Entry] = []
-    fault: RemoteRefused | None = None
-    ahead, more = 2, True
-    while more:
-        answers = yield [reading] * ahead
-        for answer in answers:
-            try:
-                found = list(unpacked_entries(_fields(answer, reading, wire.NAME)))
-            except EndOfFile:
-                more = False
-            except RemoteRefused as error:
-                fault, more = error, False
-            else:
-                entries += found
-                more = more and bool(found)  # none at all is not what the draft allows; it would go on for ever
-        ahead = min(ahead * 2, 4 * _LISTINGS_AHEAD)
-    yield [Request(wire.CLOSE, (handle,), opening.what)]
-    if fault is not None:
-        raise fault
-    return [entry for entry in entries if entry.name not in (".", "..")]
-
-
-def _make_folder(path: str) -> Dialogue[None]:
-    request = Request(wire.MKDIR, (packed(path), NO_ATTRIBUTES), f"make the folder {path}")
-    answers = yield [request]
+def make_folder(path: str) -> Dialogue[None]:
     try:
-        _fields(answers[0], request)
+        yield from _ask(Request(sftp.MKDIR, (packed(path), NO_ATTRIBUTES), f"make the folder {path}"))
     except RemoteRefused:
-        there = yield from _stat(path)
+        there = yield from stat(path)
         if there is None or not there.is_folder:
             raise
 
 
-def _write(file: SmallFile, request_bytes: int) -> Dialogue[None]:
+def rename(source: str, destination: str, *, look_first: bool) -> Dialogue[None]:
+    """`look_first`: the server's own RENAME may replace a name that is there."""
+    what = f"rename {posixpath.basename(source)} to {posixpath.basename(destination)}"
+    if look_first and (yield from _is_taken(destination)):
+        raise RemoteExists(f"cannot {what}: that name is taken")
+    try:
+        yield from _ask(Request(sftp.RENAME, (packed(source), packed(destination)), what))
+    except RemoteRefused as error:
+        if (yield from _is_taken(destination)) and (yield from _is_taken(source)):
+            raise RemoteExists(f"cannot {what}: that name was taken in the meantime") from error
+        raise
+
+
+def replace(source: str, destination: str, *, in_one_step: bool) -> Dialogue[bool]:
+    """Return whether the server did it in one step. `in_one_step`: it announces that it can."""
+    what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
+    if in_one_step:
+        with suppress(Unsupported):
+            yield from _extended("posix-rename@openssh.com", packed(source), packed(destination), what=what)
+            return True
+    if not (yield from _is_taken(source)):  # nothing is removed for a file that is not there
+        raise RemoteMissing(f"cannot {what}: there is no such file on the server")
+    yield from remove(destination)
+    yield from _ask(Request(sftp.RENAME, (packed(source), packed(destination)), what))
+    return False
+
+
+def remove(path: str) -> Dialogue[None]:
+    with suppress(RemoteMissing):
+        yield from _ask(Request(sftp.REMOVE, (packed(path),), f"remove {path}"))
+
+
+def set_time(path: str, mtime: int) -> Dialogue[None]:
+    yield from _ask(Request(sftp.SETSTAT, (packed(path), packed_times(mtime)), f"set the time of {path}"))
+
+
+def read_link(path: str) -> Dialogue[str]:
+    fields = yield from _ask(Request(sftp.READLINK, (packed(path),), f"read the link {path}"), sftp.NAME)
+    fields.number()
+    return fields.text()
+
+
+def link(source: str, destination: str) -> Dialogue[None]:
+    """Give a file's bytes a second name."""
+    what = f"link {posixpath.basename(destination)} to {posixpath.basename(source)}"
+    yield from _extended("hardlink@openssh.com", packed(source), packed(destination), what=what)
+
+
+def space(path: str) -> Dialogue[Space]:
+    fields = yield from _extended("statvfs@openssh.com", packed(path), what=f"ask for the free space of {path}")
+    return unpacked_space(fields)
+
+
+# bytes ------------------------------------------------------------------------------------------------
+
+
+def write(file: SmallFile, request_bytes: int) -> Dialogue[None]:
     what = f"write to {file.path}"
-    opening = Request(wire.OPEN, (packed(file.path), struct.pack(">I", _WRITE_NEW), NO_ATTRIBUTES), what)
-    answers = yield [opening]
-    handle = string(_fields(answers[0], opening, wire.HANDLE).raw())
+    handle = string((yield from _ask(_opening(file.path, _NEW_FILE, what), sftp.HANDLE)).raw())
     data = memoryview(file.data)
     portions = [(at, data[at : at + request_bytes]) for at in range(0, len(data), request_bytes)]
     requests = [
-        Request(wire.WRITE, (handle + struct.pack(">QI", at, len(portion)), portion), what) for at, portion in portions
+        Request(sftp.WRITE, (handle + struct.pack(">QI", at, len(portion)), portion), what) for at, portion in portions
     ]
-    closing = Request(wire.CLOSE, (handle,), f"close {file.path}")
-    timing = [] if file.mtime is None else [Request(wire.FSETSTAT, (handle, packed_times(file.mtime)), what)]
+    closing = Request(sftp.CLOSE, (handle,), f"close {file.path}")
+    timing = [] if file.mtime is None else [Request(sftp.FSETSTAT, (handle, packed_times(file.mtime)), what)]
     answers = yield [*requests, *timing, closing]
     for request, answer in zip((*requests, closing), (*answers[: len(requests)], answers[-1]), strict=True):
         _fields(answer, request)
 
 
-def _read(path: str, size: int, request_bytes: int) -> Dialogue[bytes]:
-    opening = Request(wire.OPEN, (packed(path), struct.pack(">I", _READ), NO_ATTRIBUTES), f"read {path}")
-    answers = yield [opening]
-    handle = string(_fields(answers[0], opening, wire.HANDLE).raw())
+def read(path: str, size: int, request_bytes: int) -> Dialogue[bytes]:
+    """Return the first `size` bytes. A server may give less than asked; then the rest is asked for again."""
 
-    def asking(at: int, length: int) -> Request:
-        return Request(wire.READ, (handle, struct.pack(">QI", at, length)), opening.what)
+    def reading(handle: bytes, at: int, length: int) -> Request:
+        return Request(sftp.READ, (handle, struct.pack(">QI", at, length)), f"read {path}")
 
-    data, fault = bytearray(), None
-    while len(data) < size and fault is None:  # a server may give less than asked: what is missing is asked for again
-        portions = [(at, min(request_bytes, size - at)) for at in range(len(data), size, request_bytes)]
-        answers = yield [asking(*portion) for portion in portions]
-        try:
-            for (at, length), answer in zip(portions, answers, strict=True):
-                data += _fields(answer, opening, wire.DATA).raw()
+    def content(handle: bytes) -> Dialogue[bytes]:
+        data = bytearray()
+        while len(data) < size:
+            portions = [(at, min(request_bytes, size - at)) for at in range(len(data), size, request_bytes)]
+            requests = [reading(handle, *portion) for portion in portions]
+            answers = yield requests
+            for (at, length), request, answer in zip(portions, requests, answers, strict=True):
+                try:
+                    data += _fields(answer, request, sftp.DATA).raw()
+                except EndOfFile:
+                    return bytes(data)
                 if len(data) < at + length:
                     break
-        except EndOfFile:
-            break
-        except RemoteRefused as error:
-            fault = error
-    yield [Request(wire.CLOSE, (handle,), f"close {path}")]
-    if fault is not None:
-        raise fault
-    return bytes(data)
+        return bytes(data)
+
+    return (yield from _opened(_opening(path, READ, f"read {path}"), content))
 
 
-def _rename(source: str, destination: str) -> Dialogue[None]:
-    what = f"rename {posixpath.basename(source)} to {posixpath.basename(destination)}"
-    looking = Request(wire.LSTAT, (packed(destination),), what)
-    answers = yield [looking]
-    with suppress(RemoteMissing):
-        _fields(answers[0], looking)
-        raise RemoteExists(f"cannot {what}: that name is taken")
-    renaming = Request(wire.RENAME, (packed(source), packed(destination)), what)
-    answers = yield [renaming]
-    _fields(answers[0], renaming)
+def copy(source: str, destination: str) -> Dialogue[None]:
+    """Have the server copy a file by itself (OpenSSH's PROTOCOL, `copy-data`)."""
+    what = f"copy {posixpath.basename(source)} to {posixpath.basename(destination)}"
+    there = yield from stat(source)
+    if there is None:
+        raise RemoteMissing(f"cannot {what}: there is no such file on the server")
+    size = there.size
+
+    def into(reading: bytes, writing: bytes) -> Dialogue[None]:
+        for at in range(0, size, _COPY_BYTES):
+            span = struct.pack(">QQ", at, min(_COPY_BYTES, size - at))
+            yield from _extended("copy-data", reading, span, writing, struct.pack(">Q", at), what=what)
+
+    def from_source(reading: bytes) -> Dialogue[None]:
+        yield from _opened(_opening(destination, _NEW_FILE, what), lambda writing: into(reading, writing))
+
+    yield from _opened(_opening(source, READ, what), from_source)
 
 
-def _posix_rename(source: str, destination: str) -> Dialogue[None]:
-    what = f"put {posixpath.basename(source)} in the place of {posixpath.basename(destination)}"
-    parts = (string("posix-rename@openssh.com"), packed(source), packed(destination))
-    request = Request(wire.EXTENDED, parts, what)
+def check_file(path: str, offset: int, length: int) -> Dialogue[str | None]:
+    """Return the server's sha256 of a range (draft-ietf-secsh-filexfer-extensions-00, section 3)."""
+    span = struct.pack(">QQI", offset, length, 0)
+    fields = yield from _extended("check-file-name", packed(path), string("sha256"), span, what=f"hash {path}")
+    name = fields.text()
+    if name == "check-file":  # the early drafts repeat the extension's name, the later ones do not
+        name = fields.text()
+    digest = fields.rest()
+    return digest.hex() if name == "sha256" and len(digest) == 32 else None
+
+
+# their parts ------------------------------------------------------------------------------------------
+
+
+def _opening(path: str, flags: int, what: str) -> Request:
+    """Return the request that opens a file."""
+    return Request(sftp.OPEN, (packed(path), struct.pack(">I", flags), NO_ATTRIBUTES), what)
+
+
+def _ask(request: Request, kind: int | None = None) -> Dialogue[Unpacker]:
     answers = yield [request]
-    _fields(answers[0], request)
+    return _fields(answers[0], request, kind)
 
 
-def _set_time(path: str, mtime: int) -> Dialogue[None]:
-    request = Request(wire.SETSTAT, (packed(path), packed_times(mtime)), f"set the time of {path}")
-    answers = yield [request]
-    _fields(answers[0], request)
+def _extended(name: str, *parts: bytes, what: str) -> Dialogue[Unpacker]:
+    return (yield from _ask(Request(sftp.EXTENDED, (string(name), *parts), what)))
+
+
+def _opened(request: Request, inner: Callable[[bytes], Dialogue[T]]) -> Dialogue[T]:
+    """Open a file or folder, hold the inner dialogue with its handle, and close it in any case."""
+    handle = string((yield from _ask(request, sftp.HANDLE)).raw())
+    closing = Request(sftp.CLOSE, (handle,), request.what)
+    try:
+        result = yield from inner(handle)
+    except RemoteRefused:
+        yield [closing]
+        raise
+    yield from _ask(closing)
+    return result
+
+
+def _is_taken(path: str) -> Dialogue[bool]:
+    """Return whether a name is there, also as a link that leads nowhere."""
+    try:
+        yield from _ask(Request(sftp.LSTAT, (packed(path),), f"look at {path}"))
+    except RemoteMissing:
+        return False
+    return True
 
 
 def _fields(answer: Answer, request: Request, kind: int | None = None) -> Unpacker:
-    """An answer's fields. Raises the refusal that a bad status stands for, and one for an answer of another kind."""
+    """Return an answer's fields. Raises the refusal of a bad status; RemoteRefused for another kind."""
     got, payload = answer
-    if got == wire.STATUS:
+    if got == sftp.STATUS:
         check(payload, request.what)
         if kind is None:
             return Unpacker(payload)

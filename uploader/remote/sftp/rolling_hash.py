@@ -127,7 +127,7 @@ class SftpReadBackDigest:
             self._over, self._told = True, 0
             self._changed.notify_all()
         with contextlib.suppress(EOFError, OSError, paramiko.SSHException):  # the line may be lost already
-            self._files.wire.close()
+            self._files.protocol.close()
         self._thread.join()
 
     def _run(self) -> None:
