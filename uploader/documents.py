@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         WebUIFacts,
         WebUISeen,
     )
-    from uploader.commands.sync.decide import SyncStep
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
     from uploader.sources import Hit
@@ -205,6 +204,11 @@ def _time(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
+def of_change(outcome: Outcome) -> Document:
+    """Return the document of one outcome: with `--watch --json` each change is one line."""
+    return {"schema": SCHEMA, **of_outcome(outcome)}
+
+
 def of_outcome(outcome: Outcome) -> Document:
     error = outcome.error
     return {
@@ -256,7 +260,7 @@ def of_sync_plan(plan: SyncPlan) -> Document:
             "kind": plan.kinds.get(step.key),
             "action": step.action,
             "route": "local" if step.action in ("send", "replace", "keep") else "server",
-            "path": _path(plan, step),
+            "path": posixpath.relpath(step.path, plan.root),
             "size": step.size,
             "reason": step.reason,
         }
@@ -298,7 +302,3 @@ def of_removals(removals: Sequence[Removal]) -> Document:
         "ok": True,
         "removed": [{"path": removal.path, "size": removal.size, "shares": removal.shares} for removal in removals],
     }
-
-
-def _path(plan: SyncPlan, step: SyncStep) -> str:
-    return posixpath.relpath(step.path, plan.root)

@@ -27,11 +27,11 @@ def identify(invocation: Invocation, /, references: tuple[str, ...], allow_http:
         found = api.identify(session, references, allow_http=allow_http)
     from uploader import documents
     from uploader.cli.show.listings import print_identified
+    from uploader.cli.show.plan import plan_exit_code
     from uploader.cli.terminal import print_error
-    from uploader.result import Failure, Outcome, Report
 
     write_document(documents.of_identified(found)) if invocation.json else print_identified(found)
     failed = [(one.source, one.error) for one in found if one.error is not None]
     for source, error in failed:
         print_error(error.message if source in error.message else f"{source}: {error.message}", error.remedy)
-    return Report(tuple(Outcome("", source, "failed", error=Failure.of(error)) for source, error in failed)).exit_code
+    return plan_exit_code(one.error for one in found)

@@ -48,13 +48,13 @@ def pull(invocation: Invocation, /, **options: Any) -> int:
             return _watch(invocation, session, request)
         answer = api.pull(session, request)
     from uploader import documents
-    from uploader.cli.show.folders import exit_code_of, print_folder_report, print_pull_plan
+    from uploader.cli.show.folders import print_folder_report
+    from uploader.cli.show.plan import plan_exit_code, print_pull_plan
     from uploader.cli.show.report import print_faults
-    from uploader.documents import of_pull_plan
 
     if isinstance(answer, api.PullPlan):
-        write_document(of_pull_plan(answer)) if invocation.json else print_pull_plan(answer)
-        return exit_code_of((step.key, step.error) for step in answer.steps)
+        write_document(documents.of_pull_plan(answer)) if invocation.json else print_pull_plan(answer)
+        return plan_exit_code(step.error for step in answer.steps)
     if invocation.json:
         write_document(documents.of_report(answer))
         print_faults(answer)

@@ -130,11 +130,12 @@ def push(
     with invocation.session() as session:
         answer = api.push(session, request)
     from uploader import documents
-    from uploader.cli.show.report import print_faults, print_plan, print_report
+    from uploader.cli.show.plan import plan_exit_code, print_push_plan
+    from uploader.cli.show.report import print_faults, print_report
 
     if isinstance(answer, api.DryRun):
-        write_document(documents.of_plan(answer)) if invocation.json else print_plan(answer)
-        return plan_exit_code(answer)
+        write_document(documents.of_plan(answer)) if invocation.json else print_push_plan(answer)
+        return plan_exit_code(step.error for step in answer.steps)
     if invocation.json:
         write_document(documents.of_report(answer))
         print_faults(answer)
@@ -157,16 +158,3 @@ def references(name: str) -> list[str]:
             f"the list {name} is not text in UTF-8", remedy="Save it as UTF-8, with one reference a line."
         ) from error
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def plan_exit_code(plan: api.DryRun) -> int:
-    """Returns the exit code that the plan's refusals would give."""
-    from uploader.result import Failure, Outcome, Report
-
-    return Report(
-        tuple(
-            Outcome(plan.target, step.item.artifact.source, "failed", error=Failure.of(step.error))
-            for step in plan.steps
-            if step.error is not None
-        )
-    ).exit_code

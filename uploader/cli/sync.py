@@ -62,13 +62,13 @@ def sync(invocation: Invocation, /, **options: Any) -> int:
             return _watch(invocation, session, request)
         answer = api.sync(session, request)
     from uploader import documents
-    from uploader.cli.show.folders import exit_code_of, print_folder_report, print_sync_plan
+    from uploader.cli.show.folders import print_folder_report
+    from uploader.cli.show.plan import plan_exit_code, print_sync_plan
     from uploader.cli.show.report import print_faults
-    from uploader.documents import of_sync_plan
 
     if isinstance(answer, api.SyncPlan):
-        write_document(of_sync_plan(answer)) if invocation.json else print_sync_plan(answer)
-        return exit_code_of((step.key, step.error) for step in answer.steps)
+        write_document(documents.of_sync_plan(answer)) if invocation.json else print_sync_plan(answer)
+        return plan_exit_code(step.error for step in answer.steps)
     if invocation.json:
         write_document(documents.of_report(answer))
         print_faults(answer)

@@ -10,13 +10,13 @@ import pytest
 
 from tests.servers.models import write_safetensors
 from tests.unit.cli.builders import plan_with_a_refusal
-from uploader.api import DryRun
 from uploader.cli import main
 from uploader.cli.display import choose
 from uploader.cli.display.live import Live
 from uploader.cli.display.plain import Plain
 from uploader.cli.display.silent import Silent
-from uploader.cli.push import plan_exit_code, references
+from uploader.cli.push import references
+from uploader.cli.show.plan import plan_exit_code
 from uploader.errors import UsageError
 from uploader.events import Message
 
@@ -197,8 +197,9 @@ def test_a_password_that_no_keyring_takes_is_told_and_not_shown(
 
 def test_a_dry_run_ends_with_the_code_of_its_refusals() -> None:
     plan = plan_with_a_refusal()
-    assert plan_exit_code(plan) == 1
-    assert plan_exit_code(DryRun("t", plan.steps[:1])) == 0
+    errors = [step.error for step in plan.steps]
+    assert plan_exit_code(errors) == 1
+    assert plan_exit_code(errors[:1]) == 0
 
 
 def test_the_conversation_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal, step
 from uploader.api import DryRun
-from uploader.cli.show.report import outcome_line, print_plan, print_report
+from uploader.cli.show.plan import print_push_plan
+from uploader.cli.show.report import outcome_line, print_report
 from uploader.errors import Exists, Interrupted, SourceMissing
 from uploader.result import Evidence, Notice, Report
 
@@ -55,7 +56,7 @@ def test_several_targets_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_plan_shows_each_step_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    print_plan(plan_with_a_refusal())
+    print_push_plan(plan_with_a_refusal())
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "send     a.safetensors → models/Lora/ (lora, 144.0 MB, route local)",
@@ -80,7 +81,7 @@ def test_what_is_left_to_do_at_the_webui_is_told_once(capsys: pytest.CaptureFixt
 
 
 def test_a_plan_for_several_targets_names_them(capsys: pytest.CaptureFixture[str]) -> None:
-    print_plan(plan_for_two())
+    print_push_plan(plan_for_two())
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines if "→" in line] == ["a", "b"]
 
@@ -95,7 +96,7 @@ def test_what_the_server_goes_on_with_alone_is_one_line_and_what_to_do(capsys: p
 
 def test_a_plan_shows_what_is_worth_saying_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     first = step("a.safetensors")
-    print_plan(DryRun("my-canvas", (replace(first, item=replace(first.item, warnings=("one", "two"))),)))
+    print_push_plan(DryRun("my-canvas", (replace(first, item=replace(first.item, warnings=("one", "two"))),)))
     assert capsys.readouterr().out.splitlines()[1:] == [
         "         is not there yet",
         "         note: one",

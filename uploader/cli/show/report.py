@@ -10,12 +10,10 @@ from uploader.cli.format import plural, size
 from uploader.cli.terminal import print_answer, print_error, print_note
 
 if TYPE_CHECKING:
-    from uploader.api import DryRun
-    from uploader.commands.push.plan import PlannedStep
     from uploader.result import Failure, Outcome, Report
 
 _DIGITS = 12
-_MARGIN = " " * 9
+MARGIN = " " * 9
 
 
 def print_report(report: Report, *, notes: bool = True) -> None:
@@ -24,7 +22,7 @@ def print_report(report: Report, *, notes: bool = True) -> None:
     for outcome in report.outcomes:
         print_answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
         for note in outcome.notes if outcome.error is None else ():
-            print_answer(f"{_MARGIN}{note}")
+            print_answer(f"{MARGIN}{note}")
     if any(outcome.status == "started" for outcome in report.outcomes):
         print_note(
             "The server downloads by itself now. `uploader jobs` shows how far it is, `uploader jobs wait JOB` ends it."
@@ -52,40 +50,11 @@ def print_faults(report: Report) -> None:
         print_note("Nothing was sent. Put that right or leave it out, and push again.")
 
 
-def print_plan(plan: DryRun) -> None:
-    """Prints what a push would do, step by step, then what stands in its way."""
-    from uploader.result import Failure
-
-    several = len(set(plan.places)) > 1
-    for place, step in plan.by_target():
-        print_answer(f"{place}: {step_lines(step)}" if several else step_lines(step))
-    bytes_ = sum(step.bytes for step in plan.steps if step.error is None)
-    print_note(f"Nothing was sent. Without --dry-run up to {size(bytes_)} would go to {plan.target}.")
-    print_failures((step.item.name, Failure.of(step.error)) for step in plan.steps if step.error is not None)
-
-
 def outcome_line(outcome: Outcome) -> str:
     """Returns the one line of an outcome."""
     if outcome.error is not None:
         return f"failed  {_called(outcome)} ({outcome.error.code})"
-    return f"{outcome.status:<6}  {_called(outcome)} → {_folder(outcome.path)} ({', '.join(_facts(outcome))})"
-
-
-def step_lines(step: PlannedStep) -> str:
-    """Returns the lines of a planned step: what, why, what its source says of the model, and what to know of it."""
-    item = step.item
-    bytes_ = item.artifact.size
-    facts = (str(item.kind), "size not known" if bytes_ is None else size(bytes_), f"route {item.route}")
-    what = f"{step.action:<7}  {item.name} → {_folder(item.path)} ({', '.join(facts)})"
-    # A refusal's reason is its error, told below with what to do.
-    return "\n".join((what, *(_MARGIN + line for line in _reasons(step))))
-
-
-def _reasons(step: PlannedStep) -> Iterable[str]:
-    if step.error is None:
-        yield step.reason
-        yield from step.item.artifact.notes
-    yield from (f"note: {warning}" for warning in step.item.warnings)
+    return f"{outcome.status:<6}  {_called(outcome)} → {folder_of(outcome.path)} ({', '.join(_facts(outcome))})"
 
 
 def _facts(outcome: Outcome) -> Iterable[str]:
@@ -116,6 +85,6 @@ def _called(outcome: Outcome) -> str:
     return outcome.name or outcome.source
 
 
-def _folder(path: str | None) -> str:
+def folder_of(path: str | None) -> str:
     folder = posixpath.dirname(path or "")
     return f"{folder}/" if folder and not folder.endswith("/") else folder or "./"
