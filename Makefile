@@ -3,7 +3,7 @@
 # make test-all  runs all tests
 # make check     checks format, lint, types and imports
 # make coverage  runs all tests and reports the lines that none of them reaches
-# make readme    writes the README's generated parts
+# make docs      writes the generated parts of README.md and docs/
 # make clean     removes all that make made
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,7 +20,7 @@ TEMP := TMPDIR=$(CURDIR)/.cache/tmp
 PYTEST := $(TEMP) $(BIN)/python -m pytest
 TOGETHER := -n $$((2 * $$($(BIN)/python -c 'import os; print(os.cpu_count())'))) --dist worksteal
 
-.PHONY: demo test test-all check coverage readme clean
+.PHONY: demo test test-all check coverage docs clean
 
 demo: .venv/ready
 	@mkdir -p .cache/tmp
@@ -50,8 +50,8 @@ coverage: .venv/ready-dev
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-readme: .venv/ready-dev
-	$(BIN)/python -m tests.test_readme
+docs: .venv/ready-dev
+	$(BIN)/python -m tests.test_docs
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "uploader needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say: make PYTHON=python3.12 ...")'
