@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from uploader.artifact import Kind
 from uploader.http import Http
-from uploader.retry import Retry
+from uploader.retry import ATTEMPTS_TO_RESOLVE, Retry
 from uploader.session.session import Session
 from uploader.sources import FIRST_CHOICE, Choice, Hit, search_civitai
-
-_ATTEMPTS = 3
 
 
 def search(request: SearchRequest, session: Session) -> list[Hit]:
@@ -19,15 +17,14 @@ def search(request: SearchRequest, session: Session) -> list[Hit]:
 
     Raises UsageError for a base model that is not known, and what the source raises after three tries.
     """
-    retry = Retry(threading.Event(), session.observer, session.wait, attempts=_ATTEMPTS)
+    retry = Retry(threading.Event(), session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
     choice = Choice(request.prefer or FIRST_CHOICE.prefer)
     with Http() as http:
         sources = session.sources(http)
         return retry(
             lambda: search_civitai(
                 request.words, sources, choice, kind=request.kind, base=request.base, limit=request.count
-            ),
-            lambda: 0,
+            )
         )
 
 

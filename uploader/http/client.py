@@ -59,7 +59,7 @@ class Http:
         self._closed = False
         self._lock = threading.Lock()
         self._live: set[httpx.Response] = set()
-        self._behind = RedirectMemory()
+        self._redirects = RedirectMemory()
 
     def __enter__(self) -> Self:
         return self
@@ -207,7 +207,7 @@ class Http:
         is not asked again for each range of a file.
         """
         remembers = straight or (scope is not None and scope.remembers)
-        known = self._behind.get(url) if remembers else None
+        known = self._redirects.get(url) if remembers else None
         at, inside = (url, True) if known is None else (known, False)
         try:
             for _ in range(_MAX_REDIRECTS + 1):
@@ -220,16 +220,16 @@ class Http:
                     elif response.status_code in (200, 206, *passes):
                         not_encoded(response)
                         if remembers and not inside and split(at).netloc != split(url).netloc:
-                            self._behind.keep(url, at)
+                            self._redirects.keep(url, at)
                         yield response
                         return
                     elif at == known and response.status_code in _RUN_OUT:  # the link itself makes a new one
-                        self._behind.forget(url)
+                        self._redirects.forget(url)
                         at, inside, known = url, True, None
                     else:
                         refused(response, scope, inside)
         except NetworkError:
-            self._behind.forget(url)
+            self._redirects.forget(url)
             raise
         raise SourceRefused(
             f"{host_of(url)} redirects more than {_MAX_REDIRECTS} times", remedy="Copy the download link once more."
@@ -257,7 +257,7 @@ class Http:
                 self._live.add(response)
             try:
                 if closed:
-                    raise NetworkError(f"the line to {host_of(url)} was closed", remedy=AGAIN)
+                    raise NetworkError(f"the connection to {host_of(url)} was closed", remedy=AGAIN)
                 yield response, in_scope
             finally:
                 with self._lock:

@@ -64,7 +64,7 @@ def _cut(host: str, error: Exception) -> UploaderError:
     # httpx reads a redirect's address even where it is told not to follow it.
     if isinstance(error, httpx.RemoteProtocolError) and "location header" in str(error):
         return SourceRefused(f"{host} redirects to something that is no web address", remedy=OTHER_LINK)
-    return NetworkError(f"the line to {host} was cut", remedy=AGAIN)
+    return NetworkError(f"the connection to {host} was cut", remedy=AGAIN)
 
 
 def _unreachable(host: str, error: BaseException) -> UploaderError:
