@@ -14,6 +14,7 @@ import argparse
 import datetime
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -33,7 +34,7 @@ _RESULTS = Path(__file__).parent / "RESULTS.md"
 @dataclass(frozen=True)
 class Case:
     """What is measured. `mib` is the file's size; `small` that many files of 8 KiB instead; `again` a second push;
-    `sync`: the folder as a whole is made the same."""
+    `sync`: the folder as a whole is made the same. `pull`: the files are fetched from the site."""
 
     name: str
     link: Link | None
@@ -41,10 +42,11 @@ class Case:
     small: int = 0
     again: bool = False
     sync: bool = False
+    pull: bool = False
 
     def __str__(self) -> str:
         what = f"{self.small} files of 8 KiB" if self.small else f"{self.mib} MiB"
-        how = ", synced" if self.sync else ""
+        how = ", synced" if self.sync else ", pulled" if self.pull else ""
         return f"{what}{how}{', already there' if self.again else ''}; {self.link or 'loopback'}"
 
 
@@ -58,6 +60,7 @@ CASES = (
     Case("again100", Link(100, 500), again=True),
     Case("sync100", Link(100, 500), small=500, sync=True),
     Case("noop100", Link(100, 500), small=1000, again=True, sync=True),
+    Case("pull100", Link(100, 500), pull=True),
 )
 
 
@@ -149,15 +152,27 @@ def _prepared(peer: Peer, site: Site, base: Path) -> dict[str, str]:
     return {**os.environ, **peer.prepare(site, state)}
 
 
-def _once(case: Case, row: Row, site: Site, files: list[Path], environment: dict[str, str]) -> None:
+def _command(case: Case, peer: Peer, site: Site, files: list[Path], got: Path) -> list[str] | None:
+    if case.pull:
+        return peer.pull(site, got)
     if case.sync:
-        command = row.peer.sync(site, files[0].parent)
-    else:
-        command = row.peer.many(site, files[0].parent) if case.small else row.peer.command(site, files)
+        return peer.sync(site, files[0].parent)
+    return peer.many(site, files[0].parent) if case.small else peer.command(site, files)
+
+
+def _once(case: Case, row: Row, site: Site, files: list[Path], environment: dict[str, str]) -> None:
+    got = site.folder
+    site.clear()
+    if case.pull:
+        got = files[0].parent.parent / "got"
+        shutil.rmtree(got, ignore_errors=True)
+        got.mkdir()
+        for path in files:
+            shutil.copy(path, site.folder)
+    command = _command(case, row.peer, site, files, got)
     if command is None:
         row.fault = "has no way to do this"
         return
-    site.clear()
     if case.again:
         subprocess.run(command, env=environment, check=False, capture_output=True)
     began = time.monotonic()
@@ -167,7 +182,7 @@ def _once(case: Case, row: Row, site: Site, files: list[Path], environment: dict
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.stderr:
         process.stderr.close()
-    there = sorted(site.folder.iterdir())
+    there = sorted(got.iterdir())
     if process.returncode or [path.stat().st_size for path in there] != [path.stat().st_size for path in files]:
         row.fault = f"failed ({process.returncode}): {said.decode(errors='replace')[-200:].strip()!r}"
         return

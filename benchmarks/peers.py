@@ -26,8 +26,8 @@ asyncio.run(main())
 
 
 class Peer(Protocol):
-    """A program. `command` puts files into the site's folder; `many` a folder of small ones, `sync` what of them is not
-    there yet (None: it has no way)."""
+    """A program. `command` puts files into the site's folder, `many` a folder of small ones, `sync` what of a folder is
+    not there yet. `pull` gets the files of the site's folder. None: it has no way."""
 
     name: str
     install: str
@@ -45,6 +45,9 @@ class Peer(Protocol):
         return self.command(site, sorted(folder.iterdir()))
 
     def sync(self, site: Site, folder: Path) -> list[str] | None:  # noqa: ARG002 - for those who have it
+        return None
+
+    def pull(self, site: Site, into: Path) -> list[str] | None:  # noqa: ARG002 - for those who have it
         return None
 
     def prepare(self, site: Site, state: Path) -> dict[str, str]:  # noqa: ARG002 - for those who save it
@@ -98,6 +101,13 @@ class Uploader(Peer):
             *("--quiet", "--json", *self._extra),
         ]
 
+    def pull(self, site: Site, into: Path) -> list[str]:
+        folder = str(site.folder.relative_to(site.root))
+        return [
+            *(self._python, "-P", "-m", "uploader", "pull", folder, str(into), "--to", "bench"),
+            *("--quiet", "--json", *self._extra),
+        ]
+
 
 class Sftp(Peer):
     name = "sftp"
@@ -110,8 +120,14 @@ class Sftp(Peer):
         return subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True).stderr.strip()
 
     def command(self, site: Site, files: list[Path]) -> list[str]:
+        return self._batch(site, [f"put {path} {site.folder}/" for path in files])
+
+    def pull(self, site: Site, into: Path) -> list[str]:
+        return self._batch(site, [f"get {site.folder}/* {into}/"])
+
+    def _batch(self, site: Site, lines: list[str]) -> list[str]:
         batch = site.key.parent / "batch"
-        batch.write_text("".join(f"put {path} {site.folder}/\n" for path in files))
+        batch.write_text("".join(f"{line}\n" for line in lines))
         return ["sftp", "-q", "-b", str(batch), "-P", str(site.port), *_ssh_options(site), f"{site.user}@{site.host}"]
 
 
@@ -133,6 +149,9 @@ class Rclone(Peer):
 
     def sync(self, site: Site, folder: Path) -> list[str]:
         return ["rclone", "sync", str(folder), f":sftp:{site.folder}", "--transfers", "16", *self._where(site)]
+
+    def pull(self, site: Site, into: Path) -> list[str]:
+        return ["rclone", "copy", f":sftp:{site.folder}", str(into), *self._where(site)]
 
     def _where(self, site: Site) -> list[str]:
         return [
