@@ -8,7 +8,9 @@ from uploader.commands.pull.decide import FetchStep
 from uploader.errors import RemoteMissing, SourceChanged, WrongBytes
 from uploader.remote.interface import Entry
 from uploader.transfer import TransferContext
-from uploader.transfer.chunks import CHUNK_BYTES
+
+_BLOCK = 4 * 255 * 1024
+"""Bytes that a read yields at once: four of OpenSSH's largest requests."""
 
 
 class RemoteStream:
@@ -23,9 +25,9 @@ class RemoteStream:
         self._context = context
 
     def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `offset`, a chunk at a time. Raises SourceChanged when the file became shorter."""
+        """Yield the bytes from `offset`. Raises SourceChanged when the file became shorter."""
         end = self._step.size if length is None else min(self._step.size, offset + length)
-        ranges = [(at, min(CHUNK_BYTES, end - at)) for at in range(offset, end, CHUNK_BYTES)]
+        ranges = [(at, min(_BLOCK, end - at)) for at in range(offset, end, _BLOCK)]
         with self._context.pool.lease() as connection:
             blocks = connection.files.read(self._step.remote, ranges)
             try:
