@@ -25,12 +25,12 @@ _PROGRAM = """
     from uploader.commands.sync.decide import Answers, decide, questions
     from uploader.scan.filters import Filters
     from uploader.scan.local import scan
-    from uploader.commands.sync.state import Scene, Wishes
-    from uploader.scan.tree import RemoteTree, There
+    from uploader.commands.sync.state import SyncOptions, SyncState
+    from uploader.scan.tree import RemoteEntry, RemoteTree
     began = time.process_time()
     tree = scan(Path(sys.argv[1]), Filters(exclude=["*.tmp", "/other/"]))
-    there = {key: There(key, here.size, here.mtime) for key, here in list(tree.files.items())[::2]}
-    scene, wishes = Scene("/root", sys.argv[1], tree, RemoteTree(there), {}), Wishes(delete=True)
+    there = {key: RemoteEntry(key, here.size, here.mtime) for key, here in list(tree.files.items())[::2]}
+    scene, wishes = SyncState("/root", sys.argv[1], tree, RemoteTree(there), {}), SyncOptions(delete=True)
     questions(scene, wishes)
     steps = decide(scene, wishes, Answers())
     seconds = time.process_time() - began

@@ -1,17 +1,33 @@
-"""Lists a folder of the server with all below it: level by level, all folders of a level with one wait."""
+"""Walk of a folder on the server, level by level: one round trip lists all folders of a level."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from uploader.errors import RemoteMissing, RemoteRefused
-from uploader.remote.interface import Connection, Entry, Files
+from uploader.remote.interface import Connection, Entry
 from uploader.scan.filters import Filters
 from uploader.scan.tree import RemoteEntry, RemoteTree, spelling
 
 _DEEPEST = 64
-"""Folders within folders: beyond that a link leads in circles."""
+"""Folders within folders. Deeper ones come from a link that leads in circles."""
+
+
+class Folder(NamedTuple):
+    """A folder below the base. `linked`: a link led there."""
+
+    path: str
+    linked: bool = False
+
+
+class Found(NamedTuple):
+    """What lies in a listed folder. `entry` is what a link leads to; `path` is below the base."""
+
+    path: str
+    entry: Entry
+    linked: bool
 
 
 def list_tree(
@@ -22,49 +38,62 @@ def list_tree(
     *,
     concerns: Callable[[str], bool] = lambda _folder: True,
 ) -> RemoteTree:
-    """Returns what lies below the absolute folder `base` and takes part; of its folders `starts` alone, where such are
-    given, and those further down that `concerns` is true of. A base that is not there is an empty tree.
+    """Return what lies below the absolute folder `base` and takes part. A base that is missing is an empty tree.
 
-    Links are followed, though not from within a folder that was reached by one: what they lead to lies below `base`
-    for whoever uses it. Raises RemoteRefused for a folder that may not be listed.
+    Only the folders `starts` are listed, and of the folders below them only those that `concerns` accepts. A link is
+    followed, except inside a folder that a link led to. Raises RemoteRefused for a folder that may not be listed.
     """
     tree = RemoteTree()
-    level = [(start, False) for start in starts]  # a folder below base, and whether a link led there
+    level = [Folder(start) for start in starts]
     for depth in range(_DEEPEST):
-        if level:
-            found = _level(connection.files, tree, base, filters, level, missing_ok=depth == 0)
-            level = [(folder, linked) for folder, linked in found if concerns(spelling(folder))]
+        if not level:
+            break
+        found, refused = list_level(connection, base, level)
+        for folder, error in refused.items():
+            if depth or not isinstance(error, RemoteMissing):
+                raise error
+            tree.exists = tree.exists and bool(folder)
+        level = [
+            Folder(path, linked)
+            for path, entry, linked in found
+            if _take(tree, filters, path, entry) and concerns(spelling(path))
+        ]
     return tree
 
 
-def _level(
-    files: Files, tree: RemoteTree, base: str, filters: Filters, level: Sequence[tuple[str, bool]], *, missing_ok: bool
-) -> list[tuple[str, bool]]:
-    """Lists some folders. Returns those that are to be listed next."""
+def list_level(
+    connection: Connection, base: str, folders: Sequence[Folder], *, nested_links: bool = False
+) -> tuple[list[Found], dict[str, RemoteRefused]]:
+    """List some folders below `base`. Return what they hold, and why some of them could not be listed.
+
+    Costs one round trip, and one more when there are links. `nested_links`: follow a link also inside a folder that
+    a link led to.
+    """
+    files = connection.files
+    found: list[Found] = []
     links: list[str] = []
-    below: list[tuple[str, bool]] = []
-    found = files.list_folders([_joined(base, folder) for folder, _ in level])
-    for (folder, linked), entries in zip(level, found, strict=True):
-        if isinstance(entries, RemoteMissing) and missing_ok:
-            tree.exists = tree.exists and bool(folder)
-            continue
+    refused: dict[str, RemoteRefused] = {}
+    listed = files.list_folders([_joined(base, folder) for folder, _ in folders])
+    for (folder, linked), entries in zip(folders, listed, strict=True):
         if isinstance(entries, RemoteRefused):
-            raise entries
+            refused[folder] = entries
+            continue
         for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_link:
-                links += [] if linked else [path]
-            elif _take(tree, filters, path, entry):
-                below.append((path, linked))
-    for path, there in zip(links, files.stat_all([_joined(base, path) for path in links]), strict=True):
-        if isinstance(there, Entry) and _take(tree, filters, path, there):
-            below.append((path, True))
-    return below
+            path = posixpath.join(folder, entry.name)
+            if not entry.is_link:
+                found.append(Found(path, entry, linked))
+            elif nested_links or not linked:
+                links.append(path)
+    there = files.stat_all([_joined(base, path) for path in links]) if links else []
+    found += [Found(path, it, linked=True) for path, it in zip(links, there, strict=True) if isinstance(it, Entry)]
+    return found, refused
 
 
 def is_insensitive(connection: Connection, path: str) -> bool:
-    """Whether the server takes `A` and `a` for one name; `path` is a folder that is there. Told by a name in it, else
-    by its own; False where none has a letter to tell by."""
+    """Return True if the server takes `A` and `a` for one name. `path` is a folder that exists.
+
+    Names in the folder tell, else its own name. Return False when none of them has a letter.
+    """
     for folder in dict.fromkeys((path, posixpath.dirname(path))):
         found = connection.files.list_folders([folder])[0]
         if isinstance(found, RemoteRefused):
@@ -77,14 +106,14 @@ def is_insensitive(connection: Connection, path: str) -> bool:
 
 
 def _take(tree: RemoteTree, filters: Filters, path: str, entry: Entry) -> bool:
-    """Puts what was found into the tree. True for a folder that is to be listed as well."""
+    """Add an entry to the tree. Return True for a folder that has to be listed, too."""
     if entry.is_folder:
         if filters.leaves_out(path):
             return False
         tree.folders.setdefault(spelling(path), path)
         return True
     if filters.takes(path) and (spelling(path) not in tree.files or path == spelling(path)):
-        # Where both spellings of a name are there, the one that this program writes is the one it speaks of.
+        # When both spellings of a name exist, this is the one that this program writes.
         tree.files[spelling(path)] = RemoteEntry(path, entry.size, entry.mtime)
     return False
 
