@@ -17,7 +17,7 @@ MODEL_EXTENSIONS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".
 
 
 class Kind(StrEnum):
-    """What a model is for; decides the folder."""
+    """The use of a model. It decides the folder."""
 
     CHECKPOINT = "checkpoint"
     LORA = "lora"
@@ -43,7 +43,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Takes either case and surrounding blanks. Raises UsageError for anything else."""
+        """Take a sha256 in either case, with blanks around it. Raises UsageError for any other text."""
         cleaned = text.strip().lower()
         if not re.fullmatch(r"[0-9a-f]{64}", cleaned):
             raise UsageError(
@@ -67,7 +67,7 @@ class Service(StrEnum):
 
 @dataclass(frozen=True)
 class LocalFile:
-    """Bytes on this machine's disk. `mtime_ns` is what it was when the reference was resolved."""
+    """Bytes on this machine's disk. `mtime_ns` is its modification time when the reference was resolved."""
 
     path: Path
     mtime_ns: int
@@ -75,11 +75,11 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class WebFile:
-    """Bytes behind a URL. `validator` is a strong ETag or a Last-Modified date, for If-Range (RFC 9110, 13.1.5).
+    """Bytes at a URL. `validator` is a strong ETag or a Last-Modified date, for If-Range (RFC 9110, 13.1.5).
 
-    `ranges` is true when the server answered a range request with 206. `url` is the one before any redirect: every
-    read follows it anew, so that a signed address which ran out is replaced by itself. `service` is the source whose
-    door opens it, None where anybody may ask.
+    `ranges` is True when the server answered a range request with 206. `url` is the one before any redirect. Every
+    read follows its redirects again, so an expired signed address is replaced. `service` is the source whose token
+    opens it, None if no token is needed.
     """
 
     url: str = field(repr=False)  # a signed link is a secret
@@ -89,7 +89,7 @@ class WebFile:
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 (hex) of the whole address: tells links apart where their secrets may not be written."""
+        """Return the sha256 (hex) of the whole address: it tells links apart without writing their secrets."""
         return hashlib.sha256(self.url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -98,8 +98,10 @@ Origin: TypeAlias = LocalFile | WebFile
 
 @dataclass(frozen=True)
 class Card:
-    """What a source tells of a model, for the files that a WebUI reads beside it. `preview` is a picture's address;
-    `service` the source's own description, as JSON."""
+    """What a source tells of a model, for the files that a WebUI reads beside it.
+
+    `preview` is a picture's address. `service` is the source's own description, as JSON.
+    """
 
     base: str | None
     words: tuple[str, ...]
@@ -114,8 +116,8 @@ class Artifact:
 
     `source` is the reference as the user may see it again (no secret in it). `size` is in bytes, None when the
     source does not tell. `digest` is the published sha256, if any. `identity` is 8 hexadecimal digits that stay
-    the same as long as the file does; they name the part file. `notes` are what the source says of the model that its
-    user wants to know (base model, trigger words), a sentence each.
+    the same as long as the file does; they name the part file. `notes` are facts from the source that the user wants
+    to know (base model, trigger words), a sentence each.
     """
 
     source: str

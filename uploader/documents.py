@@ -1,4 +1,4 @@
-"""The answer as one JSON document, in the shapes of schema 1."""
+"""Each answer as one JSON document, in the shapes of schema 1."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def of_plan(plan: DryRun) -> Document:
 
 
 def of_error(error: UploaderError) -> Document:
-    """The document of a command that ended before it had an answer."""
+    """Return the document of a command that ended before it had an answer."""
     return {"schema": SCHEMA, "ok": False, "error": _error(error)}
 
 
 def of_failed_push(error: UploaderError) -> Document:
-    """The document of a push that ended before it knew of a single item: no outcomes, and why."""
+    """Return the document of a push, sync or pull that ended before its first item: no outcomes, and the error."""
     return {"schema": SCHEMA, "ok": False, "outcomes": [], "error": _error(error)}
 
 
@@ -240,7 +240,7 @@ def _error(error: UploaderError) -> Document:
 
 
 def _listed(fields: Document) -> Document:
-    """Sets have an order of their own in each run; a document has the same one every time."""
+    """Return the fields with sets sorted: a document has the same order in each run."""
     return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""Every failure that has a name: what happened, what to do next, which exit code, worth another try or not."""
+"""The error tree: what happened, what to do next, the exit code, and if another try can help."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import ClassVar
 class UploaderError(Exception):
     """The base of all failures that a user may see.
 
-    `message` says what happened and to what; `remedy` says what to do next. `code` is the word in `--json`,
-    `exit_code` the process's (both by the table of the README). `retryable` is true for faults that may pass; a single
-    error may say otherwise of itself.
+    `message` says what happened, `remedy` what to do next. `code` is the word in `--json`, `exit_code` the process's;
+    docs/scripting.md has the table. `retryable` is True for errors that may pass; an instance may differ.
     """
 
     code: ClassVar[str] = "failed"
@@ -25,7 +24,7 @@ class UploaderError(Exception):
 
 
 class Several(UploaderError):
-    """More than one thing is wrong, and all of them are told at once."""
+    """Several errors, reported at once."""
 
     code = "several"
 
@@ -44,7 +43,7 @@ class Exists(UploaderError):
 
 
 class DeletionRefused(UploaderError):
-    """More would be deleted than was allowed, or nobody can say what is gone."""
+    """More would be deleted than was allowed, or it is not known what is gone."""
 
     code = "delete-limit"
 
@@ -56,13 +55,13 @@ class Busy(UploaderError):
 
 
 class Defect(UploaderError):
-    """Something that this program did not foresee: the fault is its own."""
+    """An error of this program itself."""
 
     code = "internal"
 
     @classmethod
     def of(cls, error: Exception) -> Defect:
-        """Names an exception that none of these classes stands for."""
+        """Return the defect that stands for an exception without a class of ours."""
         remedy = "This is a defect of uploader. Please report it with what -v shows."
         return cls(f"internal error: {type(error).__name__}: {error}", remedy=remedy)
 
@@ -71,7 +70,7 @@ class Defect(UploaderError):
 
 
 class UsageError(UploaderError):
-    """What was asked cannot be asked that way."""
+    """A request that cannot be made that way."""
 
     code = "usage"
     exit_code = 2
@@ -108,14 +107,14 @@ class KindUnplaceable(UploaderError):
 
 
 class CredentialsMissing(UploaderError):
-    """No secret is at hand that the other side would take."""
+    """No secret is known that the other side takes."""
 
     code = "credentials-missing"
     exit_code = 3
 
 
 class CredentialsRefused(UploaderError):
-    """The other side refused who we said we are. Never tried again by itself."""
+    """The other side refused our credentials. It is never asked again with the same ones."""
 
     code = "credentials-refused"
     exit_code = 3
@@ -146,7 +145,7 @@ class SourceRefused(UploaderError):
 
 
 class NoRanges(SourceRefused):
-    """The source will not begin in the middle of a file, though it said that it could."""
+    """The source gives no ranges, though it promised them."""
 
     code = "no-ranges"
 
@@ -162,7 +161,7 @@ class NotAModel(UploaderError):
 
 
 class NetworkError(UploaderError):
-    """The line: unreachable, cut, silent."""
+    """A connection that cannot be made, is cut, or is silent."""
 
     code = "network"
     exit_code = 5
@@ -170,7 +169,7 @@ class NetworkError(UploaderError):
 
 
 class RateLimited(NetworkError):
-    """The other side asks for patience. `wait` is in seconds, None if it did not say."""
+    """The other side asks to wait: `wait` seconds, None if it did not say."""
 
     code = "rate-limited"
 
@@ -183,14 +182,14 @@ class RateLimited(NetworkError):
 
 
 class RemoteRefused(UploaderError):
-    """The server answered, and said no."""
+    """The server refused an operation."""
 
     code = "remote-refused"
     exit_code = 6
 
 
 class PartHeld(RemoteRefused):
-    """The server does not open a part file, maybe as it has not noticed that the line to its last writer is lost."""
+    """The server does not open a part file: it may still hold it for a connection that is lost."""
 
     code = "part-held"
     retryable = True
@@ -215,7 +214,7 @@ class NoSuchRoot(RemoteRefused):
 
 
 class NoPermission(RemoteRefused):
-    """The server does not let this account do that."""
+    """The server does not permit that to this account."""
 
     code = "permission"
 
@@ -233,13 +232,13 @@ class Unsupported(RemoteRefused):
 
 
 class NoSftp(RemoteRefused):
-    """The server lets us in and gives no SFTP, or something else writes into its stream."""
+    """The server gives no SFTP after the sign-in, or other output disturbs its stream."""
 
     code = "no-sftp"
 
 
 class WebUIRefused(RemoteRefused):
-    """What answers at the WebUI's address does not answer as that WebUI does."""
+    """The WebUI's address answers, but not as that WebUI does."""
 
     code = "webui"
 
@@ -255,13 +254,13 @@ class WrongBytes(UploaderError):
 
 
 class Truncated(WrongBytes):
-    """A file that ends before its own header says it does, or after."""
+    """A file that ends before or after the end that its own header tells."""
 
     code = "truncated"
 
 
 class SourceChanged(WrongBytes):
-    """The source is not the file any more that we began to read."""
+    """The source is no longer the file that we began to read."""
 
     code = "source-changed"
 
@@ -270,7 +269,7 @@ class SourceChanged(WrongBytes):
 
 
 class HostKeyUnknown(UploaderError):
-    """Nobody has said yet that this key belongs to this server."""
+    """The server's key is not known yet."""
 
     code = "host-key-unknown"
     exit_code = 8
@@ -284,7 +283,7 @@ class HostKeyChanged(UploaderError):
 
 
 class CertificateUnknown(UploaderError):
-    """Nobody has said yet that this certificate belongs to this address, or it is another than the pinned one."""
+    """The WebUI's certificate is not known yet, or differs from the pinned one."""
 
     code = "certificate"
     exit_code = 8

@@ -1,4 +1,4 @@
-"""What a transfer says of itself while it runs; the observer; silence by default."""
+"""Events of a transfer, and the observer that receives them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is ahead, told once before the first item: how many items, and their bytes as far as they are known."""
+    """The work to do, once before the first item: the number of items, and the sum of their known sizes in bytes."""
 
     items: int
     size: int
@@ -25,7 +25,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Began:
-    """An item is taken up. `item` names it in the later events; `size` is in bytes, None if not known."""
+    """An item begins. `item` names it in the later events; `size` is in bytes, None if not known."""
 
     item: str
     name: str
@@ -34,7 +34,7 @@ class Began:
 
 @dataclass(frozen=True)
 class Phase:
-    """An item enters a stretch of work, such as `downloading`, `checking`, `sending`, `verifying`."""
+    """An item enters a phase, such as `downloading`, `checking`, `sending`, `verifying`."""
 
     item: str
     name: str
@@ -42,7 +42,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an item is: `done` bytes, absolute, of which `resumed` came from an earlier run. May fall."""
+    """An item has `done` bytes; `resumed` of them came from an earlier run. `done` may fall."""
 
     item: str
     done: int
@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Ended:
-    """An item is through. `status` is the outcome's word; `detail` is for a person."""
+    """An item has ended. `status` is the outcome's word; `detail` is for a person."""
 
     item: str
     status: str
@@ -63,4 +63,4 @@ Observer: TypeAlias = Callable[[Event], None]
 
 
 def silence(event: Event) -> None:
-    """The observer that does nothing."""
+    """Ignore an event: the default observer."""

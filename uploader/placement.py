@@ -23,7 +23,7 @@ _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
 )
-# Marks that turn the direction of text round: a name shown with them is not the name that is there.
+# Marks that reverse the direction of text: a name shown with them differs from the real one.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -38,14 +38,14 @@ class Placement:
 
 
 def place(name: str, kind: Kind, webui: WebUI, overrides: Mapping[Kind, str], root: str) -> Placement:
-    """Decides where a model of that name and kind goes. Raises KindUnplaceable and UsageError."""
+    """Return where a model of that name and kind goes. Raises KindUnplaceable and UsageError."""
     folder = folder_of(kind, webui, overrides)
     checked = check_name(name, webui)
     return Placement(folder, checked, join(root, folder, checked))
 
 
 def folder_of(kind: Kind, webui: WebUI, overrides: Mapping[Kind, str]) -> str:
-    """Returns the folder of a kind, below the root: the override, else the WebUI's own.
+    """Return the folder of a kind, below the root: the override, else the WebUI's own.
 
     Raises KindUnplaceable, with the WebUI's reason, where there is none."""
     folder = overrides.get(kind) or webui.folders.get(kind)
@@ -62,10 +62,10 @@ def folder_of(kind: Kind, webui: WebUI, overrides: Mapping[Kind, str]) -> str:
 
 
 def check_name(name: str, webui: WebUI) -> str:
-    """Returns the final name, in Unicode's NFC. Raises UsageError for one that no server should be given.
+    """Return the final name, in Unicode's NFC. Raises UsageError for one that no server should be given.
 
-    Refused are: a separator, a character that cannot be shown, a leading dot, a device name of Windows, more than
-    `MAX_NAME` bytes, and an ending under which this WebUI lists nothing."""
+    It refuses a separator, a character that cannot be shown, a leading dot and a device name of Windows. It also
+    refuses more than `MAX_NAME` bytes, and an ending that this WebUI does not list."""
     normal = unicodedata.normalize("NFC", name)
     if fault := _name_fault(normal):
         raise UsageError(f"{_shown(name)} cannot be a model's file name: {fault}", remedy="Choose another with --name.")
@@ -78,7 +78,7 @@ def check_name(name: str, webui: WebUI) -> str:
 
 
 def complete_name(name: str, container_extension: str | None) -> str:
-    """Appends the ending of the container that the bytes show (such as `.safetensors`) to a name without one.
+    """Return a name with the ending of its container (such as `.safetensors`), if it has none.
 
     Raises UsageError when the name has no model's ending and the container is not known."""
     if model_extension(name) is not None:
@@ -92,13 +92,13 @@ def complete_name(name: str, container_extension: str | None) -> str:
 
 
 def model_extension(name: str, extensions: frozenset[str] = MODEL_EXTENSIONS) -> str | None:
-    """Returns the ending of a name, in lower case, if it is one of `extensions` and something stands before it."""
+    """Return the ending of a name, in lower case, if it is one of `extensions` and something stands before it."""
     lower = name.lower()
     return next((ending for ending in extensions if lower.endswith(ending) and len(lower) > len(ending)), None)
 
 
 def part_name(name: str, identity: str) -> str:
-    """Returns the name that a file has until its bytes are proven; no WebUI lists that ending.
+    """Return the name that a file has until its bytes are proven; no WebUI lists that ending.
 
     `identity` is the artifact's, 8 hexadecimal digits."""
     if not _IDENTITY.fullmatch(identity):
@@ -107,9 +107,9 @@ def part_name(name: str, identity: str) -> str:
 
 
 def join(root: str, folder: str, name: str) -> str:
-    """Returns the path of a name in a folder below the root, with forward slashes.
+    """Return the path of a name in a folder below the root, with forward slashes.
 
-    A root of `.` or nothing is the folder that the login starts in. Raises UsageError for a folder or a name that
+    An empty root, or `.`, is the folder that the login starts in. Raises UsageError for a folder or a name that
     would lead out of the root."""
     if fault := folder_fault(folder):
         raise UsageError(f"{_shown(folder)} cannot be a folder below the root: {fault}")
@@ -123,7 +123,7 @@ def join(root: str, folder: str, name: str) -> str:
 
 
 def folder_fault(folder: str) -> str | None:
-    """Says what is wrong with a folder that must lie below a root; None when nothing is."""
+    """Return what is wrong with a folder that must lie below a root; None if it is right."""
     if folder.startswith("/") or _DRIVE.match(folder):
         return "it must be relative to the root"
     if "\\" in folder:
@@ -139,7 +139,7 @@ def folder_fault(folder: str) -> str | None:
 
 
 def root_fault(root: str) -> str | None:
-    """Says what is wrong with a root, absolute or relative to the login folder; None when nothing is."""
+    """Return what is wrong with a root, absolute or relative to the login folder; None if it is right."""
     if any(_hidden(char) for char in root):
         return "it holds a character that cannot be shown"
     if "\\" in root:
@@ -176,6 +176,6 @@ def _listed(webui: WebUI) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as a message may hold it: escaped by repr, and not endless."""
+    """Return a name for a message: escaped by repr, and at most 120 characters."""
     text = repr(name)
     return text if len(text) <= 120 else f"{text[:100]}…{text[-16:]}"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from uploader.artifact import Kind
 
 MOST_CONNECTIONS = 8
-"""Connections to one server at once, whatever the line: more are rude, and sshd counts them."""
+"""Connections to one server at once. More are rude, and sshd counts them."""
 
 
 class Sureness(StrEnum):
@@ -21,7 +21,7 @@ class Sureness(StrEnum):
 
 
 class Api(StrEnum):
-    """The languages in which WebUIs are spoken to over HTTP; each is that of one family."""
+    """The HTTP APIs of WebUIs; each is that of one family."""
 
     A1111 = "a1111"
     SDNEXT = "sdnext"
@@ -65,7 +65,7 @@ class Refusal:
 @dataclass(frozen=True)
 class Provider:
     """A service that hosts WebUIs. Without `sftp`, `reason` says why and `instead` what to do. `ssh_defaults`: a
-    port or user that nobody gave is left to ~/.ssh/config and ssh's own defaults, where others must be told."""
+    port or user that is not given is left to ~/.ssh/config and ssh's own defaults."""
 
     id: str
     name: str
@@ -103,7 +103,7 @@ class Loads:
     """What a WebUI can do with the files that it lists. None: not known, so nothing is said.
 
     `families`: the architectures that it runs. `strict_pickles`: its loader has a list of its own of what a pickle and
-    a torch zip may hold, AUTOMATIC1111's. `strict_metadata`: it reads metadata only behind a header that begins with
+    a torch zip may hold, AUTOMATIC1111's. `strict_metadata`: it reads metadata only in a header that begins with
     `{"`. `needs`: by ending, what must be added to it before it lists such files."""
 
     families: frozenset[str] | None = None
@@ -134,8 +134,8 @@ class Target:
     """One instance the user saved with `login`. Never holds a secret.
 
     `root` is relative to the login folder, or absolute when it begins with a slash. `jump` is
-    `user@host:port`, as in OpenSSH's ProxyJump. `port` None leaves it to ~/.ssh/config, then 22. The WebUI itself is
-    at `webui_url`, or at the port `webui_tunnel` of the server's own loopback, reached through the SSH connection;
+    `user@host:port`, as in OpenSSH's ProxyJump. `port` None leaves it to ~/.ssh/config, then 22. The WebUI is at
+    `webui_url`, or at the port `webui_tunnel` of the server's own loopback, through the SSH connection.
     `webui_ca` is a file of certificates, or `SHA256:` and the fingerprint of the one that it may show. `folders` are
     where this instance keeps kinds of models, below the root, where that differs from its profile.
     """

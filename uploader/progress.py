@@ -1,4 +1,4 @@
-"""What is known of the items under way: counts, rates, the time left. Shows nothing itself."""
+"""A model of progress: items in transfer with counts, rates and the time left. Shows nothing itself."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from uploader.events import Began, Ended, Event, Message, Phase, Planned, Progre
 Clock = Callable[[], float]
 
 MOVING = frozenset({"sending", "fetching"})
-"""The phases that bring a file to the server, by whatever way."""
+"""The phases that bring a file to the server, on every route."""
 
 _WINDOW_SECONDS = 8.0
 _STEP_SECONDS = 0.2
 
 
 class Meter:
-    """The rate of the last seconds, in bytes per second. `clock` gives seconds."""
+    """The rate of the last seconds, in bytes per second. `clock` returns seconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -28,23 +28,23 @@ class Meter:
         self.restart()
 
     def restart(self, count: int = 0) -> None:
-        """Forgets the past; the next counts are measured from this one."""
+        """Forget the past; measure the next counts from this one."""
         self._samples.clear()
         self._samples.append((self._clock(), count))
 
     def at(self, count: int) -> None:
-        """Takes the bytes moved so far. A count that falls begins a new measurement."""
+        """Take the number of bytes so far. A count that falls begins a new measurement."""
         if count < self._samples[-1][1]:
             self.restart(count)
             return
         now = self._clock()
-        # Within a step the last sample is moved along, so that a window holds a few dozen whatever the pace.
+        # Within a step the last sample is replaced, so that a window holds a few dozen at any rate of events.
         if len(self._samples) > 1 and now - self._samples[-2][0] < _STEP_SECONDS:
             self._samples.pop()
         self._samples.append((now, count))
 
     def rate(self) -> float:
-        """Sinks to 0 while nothing moves."""
+        """Return bytes per second; it sinks to 0 while no byte moves."""
         now = self._clock()
         while len(self._samples) > 1 and self._samples[1][0] <= now - _WINDOW_SECONDS:
             self._samples.popleft()
@@ -55,7 +55,7 @@ class Meter:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the board. Sizes in bytes, `rate` in bytes per second, `left` and `elapsed` in seconds."""
+    """One line of progress. Sizes in bytes, `rate` in bytes per second, `left` and `elapsed` in seconds."""
 
     name: str
     phase: str
@@ -96,7 +96,7 @@ class _Total:
 
 
 class ProgressModel:
-    """Takes events, from any thread, and answers with rows."""
+    """Events of any thread in, rows of progress out."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -105,7 +105,7 @@ class ProgressModel:
         self._total = _Total(Meter(clock), clock())
 
     def take(self, event: Event) -> Row | None:
-        """Returns the row of the item that the event is about; after `Ended` it is the last one."""
+        """Return the row of the item that the event is about; after `Ended` it is the last one."""
         with self._lock:
             match event:
                 case Message():
@@ -125,13 +125,13 @@ class ProgressModel:
             return known.row(self._clock()) if known else None
 
     def rows(self) -> list[Row]:
-        """The items under way, in the order they began."""
+        """Return the items in transfer, in the order in which they began."""
         with self._lock:
             now = self._clock()
             return [item.row(now) for item in self._items.values()]
 
     def total(self) -> Row | None:
-        """All items together; None unless several are planned. Its bytes are those that the server has."""
+        """Return all items together, None unless several are planned. `done` counts the bytes that the server has."""
         with self._lock:
             total = self._total
             if total.items < 2:
@@ -166,7 +166,7 @@ class ProgressModel:
         total.ended += 1
         through = item.sent if status == "failed" else item.size or item.sent
         total.passed += through
-        # What will not be sent any more is no work ahead.
+        # Bytes that will not be sent are no work to do.
         total.size = max(0, total.size - (item.size or through) + through)
         return item.row(self._clock())
 

@@ -1,4 +1,4 @@
-"""Evidence, Outcome and Report: what became of each item, and the exit code that follows."""
+"""Evidence, Outcome and Report: the result of each item, and the exit code that follows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an item failed: the error's word, sentence, cure and exit code."""
+    """The error of an item: its code, message, remedy and exit code."""
 
     code: str
     message: str
@@ -36,8 +36,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class Notice:
-    """What the WebUI was told of an item. `refreshed`: it has looked at its folders since; `listed`: it lists the
-    model, None where it cannot be asked that. `remedy` is what is left to do, None when nothing is."""
+    """The WebUI's answer about an item. `refreshed`: it has read its folders since. `listed`: it lists the model; None
+    if it cannot be asked. `remedy` is what is left to do, or None."""
 
     refreshed: bool
     listed: bool | None
@@ -46,10 +46,12 @@ class Notice:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item; `started`: the server downloads it, and nobody waits. Sizes are in bytes; `bytes_sent`
-    is what left this machine for the server in this run, `resumed_from` what an earlier run had left there and was
-    proven; `path` is below the target's root as the server resolves it; `webui` is None where nobody was asked to
-    tell one. `notes` are what its source says of the model and what the WebUI will make of it, a sentence each."""
+    """The result of one item. `started` means that the server downloads it by itself.
+
+    Sizes are in bytes. `bytes_sent` left this machine for the server in this run. `resumed_from` was left there by an
+    earlier run, and proven. `path` is below the target's root as the server resolves it. `webui` is None if no WebUI
+    was told. `notes` are facts of the source and of the WebUI, a sentence each.
+    """
 
     target: str
     source: str
@@ -71,7 +73,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """All outcomes of one command. `stopped`: the user ended it, even if all of them were done by then."""
+    """All outcomes of one command. `stopped`: the user ended it, even if all of them were done."""
 
     outcomes: tuple[Outcome, ...]
     stopped: bool = False
@@ -82,7 +84,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing failed; 130 when the user stopped it; the one reason's code when all share it; else 1."""
+        """Return 0 if no item failed, 130 if the user stopped it, the code that all failures share, else 1."""
         codes = {outcome.error.exit_code for outcome in self.outcomes if outcome.error is not None}
         if self.stopped or Interrupted.exit_code in codes:
             return Interrupted.exit_code

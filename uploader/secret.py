@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds a password, a passphrase or a token; only `reveal()` gives it out.
+    """A password, a passphrase or a token; only `reveal()` returns it.
 
     It shows up as `Secret(***)` in a log, an error or a dataclass's repr, and refuses to be pickled.
     """
@@ -19,7 +19,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Returns the text itself. Call it where the secret is handed to its door, nowhere else."""
+        """Return the text itself. Call it only where the secret is used."""
         return self._value
 
     def __repr__(self) -> str:
@@ -44,8 +44,10 @@ class Secret:
 
 @dataclass(frozen=True)
 class Token:
-    """A service's token. `explicit`: it was given for this very run, not found where it is kept. Neither kind goes to a
-    mirror."""
+    """A service's token. `explicit`: it was given for this run, not found in the keyring or a file.
+
+    Neither kind goes to a mirror.
+    """
 
     secret: Secret
     explicit: bool

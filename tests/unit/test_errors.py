@@ -54,7 +54,7 @@ def test_every_error_has_its_own_word() -> None:
 
 
 @pytest.mark.parametrize("kind", list(every_class()))
-def test_only_faults_of_the_line_and_what_they_leave_behind_are_worth_another_try(kind: type[UploaderError]) -> None:
+def test_only_network_errors_and_held_parts_are_retryable(kind: type[UploaderError]) -> None:
     assert kind.retryable == issubclass(kind, errors.NetworkError | errors.PartHeld)
 
 

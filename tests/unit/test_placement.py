@@ -34,11 +34,11 @@ def test_an_override_goes_before_the_folder_of_the_webui() -> None:
     assert placement.folder_of(Kind.LORA, WEBUI, {Kind.LORA: "models/lora"}) == "models/lora"
 
 
-def test_an_override_gives_a_folder_to_a_kind_that_the_webui_has_none_for() -> None:
+def test_override_gives_a_folder_that_the_webui_lacks() -> None:
     assert placement.folder_of(Kind.TEXT_ENCODER, WEBUI, {Kind.TEXT_ENCODER: "te"}) == "te"
 
 
-def test_a_kind_without_a_folder_is_refused_with_the_reason_and_the_kinds_that_have_one() -> None:
+def test_kind_without_a_folder_is_refused_with_the_reason() -> None:
     with pytest.raises(KindUnplaceable, match=r"Some WebUI.*text-encoder.*inside the checkpoint") as caught:
         placement.folder_of(Kind.TEXT_ENCODER, WEBUI, {})
     assert "checkpoint, lora" in (caught.value.remedy or "")
@@ -94,7 +94,7 @@ def test_odd_but_honest_names_are_kept_as_they_are(name: str) -> None:
         ("名" * 77 + ".safetensors", "longer than 241 bytes"),
     ],
 )
-def test_a_name_that_no_server_should_be_given_is_a_usage_error_that_says_why(name: str, why: str) -> None:
+def test_name_unfit_for_a_server_raises_usage_error(name: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
         placement.check_name(name, WEBUI)
     assert caught.value.exit_code == 2
@@ -102,7 +102,7 @@ def test_a_name_that_no_server_should_be_given_is_a_usage_error_that_says_why(na
 
 
 @pytest.mark.parametrize("name", ["model", "model.txt", "model.safetensors.part", "model.gguf", "model.safetensors "])
-def test_a_name_that_this_webui_would_not_list_is_refused_with_the_endings_that_it_does(name: str) -> None:
+def test_name_that_the_webui_does_not_list_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"Some WebUI looks only for files that end in \.ckpt, \.safetensors"):
         placement.check_name(name, WEBUI)
 
@@ -133,7 +133,7 @@ def test_a_name_without_an_ending_gets_the_one_of_its_bytes(name: str, container
 
 
 @pytest.mark.parametrize("name", ["128713", "model.v2", ".pt"])
-def test_a_name_without_an_ending_is_refused_when_the_bytes_do_not_tell(name: str) -> None:
+def test_name_without_ending_and_container_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="ending"):
         placement.complete_name(name, None)
 
@@ -178,7 +178,7 @@ def test_a_root_may_be_relative_or_absolute(root: str) -> None:
 
 
 @pytest.mark.parametrize("root", ["../x", "a/../b", "a\\b", "a\nb"])
-def test_a_root_does_not_lead_upwards_nor_hold_what_cannot_be_shown(root: str) -> None:
+def test_root_with_dots_or_hidden_characters_is_refused(root: str) -> None:
     assert placement.root_fault(root)
 
 
@@ -195,9 +195,7 @@ def test_placing_joins_folder_name_and_root() -> None:
 @example(name="a.ckpt", folder="models", root="/")
 @example(name="..", folder="models", root="home/data")
 @example(name="a.ckpt", folder="a/../..", root="home/data")
-def test_whatever_the_name_the_path_stays_below_root_and_folder_or_is_refused(
-    name: str, folder: str, root: str
-) -> None:
+def test_path_of_any_name_stays_below_root_or_is_refused(name: str, folder: str, root: str) -> None:
     try:
         path = placement.join(root, folder, name)
     except UsageError:
@@ -209,7 +207,7 @@ def test_whatever_the_name_the_path_stays_below_root_and_folder_or_is_refused(
 
 
 @given(stem=NASTY, ending=st.sampled_from([".safetensors", ".ckpt", ".CKPT", ""]))
-def test_whatever_the_name_it_is_safe_and_listed_or_refused(stem: str, ending: str) -> None:
+def test_any_name_is_safe_and_listed_or_refused(stem: str, ending: str) -> None:
     try:
         name = placement.check_name(stem + ending, WEBUI)
     except UsageError:

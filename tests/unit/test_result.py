@@ -18,7 +18,7 @@ def test_all_placed_or_kept_is_exit_code_0() -> None:
     assert report.exit_code == 0
 
 
-def test_several_failures_for_one_reason_exit_with_that_reason_s_code() -> None:
+def test_failures_of_one_reason_exit_with_its_code() -> None:
     report = Report((PLACED, failed(NetworkError("cut")), failed(NetworkError("cut again"))))
     assert not report.ok
     assert report.exit_code == 5

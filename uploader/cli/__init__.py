@@ -17,7 +17,7 @@ _VERBS = (
     *("push", "jobs", "search", "identify", "sync", "pull", "ls", "df", "rm", "webui"),
     *("login", "logout", "targets", "providers", "cache", "doctor", "demo"),
 )
-"""In the order in which somebody meets them; each is the command of that name in the module of that name."""
+"""In the order in which a user meets them. Each is the command of that name in the module of that name."""
 
 
 class Verbs(click.Group):
@@ -44,7 +44,7 @@ def program() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code. `arguments` are the process's own unless given."""
+    """Run the command line and returns the exit code. `arguments` are the process's own unless given."""
     make_safe()
     invocation = Invocation()
     given = list(sys.argv[1:] if arguments is None else arguments)

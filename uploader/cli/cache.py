@@ -1,4 +1,4 @@
-"""The verb cache."""
+"""`uploader cache`."""
 
 from __future__ import annotations
 

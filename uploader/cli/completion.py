@@ -1,4 +1,4 @@
-"""What the shell may complete: names of saved targets, ids of providers."""
+"""Tab completion: names of saved targets, ids of providers, WebUIs and jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SOURCES = (("civitai", "a token for Civitai"), ("huggingface", "a token for Hug
 
 
 def target_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes the name of a saved target."""
+    """Complete the name of a saved target."""
     from uploader.state.targets import Targets, state_folder
 
     return _matching(
@@ -23,17 +23,17 @@ def target_names(_context: click.Context, _parameter: click.Parameter, incomplet
 
 
 def names_to_forget(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes what logout forgets: a saved target, or a source's token."""
+    """Complete what logout takes: a saved target, or a source with a token."""
     return target_names(_context, _parameter, incomplete) + _matching(incomplete, lambda: _SOURCES)
 
 
 def login_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes what login takes: a provider, or a source that has tokens."""
+    """Complete what login takes: a provider, or a source with a token."""
     return provider_ids(_context, _parameter, incomplete) + _matching(incomplete, lambda: _SOURCES)
 
 
 def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes the id of a provider, a user's own included."""
+    """Complete the id of a provider, the user's own included."""
     from uploader.profiles import load
     from uploader.state.targets import state_folder
 
@@ -44,7 +44,7 @@ def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplet
 
 
 def job_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes the name of a job; no server is asked."""
+    """Complete the id of a job; no server is asked."""
     from uploader.server_download import JobRecords
     from uploader.state.targets import state_folder
 
@@ -54,7 +54,7 @@ def job_ids(_context: click.Context, _parameter: click.Parameter, incomplete: st
 
 
 def webui_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Completes the id of a WebUI."""
+    """Complete the id of a WebUI."""
     from uploader.profiles import load
     from uploader.state.targets import state_folder
 
@@ -64,7 +64,7 @@ def webui_ids(_context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def _matching(incomplete: str, pairs: Callable[[], Iterable[tuple[str, str]]]) -> list[CompletionItem]:
-    """A file of ours that cannot be read completes nothing: the command itself will say what is wrong with it."""
+    """Return the values that begin with `incomplete`; none if a file of ours is wrong: the command itself says why."""
     try:
         return [CompletionItem(value, help=help) for value, help in pairs() if value.startswith(incomplete)]
     except UploaderError:

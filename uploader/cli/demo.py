@@ -1,4 +1,4 @@
-"""The verb demo."""
+"""`uploader demo`."""
 
 from __future__ import annotations
 

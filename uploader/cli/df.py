@@ -1,4 +1,4 @@
-"""The verb df."""
+"""`uploader df`."""
 
 from __future__ import annotations
 

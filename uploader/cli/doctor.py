@@ -1,4 +1,4 @@
-"""The verb doctor."""
+"""`uploader doctor`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from uploader.cli.terminal import write_document
 @verbose
 @with_invocation
 def doctor(invocation: Invocation, /, target: str | None, report: bool) -> int:
-    """Check everything between this machine and TARGET's folders, and say for each what to do where it fails.
+    """Check everything between this machine and TARGET's folders. Each check that fails says what to do.
 
-    Writes a file of its own into a folder of models for 2 seconds, to measure the speed, and removes it.
+    To measure the speed, it writes a file of its own into a folder of models for 2 seconds. Then it removes that file.
     """
     with invocation.session() as session:
         diagnosis = api.doctor(session, target, report=report)

@@ -1,4 +1,4 @@
-"""The one error boundary: whatever ends a command becomes a sentence and an exit code here."""
+"""The one error boundary: every exception becomes a sentence and an exit code here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CLOSED_PIPE = 1
 
 
 def guarded(run: Callable[[], object], invocation: Invocation, arguments: Sequence[str] = ()) -> int:
-    """Runs a command and returns its exit code; what `run` returns is the code, None is 0.
+    """Run a command and return its exit code: the int that `run` returns, else 0.
 
-    With --json the fault is a document on stdout as well. `arguments` are searched for it when the fault lies in the
-    arguments themselves; they also tell the verb, and so the document's shape.
+    With --json the error is also a document on stdout. If the arguments themselves are wrong, `arguments` are searched
+    for --json. They also name the verb, and so the shape of the document.
     """
     try:
         code = _run(run, invocation, arguments)
@@ -48,7 +48,7 @@ def _run(run: Callable[[], object], invocation: Invocation, arguments: Sequence[
         return _failed(Interrupted("stopped by you", remedy=remedy), invocation, arguments)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the boundary: nobody shall see a bare traceback
+    except Exception as error:  # noqa: BLE001 - the boundary: a user never sees a bare traceback
         return _defect(error, invocation, arguments)
 
 
@@ -60,7 +60,7 @@ def _failed(error: UploaderError, invocation: Invocation, arguments: Sequence[st
 
 
 def exit_code(error: UploaderError) -> int:
-    """Returns the error's code; of several faults the one they share, else 1."""
+    """Return the error's exit code; of several errors the one that they share, else 1."""
     codes = {fault.exit_code for fault in _faults(error)}
     return codes.pop() if len(codes) == 1 else error.exit_code
 
@@ -72,7 +72,7 @@ def _faults(error: UploaderError) -> list[UploaderError]:
 
 
 def _defect(error: Exception, invocation: Invocation, arguments: Sequence[str]) -> int:
-    """A fault without a name of ours is a defect of this program, and says so."""
+    """Report an exception that is not ours as a defect of this program."""
     if invocation.verbose:
         import traceback
 
@@ -92,13 +92,13 @@ def _document(error: UploaderError, invocation: Invocation, arguments: Sequence[
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
-    """Where parsing failed, the flags after the fault were not read."""
+    """Return True if --json was given: where parsing failed, later flags were not read."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in options
 
 
 def _close_quietly() -> None:
-    """Whoever read us has gone. Python flushes once more at its end, and must find something that takes it."""
+    """Redirect the closed streams to nowhere: Python flushes them once more at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

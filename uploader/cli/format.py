@@ -1,4 +1,4 @@
-"""How sizes, rates and times read, and how text from elsewhere is made fit to be shown."""
+"""Write sizes, rates and times for a person, and make foreign text safe to show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PLAIN = str.maketrans({"→": "->", "…": "..."})
 
 
 def size(count: int) -> str:
-    """Returns bytes for a person, 1000-based as shops and file managers count: `2.1 GB`."""
+    """Return a number of bytes for a person, 1000-based as file managers count: `2.1 GB`."""
     if count == 1:
         return "1 byte"
     unit = _unit(count)
@@ -17,18 +17,18 @@ def size(count: int) -> str:
 
 
 def part(done: int, whole: int) -> str:
-    """Returns how much of a whole, in the whole's unit: `0.4/2.1 GB`."""
+    """Return the part of a whole, in the whole's unit: `0.4/2.1 GB`."""
     unit = _unit(whole)
     return f"{_in(done, unit)}/{_in(whole, unit)} {_UNITS[unit]}"
 
 
 def rate(per_second: float) -> str:
-    """Returns bytes per second: `54.3 MB/s`."""
+    """Return bytes per second: `54.3 MB/s`."""
     return f"{size(int(per_second)).replace(' bytes', ' B').replace(' byte', ' B')}/s"
 
 
 def duration(seconds: float) -> str:
-    """Returns seconds as `0:41`, `1:02:03`; days are told as days."""
+    """Return seconds as `0:41`, `1:02:03` or `2 d 3 h`."""
     whole = int(seconds)
     if whole >= 86400:
         days, hours = whole // 86400, whole % 86400 // 3600
@@ -38,17 +38,17 @@ def duration(seconds: float) -> str:
 
 
 def percent(done: int, whole: int) -> int:
-    """Returns 0 to 100, rounded down: 100 is said of what is whole, and of nothing else."""
+    """Return 0 to 100, rounded down: 100 only if all is done."""
     return 100 if done >= whole else max(0, done * 100 // whole)
 
 
 def shown(text: str) -> str:
-    """Returns the text without anything that could steer a terminal: file names and servers may hold such."""
+    """Return the text without control characters: file names and servers may hold them."""
     return "".join(char if char == "\n" or _harmless(char) else _escaped(char) for char in text)
 
 
 def fitted(text: str, encoding: str | None) -> str:
-    """Returns the text with our own signs in plain letters where the stream's encoding lacks them."""
+    """Return the text with our own signs in plain letters if the stream's encoding lacks them."""
     try:
         text.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -1,4 +1,4 @@
-"""The verb identify."""
+"""`uploader identify`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from uploader.cli.terminal import write_document
 @verbose
 @with_invocation
 def identify(invocation: Invocation, /, references: tuple[str, ...], allow_http: bool) -> int:
-    """Say what files are by their own bytes: which format, which kind of model, for which family of models, whether
-    they are whole, and what a push would refuse or note.
+    """Say what files are by their own bytes: format, kind of model, family of models, whole or not. Also say what a
+    push would refuse or note.
 
     Of a link or another reference only the first bytes are read, and of a torch file its pickles. A problem is part of
-    the answer; the exit code tells only of what could not be looked at.
+    the answer; the exit code tells only of files that could not be read.
     """
     with invocation.session() as session:
         found = api.identify(session, references, allow_http=allow_http)

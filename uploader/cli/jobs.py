@@ -1,4 +1,4 @@
-"""The verb jobs."""
+"""`uploader jobs`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from uploader.cli.options import as_json, quiet, verbose, with_invocation
 from uploader.cli.terminal import write_document
 
 
-@click.group(invoke_without_command=True, short_help="See to what servers download by themselves.")
+@click.group(invoke_without_command=True, short_help="Manage what servers download by themselves.")
 @as_json
 @verbose
 @click.pass_context
 def jobs(context: click.Context, /) -> int:
-    """List the downloads that servers do for us: begun with --detach, or left when this program was ended.
+    """List the downloads that servers do for us: begun with --detach, or left when this program ended.
 
     `jobs wait JOB` proves and places what was downloaded; `jobs cancel JOB` ends it and removes what it left.
     """
@@ -82,5 +82,5 @@ def cancel(invocation: Invocation, /, job: str) -> int:
     elif cancelled.there:
         print_answer(f"{record.name} on {record.target} is cancelled; nothing of it is left there.")
     else:
-        print_answer(f"{record.name} is forgotten. {record.target} is no target any more, so nobody was told there.")
+        print_answer(f"{record.name} is forgotten. {record.target} is no target any more, so the server was not told.")
     return 0

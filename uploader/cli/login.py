@@ -1,4 +1,4 @@
-"""The verb login."""
+"""`uploader login`."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _refuse_others(source: str, options: dict[str, Any]) -> None:
 
 
 def line_of_stdin(what: str) -> Secret:
-    """Returns stdin's first line without its end; `what` is `password` or `token`. Raises CredentialsMissing when there
+    """Return stdin's first line without its end; `what` is `password` or `token`. Raises CredentialsMissing when there
     is none."""
     from uploader.secret import Secret
 

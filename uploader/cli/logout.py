@@ -1,4 +1,4 @@
-"""The verb logout."""
+"""`uploader logout`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ls."""
+"""`uploader ls`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the values that only a command line writes that way."""
+"""Options that several verbs share, and parsers of their values."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def as_json(command: F) -> F:
-    """Adds --json."""
+    """Add --json."""
     return _flag("json", "--json", help="Print the answer as one JSON document on stdout.")(command)
 
 
 def quiet(command: F) -> F:
-    """Adds --quiet."""
-    return _flag("quiet", "-q", "--quiet", help="No progress and no notes on stderr; errors are still told.")(command)
+    """Add --quiet."""
+    return _flag("quiet", "-q", "--quiet", help="No progress and no notes on stderr; errors are still shown.")(command)
 
 
 def verbose(command: F) -> F:
-    """Adds --verbose."""
+    """Add --verbose."""
     return _flag("verbose", "-v", "--verbose", help="Say more on stderr; show where a defect is.")(command)
 
 
 def _flag(field: str, *names: str, help: str) -> Callable[[F], F]:
-    """A flag that the session keeps. Read before the other options, so that a fault in them heeds it."""
+    """Return a flag that the invocation keeps. It is read first, so that an error in the others respects it."""
 
     def keep(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value:
@@ -47,20 +47,20 @@ def _flag(field: str, *names: str, help: str) -> Callable[[F], F]:
 
 
 def rate(text: str) -> float:
-    """Returns bytes per second from `500K`, `2M`, `1.5G`: 1024-based as with curl and rclone; a number alone is bytes.
+    """Return bytes per second from `500K`, `2M`, `1.5G`: 1024-based as with curl and rclone; a number alone is bytes.
 
-    Raises click.BadParameter."""
+    Raises click.BadParameter for any other text."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise click.BadParameter(f"{text!r} is not a rate. Write it like 500K, 2M or 1.5G (bytes per second).")
     number: float = float(match[1]) * math.pow(1024, _POWERS[match[2].lower()])
     if number < 1:
-        raise click.BadParameter(f"at {text!r} nothing would ever arrive. Leave it out for full speed.")
+        raise click.BadParameter(f"at {text!r} no byte would ever arrive. Leave it out for full speed.")
     return number
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """Returns a reader of whole numbers from `low` to `high`, which raises click.BadParameter for all else."""
+    """Return a parser of whole numbers from `low` to `high`. It raises click.BadParameter for any other text."""
 
     def number(text: str) -> int:
         try:
@@ -75,7 +75,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def preferences(text: str) -> tuple[str, ...]:
-    """Returns the words of a list such as `full,fp32`, in lower case. Raises click.BadParameter for unknown ones."""
+    """Return the words of a list such as `full,fp32`, in lower case. Raises click.BadParameter for unknown ones."""
     from uploader.sources import PREFERENCES
 
     words = tuple(word.strip().lower() for word in text.split(",") if word.strip())
@@ -83,6 +83,6 @@ def preferences(text: str) -> tuple[str, ...]:
     if unknown or not words:
         known = ", ".join(sorted(PREFERENCES))
         raise click.BadParameter(
-            f"{', '.join(map(repr, unknown)) or 'nothing'} cannot be preferred. Choose of {known}."
+            f"{', '.join(map(repr, unknown)) or 'nothing'} cannot be preferred. Choose from {known}."
         )
     return words

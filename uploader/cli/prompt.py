@@ -16,14 +16,14 @@ from uploader.secret import Secret
 
 
 def is_interactive() -> bool:
-    """Tells whether questions can be put and answered: without a terminal nothing is ever asked."""
+    """Return True if a person can be asked: without a terminal no question is ever asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 class TerminalPrompter:
-    """Asks by click's prompts, one question at a time. Raises Interrupted at Ctrl-C and Ctrl-D.
+    """A person, asked by click's prompts, one question at a time. Raises Interrupted at Ctrl-C and Ctrl-D.
 
-    `paused` clears the terminal of whatever else is drawn there while a question stands.
+    `paused` stops other drawing on the terminal during a question.
     """
 
     def __init__(self, paused: Callable[[], AbstractContextManager[None]]) -> None:

@@ -1,4 +1,4 @@
-"""The verb providers."""
+"""`uploader providers`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb pull."""
+"""`uploader pull`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     shell_complete=target_names,
     help="Which target: a saved one's name, or sftp://user@host:port/root?webui=ID.",
 )
-@click.option("--new-only", is_flag=True, help="Leave out what was fetched before, even where it is not here any more.")
+@click.option("--new-only", is_flag=True, help="Leave out what was fetched before, even if it is no longer here.")
 @click.option("--include", metavar="P", multiple=True, help="Take only files that match; several may be given.")
 @click.option("--exclude", metavar="P", multiple=True, help="Leave out what matches, as a line of .gitignore.")
-@click.option("--replace", is_flag=True, help="Replace files here that are others.")
-@click.option("--dry-run", is_flag=True, help="Show what would be fetched, and do nothing.")
-@click.option("--watch", is_flag=True, help="Go on: fetch what comes, until Ctrl-C.")
+@click.option("--replace", is_flag=True, help="Replace files here that differ.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@click.option("--watch", is_flag=True, help="Continue: fetch what comes, until Ctrl-C.")
 @as_json
 @quiet
 @verbose
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def pull(invocation: Invocation, /, **options: Any) -> int:
     """Fetch REMOTE, a file or a folder below the target's root such as outputs, into DIR.
 
-    What was cut off goes on where it stopped. A file appears here when it is whole and proven. Nothing on the server
-    is changed.
+    Run an interrupted command again: it continues where it stopped. A file appears here when it is whole and proven.
+    Nothing on the server is changed.
     """
 
     request = api.PullRequest(**options)
@@ -64,13 +64,13 @@ def pull(invocation: Invocation, /, **options: Any) -> int:
 
 
 def _watch(invocation: Invocation, session: api.Session, request: api.PullRequest) -> int:
-    """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
+    """Print each change as it happens: a line, or with --json a document per line. Raises Interrupted at Ctrl-C."""
     from uploader.cli.show.folders import print_changes
 
     as_json = invocation.json
 
     def tell(report: Report) -> None:
-        invocation.json = False  # from here on a line is a document, and what ends it is told on stderr alone
+        invocation.json = False  # from here on each line is a document; the error at the end goes to stderr alone
         print_changes(report, as_json=as_json)
 
     api.watch_pull(session, request, tell)

@@ -1,4 +1,4 @@
-"""The verb push."""
+"""`uploader push`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from uploader.profile import MOST_CONNECTIONS
     metavar="TARGET",
     multiple=True,
     shell_complete=target_names,
-    help="Where to: a saved target's name, @group, or sftp://user@host:port/root?webui=ID; several times for several. "
-    "May be left out when one is saved, or $UPLOADER_TARGET is set.",
+    help="Where to: a saved target's name, @group, or sftp://user@host:port/root?webui=ID. May be given several times. "
+    "Not needed if only one is saved, or $UPLOADER_TARGET is set.",
 )
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in Kind]),
     metavar="KIND",
-    help="What the model is, where its own header shall not decide: " + ", ".join(Kind) + ".",
+    help="What the model is, if its own header must not decide: " + ", ".join(Kind) + ".",
 )
 @click.option("--name", metavar="FILENAME", help="The file's name on the server; for one source.")
 @click.option(
@@ -42,33 +42,32 @@ from uploader.profile import MOST_CONNECTIONS
     show_default=True,
     metavar="ROUTE",
     help="How the bytes travel: local (over this disk), relay (through this machine's memory alone), server (it "
-    "downloads by itself, where the account has a shell), or auto.",
+    "downloads by itself, if the account has a shell), or auto.",
 )
 @click.option(
     "--prefer",
     type=preferences,
     metavar="LIST",
-    help="Which of a model's files, where the source has several forms of it: words such as full,fp32 or gguf, the "
+    help="Which of a model's files, if the source has several forms of it: words such as full,fp32 or gguf, the "
     "most important first.  [default: pruned,fp16,safetensors]",
 )
-@click.option("--file", metavar="NAME", help="The name of the file, where the source has several.")
+@click.option("--file", metavar="NAME", help="The name of the file, if the source has several.")
 @click.option("--sha256", metavar="HEX", help="The sha256 that the file must have; for one source.")
 @click.option(
     "--from-file",
     "lists",
     metavar="LIST",
     multiple=True,
-    help="Take the sources from a file, one a line; - is stdin. Blank lines and lines that begin with # are passed "
-    "over.",
+    help="Take the sources from a file, one per line; - is stdin. Blank lines and lines that begin with # are ignored.",
 )
 @click.option(
     "--sidecars",
     is_flag=True,
-    help="Put a preview picture and the model's facts beside it, as far as its source has them and the WebUI reads "
-    "them. What is there already stays.",
+    help="Put a preview picture and the model's facts beside it, if its source has them and the WebUI reads them. "
+    "Files that are there already stay.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
-@click.option("--replace", is_flag=True, help="Put the new file in the place of another one of that name.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@click.option("--replace", is_flag=True, help="Replace another file of that name.")
 @click.option("--mkdir", is_flag=True, help="Make folders that are missing, even the root.")
 @click.option(
     "--allow-pickle", is_flag=True, help="Accept .ckpt, .pt and .bin files that could run code when they are loaded."
@@ -79,7 +78,7 @@ from uploader.profile import MOST_CONNECTIONS
     "--connections",
     type=whole(1, MOST_CONNECTIONS),
     metavar="N",
-    help=f"Connections to the server at once, 1 to {MOST_CONNECTIONS}. Left out, as many as make it faster: the round "
+    help=f"Connections to the server at once, 1 to {MOST_CONNECTIONS}. By default as many as make it faster: the round "
     "trip time says how many to begin with.",
 )
 @click.option(
@@ -91,12 +90,12 @@ from uploader.profile import MOST_CONNECTIONS
     "(hashed, else all read back), samples.",
 )
 @click.option(
-    "--detach", is_flag=True, help="Return as soon as the server downloads by itself; `uploader jobs` sees to the rest."
+    "--detach", is_flag=True, help="Return as soon as the server downloads by itself; `uploader jobs` does the rest."
 )
 @click.option(
     "--token-on-server",
     is_flag=True,
-    help="Let a source's token go to the server, where the source gives no signed link.",
+    help="Allow a source's token on the server, if the source gives no signed link.",
 )
 @click.option("--no-notify", "notify", flag_value=False, default=True, help="Do not tell the WebUI of the new models.")
 @click.option("--select", is_flag=True, help="Switch the WebUI to the new checkpoint.")
@@ -109,10 +108,10 @@ def push(
 ) -> int:
     """Put models into the folders where the WebUI finds them.
 
-    A SOURCE is a file, a pattern such as 'loras/*.safetensors', an https:// link, a model of Civitai (its page's
-    address, civitai:MODEL@VERSION or its AIR), or a file of Hugging Face (its page's address or hf://ORG/REPO/FILE).
-    The file's own header tells whether it is a checkpoint, a LoRA or something else, and so its folder. What was cut
-    off goes on where it stopped when the same command is run again. A name that begins with a dash goes behind "--".
+    A SOURCE is a file, a pattern such as 'loras/*.safetensors' or an https:// link. A model of Civitai is its page's
+    address, civitai:MODEL@VERSION or its AIR. A file of Hugging Face is its page's address or hf://ORG/REPO/FILE.
+    The file's own header tells if it is a checkpoint, a LoRA or something else, and so its folder. Run an interrupted
+    command again: it continues where it stopped. Put a name that begins with a dash after "--".
     """
     given = (*sources, *(source for name in lists for source in references(name)))
     if not given:
@@ -145,7 +144,7 @@ def push(
 
 
 def references(name: str) -> list[str]:
-    """Returns the references that a list holds, one a line; `-` is stdin. Raises UsageError."""
+    """Return the references of a list, one per line; `-` is stdin. Raises UsageError when it cannot be read."""
     try:
         content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         lines = content.decode("utf-8-sig").splitlines()

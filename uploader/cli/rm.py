@@ -1,4 +1,4 @@
-"""The verb rm."""
+"""`uploader rm`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb search."""
+"""`uploader search`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb sync."""
+"""`uploader sync`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MOST = 1_000_000
 )
 @click.option("--into", metavar="SUBFOLDER", help="Mirror DIR into this folder below the target's root.")
 @click.option("--by-kind", is_flag=True, help="Sort DIR's models into the WebUI's folders by what they are.")
-@click.option("--delete", is_flag=True, help="Remove what was placed from DIR before and is not there any more.")
+@click.option("--delete", is_flag=True, help="Remove what was placed from DIR before and is no longer in it.")
 @click.option(
     "--max-delete",
     type=whole(0, _MOST),
     metavar="N",
-    help="Remove nothing at all if it would be more than N files; else 10, and half of what is there.",
+    help="Remove nothing at all if it would be more than N files; by default 10, or half of what was placed.",
 )
 @click.option("--trash", is_flag=True, help="With --delete: move into a dated folder below the root instead.")
 @click.option("--checksum", is_flag=True, help="Compare contents, not size and time.")
@@ -41,9 +41,9 @@ _MOST = 1_000_000
 @click.option(
     "--exclude", metavar="P", multiple=True, help="Leave out what matches, as a line of .gitignore or .uploadignore."
 )
-@click.option("--replace", is_flag=True, help="Replace files that somebody else put or changed there.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
-@click.option("--watch", is_flag=True, help="Go on: send changes as they come, until Ctrl-C.")
+@click.option("--replace", is_flag=True, help="Replace files that this program did not place, or that changed there.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@click.option("--watch", is_flag=True, help="Continue: send changes as they come, until Ctrl-C.")
 @as_json
 @quiet
 @verbose
@@ -78,13 +78,13 @@ def sync(invocation: Invocation, /, **options: Any) -> int:
 
 
 def _watch(invocation: Invocation, session: api.Session, request: api.SyncRequest) -> int:
-    """Tells a line a change, or a document a line with --json. Ends by Interrupted."""
+    """Print each change as it happens: a line, or with --json a document per line. Raises Interrupted at Ctrl-C."""
     from uploader.cli.show.folders import print_changes
 
     as_json = invocation.json
 
     def tell(report: Report) -> None:
-        invocation.json = False  # from here on a line is a document, and what ends it is told on stderr alone
+        invocation.json = False  # from here on each line is a document; the error at the end goes to stderr alone
         print_changes(report, as_json=as_json, notes=not invocation.quiet)
 
     api.watch(session, request, tell)

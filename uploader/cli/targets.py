@@ -1,4 +1,4 @@
-"""The verb targets."""
+"""`uploader targets`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two streams: stdout for the answer, stderr for the conversation."""
+"""Write to the two streams: stdout for the answer, stderr for the conversation."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from uploader.cli.format import fitted, shown
 
 
 def print_answer(text: str) -> None:
-    """Prints a line, or several, of the answer."""
+    """Print one or more lines of the answer."""
     click.echo(fitted(shown(text), encoding(sys.stdout)))
 
 
 def print_note(text: str) -> None:
-    """Prints a line, or several, of the conversation."""
+    """Print one or more lines of the conversation."""
     click.echo(fitted(shown(text), encoding(sys.stderr)), err=True)
 
 
 def print_error(message: str, remedy: str | None) -> None:
-    """Prints what happened, and below it what to do."""
+    """Print what happened, and below it what to do."""
     print_note(f"error: {message}")
     if remedy:
         print_note(f"  → {remedy}")
@@ -38,14 +38,14 @@ def speaks_utf8(stream: object) -> bool:
 
 
 def make_safe() -> None:
-    """A character that a stream cannot write is written as its code, whatever the system's language."""
+    """Write a character that a stream's encoding lacks as its code, in every locale."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def write_document(document: Mapping[str, object]) -> None:
-    """Prints it on stdout. Letters that stdout's encoding may lack are escaped: it stays JSON whatever the system."""
+    """Print a document on stdout. Letters that stdout's encoding may lack are escaped, so that it stays JSON."""
     import click
 
     click.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_utf8(sys.stdout)))

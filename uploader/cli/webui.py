@@ -1,4 +1,4 @@
-"""The verb webui."""
+"""`uploader webui`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from uploader.cli.terminal import write_document
 @verbose
 @with_invocation
 def webui(invocation: Invocation, /, target: str | None) -> int:
-    """Ask a target's WebUI: which one it is, its version and checkpoint, how many models of each kind it lists, and
-    which files on its disk it does not list or lists for what they are not, with the reason.
+    """Ask a target's WebUI what it is: its name, version and checkpoint, and how many models of each kind it lists.
 
-    Changes nothing. Its address is given with `uploader login`, --webui-url or --webui-tunnel.
+    Also name the files on its disk that it does not list, or lists as another kind, with the reason. Changes
+    nothing. Give its address with `uploader login`, --webui-url or --webui-tunnel.
     """
     with invocation.session() as session:
         facts = api.webui_facts(session, target)

@@ -1,4 +1,4 @@
-"""The whole job, shown: a server and a model of its own, then the same login and push that everybody uses."""
+"""The demo: a server and a model of its own, then the same login and push as in everyday use."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class _Model:
 
 
 def run(*, observer: Observer, show: Show, keep: bool) -> int:
-    """Runs the demo in a folder of its own; returns the exit code. `show` takes the lines of the answer.
+    """Run the demo in a folder of its own and return the exit code. `show` takes the lines of the answer.
 
-    `keep` leaves the folder behind, and says where it is.
+    `keep` keeps the folder, and shows where it is.
     """
     folder = Path(tempfile.mkdtemp(prefix="uploader-demo-"))
     try:
@@ -61,7 +61,7 @@ def _run(folder: Path, observer: Observer, show: Show) -> int:
     )
     lora = _Model(web / "demo_style.safetensors", make_lora(web / "demo_style.safetensors", rank=32))
     with EmbeddedServer(instance) as server, Origin(web) as origin:
-        # The password travels as a script would give it, so that nobody's keyring is touched.
+        # The password is given as a script gives it, so that no keyring is touched.
         session = api.Session(
             environ={"UPLOADER_PASSWORD": server.password.reveal()},
             observer=observer,
@@ -118,7 +118,7 @@ def _push(session: api.Session, show: Show, where: str, source: str, shown: str,
 
 
 def _tell(instance: Path, reports: list[Report], models: list[_Model], show: Show) -> int:
-    """Shows what is on the server's disk now, and whether it is what was sent."""
+    """Show what is on the server's disk now, and if it equals what was sent."""
     show("\nThe instance now holds:")
     for line in _tree(instance):
         show(f"  {line}")

@@ -80,7 +80,7 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Run the same command again" in capsys.readouterr().err
 
 
-def test_a_defect_is_called_one_and_shows_its_traceback_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_defect_shows_its_traceback_only_with_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     guarded(raising(ZeroDivisionError("by zero")), Invocation())
     err = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: by zero — this is a defect of uploader" in err
@@ -99,7 +99,7 @@ def test_a_defect_is_called_one_and_shows_its_traceback_only_when_asked(capsys: 
         (["--nix", "push"], {"schema", "ok", "outcomes", "error"}),
     ],
 )
-def test_only_a_push_tells_of_outcomes_and_has_none_before_it_knows_an_item(
+def test_error_document_of_a_push_has_empty_outcomes(
     arguments: list[str], shape: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     guarded(raising(NetworkError("cut")), Invocation(json=True), arguments)

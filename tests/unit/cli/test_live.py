@@ -87,7 +87,7 @@ def test_what_has_ended_stays_and_the_rows_go() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_the_cursor_comes_back_whatever_happens(error: type[BaseException]) -> None:
+def test_live_restores_the_cursor_after_an_exception(error: type[BaseException]) -> None:
     console = terminal()
     live = Live(console)
     with suppress(error), live:
@@ -114,7 +114,7 @@ def test_a_question_has_the_terminal_for_itself() -> None:
         assert written(console).rindex(HIDE) > written(console).rindex(SHOW)
 
 
-def test_only_asked_for_debug_is_shown_and_nothing_steers_the_terminal() -> None:
+def test_live_hides_debug_and_escapes_control_characters() -> None:
     console = terminal()
     with Live(console) as live:
         live(Message("inner", "debug"))
@@ -125,7 +125,7 @@ def test_only_asked_for_debug_is_shown_and_nothing_steers_the_terminal() -> None
     assert written(console).endswith("inner\n")
 
 
-def test_of_many_files_under_way_as_many_are_drawn_as_fit_and_the_total_stays_in_sight() -> None:
+def test_live_draws_the_rows_that_fit_and_the_total() -> None:
     board = ProgressModel(Clock())
     board.take(Planned(500, 500 * MB))
     for number in range(64):

@@ -32,7 +32,7 @@ def document(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def type_on_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
 
 
@@ -88,7 +88,7 @@ def test_help_names_every_verb(flag: str, capsys: pytest.CaptureFixture[str]) ->
 def test_what_cannot_be_asked_that_way_ends_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed(monkeypatch, b"")
+    type_on_stdin(monkeypatch, b"")
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -99,7 +99,7 @@ def test_what_cannot_be_asked_that_way_ends_with_2(
 def test_an_account_is_saved_listed_and_forgotten(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed(monkeypatch, b"")
+    type_on_stdin(monkeypatch, b"")
     assert main([*LOGIN, "--json"]) == 0
     assert document(capsys)["target"]["name"] == "conoha-ai-canvas"
     assert main(["targets", "--json"]) == 0
@@ -167,7 +167,7 @@ def test_a_list_passes_over_blank_lines_and_remarks(tmp_path: Path, monkeypatch:
     (tmp_path / "list").write_text(text, encoding="utf-8", newline="")
     expected = ["a.safetensors", "b c.safetensors", "日本.safetensors"]
     assert references(str(tmp_path / "list")) == expected
-    feed(monkeypatch, text.encode())
+    type_on_stdin(monkeypatch, text.encode())
     assert references("-") == expected
 
 
@@ -180,7 +180,7 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_a_password_on_stdin_must_be_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for content, sentence in ((b"\n", "there is no password on stdin"), (b"\xff\n", "is not text in UTF-8")):
-        feed(monkeypatch, content)
+        type_on_stdin(monkeypatch, content)
         assert main([*LOGIN, "--password-stdin"]) == 3
         assert sentence in capsys.readouterr().err
 
@@ -188,7 +188,7 @@ def test_a_password_on_stdin_must_be_there(capsys: pytest.CaptureFixture[str], m
 def test_a_password_that_no_keyring_takes_is_told_and_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed(monkeypatch, b"hunter2 \r\n")
+    type_on_stdin(monkeypatch, b"hunter2 \r\n")
     assert main([*LOGIN, "--password-stdin", "-v"]) == 0
     out, err = capsys.readouterr()
     assert "nothing more was kept in the keyring" in err
@@ -237,7 +237,7 @@ def test_paramiko_keeps_its_tracebacks_to_itself(capsys: pytest.CaptureFixture[s
     "link", ["https://[bad?token=SECRET", "x://[?SECRET", "https://h:99999/x?token=SECRET", "sftp://u:SECRET@h/x"]
 )
 @pytest.mark.parametrize("json", [["--json"], []])
-def test_a_malformed_link_is_an_outcome_and_its_secret_is_shown_nowhere(
+def test_malformed_link_is_an_outcome_without_its_secret(
     link: str, json: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["push", link, "--to", "sftp://u@127.0.0.1:9/x", *json]) == 2

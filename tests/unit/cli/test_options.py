@@ -34,7 +34,7 @@ def test_what_is_no_rate_is_refused_with_examples(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0", "0M", "0.5", "0.0"])
 def test_a_limit_at_which_nothing_arrives_is_refused(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="nothing would ever arrive"):
+    with pytest.raises(click.BadParameter, match="no byte would ever arrive"):
         rate(text)
 
 

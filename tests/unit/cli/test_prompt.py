@@ -42,6 +42,6 @@ def test_the_display_is_paused_while_a_question_stands() -> None:
     assert log == ["paused", "on again", "x"]
 
 
-def test_without_a_terminal_nobody_is_there() -> None:
+def test_without_a_terminal_no_person_is_asked() -> None:
     with CliRunner().isolation():
         assert not is_interactive()

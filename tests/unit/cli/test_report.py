@@ -86,7 +86,7 @@ def test_a_plan_for_several_targets_names_them(capsys: pytest.CaptureFixture[str
     assert [line.partition(":")[0] for line in lines if "→" in line] == ["a", "b"]
 
 
-def test_what_the_server_goes_on_with_alone_is_one_line_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_started_download_is_one_line_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     started = replace(placed(), status="started", evidence=None, sha256=None, resumed_from=0, bytes_sent=0)
     print_report(Report((started,)))
     shown = capsys.readouterr()

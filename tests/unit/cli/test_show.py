@@ -90,7 +90,7 @@ def test_a_login_shows_what_was_found(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--no-check" in out
 
 
-def test_a_webuis_page_tells_its_facts_and_why_files_are_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_webui_facts_tell_why_files_are_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     print_webui(webui_facts(), load())
     out = capsys.readouterr().out
     for text in ("Forge or Forge Neo", "another one than my-canvas", "version     not told", "dream.safetensors"):

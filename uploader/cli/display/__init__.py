@@ -1,4 +1,4 @@
-"""The conversation on stderr: which member of the family holds it."""
+"""Choose the display of progress on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choose(environ: Mapping[str, str], *, quiet: bool, verbose: bool) -> ProgressDisplay:
-    """Bars where stderr is a terminal that can draw them, lines elsewhere, nothing when it shall be quiet."""
+    """Return bars if stderr is a terminal that can draw them, else lines; with `quiet` a display of nothing."""
     if quiet:
         from uploader.cli.display.silent import Silent
 

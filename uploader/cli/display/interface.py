@@ -1,4 +1,4 @@
-"""What the members of this family owe: they talk on stderr while a command works, and never touch stdout."""
+"""What a display of progress owes: it writes to stderr while a command works, and never to stdout."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from uploader.events import Event
 
 
 class ProgressDisplay(Protocol):
-    """An observer that shows what it is told. Used as a context manager; says nothing after it was left.
+    """An observer that shows the events it receives. A context manager; it shows nothing after it was left.
 
-    Events may come from any thread. Leaving it gives the terminal back as it was, whatever happened inside.
+    Events may come from any thread. Leaving it restores the terminal, also after an exception.
     """
 
     def __call__(self, event: Event) -> None: ...
@@ -24,4 +24,4 @@ class ProgressDisplay(Protocol):
     ) -> None: ...
 
     def paused(self) -> AbstractContextManager[None]:
-        """While it lasts the terminal belongs to somebody else: a question, another writer."""
+        """Return a context in which the terminal is free for a question or for another writer."""

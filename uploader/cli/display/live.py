@@ -1,4 +1,4 @@
-"""A conversation on a terminal: a row for each file under way, a total when there are several."""
+"""Progress on a terminal: a row for each file in transfer, and a total if there are several."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _STYLES = {"placed": "green", "kept": "green", "failed": "red"}
 
 
 class Live:
-    """Draws on a console of stderr. What has ended stays above the region as a line of its own."""
+    """A live region on stderr. Each file that has ended stays above it, one line each."""
 
     def __init__(self, console: Console, *, verbose: bool = False, clock: Clock = time.monotonic) -> None:
         self._console = console
         self._verbose = verbose
         self._board = ProgressModel(clock)
-        # Held while deciding what to draw, never by the drawing itself: the region has a lock of its own.
+        # Held to decide what to draw, not to draw: the region has its own lock.
         self._turn = threading.Lock()
         self._region: Region | None = None
         self._pauses = 0
@@ -54,7 +54,7 @@ class Live:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        # The turn is not kept meanwhile: whoever waits for an answer must not hold up the end of the program.
+        # The lock is free during the question: an open question must not delay the end of the program.
         with self._turn:
             self._pauses += 1
             self._stop()
@@ -81,7 +81,7 @@ class Live:
         self._console.print(line, soft_wrap=True)
 
     def _show(self) -> None:
-        """Has the region on the screen exactly while something is under way."""
+        """Keep the region on the screen exactly while a file is in transfer."""
         wanted = self._open and not self._pauses and bool(self._board.rows())
         if wanted and self._region is None:
             self._region = Region(
@@ -103,14 +103,14 @@ class Live:
 
 
 class Rows:
-    """The rows as they are at the moment of drawing, in the width there is then."""
+    """The rows at the moment of drawing, in the width of that moment."""
 
     def __init__(self, board: ProgressModel) -> None:
         self._board = board
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = self._board.rows()
-        # Small files go out by the dozen; what does not fit on the screen would push the total off it.
+        # Dozens of small files can be in transfer; rows beyond the screen would push the total off it.
         most = max(1, min(_MOST_ROWS, (options.height or console.height) - 3))
         yield table(rows[:most], options.max_width)
         if len(rows) > most:
@@ -120,7 +120,7 @@ class Rows:
 
 
 def table(rows: list[Row], width: int) -> Table:
-    """Lays rows out in `width` cells; what does not fit is left out, the name last."""
+    """Lay rows out in `width` cells. Columns that do not fit are left out, the name last."""
     widths = layout(width)
     grid = Table.grid(padding=(0, 1, 0, 0))
     for column in _ORDER:
@@ -133,7 +133,7 @@ def table(rows: list[Row], width: int) -> Table:
 
 
 def layout(width: int) -> dict[str, int]:
-    """Returns the cells of each column that fits into `width`, a blank behind each."""
+    """Return the cells of each column that fits into `width`, with a blank after each."""
     left = max(1, width - 1)
     widths: dict[str, int] = {}
     for column, cells in _WIDTHS.items():
@@ -149,7 +149,7 @@ def layout(width: int) -> dict[str, int]:
 
 
 def shorten(text: str, cells: int) -> str:
-    """Takes out the middle of what is too long: the beginning and the ending tell files apart."""
+    """Take out the middle of a text that is too long: the start and the ending tell files apart."""
     if cell_len(text) <= cells:
         return text
     if cells < 4:

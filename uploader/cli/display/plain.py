@@ -1,4 +1,4 @@
-"""A conversation in lines, for logs and for terminals that cannot do more."""
+"""Progress in lines, for logs and for simple terminals."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LONGEST_SILENCE = 60.0
 
 
 class Plain:
-    """Writes a line when an item begins, enters a phase and ends, and now and then how far it is.
+    """One line when an item begins, enters a phase and ends; sometimes one with its progress.
 
-    `write` takes a line. A progress line comes at most every 5 seconds, and then for 10 % or after a minute.
+    `write` takes a line. A progress line follows after at least 5 seconds, and then after 10 % or a minute.
     """
 
     def __init__(self, write: Callable[[str], None], *, verbose: bool = False, clock: Clock = time.monotonic) -> None:
@@ -87,6 +87,6 @@ def _progress(row: Row, done: int) -> str:
 
 def _end(row: Row, status: str, detail: str) -> str:
     if status == "failed":
-        return f"{row.name}: failed"  # why is told once, at the end
+        return f"{row.name}: failed"  # the reason is printed once, at the end
     proof = f", verified by {detail}" if detail else ""
     return f"{row.name}: {status} in {duration(row.elapsed)}{proof}"

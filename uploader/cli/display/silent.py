@@ -1,4 +1,4 @@
-"""A conversation that is not held: --quiet. Errors are told by the boundary all the same."""
+"""No progress: --quiet. Errors are still printed, by `cli.errors`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uploader.events import Event
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def __call__(self, event: Event) -> None:
-        """Passes over it."""
+        """Ignore the event."""
 
     def __enter__(self) -> Silent:
         return self
@@ -20,7 +20,7 @@ class Silent:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Holds nothing."""
+        """Do nothing: there is nothing to restore."""
 
     def paused(self) -> AbstractContextManager[None]:
         return nullcontext()

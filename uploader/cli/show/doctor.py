@@ -1,4 +1,4 @@
-"""The answer of doctor: a line for each check, and what to do where it is not well."""
+"""Print a diagnosis: a line per check, and what to do if it failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARKS = {"ok": "ok", "warning": "!", "failed": "FAILED", "skipped": "-"}
 
 
 def print_diagnosis(diagnosis: Diagnosis, *, about_us: bool) -> None:
-    """Prints the checks. `about_us`: which program and system this is, for whoever reads the report elsewhere."""
+    """Print the checks. `about_us` adds the program and the system, for a reader elsewhere."""
     if about_us:
         import platform
 

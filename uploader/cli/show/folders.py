@@ -1,4 +1,4 @@
-"""The answers of the verbs for folders: a line for each file that was touched, and how many were not."""
+"""Print the reports of sync and pull: a line per file that changed, and the number of others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def print_folder_report(report: Report, *, notes: bool = True) -> None:
-    """Prints what was touched, a summary, and each fault once. With `notes` also what is left to do at the WebUI."""
+    """Print each change, a summary, and each error once. With `notes` also what is left to do at the WebUI."""
     for outcome in report.outcomes:
         if outcome.status != "kept":
             print_answer(outcome_line(outcome))
@@ -32,8 +32,9 @@ def print_folder_report(report: Report, *, notes: bool = True) -> None:
 
 
 def print_changes(report: Report, *, as_json: bool, notes: bool = True) -> None:
-    """Prints a line for each change, at once; with JSON each is a document on a line of its own. With `notes` also what
-    is left to do at the WebUI, unless that is in the documents."""
+    """Print a line per change, at once; with `as_json` each line is a document.
+
+    With `notes` also what is left to do at the WebUI, unless the documents have it."""
     for outcome in report.outcomes:
         if as_json:
             click.echo(json.dumps(of_change(outcome)))
@@ -45,7 +46,7 @@ def print_changes(report: Report, *, as_json: bool, notes: bool = True) -> None:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """Returns the one line of an outcome."""
+    """Return the one line of an outcome."""
     if outcome.error is not None:
         return f"failed   {outcome.path or outcome.source} ({outcome.error.code})"
     facts = [] if outcome.size is None else [size(outcome.size)]

@@ -1,4 +1,4 @@
-"""The answers of ls, df and rm: what a target holds."""
+"""Print the lists of ls, df, rm, jobs, cache, search and identify."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_models(models: Sequence[Listed]) -> None:
-    """Prints a table, kind by kind, and the sum."""
+    """Print a table of the models, sorted by kind, and the sum of their sizes."""
     rows = [
         (
             model.path,
@@ -33,7 +33,7 @@ def print_models(models: Sequence[Listed]) -> None:
 
 
 def print_disk(use: DiskUse) -> None:
-    """Prints what is free, and what each kind takes, the largest first."""
+    """Print what is free, and what each kind takes, the largest first."""
     if use.free is not None and use.total is not None:
         used = percent(use.total - use.free, use.total) if use.total else 100
         print_answer(f"{use.target}: {size(use.free)} free of {size(use.total)} ({used} % used)")
@@ -42,7 +42,7 @@ def print_disk(use: DiskUse) -> None:
 
 
 def print_removals(removals: Sequence[Removal]) -> None:
-    """Prints a line for each file."""
+    """Print a line for each file."""
     for removal in removals:
         print_answer(f"removed  {removal.path} ({size(removal.size)})")
         for sentence in removal.shares:
@@ -54,7 +54,7 @@ def _day(mtime: int | None) -> str:
 
 
 def print_jobs(views: Sequence[JobView]) -> None:
-    """Prints the jobs, and what to do about those that wait for somebody."""
+    """Print the jobs, and what to do about those that are finished."""
     rows = [(view.record.id, view.record.target, view.record.name, _far(view), view.state) for view in views]
     print_table(("Job", "Target", "Name", "Arrived", "State"), rows)
     for view in views:
@@ -69,7 +69,7 @@ def _far(view: JobView) -> str:
 
 
 def print_cache(kept: CacheListing) -> None:
-    """Prints the downloads that are kept, and how much of their room they take."""
+    """Print the downloads that are kept, and how much of the limit they take."""
     rows = [
         (entry.name, size(entry.size), (entry.sha256 or "-")[:10], _moment(entry.used), entry.state.value)
         for entry in kept.entries
@@ -83,7 +83,7 @@ def _moment(seconds: float) -> str:
 
 
 def print_hits(hits: Sequence[Hit]) -> None:
-    """Prints models that could be pushed, a row each."""
+    """Print the models that a search found, a row each."""
     rows = [
         (
             hit.reference,
@@ -99,7 +99,7 @@ def print_hits(hits: Sequence[Hit]) -> None:
 
 
 def print_identified(found: Iterable[Identified]) -> None:
-    """Prints what each file is; those that could not be looked at are left to the conversation."""
+    """Print what each file is. Files that could not be read are printed on stderr elsewhere."""
     for one in found:
         if one.identity is not None:
             print_answer(one.source)
@@ -107,7 +107,7 @@ def print_identified(found: Iterable[Identified]) -> None:
 
 
 def identity_facts(one: Identified) -> Iterator[Fact]:
-    """Yields what is known of a file, by name."""
+    """Yield what is known of a file, by name."""
     identity = one.identity
     if identity is None:
         return

@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def print_login(result: LoginResult) -> None:
-    """Prints what was saved, and what the look at the server told."""
+    """Print what was saved, and what the server told."""
     print_answer(f"{result.target.name} is {'updated' if result.updated else 'saved'}.")
     print_facts(login_facts(result), indent="  ")
     print_answer(f"Push to it with: uploader push FILE --to {result.target.name}")
 
 
 def print_token(result: TokenResult) -> None:
-    """Prints whose token was kept."""
+    """Print whose token was kept."""
     whose = f" of {result.user}" if result.user else ""
     checked = "" if result.checked else ", unchecked"
     print_answer(f"The token{whose} for {result.title} is in the keyring{checked}.")
 
 
 def address(target: Target) -> str:
-    """Returns how a person writes it: `user@host:port`, without what was left to ssh's own settings."""
+    """Return `user@host:port` as a person writes it, without the parts that are left to ssh's own configuration."""
     host = f"[{target.host}]" if ":" in target.host and target.port else target.host
     user = f"{target.user}@" if target.user else ""
     return f"{user}{host}:{target.port}" if target.port else f"{user}{host}"

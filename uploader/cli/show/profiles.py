@@ -25,7 +25,7 @@ def print_providers(profiles: Profiles) -> None:
 
 
 def print_provider(provider: Provider, profiles: Profiles) -> None:
-    """Prints all that is known of one provider."""
+    """Print all that is known of one provider."""
     print_answer(f"{provider.name} ({provider.id})\n")
     print_facts(provider_facts(provider, profiles))
     if provider.sftp:
@@ -33,7 +33,7 @@ def print_provider(provider: Provider, profiles: Profiles) -> None:
 
 
 def provider_facts(provider: Provider, profiles: Profiles) -> Iterator[Fact]:
-    """Yields what the profile says, by name; a name may come several times."""
+    """Yield what the profile says, by name; a name may come several times."""
     yield from _reaching(provider, profiles)
     for kind, folder in provider.folders.items():
         yield str(kind), folder

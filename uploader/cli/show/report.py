@@ -1,4 +1,4 @@
-"""The answer of push for a person: a line for each outcome on stdout, what went wrong and what to do on stderr."""
+"""Print a report: a line per outcome on stdout, errors and what to do on stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARGIN = " " * 9
 
 
 def print_report(report: Report, *, notes: bool = True) -> None:
-    """Prints all outcomes, then each fault once. With `notes` also what is left to do at the WebUI."""
+    """Print all outcomes, then each error once. With `notes` also what is left to do at the WebUI."""
     several = len({outcome.target for outcome in report.outcomes}) > 1
     for outcome in report.outcomes:
         print_answer(f"{outcome.target}: {outcome_line(outcome)}" if several else outcome_line(outcome))
@@ -33,7 +33,7 @@ def print_report(report: Report, *, notes: bool = True) -> None:
 
 
 def print_remedies(report: Report) -> None:
-    """Says on stderr what is left to do at the WebUI, each thing once."""
+    """Print on stderr what is left to do at the WebUI, each thing once."""
     left: dict[str, list[Outcome]] = {}
     for outcome in report.outcomes:
         if outcome.webui is not None and outcome.webui.remedy:
@@ -44,14 +44,14 @@ def print_remedies(report: Report) -> None:
 
 
 def print_faults(report: Report) -> None:
-    """Says on stderr what went wrong, each fault once. References that came to nothing kept all others back."""
+    """Print each error once, on stderr. After a reference that failed, say that no file was sent."""
     print_failures((_called(outcome), outcome.error) for outcome in report.outcomes if outcome.error is not None)
     if any(outcome.error is not None and outcome.path is None for outcome in report.outcomes):
         print_note("Nothing was sent. Put that right or leave it out, and push again.")
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """Returns the one line of an outcome."""
+    """Return the one line of an outcome."""
     if outcome.error is not None:
         return f"failed  {_called(outcome)} ({outcome.error.code})"
     return f"{outcome.status:<6}  {_called(outcome)} → {folder_of(outcome.path)} ({', '.join(_facts(outcome))})"
@@ -71,13 +71,13 @@ def _facts(outcome: Outcome) -> Iterable[str]:
 
 
 def print_failures(faults: Iterable[tuple[str, Failure]]) -> None:
-    """One fault that many items share is told once."""
+    """Print each error once, with the number of items that share it."""
     shared: dict[tuple[str, str | None], list[str]] = {}
     for name, fault in faults:
         shared.setdefault((fault.message, fault.remedy), []).append(name)
     for (message, remedy), names in shared.items():
         who = names[0] if len(names) == 1 else plural(len(names), "file")
-        # Many a message names its file already; saying it twice helps nobody.
+        # A message may name its file already; one mention is enough.
         print_error(message if names[0] in message else f"{who}: {message}", remedy)
 
 

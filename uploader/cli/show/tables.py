@@ -1,4 +1,4 @@
-"""The answers of the other verbs for a person: tables and pages on stdout."""
+"""Print tables and columns of facts on stdout."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 Fact = tuple[str, str]
 
 _UNBOUNDED = 100_000
-"""Cells of a line that nobody looks at on a screen: a pipe gets every row whole."""
+"""Cells of a line that is not on a screen: a pipe gets every row whole."""
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], console: Console | None = None) -> None:
-    """Prints a table as wide as the terminal, or as wide as it needs where stdout is none."""
+    """Print a table as wide as the terminal, or, without a terminal, as wide as it needs."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -50,7 +50,7 @@ def shell_text(tools: Sequence[str]) -> str:
 
 
 def print_facts(facts: Iterable[Fact], indent: str = "") -> None:
-    """Prints a column of names, said once each, and beside it their values, wrapped on a terminal."""
+    """Print facts in two columns: each name once, and its values beside it, wrapped on a terminal."""
     import shutil
     import textwrap
 

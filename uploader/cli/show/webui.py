@@ -20,7 +20,7 @@ def _differences(facts: WebUIFacts) -> Iterator[Fact]:
 
 
 def print_webui(facts: WebUIFacts, profiles: Profiles) -> None:
-    """Prints what a WebUI is, and the files that something is wrong with."""
+    """Print what a WebUI is, and the files with a problem."""
     print_facts(webui_facts(facts, profiles))
     if not facts.problems:
         return
