@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
 
 _MOST_TWICE = 32 << 20
 
@@ -127,7 +127,7 @@ def _try(shape: Shape, model: Path, digest: str, base: Path, connections: int) -
         f"{outcome['evidence']}, sha256 {'identical' if same else 'DIFFERENT'}",
         flush=True,
     )
-    return same and twice <= _MOST_TWICE + connections * CHUNK_BYTES and outcome["status"] == "placed"
+    return same and twice <= _MOST_TWICE + connections * TransferConfig.chunk_bytes and outcome["status"] == "placed"
 
 
 def _kill_half_way(push: list[str], environment: dict[str, str], folder: Path, size: int) -> int:

@@ -14,7 +14,9 @@ from tests.cli.program import Program
 from tests.servers.models import write_sparse_safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
 from uploader.state.uploads import FLUSH_BYTES
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
+
+CHUNK_BYTES = TransferConfig.chunk_bytes
 
 MIB = 1 << 20
 DREAM = "webui/models/Stable-diffusion/dream.safetensors"

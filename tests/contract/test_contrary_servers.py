@@ -14,7 +14,9 @@ from tests.servers.faulty import Crowded, NoPosixRename
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.result import Evidence
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
+
+CHUNK_BYTES = TransferConfig.chunk_bytes
 
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
 SIZE = 17 * MIB + 24

@@ -17,7 +17,9 @@ from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.events import Progress
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
+
+CHUNK_BYTES = TransferConfig.chunk_bytes
 
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"

@@ -17,8 +17,9 @@ from tests.servers.tcp_proxy import Proxy
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Progress
 from uploader.result import Evidence
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
 
+CHUNK_BYTES = TransferConfig.chunk_bytes
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
 SIZE = 17 * MIB + 24

@@ -16,7 +16,9 @@ from tests.servers.http_origin import Origin
 from tests.servers.models import PRESETS, safetensors
 from tests.servers.torch_files import Call, Name, torch_zip, weights
 from uploader.artifact import Digest, Kind
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
+
+CHUNK_BYTES = TransferConfig.chunk_bytes
 
 MODEL = safetensors("checkpoint", size_bytes=9 * MIB, seed=5)
 LINK = "/get/linked.safetensors"

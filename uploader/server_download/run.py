@@ -257,7 +257,7 @@ class ServerDownload:
         arrived = self._arrived()
         arrived.refuse(self._terms.record.name, allow_pickle=self._terms.record.allow_pickle)
         evidence, sha256 = arrived.prove(pieced=self._pieced)
-        place(job.part, job.path, job.size, replace=job.replace, using=self._using, say=self._say)
+        place(self._context, job)
         self._forget()
         return UploadResult(False, evidence, sha256, resumed_from=self._resumed)
 
@@ -332,7 +332,7 @@ class ServerDownload:
     # small things -------------------------------------------------------------------------------------
 
     def _arrived(self) -> ServerFileVerifier:
-        return ServerFileVerifier(self._job, self._context, self._using, readable=self._terms.hand is not None)
+        return ServerFileVerifier(self._job, self._context, readable=self._terms.hand is not None)
 
     def _able(self, connection: Connection) -> ServerTools:
         return self._terms.server_facts.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))

@@ -16,20 +16,19 @@ from uploader.transfer.chunks import read_steadily
 from uploader.transfer.context import TransferContext
 from uploader.transfer.rename import wrong_source
 from uploader.transfer.values import UploadJob, UploadResult
-from uploader.transfer.verify import READ_BACK_BYTES, Using
+from uploader.transfer.verify import Verifier
 
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLES = 8
-_BLOCK = 4 * 1024 * 1024
 
 
 class ServerFileVerifier:
     """Looks at one file on a server of which no byte passed through here. `readable`: its source can be read here."""
 
-    def __init__(self, job: UploadJob, context: TransferContext, using: Using, *, readable: bool) -> None:
+    def __init__(self, job: UploadJob, context: TransferContext, *, readable: bool) -> None:
         self._job = job
         self._context = context
-        self._using = using
+        self._verifier = Verifier(context, job.verify)
         origin = job.artifact.origin
         self._readable = readable
         self._samples = readable and isinstance(origin, WebFile) and origin.ranges
@@ -49,7 +48,7 @@ class ServerFileVerifier:
     def _same_whole(self, path: str) -> UploadResult | None:
         """Reads all of a source that can be read from its beginning alone."""
         job = self._job
-        found = self._using(lambda connection: connection.hashes(path, [(0, job.size)])) if self._readable else None
+        found = self._verifier.hash(path, job.size) if self._readable else None
         if found is None:
             return None
         stream = job.open_stream()
@@ -60,7 +59,7 @@ class ServerFileVerifier:
                 digest.update(data)
         finally:
             stream.close()
-        return UploadResult(True, Evidence.REMOTE_HASH, found[0]) if found[0] == digest.hexdigest() else None
+        return UploadResult(True, found.evidence, found.sha256) if found.sha256 == digest.hexdigest() else None
 
     def refuse(self, name: str, *, allow_pickle: bool, size: int | None = None) -> None:
         """Reads the part's header. Raises NotAModel and Truncated for what must not be placed; an account that may
@@ -92,7 +91,8 @@ class ServerFileVerifier:
             return Evidence.SAMPLES, None
         if promised is not None:
             with suppress(NoPermission):  # an account that may write and not read
-                return Evidence.READ_BACK, self._kept_word(self._hash_here(job.part))
+                found = self._verifier.read_back(job.part, job.size)
+                return found.evidence, self._kept_word(found.sha256)
         whole = self._identity is not None and self._identity.complete is True
         evidence = Evidence.STRUCTURE if whole else Evidence.SIZE
         why = "no sha256 is published to compare with" if promised is None else "this account may not read it"
@@ -113,18 +113,8 @@ class ServerFileVerifier:
         job = self._job
         if job.artifact.digest is None:
             return None, None
-        found = self._using(lambda connection: connection.hashes(path, [(0, job.size)]))
-        if found is not None:
-            return Evidence.REMOTE_HASH, found[0]
-        if job.verify == "full" or (job.verify == "auto" and job.size <= READ_BACK_BYTES):
-            return Evidence.READ_BACK, self._hash_here(path)
-        return None, None
-
-    def _hash_here(self, path: str) -> str:
-        digest = hashlib.sha256()
-        for at in range(0, self._job.size, _BLOCK):
-            digest.update(self._read_of(path, at, _BLOCK))
-        return digest.hexdigest()
+        found = self._verifier.digest(path, job.size)
+        return (None, None) if found is None else (found.evidence, found.sha256)
 
     def _alike(self, path: str) -> bool:
         """Compares pieces at places that nobody can foresee, the first and the last among them."""
@@ -145,6 +135,8 @@ class ServerFileVerifier:
         return self._read_of(self._job.part, offset, length)
 
     def _read_of(self, path: str, offset: int, length: int) -> bytes:
-        data = self._using(lambda connection: b"".join(connection.files.read(path, [(offset, length)])))
+        data = self._context.with_connection(
+            lambda connection: b"".join(connection.files.read(path, [(offset, length)]))
+        )
         self._context.down.pass_through(len(data))
         return data

@@ -9,7 +9,7 @@ from uploader.errors import Busy, ConfigurationError, UploaderError
 from uploader.events import Message, Observer
 from uploader.state.manifest import Manifest, PlacedFile
 from uploader.transfer import UploadResult
-from uploader.transfer.verify import Using
+from uploader.transfer.context import WithConnection
 
 
 def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult, seen: int | None) -> None:
@@ -32,7 +32,7 @@ def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult
     )
 
 
-def seen_now(using: Using, path: str) -> int | None:
+def seen_now(using: WithConnection, path: str) -> int | None:
     """The time (seconds) that the server tells of a file; None where it tells none, or cannot be asked any more."""
     try:
         there = using(lambda connection: connection.files.stat(path))

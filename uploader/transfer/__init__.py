@@ -2,7 +2,7 @@
 
 from uploader.transfer.cached_download import CachedDownload
 from uploader.transfer.context import TransferContext
-from uploader.transfer.small_files import SmallFiles, bundles, is_small
+from uploader.transfer.small_files import SmallFiles, is_small
 from uploader.transfer.upload import Upload
 from uploader.transfer.values import UploadJob, UploadResult
 from uploader.transfer.verify import Verify
@@ -15,6 +15,5 @@ __all__ = [
     "UploadJob",
     "UploadResult",
     "Verify",
-    "bundles",
     "is_small",
 ]

@@ -18,7 +18,6 @@ from uploader.state.cache import Cache, CacheLease
 from uploader.transfer.chunks import read_steadily
 from uploader.transfer.context import TransferContext
 from uploader.transfer.download import Download
-from uploader.transfer.range_readers import RANGES_PAY_BYTES
 
 _LOOK_SECONDS = 0.2
 
@@ -120,7 +119,7 @@ class CachedDownload:
         size = self._artifact.size
         self._resumed = 0
         try:
-            if size is None or size < RANGES_PAY_BYTES or not self._may_use_ranges():
+            if size is None or size < self._context.config.ranges_from_bytes or not self._may_use_ranges():
                 return self._by_one_request(hold)
             try:
                 return self._by_ranges(hold, size)

@@ -1,11 +1,11 @@
-"""What a transfer works with."""
+"""The surroundings of a transfer: connections, records, observer, limits, tuning numbers."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from uploader.events import Observer
 from uploader.rate_limit import RateLimiter
@@ -18,10 +18,19 @@ from uploader.transfer.config import TransferConfig
 T = TypeVar("T")
 
 
+class WithConnection(Protocol):
+    """Runs a call with a connection, and again while its error may pass."""
+
+    def __call__(self, call: Callable[[Connection], T], /) -> T: ...
+
+
 @dataclass(frozen=True)
 class TransferContext:
-    """What a step works with. `up` and `down` hold the payload of each direction to the user's limit. `connections`
-    for one file; None: as many as pay, up to the pool's."""
+    """What a transfer works with.
+
+    `up` and `down` hold the payload of each direction to the user's limit. `connections` is their number for one file;
+    None: as many as pay, up to the pool's.
+    """
 
     pool: ConnectionPool
     uploads: UploadRecords

@@ -23,22 +23,15 @@ from uploader.errors import Interrupted
 from uploader.events import Phase, Progress
 from uploader.sources.interface import Stream
 from uploader.state.uploads import FLUSH_BYTES, FLUSH_SECONDS, UploadRecord
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.chunks import ChunkLayout
+from uploader.transfer.config import TransferConfig
 from uploader.transfer.context import TransferContext
-from uploader.transfer.range_readers import MOST_READERS, ByteRange, RangeReaders, Supply
+from uploader.transfer.range_readers import ByteRange, RangeReaders, Supply
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 _REPORT_SECONDS = 0.2
-_BLOCK = 1024 * 1024
-
-_DUE = FLUSH_BYTES // CHUNK_BYTES
-_MOST_UNSAVED = 2 * _DUE
-"""Written chunks that a crash may cost. Half of them are synced while the other half arrives; faster readers wait."""
-
-_FEWEST, _MOST = 2, 16
-"""Chunks of a range. Long ranges cost few requests; short ones let all readers end together."""
 
 
 class Download:
@@ -55,7 +48,7 @@ class Download:
         self._item = item
         self._stream = stream
         self._part = part
-        self._size = size
+        self._layout = ChunkLayout(size, context.config.chunk_bytes)
         self._context = context
         self._readers = readers
 
@@ -64,23 +57,23 @@ class Download:
 
         Raises what the stream raises, OSError for the local disk, Interrupted.
         """
-        context = self._context
-        record.begin(subject, self._size, CHUNK_BYTES, str(self._part))
+        context, layout = self._context, self._layout
+        record.begin(subject, layout.size, layout.chunk_bytes, str(self._part))
         present, digest, hashed = self._check(record)
-        self.resumed = sum(min(CHUNK_BYTES, self._size - index * CHUNK_BYTES) for index in present)
+        self.resumed = layout.bytes_of(present)
         with self._part.open("r+b" if present else "wb") as file:
-            file.truncate(self._size)
-        chunks = ChunkMap(self._part, self._size, present, record)
-        supply = Supply(self._stream, context.retry, context.cancelled, context.down)
+            file.truncate(layout.size)
+        chunks = ChunkMap(self._part, layout, present, record, context.config)
+        supply = Supply(self._stream, context.retry, context.cancelled, context.down, context.config)
         with (
             DownloadHasher(chunks, self._part, digest, hashed) as hasher,
-            RangeReaders(supply, chunks, first=self._readers, most=self._readers or MOST_READERS) as readers,
+            RangeReaders(supply, chunks, first=self._readers, most=self._readers) as readers,
         ):
             while not hasher.done.wait(_REPORT_SECONDS):
                 self._refuse_stopped()
-                self._report(min(self.resumed + readers.moved, self._size))
+                self._report(min(self.resumed + readers.moved, layout.size))
         chunks.check()
-        self._report(self._size)
+        self._report(layout.size)
         self._stream.check()
         return hasher.sha256
 
@@ -94,10 +87,10 @@ class Download:
             with self._part.open("rb", buffering=0) as file:
                 for index in sorted(recorded):
                     self._refuse_stopped()
-                    data = _read_chunk(file, index, self._size)
+                    data = _read(file, *self._layout.range(index))
                     if hashlib.sha256(data).hexdigest() == recorded[index]:
                         present.add(index)
-                        if hashed == index * CHUNK_BYTES:
+                        if hashed == self._layout.range(index)[0]:
                             digest.update(data)
                             hashed += len(data)
             self._context.observer(Phase(self._item, "downloading"))
@@ -159,7 +152,7 @@ class DownloadHasher:
         while self._hashed < chunks.size and not chunks.over.is_set():
             end = chunks.prefix(self._hashed, FLUSH_SECONDS / 4)
             while self._hashed < end and not chunks.over.is_set():
-                data = file.read(min(_BLOCK, end - self._hashed))
+                data = file.read(min(chunks.config.hash_block_bytes, end - self._hashed))
                 if not data:
                     raise OSError(f"{self._part} became shorter")
                 self._digest.update(data)
@@ -180,16 +173,21 @@ class ChunkRange(ByteRange):
 class ChunkMap:
     """The chunks of a part file: which are present, handed out, missing. The range queue of a download.
 
-    `size` is in bytes; `present` are chunks that were checked before. A chunk is saved in the record only when
+    `present` are chunks that were checked before. A chunk is saved in the record only when
     it is on the disk itself.
     """
 
-    def __init__(self, part: Path, size: int, present: set[int], record: UploadRecord) -> None:
+    def __init__(
+        self, part: Path, layout: ChunkLayout, present: set[int], record: UploadRecord, config: TransferConfig
+    ) -> None:
         self.over = threading.Event()
-        self.size = size
+        self.size = layout.size
+        self.config = config
+        self._chunk_bytes = layout.chunk_bytes
+        self._due = max(1, FLUSH_BYTES // layout.chunk_bytes)
         self._part = part
         self._record = record
-        self._missing = deque(index for index in range(-(-size // CHUNK_BYTES)) if index not in present)
+        self._missing = deque(index for index in range(layout.count) if index not in present)
         self._returned: list[ChunkRange] = []
         self._written = set(present)
         self._unsaved: dict[int, str] = {}
@@ -214,13 +212,13 @@ class ChunkMap:
     def put(self, taken: ChunkRange, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            room = CHUNK_BYTES - taken.at % CHUNK_BYTES
+            room = self._chunk_bytes - taken.at % self._chunk_bytes
             now, view = view[:room], view[room:]
             taken.digest.update(now)
             _write(taken.file, now)
             taken.at += len(now)
-            if taken.at % CHUNK_BYTES == 0 or taken.at == self.size:
-                self._add((taken.at - 1) // CHUNK_BYTES, taken.digest.hexdigest())
+            if taken.at % self._chunk_bytes == 0 or taken.at == self.size:
+                self._add((taken.at - 1) // self._chunk_bytes, taken.digest.hexdigest())
                 taken.digest = hashlib.sha256()
 
     def settle(self, taken: ChunkRange) -> None:
@@ -250,13 +248,15 @@ class ChunkMap:
         """Return a range of neighbours: a share of what is missing, so that all readers end together."""
         if not self._missing:
             return None
-        most = min(max(len(self._missing) // (2 * MOST_READERS), _FEWEST), _MOST)
+        config, size = self.config, self._chunk_bytes
+        share = len(self._missing) // (2 * config.most_readers)
+        most = min(max(share, config.least_range_chunks), config.most_range_chunks)
         first = self._missing.popleft()
         after = first + 1
         while self._missing and self._missing[0] == after and after - first < most:
             self._missing.popleft()
             after += 1
-        return ChunkRange(first * CHUNK_BYTES, min(after * CHUNK_BYTES, self.size), first * CHUNK_BYTES)
+        return ChunkRange(first * size, min(after * size, self.size), first * size)
 
     def _add(self, index: int, digest: str) -> None:
         with self._changed:
@@ -264,7 +264,8 @@ class ChunkMap:
             self._unsaved[index] = digest
             self._extend_prefix()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.over.is_set() or len(self._unsaved) + self._saving <= _MOST_UNSAVED)
+            # A crash costs the unsaved chunks. Half of them are synced while the other half arrives.
+            self._changed.wait_for(lambda: self.over.is_set() or len(self._unsaved) + self._saving <= 2 * self._due)
 
     def _extend_prefix(self) -> None:
         while self._prefix in self._written:
@@ -306,17 +307,16 @@ class ChunkMap:
     @property
     def is_due(self) -> bool:
         """True when enough chunks are written to be saved."""
-        return len(self._unsaved) >= _DUE
+        return len(self._unsaved) >= self._due
 
     def _prefix_bytes(self) -> int:
-        return min(self._prefix * CHUNK_BYTES, self.size)
+        return min(self._prefix * self._chunk_bytes, self.size)
 
 
-def _read_chunk(file: FileIO, index: int, size: int) -> bytes:
-    file.seek(index * CHUNK_BYTES)
-    wanted = min(CHUNK_BYTES, size - index * CHUNK_BYTES)
+def _read(file: FileIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
     found = bytearray()
-    while len(found) < wanted and (data := file.read(wanted - len(found))):
+    while len(found) < length and (data := file.read(length - len(found))):
         found += data
     return bytes(found)
 

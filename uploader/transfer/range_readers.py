@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from uploader.errors import CredentialsRefused, Interrupted, NetworkError, NoRanges, SourceRefused
@@ -13,18 +13,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.retry import Retry
 from uploader.sources.interface import Stream
 from uploader.threads import WorkerGroup
-
-MOST_READERS = 8
-"""Requests at once; stores begin to refuse, or to count them as an attack, beyond that."""
-
-RANGES_PAY_BYTES = 8 * 1024 * 1024
-"""Bytes below which one plain request is through before a second one is under way."""
-
-_FIRST_LINES = 2
-_LOOK_SECONDS = 0.3
-_PAYS = 1.08
-_PATIENT_LOOKS = 3
-_JOIN_SECONDS = 5.0
+from uploader.transfer.config import TransferConfig
 
 
 @dataclass(eq=False)
@@ -67,12 +56,13 @@ class RangeQueue(Protocol[S]):
 
 @dataclass(frozen=True)
 class Supply:
-    """Where the bytes come from and what holds their reading: the limit, the patience, a stop."""
+    """Where the bytes come from, and what a reading obeys: retry, stop, limit, tuning numbers."""
 
     stream: Stream
     retry: Retry
     cancelled: threading.Event
     rate_limiter: RateLimiter
+    config: TransferConfig = field(default_factory=TransferConfig)
 
 
 class RangeReaders(Generic[S]):
@@ -89,14 +79,15 @@ class RangeReaders(Generic[S]):
         book: RangeQueue[S],
         *,
         first: int | None = None,
-        most: int = MOST_READERS,
+        most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.moved = 0
         self._supply = supply
         self._book = book
-        self._first = first or (1 if supply.rate_limiter.rate is not None else _FIRST_LINES)
-        self._most = most
+        self._config = supply.config
+        self._first = first or (1 if supply.rate_limiter.rate is not None else self._config.first_readers)
+        self._most = most or self._config.most_readers
         self._clock = clock
         self._lock = threading.Lock()
         self._group = WorkerGroup(self._work, name="read", stop=book.stop)
@@ -113,7 +104,7 @@ class RangeReaders(Generic[S]):
 
     def __exit__(self, *_: object) -> None:
         """Ends the reading. A line that hears nothing from its server is not waited for longer than a stop may take."""
-        self._group.close(0.5 if self._supply.cancelled.is_set() else _JOIN_SECONDS)
+        self._group.close(0.5 if self._supply.cancelled.is_set() else self._config.reader_join_seconds)
 
     # growing ------------------------------------------------------------------------------------------
 
@@ -128,16 +119,16 @@ class RangeReaders(Generic[S]):
             if self._group.started >= self._most or self._book.over.is_set():
                 return
             (since, before), now = self._looked_at, self._clock()
-            if now - since < _LOOK_SECONDS:
+            if now - since < self._config.reader_look_seconds:
                 return
             rate = (self.moved - before) / (now - since)
             self._looked_at = now, self.moved
-            if rate > self._best * _PAYS:
+            if rate > self._best * self._config.reader_growth:
                 self._best, self._vain_looks = rate, 0
                 self._open(2)
                 return
             self._vain_looks += 1
-            if self._vain_looks == _PATIENT_LOOKS:
+            if self._vain_looks == self._config.reader_looks:
                 self._most = 0
 
     # a line -------------------------------------------------------------------------------------------

@@ -9,16 +9,11 @@ from dataclasses import dataclass, field
 
 from uploader.errors import NoRanges
 from uploader.transfer.chunks import read_steadily
-from uploader.transfer.range_readers import MOST_READERS, RANGES_PAY_BYTES, ByteRange, RangeReaders, Supply
-
-STRETCH_BYTES = 4 * 1024 * 1024
-"""Size of a range that is asked for: long enough that the round trip before it costs little."""
-
-_HELD = 10
-"""Ranges under way or waiting for the reader, at most: 40 MiB."""
+from uploader.transfer.config import TransferConfig
+from uploader.transfer.range_readers import ByteRange, RangeReaders, Supply
 
 
-def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOST_READERS) -> Iterator[bytes]:
+def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int | None = None) -> Iterator[bytes]:
     """Yields the bytes from `offset` to `size`, in order, in pieces of any size, held to the supply's limit.
 
     A `size` of None says that there are no ranges, or that nobody knows where the file ends: then one plain request
@@ -27,9 +22,9 @@ def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int = MOS
     whose server says nothing.
     """
     at = offset
-    if size is not None and size - offset >= RANGES_PAY_BYTES:
+    if size is not None and size - offset >= supply.config.ranges_from_bytes:
         try:
-            with _Window(offset, size) as window, RangeReaders(supply, window, most=most):
+            with _Window(offset, size, supply.config) as window, RangeReaders(supply, window, most=most):
                 for data in window:
                     at += len(data)
                     yield data
@@ -51,7 +46,8 @@ class _Held(ByteRange):
 class _Window:
     """The stretches from the one that is handed on to the farthest that is read: a lines' book, and an iterator."""
 
-    def __init__(self, offset: int, size: int) -> None:
+    def __init__(self, offset: int, size: int, config: TransferConfig) -> None:
+        self._config = config
         self.over = threading.Event()
         self._next = offset
         self._size = size
@@ -104,8 +100,8 @@ class _Window:
                     return first
                 if self._next >= self._size:
                     return None
-                if len(self._held) < _HELD:
-                    end = min(self._next + STRETCH_BYTES, self._size)
+                if len(self._held) < self._config.ranges_held:
+                    end = min(self._next + self._config.range_bytes, self._size)
                     self._held.append(_Held(self._next, end, self._next))
                     self._next = end
                     return self._held[-1]

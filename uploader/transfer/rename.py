@@ -1,84 +1,73 @@
-"""The last step: a proven part file gets its final name; and why it may not."""
+"""The last step: a verified part file gets its final name; and the errors that say why it may not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from uploader.artifact import Digest
 from uploader.errors import Busy, Exists, PartHeld, RemoteExists, RemoteMissing, RemoteRefused, WrongBytes
+from uploader.events import Message
 from uploader.remote.interface import Connection, Entry, Writer
-from uploader.transfer.verify import Using
+from uploader.transfer.context import TransferContext
+from uploader.transfer.values import UploadJob
 
-_LARGE = 4 << 20
 
+def place(context: TransferContext, job: UploadJob) -> None:
+    """Rename the job's part file to its final name, in one step that never takes another file's name unasked.
 
-def place(
-    part: str,
-    path: str,
-    size: int,
-    *,
-    replace: bool,
-    using: Using,
-    say: Callable[[str], None],
-    mtime: int | None = None,
-    expected: tuple[int, int | None] | None = None,
-) -> None:
-    """Renames in one step that cannot take another file's place unasked. `size` (bytes) tells whether an answer that
-    was lost with its line had been a yes; a part of another size is not the one that was proven. The file gets `mtime`,
-    where one is given. `expected` are size and time of the only file that may be replaced, where not any may.
-
-    Raises Exists, Busy, RemoteRefused, RemoteMissing, and what the line raises."""
+    The job's size tells whether an answer that was lost with its connection had been a yes. A part file of another size
+    is not the verified one. Raises Exists, Busy, RemoteRefused, RemoteMissing, NetworkError.
+    """
+    part, path, size = job.part, job.path, job.size
     tried = False
 
     def rename(connection: Connection) -> bool:
         nonlocal tried
         files = connection.files
-        # A round trip, where it is nothing beside the sending.
-        held = files.stat(part) if tried or size >= _LARGE else None
+        held = files.stat(part) if tried or size >= context.config.restat_bytes else None
         if held is not None and held.size != size:
             raise busy(part)
         if tried and held is None:
             there = files.stat(path)
             if there is not None and there.size == size:
-                return True  # done before the line was lost; only the answer was missing
+                return True  # it was renamed before the connection was lost; only the answer was missing
             raise RemoteMissing(f"{part} is not there any more", remedy="Run the same command again.")
         tried = True
-        if mtime is not None:
-            files.set_times([(part, mtime)])
-        if replace:
-            if expected is not None and is_another(files.stat(path), expected):
+        if job.mtime is not None:
+            files.set_times([(part, job.mtime)])
+        if job.replace:
+            if job.expected is not None and is_another(files.stat(path), job.expected):
                 raise changed(path)
             return files.replace(part, path)
         files.rename(part, path)
         return True
 
     try:
-        if not using(rename):
-            say(f"the server cannot replace in one step: the old {path} was removed first")
+        if not context.with_connection(rename):
+            text = f"the server cannot replace in one step: the old {path} was removed first"
+            context.observer(Message(text, "note"))
     except RemoteExists as error:
         raise taken(path) from error
 
 
 def is_another(there: Entry | None, expected: tuple[int, int | None]) -> bool:
-    """Whether something else has come to a name than what was seen there: size and time, in seconds."""
+    """Return True if a name no longer has the expected size (bytes) and mtime (seconds). A free name is no change."""
     return there is not None and (there.is_folder or (there.size, there.mtime) != expected)
 
 
 def changed(path: str) -> RemoteRefused:
-    """A file that was to be replaced is another one by now."""
+    """Return the error: the file to replace has changed since it was listed."""
     return RemoteRefused(f"{path} was changed on the server meanwhile: it stays", remedy="Run the same command again.")
 
 
 def busy(part: str) -> Busy:
-    """Somebody else changes the part file."""
+    """Return the error: another program writes the part file."""
     return Busy(
-        f"{part} is being written by somebody else",
+        f"{part} is being written by another program",
         remedy="Another machine, or a run with another $UPLOADER_HOME, may be sending the same file. Let it end first.",
     )
 
 
 def taken(path: str) -> Exists:
-    """The final name stands for other bytes."""
+    """Return the error: the final name stands for other bytes."""
     return Exists(
         f"{path} exists already, with other bytes",
         remedy="Give the new one another name with --name, or put it in the old one's place with --replace.",
@@ -86,7 +75,7 @@ def taken(path: str) -> Exists:
 
 
 def wrong_source(name: str, expected: Digest, found: str) -> WrongBytes:
-    """The source's bytes are not the ones that were promised."""
+    """Return the error: the source's bytes are not the promised ones."""
     return WrongBytes(
         f"{name} is not the file that was promised:\n  promised {expected}\n  found    {found}",
         remedy="Download it again, or check the sha256 you gave. Nothing was placed.",
@@ -94,8 +83,11 @@ def wrong_source(name: str, expected: Digest, found: str) -> WrongBytes:
 
 
 def open_part(connection: Connection, path: str, *, fresh: bool, held: bool) -> Writer:
-    """As `Files.open_writer`. With `held` an earlier connection had it open, and may have it still as far as the server
-    knows: a refusal that gives no reason is then PartHeld, which is worth another try in a while."""
+    """Open a part file as `Files.open_writer` does.
+
+    `held`: the server may still know an earlier connection that has the file open. Raises PartHeld, which a retry may
+    mend, when such a server refuses without a reason.
+    """
     try:
         return connection.files.open_writer(path, fresh=fresh)
     except RemoteRefused as error:

@@ -1,4 +1,4 @@
-"""Follows what is acknowledged, from the first byte on without a gap, with a hash of what the server has by then."""
+"""Hash the part file on the server while it is sent. The hash covers the contiguous acknowledged prefix."""
 
 from __future__ import annotations
 
@@ -10,87 +10,82 @@ from uploader.errors import NetworkError, RemoteRefused
 from uploader.remote.interface import Connection, RollingDigest
 from uploader.result import Evidence
 from uploader.threads import BackgroundCall
-from uploader.transfer.chunks import CHUNK_BYTES
-
-Begin = Callable[[Connection], "Following | None"]
-
-
-@dataclass(frozen=True)
-class Following:
-    """A hash that goes along, and what it will be worth as evidence."""
-
-    along: RollingDigest
-    evidence: Evidence
+from uploader.transfer.chunks import ChunkLayout
 
 
 @dataclass(frozen=True)
 class RemoteDigest:
-    """The sha256 (hex) of all of the server's file, and how it was taken."""
+    """The sha256 (hex) of a file as the server has it, and how it was taken."""
 
     sha256: str
     evidence: Evidence
 
 
-class RollingHash:
-    """Tells an Along how far the file of `size` bytes is whole. Thread-safe.
+Begin = Callable[[Connection], tuple[RollingDigest, Evidence] | None]
 
-    `begin` asks a connection for the Along, None where the server has no means; it is called once, for the first
-    connection that `start` is told of, beside all else.
+
+class RollingHash:
+    """Tells a RollingDigest how many bytes of the file are there without a gap. Thread-safe.
+
+    `begin` asks a connection for the RollingDigest, and for what it is worth as evidence. It is called once, for the
+    first connection that `start` gets, in a thread of its own. None: the server can take no such hash.
     """
 
-    def __init__(self, begin: Begin | None, size: int) -> None:
+    def __init__(self, begin: Begin | None, layout: ChunkLayout) -> None:
         self._begin = begin
-        self._size = size
+        self._layout = layout
         self._lock = threading.Lock()
-        self._there: set[int] = set()
-        self._whole = 0
+        self._present: set[int] = set()
+        self._prefix = 0
         self._starting: BackgroundCall[None] | None = None
-        self._following: Following | None = None
+        self._digest: RollingDigest | None = None
+        self._evidence = Evidence.SIZE
 
     def start(self, connection: Connection) -> None:
-        """Begins, with the first connection that there is."""
+        """Begin with this connection, if it is the first one."""
         with self._lock:
             begin, self._begin = self._begin, None
         if begin is not None:
-            self._starting = BackgroundCall(lambda: self._started(begin, connection), name="behind")
+            self._starting = BackgroundCall(lambda: self._run(begin, connection), name="rolling-hash")
 
     def add(self, index: int) -> None:
-        """Takes down that a piece is on the server as it should be."""
+        """Record that a chunk is on the server as it should be."""
         with self._lock:
-            self._there.add(index)
-            before = self._whole
-            while self._whole in self._there:
-                self._there.remove(self._whole)
-                self._whole += 1
-            if self._whole > before:
+            self._present.add(index)
+            before = self._prefix
+            while self._prefix in self._present:
+                self._present.remove(self._prefix)
+                self._prefix += 1
+            if self._prefix > before:
                 self._tell()
 
     def finish(self) -> RemoteDigest | None:
-        """The hash of the whole file, as the server has it; None when it could not be taken this way."""
+        """Return the hash of the whole file, or None when it could not be taken this way."""
         if self._starting is not None:
             self._starting.result()
-        if self._following is None or self._whole * CHUNK_BYTES < self._size:
+        if self._digest is None or self._prefix < self._layout.count:
             return None
-        sha256 = self._following.along.finish()
-        return None if sha256 is None else RemoteDigest(sha256, self._following.evidence)
+        sha256 = self._digest.finish()
+        return None if sha256 is None else RemoteDigest(sha256, self._evidence)
 
     def close(self) -> None:
-        """Ends the hashing, done or not."""
+        """End the hashing."""
         if self._starting is not None:
             self._starting.result()
-        if self._following is not None:
-            self._following.along.close()
+        if self._digest is not None:
+            self._digest.close()
 
-    def _started(self, begin: Begin, connection: Connection) -> None:
+    def _run(self, begin: Begin, connection: Connection) -> None:
         try:
-            following = begin(connection)
-        except (NetworkError, RemoteRefused):  # whoever uses the connection meets the same, and tells
+            begun = begin(connection)
+        except (NetworkError, RemoteRefused):  # the worker that uses the connection meets the same, and raises it
             return
-        with self._lock:
-            self._following = following
-            if self._whole:
-                self._tell()
+        if begun is not None:
+            with self._lock:
+                self._digest, self._evidence = begun
+                if self._prefix:
+                    self._tell()
 
     def _tell(self) -> None:
-        if self._following is not None:
-            self._following.along.reached(min(self._size, self._whole * CHUNK_BYTES))
+        if self._digest is not None:
+            self._digest.reached(min(self._layout.size, self._prefix * self._layout.chunk_bytes))

@@ -1,4 +1,4 @@
-"""What a step is given and what it answers: the job, the means, the result."""
+"""What an upload gets and what it returns."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from uploader.transfer.verify import Verify
 
 @dataclass(frozen=True)
 class UploadJob:
-    """What is to be done with one artifact. `path` is the absolute final name; `size` in bytes; `structure`
-    whether the artifact's own header covers exactly its bytes; `target` and `path` name it for its record; `mtime`,
-    in seconds, is when the file shall say it was changed last, where the server lets it; `proven`: the source was found
-    to have the artifact's digest just now; `unseen`, by the clock that only grows, is when neither the final name nor
-    a part file was there; `expected` are size and time of the only file that may be replaced, where not any may."""
+    """What is to be sent where. `path` is the absolute final name, `target` and `path` name the upload record.
+
+    `size` in bytes. `structure`: the artifact's own header covers exactly its bytes. `proven`: the source had the
+    artifact's digest moments ago. `mtime`, in seconds, is the time that the file shall have on the server. `unseen`
+    is the monotonic time at which neither the final name nor a part file was there. With `expected`, only a file of
+    that size and time may be replaced.
+    """
 
     item: str
     artifact: Artifact
@@ -37,14 +39,17 @@ class UploadJob:
 
     @property
     def part(self) -> str:
+        """The absolute name of the part file."""
         folder, name = posixpath.split(self.path)
         return posixpath.join(folder, part_name(name, self.artifact.identity))
 
 
 @dataclass(frozen=True)
 class UploadResult:
-    """How a step ended well. `kept`: it was there already. Bytes as in Outcome. `mtime` is the file's time on the
-    server, in seconds, where it was looked at."""
+    """How an upload ended well. `kept`: the file was there already. Bytes as in Outcome.
+
+    `mtime` is the file's time on the server, in seconds, where it was looked at.
+    """
 
     kept: bool
     evidence: Evidence

@@ -1,38 +1,49 @@
-"""How we know that the bytes arrived: hashes taken on the server, else bytes read back, else structure, else size."""
+"""How we know that the bytes arrived: a hash taken on the server, else bytes read back, else structure, else size."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
-from uploader.errors import NoPermission
-from uploader.rate_limit import RateLimiter
-from uploader.remote.interface import Connection, Range
+from uploader.errors import NoPermission, RemoteRefused, SourceChanged, SourceMissing, SourceRefused
+from uploader.remote.interface import Connection
 from uploader.result import Evidence
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.batches import batches
+from uploader.transfer.chunks import ChunkLayout
+from uploader.transfer.config import TransferConfig
+from uploader.transfer.context import TransferContext
 from uploader.transfer.rolling_hash import RemoteDigest
 
 T = TypeVar("T")
 Verify = Literal["auto", "full", "samples"]
 
-READ_BACK_BYTES = 128 * 1024 * 1024
-"""Up to this size all of a file is read back where no hash can be had."""
 
-_SAMPLES = 8
-_BATCH = 32
+@dataclass(frozen=True)
+class Expected:
+    """What a file on the server should be.
+
+    `chunks` maps the number of each chunk to its sha256 (hex), `sha256` is of the whole, where it is known. With
+    `structure`, the source's own header covers exactly its bytes.
+    """
+
+    size: int
+    sha256: str | None
+    chunks: Mapping[int, str]
+    structure: bool = False
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What the server's file turned out to be. `bad`: pieces that differ; empty when it is the right one.
+    """What the server's file turned out to be. `bad` are the chunks that differ; none of a right file.
 
-    `sha256` is of the whole, when it was learnt from the server.
+    `sha256` is of the whole, where it was taken from the server.
     """
 
     evidence: Evidence
@@ -40,154 +51,229 @@ class Verification:
     bad: frozenset[int] = frozenset()
 
 
-def reads_all(mode: Verify, size: int) -> bool:
-    """Whether all of a file of `size` bytes is read back where no hash can be had."""
-    return mode == "full" or (mode == "auto" and size <= READ_BACK_BYTES)
-
-
-class Using(Protocol):
-    """Runs a call with a connection, again when the line fails."""
-
-    def __call__(self, call: Callable[[Connection], T], /) -> T: ...
-
-
 class Verifier:
-    """Looks at one file on the server, of `size` bytes. `seen` is told of bytes compared."""
+    """How do we know that a file on the server has these bytes? By the best evidence that can be had.
+
+    remote hash > read back > samples > structure > size. `mode` "full" settles for no less than all bytes, "samples"
+    compares samples. "auto" reads back what the server cannot hash, up to `config.read_back_bytes`, and samples larger
+    files. `seen` is called with the number of bytes of each comparison.
+    """
 
     def __init__(
-        self,
-        using: Using,
-        size: int,
-        *,
-        rate_limiter: RateLimiter,
-        seen: Callable[[int], None],
+        self, context: TransferContext, mode: Verify = "auto", seen: Callable[[int], None] = lambda _size: None
     ) -> None:
-        self._using = using
-        self._size = size
-        self._rate_limiter = rate_limiter
+        self._context = context
+        self._config = context.config
+        self._mode = mode
         self._seen = seen
+        self._steps = 0
 
-    def prove(
-        self,
-        path: str,
-        chunks: Mapping[int, str],
-        sha256: str | None,
-        mode: Verify,
-        structure: bool,
-        *,
-        taken: RemoteDigest | None = None,
-    ) -> Verification:
-        """Compares the file at `path` with the digests of all its pieces, and with `sha256` when it is known.
+    def verify(self, path: str, expected: Expected, *, known: RemoteDigest | None = None) -> Verification:
+        """Compare the file at `path` with the digests of all its chunks, and with the whole's where it is known.
 
-        `structure`: whether the source's own header covers exactly its bytes. `taken`: a hash of all of it to its
-        very end, where that was taken already.
+        `known` is a hash of all of the server's file, to its very end, where that was taken already.
         """
-        if taken is not None and taken.sha256 == sha256:
-            return Verification(taken.evidence, taken.sha256)
-        there = self._using(lambda connection: connection.files.stat(path))
-        if there is None or there.size != self._size:
-            return Verification(Evidence.SIZE, bad=(frozenset(chunks) - self.good(path, chunks)) or frozenset(chunks))
-        by_server = taken.sha256 if taken is not None and taken.evidence is Evidence.REMOTE_HASH else None
-        if mode != "samples" and (proof := self._by_hash(path, chunks, sha256, by_server)) is not None:
-            return proof
-        whole = reads_all(mode, self._size)
+        if known is not None and known.sha256 == expected.sha256:
+            return Verification(known.evidence, known.sha256)
+        chunks = expected.chunks
+        there = self._call(lambda connection: connection.files.stat(path))
+        if there is None or there.size != expected.size:
+            found = self.digests(path, expected.size, chunks)
+            return Verification(Evidence.SIZE, bad=_differ(chunks, found) or frozenset(chunks))
+        if self._mode != "samples" and (result := self._by_hash(path, expected, known)) is not None:
+            return result
+        whole = reads_all(self._mode, expected.size, self._config)
         try:
-            return self._by_reading(path, chunks if whole else self._samples(chunks), sha256, whole=whole)
+            return self._by_reading(path, expected, chunks if whole else self._samples(chunks), whole=whole)
         except NoPermission:  # an account that may write and not read
-            if mode == "full":
+            if self._mode == "full":
                 raise
-            return Verification(Evidence.STRUCTURE if structure else Evidence.SIZE)
+            return Verification(Evidence.STRUCTURE if expected.structure else Evidence.SIZE)
 
-    def good(self, path: str, claimed: Mapping[int, str]) -> set[int]:
-        """Which of the claimed pieces are on the server as claimed."""
-        return {index for index, digest in self.digests(path, claimed).items() if digest == claimed[index]}
+    def compare(self, path: str, expected: Expected, *, known: RemoteDigest | None = None) -> Evidence | None:
+        """Return how we know that the file at `path` is the expected one; None when it is not, or when only its size
+        or structure is equal: those do not make two files one."""
+        result = self.verify(path, expected, known=known)
+        return None if result.bad or result.evidence in (Evidence.SIZE, Evidence.STRUCTURE) else result.evidence
 
-    def digests(self, path: str, indexes: Collection[int]) -> dict[int, str]:
-        """The digests of those of the pieces that are on the server. None of a file that is too long, as nothing cuts
-        it, and none of one that may not be read."""
-        there = self._using(lambda connection: connection.files.stat(path)) if indexes else None
-        if there is None or there.size > self._size:
+    def compare_many(self, files: Sequence[tuple[str, Expected]]) -> list[Evidence | None]:
+        """As `compare` of each path, in order. One command on the server hashes many, and small ones are read together.
+
+        Neither what the server refuses to read nor what changed here is the expected file. `sha256` must be known.
+        """
+        config = self._config
+        same: list[Evidence | None] = []
+        named = [_Named(path, expected) for path, expected in files]
+        for batch in batches(named, most=config.compare_files, most_bytes=config.compare_bytes):
+            sizes = [(file.path, file.size) for file in batch]
+            found = self._call(partial(hash_many, files=sizes, read_up_to=config.chunk_bytes))
+            same += map(self._compare_one, batch, found)
+        return same
+
+    def _compare_one(self, file: _Named, found: RemoteDigest | RemoteRefused | None) -> Evidence | None:
+        if found is None:
+            with suppress(RemoteRefused, SourceChanged, SourceMissing, SourceRefused):
+                return self.compare(file.path, file.expected)
+        elif isinstance(found, RemoteDigest) and found.sha256 == file.expected.sha256:
+            return found.evidence
+        return None
+
+    def hash(self, path: str, size: int) -> RemoteDigest | None:
+        """Return the hash of a file of `size` bytes, taken by the server; None when the server cannot."""
+        found = self._call(lambda connection: connection.hashes(path, [(0, size)]))
+        return None if found is None else RemoteDigest(found[0], Evidence.REMOTE_HASH)
+
+    def digest(self, path: str, size: int) -> RemoteDigest | None:
+        """As `hash`, or of what is read back where the mode reads all of such a file."""
+        found = self.hash(path, size)
+        if found is None and reads_all(self._mode, size, self._config):
+            return self.read_back(path, size)
+        return found
+
+    def read_back(self, path: str, size: int) -> RemoteDigest:
+        """Return the hash of a file of `size` bytes, all of which is read back. Raises NoPermission."""
+        digest = hashlib.sha256()
+        layout = self._layout(size)
+        self._read_back(path, layout, range(layout.count), digest.update)
+        return RemoteDigest(digest.hexdigest(), Evidence.READ_BACK)
+
+    def digests(self, path: str, size: int, indexes: Collection[int]) -> dict[int, str]:
+        """Return the digests of those of the chunks that are on the server, of a file that shall have `size` bytes.
+
+        None of a file that is too long, as nothing cuts it, and none of one that may not be read.
+        """
+        there = self._call(lambda connection: connection.files.stat(path)) if indexes else None
+        if there is None or there.size > size:
             return {}
+        layout = self._layout(size)
+        whole = [index for index in indexes if sum(layout.range(index)) <= there.size]
         try:
-            return self._digests(path, [index for index in indexes if self._end(index) <= there.size])
+            return self._digests(path, layout, whole)
         except NoPermission:
             return {}
 
-    def _by_hash(
-        self, path: str, chunks: Mapping[int, str], sha256: str | None, taken: str | None
-    ) -> Verification | None:
-        found = [taken] if taken else self._using(lambda connection: connection.hashes(path, [(0, self._size)]))
-        if found is None:
+    def _by_hash(self, path: str, expected: Expected, known: RemoteDigest | None) -> Verification | None:
+        if known is None or known.evidence is not Evidence.REMOTE_HASH:
+            known = self.hash(path, expected.size)
+        if known is None:
             return None
-        right = found[0] == sha256 if sha256 is not None else len(self._good(path, chunks)) == len(chunks)
-        if right:
-            return Verification(Evidence.REMOTE_HASH, found[0])
-        # The pieces tell what to send again. When all of them are right, the file as a whole is still wrong.
-        bad = frozenset(chunks) - self._good(path, chunks)
-        return Verification(Evidence.REMOTE_HASH, found[0], bad or frozenset(chunks))
+        if expected.sha256 == known.sha256:
+            return Verification(Evidence.REMOTE_HASH, known.sha256)
+        bad = _differ(expected.chunks, self._digests(path, self._layout(expected.size), expected.chunks))
+        if expected.sha256 is not None:  # when all chunks are right, the file as a whole is still wrong
+            bad = bad or frozenset(expected.chunks)
+        return Verification(Evidence.REMOTE_HASH, known.sha256, bad)
 
-    def _by_reading(self, path: str, chunks: Mapping[int, str], sha256: str | None, *, whole: bool) -> Verification:
+    def _by_reading(self, path: str, expected: Expected, chunks: Mapping[int, str], *, whole: bool) -> Verification:
         digest = hashlib.sha256()
-        found_pieces = self._read_back(path, chunks, digest.update if whole else None)
-        bad = frozenset(index for index in chunks if found_pieces[index] != chunks[index])
+        layout = self._layout(expected.size)
+        bad = _differ(chunks, self._read_back(path, layout, chunks, digest.update if whole else None))
         if not whole:
             return Verification(Evidence.SAMPLES, bad=bad)
         found = digest.hexdigest()
-        if not bad and sha256 not in (None, found):  # the pieces were read from more than one version of the source
+        if not bad and expected.sha256 not in (None, found):  # chunks of more than one version of the source
             bad = frozenset(chunks)
         return Verification(Evidence.READ_BACK, found, bad)
 
-    def _good(self, path: str, chunks: Mapping[int, str]) -> set[int]:
-        return {index for index, digest in self._digests(path, chunks).items() if digest == chunks[index]}
-
-    def _digests(self, path: str, indexes: Collection[int]) -> dict[int, str]:
-        """Has pieces hashed on the server, or reads them back."""
+    def _digests(self, path: str, layout: ChunkLayout, indexes: Iterable[int]) -> dict[int, str]:
+        """Have chunks hashed on the server, or read them back."""
         found: dict[int, str] = {}
         todo = sorted(indexes)
-        for at in range(0, len(todo), _BATCH):
-            batch = todo[at : at + _BATCH]
-            ranges = [self._range(index) for index in batch]
-            taken = self._using(partial(_hashes, path, ranges))
+        for at in range(0, len(todo), self._config.hash_batch):
+            batch = todo[at : at + self._config.hash_batch]
+            ranges = [layout.range(index) for index in batch]
+            taken = self._call(partial(_hashes, path, ranges))
             if taken is None:
-                return found | self._read_back(path, todo[at:], None)
+                return found | self._read_back(path, layout, todo[at:], None)
             found |= zip(batch, taken, strict=True)
-            self._seen(sum(length for _, length in ranges))
+            self._count(layout.bytes_of(batch))
         return found
 
-    def _read_back(self, path: str, indexes: Collection[int], update: Callable[[bytes], None] | None) -> dict[int, str]:
+    def _read_back(
+        self, path: str, layout: ChunkLayout, indexes: Iterable[int], update: Callable[[bytes], None] | None
+    ) -> dict[int, str]:
         found: dict[int, str] = {}
         todo = deque(sorted(indexes))
 
         def read(connection: Connection) -> None:
-            # `todo` shrinks as pieces come, so that an attempt after a lost line begins where the last one ended.
-            for data in self._chunks(connection, path, [self._range(index) for index in todo]):
+            # `todo` shrinks while chunks come, so that a retry begins where the connection was lost.
+            for data in self._chunks(connection, path, [layout.range(index) for index in todo]):
                 found[todo.popleft()] = hashlib.sha256(data).hexdigest()
                 if update is not None:
                     update(data)
-                self._seen(len(data))
+                self._count(len(data))
 
-        self._using(read)
+        self._call(read)
         return found
 
-    def _chunks(self, connection: Connection, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
-        """Reads ranges back; under a rate each in as many portions as that takes."""
-        portions = connection.files.read(path, self._rate_limiter.ranges(ranges))
+    def _chunks(self, connection: Connection, path: str, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Read ranges back. Under a limit each comes in several portions."""
+        limit = self._context.down
+        portions = connection.files.read(path, limit.ranges(ranges))
         for _, length in ranges:
-            yield b"".join(islice(portions, -(-length // self._rate_limiter.portion(length))))
+            yield b"".join(islice(portions, -(-length // limit.portion(length))))
 
     def _samples(self, chunks: Mapping[int, str]) -> dict[int, str]:
-        """The first, the last and some between, at random: nobody can know which are looked at."""
+        """Return the first, the last and some random ones: the server cannot know which are compared."""
         last = max(chunks)
         between = [index for index in chunks if index not in (0, last)]
-        chosen = {0, last, *random.SystemRandom().sample(between, min(_SAMPLES, len(between)))}
-        return {index: chunks[index] for index in sorted(chosen)}
+        count = min(self._config.sample_count, len(between))
+        return {index: chunks[index] for index in sorted({0, last, *random.SystemRandom().sample(between, count)})}
 
-    def _end(self, index: int) -> int:
-        return min(self._size, (index + 1) * CHUNK_BYTES)
+    def _layout(self, size: int) -> ChunkLayout:
+        return ChunkLayout(size, self._config.chunk_bytes)
 
-    def _range(self, index: int) -> Range:
-        return index * CHUNK_BYTES, self._end(index) - index * CHUNK_BYTES
+    def _count(self, size: int) -> None:
+        self._steps += 1
+        self._seen(size)
+
+    def _call(self, call: Callable[[Connection], T]) -> T:
+        return self._context.with_connection(call, lambda: self._steps)
 
 
-def _hashes(path: str, ranges: Sequence[Range], connection: Connection) -> list[str] | None:
+def reads_all(mode: Verify, size: int, config: TransferConfig) -> bool:
+    """Return True if all of a file of `size` bytes is read back when the server cannot hash it."""
+    return mode == "full" or (mode == "auto" and size <= config.read_back_bytes)
+
+
+def hash_many(
+    connection: Connection, files: Sequence[tuple[str, int]], *, read_up_to: int | None = None
+) -> list[RemoteDigest | RemoteRefused | None]:
+    """Return the hash of each file (path, size in bytes): taken on the server, or of what is read back.
+
+    None for a file that is missing, or larger than `read_up_to` bytes where the server does not hash it. A shell may
+    see other folders than SFTP does: that it finds no such file says nothing of it.
+    """
+    taken = connection.hash_files([path for path, _ in files]) or [None] * len(files)
+    results: list[RemoteDigest | RemoteRefused | None] = [
+        None if sha256 is None else RemoteDigest(sha256, Evidence.REMOTE_HASH) for sha256 in taken
+    ]
+    unknown = [
+        at for at, (_, size) in enumerate(files) if results[at] is None and (read_up_to is None or size <= read_up_to)
+    ]
+    # One byte more than expected: a file that is too long is another one.
+    wanted = [(files[at][0], files[at][1] + 1) for at in unknown]
+    for at, data in zip(unknown, connection.files.read_all(wanted) if wanted else (), strict=True):
+        results[at] = (
+            RemoteDigest(hashlib.sha256(data).hexdigest(), Evidence.READ_BACK) if isinstance(data, bytes) else data
+        )
+    return results
+
+
+@dataclass(frozen=True)
+class _Named:
+    path: str
+    expected: Expected
+
+    @property
+    def size(self) -> int:
+        return self.expected.size
+
+
+def _differ(chunks: Mapping[int, str], found: Mapping[int, str]) -> frozenset[int]:
+    """Return the numbers of the chunks that were not found with their digests."""
+    return frozenset(index for index, digest in chunks.items() if found.get(index) != digest)
+
+
+def _hashes(path: str, ranges: Sequence[tuple[int, int]], connection: Connection) -> list[str] | None:
     return connection.hashes(path, ranges)

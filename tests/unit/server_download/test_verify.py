@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from tests.small_config import SMALL
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import NoPermission, WrongBytes
 from uploader.events import Event, Message
 from uploader.rate_limit import RateLimiter
-from uploader.remote.interface import Connection
 from uploader.result import Evidence
 from uploader.retry import Retry
 from uploader.server_download.verify import ServerFileVerifier
 from uploader.state.uploads import UploadRecords
 from uploader.transfer import TransferContext, UploadJob
-from uploader.transfer.verify import READ_BACK_BYTES
 
-SIZE = READ_BACK_BYTES + 1
+SIZE = SMALL.read_back_bytes + 1
 
 
 class Server:
@@ -34,10 +35,10 @@ class Server:
     def hashes(self, path: str, ranges: object) -> None:
         return None
 
-    def read(self, path: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+    def read(self, path: str, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         if not self._readable:
             raise NoPermission("no")
-        return [bytes(max(0, min(length, SIZE - offset))) for offset, length in ranges]
+        return (bytes(max(0, min(length, SIZE - offset))) for offset, length in ranges)
 
 
 def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable: bool = True) -> ServerFileVerifier:
@@ -48,9 +49,13 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
         "item", artifact, lambda: pytest.fail("the link is not known any more"), "/m.safetensors", "box", SIZE
     )
     cancelled = threading.Event()
-    rate_limiter, server = RateLimiter(None, cancelled), cast(Connection, Server(readable=readable))
+    rate_limiter = RateLimiter(None, cancelled)
 
-    pool: Any = None
+    class Pool:
+        def lease(self) -> Any:
+            return nullcontext(Server(readable=readable))
+
+    pool: Any = Pool()
     context = TransferContext(
         pool,
         UploadRecords(tmp_path),
@@ -59,8 +64,9 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
         cancelled,
         up=rate_limiter,
         down=rate_limiter,
+        config=SMALL,
     )
-    return ServerFileVerifier(job, context, lambda call: call(server), readable=False)
+    return ServerFileVerifier(job, context, readable=False)
 
 
 def test_a_promised_hash_is_taken_here_where_nothing_else_can_prove_it(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.remote_memory import MemoryConnector, MemoryFiles, MemoryServer, MemoryWriter
+from tests.small_config import SMALL
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import NetworkError, UploaderError
-from uploader.events import Event, Message, Phase, Progress
+from uploader.events import Event, Message, Phase, Progress, silence
 from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
 from uploader.remote.interface import Connector
@@ -22,15 +23,22 @@ from uploader.sources import local
 from uploader.sources.interface import Stream
 from uploader.state.uploads import UploadRecords
 from uploader.transfer import TransferContext, Upload, UploadJob, UploadResult
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
 
+CHUNK_BYTES = SMALL.chunk_bytes
+BLOCK_BYTES = 1600
 FOLDER = "/home/user/models"
 FINAL = f"{FOLDER}/m.safetensors"
 
 
 def content(chunks: float, seed: int = 0) -> bytes:
-    """Random bytes, so many pieces of them."""
+    """Return this many chunks of random bytes."""
     return random.Random(seed).randbytes(int(chunks * CHUNK_BYTES))
+
+
+def large(chunks: float, seed: int = 0) -> bytes:
+    """As `content`, in chunks of the real size."""
+    return random.Random(seed).randbytes(int(chunks * TransferConfig.chunk_bytes))
 
 
 def at_once(seconds: float) -> bool:
@@ -41,9 +49,10 @@ def at_once(seconds: float) -> bool:
 class WebStream:
     """A stream of bytes behind a link. Each read takes the next of `cuts`: so many bytes, and the line is lost."""
 
-    def __init__(self, data: bytes, cuts: list[int] | None = None) -> None:
+    def __init__(self, data: bytes, cuts: list[int] | None = None, block: int = BLOCK_BYTES) -> None:
         self.data = data
         self.cuts = cuts or []
+        self.block = block
         self.reads: list[int] = []
         self.closed = False
 
@@ -52,8 +61,8 @@ class WebStream:
         cut = self.cuts.pop(0) if self.cuts else None
         whole = len(self.data) if length is None else min(len(self.data), offset + length)
         end = whole if cut is None else min(whole, offset + cut)
-        for at in range(offset, end, 100_000):
-            yield self.data[at : min(at + 100_000, end)]
+        for at in range(offset, end, self.block):
+            yield self.data[at : min(at + self.block, end)]
         if cut is not None:
             raise NetworkError("the line to the source was cut")
 
@@ -67,6 +76,26 @@ class WebStream:
         self.closed = True
 
 
+def context_of(
+    connector: Connector,
+    cancelled: threading.Event | None = None,
+    up: RateLimiter | None = None,
+    down: RateLimiter | None = None,
+) -> TransferContext:
+    """Return a context for tests that record nothing and wait for no retry."""
+    cancelled = cancelled or threading.Event()
+    return TransferContext(
+        ConnectionPool(connector),
+        UploadRecords(Path("not-used")),
+        silence,
+        Retry(cancelled, silence, at_once),
+        cancelled,
+        up=up or RateLimiter(None, cancelled),
+        down=down or RateLimiter(None, cancelled),
+        config=SMALL,
+    )
+
+
 @dataclass
 class Bench:
     """A server in memory with one folder, and everything that a step takes beside its job."""
@@ -74,6 +103,7 @@ class Bench:
     folder: Path
     server: MemoryServer = field(default_factory=MemoryServer)
     connections: int = 1
+    config: TransferConfig = SMALL
     connector: Connector | None = None
     up: RateLimiter | None = None
     down: RateLimiter | None = None
@@ -87,15 +117,14 @@ class Bench:
         self.last: Upload | None = None
 
     def context(self) -> TransferContext:
-        return TransferContext(
-            ConnectionPool(self.connector or MemoryConnector(self.server)),
-            self.uploads,
-            self.events.append,
-            self.retry,
-            self.cancelled,
-            up=self.up or RateLimiter(None, self.cancelled),
-            down=self.down or RateLimiter(None, self.cancelled),
+        context = context_of(self.connector or MemoryConnector(self.server), self.cancelled, self.up, self.down)
+        return replace(
+            context,
+            uploads=self.uploads,
+            observer=self.events.append,
+            retry=self.retry,
             connections=self.connections,
+            config=self.config,
         )
 
     def local(self, data: bytes, sha256: str | None = None) -> Artifact:

@@ -18,13 +18,14 @@ from uploader.reference import UrlReference
 from uploader.sources import direct
 from uploader.state.cache import Cache
 from uploader.transfer import CachedDownload
+from uploader.transfer.config import TransferConfig
 from uploader.transfer.range_readers import Supply
 from uploader.transfer.read_ahead import read_ahead
 
 
 def main() -> None:
     how, url, folder, rate = sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])
-    bench = Bench(folder)
+    bench = Bench(folder, config=TransferConfig())
     bench.down = RateLimiter(rate or None, bench.cancelled)
     context = bench.context()
     with Http() as http:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.servers.http_origin import Origin, Resource
-from tests.unit.transfer.bench import Bench, content
+from tests.unit.transfer.bench import Bench, large
 from uploader.artifact import Artifact, Digest, LocalFile, WebFile
 from uploader.errors import (
     Busy,
@@ -37,10 +37,11 @@ from uploader.sources import direct
 from uploader.sources.http_stream import WebStream
 from uploader.state.cache import Cache, State
 from uploader.transfer import CachedDownload
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.config import TransferConfig
 
-SMALL = content(0.75)
-DATA = content(4.3)
+CHUNK_BYTES = TransferConfig.chunk_bytes
+SMALL = large(0.75)
+DATA = large(4.3)
 SIZE = len(DATA)
 WHOLE = hashlib.sha256(DATA).hexdigest()
 ETAG = '"v1"'
@@ -123,7 +124,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with Origin() as origin:
 
         def begin(**behaviour: Any) -> Download:
-            downloads.append(Download(Bench(tmp_path), origin, **behaviour))
+            downloads.append(Download(Bench(tmp_path, config=TransferConfig()), origin, **behaviour))
             return downloads[-1]
 
         yield begin
@@ -190,7 +191,7 @@ def test_a_source_that_ends_its_ranges_is_read_whole(start: Start) -> None:
 def test_the_pieces_of_another_link_are_not_gone_on_with_though_validator_and_size_are_the_same(start: Start) -> None:
     download = start()
     assert download.leave_a_part()
-    download.resource.content = other = content(4.3, seed=2)
+    download.resource.content = other = large(4.3, seed=2)
     origin = download.artifact.origin
     assert isinstance(origin, WebFile)
     download.artifact = replace(download.artifact, origin=replace(origin, url=f"{origin.url}?id=2"))
@@ -200,7 +201,7 @@ def test_the_pieces_of_another_link_are_not_gone_on_with_though_validator_and_si
 def test_a_source_that_is_replaced_meanwhile_is_told_and_nothing_of_it_is_built_on(start: Start) -> None:
     download = start()
     download.leave_a_part()
-    download.resource.content, download.resource.etag = content(4.3, seed=2), '"v2"'
+    download.resource.content, download.resource.etag = large(4.3, seed=2), '"v2"'
     with pytest.raises(SourceChanged):
         download.run()
     assert download.names == []
@@ -309,7 +310,7 @@ def test_a_published_digest_is_as_good_as_a_validator(start: Start) -> None:
 
 
 def test_a_part_of_another_file_is_found_by_the_digest_and_fetched_whole(start: Start) -> None:
-    other = content(4.3, seed=3)
+    other = large(4.3, seed=3)
     download = start(etag=None, data=other)
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
     download.leave_a_part()
@@ -363,14 +364,14 @@ def test_the_same_bytes_behind_another_link_are_found_by_their_published_digest(
 
 def test_another_version_behind_the_link_is_downloaded(start: Start) -> None:
     start().run()
-    new = content(4.3, seed=4)
+    new = large(4.3, seed=4)
     assert start(data=new, etag='"v2"').got() == new
 
 
 def test_without_a_validator_a_link_is_downloaded_again(start: Start) -> None:
     download = start(etag=None)
     download.run()
-    download.resource.content = content(4.3, seed=5)
+    download.resource.content = large(4.3, seed=5)
     assert download.got() == download.resource.content
 
 
@@ -402,7 +403,7 @@ def test_a_wrong_file_is_put_aside_and_told_with_both_values(start: Start) -> No
 def test_there_is_one_wrong_file_of_a_name_at_most(start: Start) -> None:
     download = start()
     for seed in (0, 6):
-        download.resource.content = content(4.3, seed)
+        download.resource.content = large(4.3, seed)
         with pytest.raises(WrongBytes):
             download.run("0" * 64)
     assert len(download.names) == 1

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.unit.transfer.bench import WebStream, at_once, content
+from tests.unit.transfer.bench import CHUNK_BYTES, WebStream, at_once, content
 from uploader.errors import Interrupted, NetworkError, SourceChanged, UploaderError
 from uploader.events import silence
 from uploader.retry import Retry
 from uploader.transfer.chunk_queue import ChunkQueue
-from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, drain, read_chunks, read_steadily
+from uploader.transfer.chunks import Chunk, ChunkLayout, Reading, drain, read_chunks, read_steadily
 
 
 def retry(cancelled: threading.Event | None = None) -> Retry:
@@ -20,7 +20,7 @@ def retry(cancelled: threading.Event | None = None) -> Retry:
 
 
 def chunks(count: int) -> Iterator[Chunk]:
-    return (Chunk(n, b"%d" % n) for n in range(count))
+    return (Chunk(n, n * CHUNK_BYTES, b"%d" % n) for n in range(count))
 
 
 def nothing_there(chunk: Chunk) -> bool:
@@ -43,13 +43,13 @@ def later(call: Callable[[], Chunk | None]) -> tuple[threading.Event, list[Chunk
 
 
 def test_a_cut_source_is_read_on_from_where_it_stopped() -> None:
-    stream = WebStream(content(0.5), cuts=[1_000_000, 0, 5])
+    stream = WebStream(content(0.5), cuts=[16_000, 0, 5])
     assert b"".join(read_steadily(stream, 0, retry())) == stream.data
-    assert stream.reads == [0, 1_000_000, 1_000_000, 1_000_005]
+    assert stream.reads == [0, 16_000, 16_000, 16_005]
 
 
 def test_a_source_may_be_cut_any_number_of_times_while_bytes_keep_coming() -> None:
-    stream = WebStream(content(0.5), cuts=[100_000] * 20)
+    stream = WebStream(content(0.5), cuts=[1600] * 20)
     assert b"".join(read_steadily(stream, 0, retry())) == stream.data
 
 
@@ -75,7 +75,7 @@ def test_a_stop_is_heard_between_two_chunks() -> None:
 def test_every_piece_and_the_whole_get_their_digest() -> None:
     data = content(2.5)
     reading = Reading.of_link({})
-    found = list(read_chunks(iter([data]), len(data), 0, reading))
+    found = list(read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, reading))
     assert [chunk.offset for chunk in found] == [0, CHUNK_BYTES, 2 * CHUNK_BYTES]
     assert b"".join(chunk.data for chunk in found) == data
     assert reading.chunks == {chunk.index: hashlib.sha256(chunk.data).hexdigest() for chunk in found}
@@ -85,7 +85,7 @@ def test_every_piece_and_the_whole_get_their_digest() -> None:
 def test_a_reading_from_the_middle_knows_no_digest_of_the_whole() -> None:
     data = content(2.5)
     reading = Reading.of_link({})
-    (chunk,) = read_chunks(iter([data[2 * CHUNK_BYTES :]]), len(data), 2, reading)
+    (chunk,) = read_chunks(iter([data[2 * CHUNK_BYTES :]]), ChunkLayout(len(data), CHUNK_BYTES), 2, reading)
     assert chunk.offset == 2 * CHUNK_BYTES
     assert reading.sha256 is None
 
@@ -95,7 +95,14 @@ def test_a_source_of_another_length_is_not_handed_out_to_its_end(extra: int) -> 
     data = content(1.5)
     reading = Reading.of_link({})
     with pytest.raises(SourceChanged):
-        list(read_chunks(iter([data + bytes(extra) if extra > 0 else data[:extra]]), len(data), 0, reading))
+        list(
+            read_chunks(
+                iter([data + bytes(extra) if extra > 0 else data[:extra]]),
+                ChunkLayout(len(data), CHUNK_BYTES),
+                0,
+                reading,
+            )
+        )
     assert reading.sha256 is None
 
 
@@ -116,7 +123,7 @@ def test_draining_stops_when_told() -> None:
 
 
 def test_pieces_come_in_order_and_then_none() -> None:
-    with ChunkQueue(chunks(20), nothing_there) as feed:
+    with ChunkQueue(chunks(20), nothing_there, 3) as feed:
         taken = []
         while (chunk := feed.take(wait=True)) is not None:
             taken.append(chunk.index)
@@ -129,6 +136,7 @@ def test_what_is_on_the_server_is_left_out() -> None:
     with ChunkQueue(
         chunks(6),
         lambda chunk: chunk.index % 2 == 0 and chunk.digest == hashlib.sha256(b"%d" % chunk.index).hexdigest(),
+        3,
     ) as feed:
         taken = []
         while (chunk := feed.take(wait=True)) is not None:
@@ -145,14 +153,14 @@ def test_it_reads_only_a_few_pieces_ahead() -> None:
             read.append(chunk.index)
             yield chunk
 
-    with ChunkQueue(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there, 3) as feed:
         assert feed.take(wait=True) is not None
         assert feed.take(wait=True) is not None
         assert len(read) <= 6
 
 
 def test_whoever_has_nothing_to_do_waits_for_pieces_that_may_come_back() -> None:
-    with ChunkQueue(chunks(1), nothing_there) as feed:
+    with ChunkQueue(chunks(1), nothing_there, 3) as feed:
         chunk = feed.take(wait=True)
         assert chunk is not None
         done, got, thread = later(lambda: feed.take(wait=True))
@@ -166,7 +174,7 @@ def test_whoever_has_nothing_to_do_waits_for_pieces_that_may_come_back() -> None
 
 
 def test_whoever_has_nothing_to_do_is_let_go_when_the_last_piece_is_done() -> None:
-    with ChunkQueue(chunks(1), nothing_there) as feed:
+    with ChunkQueue(chunks(1), nothing_there, 3) as feed:
         assert feed.take(wait=True) is not None
         _, got, thread = later(lambda: feed.take(wait=True))
         feed.settle()
@@ -181,7 +189,7 @@ def test_a_returned_piece_goes_to_a_lane_that_waits_for_a_slow_source() -> None:
         yield from chunks(1)
         gate.wait(20)
 
-    with ChunkQueue(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there, 3) as feed:
         chunk = feed.take(wait=True)
         assert chunk is not None
         _, got, thread = later(lambda: feed.take(wait=True))
@@ -198,7 +206,7 @@ def test_without_waiting_there_may_be_nothing_right_now() -> None:
         gate.wait(20)
         yield from chunks(1)
 
-    with ChunkQueue(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there, 3) as feed:
         assert feed.take(wait=False) is None
         assert not feed.over.is_set()
         gate.set()
@@ -211,7 +219,7 @@ def test_a_source_that_fails_ends_and_is_told_after_what_it_gave(fault: Exceptio
         yield from chunks(2)
         raise fault
 
-    with ChunkQueue(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there, 3) as feed:
         for _ in range(2):
             assert feed.take(wait=True) is not None
             feed.settle()
@@ -229,7 +237,7 @@ def test_a_stop_lets_everybody_go_and_ends_the_reading() -> None:
         finally:
             ended.set()
 
-    feed = ChunkQueue(source(), nothing_there)
+    feed = ChunkQueue(source(), nothing_there, 3)
     with feed:
         assert feed.take(wait=True) is not None
         feed.stop()
@@ -244,7 +252,7 @@ def test_many_takers_get_every_piece_once_however_often_some_come_back() -> None
     failed: set[int] = set()
     lock = threading.Lock()
 
-    with ChunkQueue(chunks(300), nothing_there) as feed:
+    with ChunkQueue(chunks(300), nothing_there, 3) as feed:
 
         def lane() -> None:
             while (chunk := feed.take(wait=True)) is not None:
@@ -271,7 +279,7 @@ def test_errors_of_ours_are_errors_of_ours() -> None:
         raise SourceChanged("another file", remedy="again")
         yield from chunks(1)
 
-    with ChunkQueue(source(), nothing_there) as feed:
+    with ChunkQueue(source(), nothing_there, 3) as feed:
         assert feed.take(wait=True) is None
         with pytest.raises(UploaderError) as caught:
             feed.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from uploader.transfer.config import TransferConfig
 from uploader.transfer.connections import ConnectionScaler, first
 
 WINDOW = 2 * 1024 * 1024
@@ -17,7 +18,7 @@ class Line:
         self.round_trip = round_trip
         self.capacity = capacity
         self.most = most
-        self.climb = ConnectionScaler(round_trip, lambda: self.most, lambda: self.now)
+        self.climb = ConnectionScaler(round_trip, lambda: self.most, TransferConfig(), lambda: self.now)
 
     def settle(self, lanes: int, seconds: float = 60.0) -> int:
         """How many connections there are after that time."""
@@ -34,7 +35,7 @@ class Line:
     [(0.0, 8, 1), (0.0002, 8, 1), (0.02, 8, 1), (0.1, 8, 4), (0.15, 8, 6), (0.25, 8, 8), (0.25, 2, 2), (9.0, 8, 8)],
 )
 def test_a_longer_way_is_worth_more_connections_at_first(round_trip: float, most: int, count: int) -> None:
-    assert first(round_trip, most) == count
+    assert first(round_trip, most, TransferConfig()) == count
 
 
 def test_a_line_that_is_full_gets_no_more() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.http_origin import Origin, Resource
-from tests.unit.transfer.bench import WebStream, at_once, content
+from tests.unit.transfer.bench import WebStream, at_once, large
 from uploader.errors import Interrupted, NetworkError, RateLimited, SourceChanged, UploaderError
 from uploader.events import Event
 from uploader.http import Http
@@ -21,10 +21,12 @@ from uploader.reference import UrlReference
 from uploader.retry import Retry
 from uploader.sources import direct
 from uploader.sources.interface import Stream
+from uploader.transfer.config import TransferConfig
 from uploader.transfer.range_readers import ByteRange, RangeReaders, Supply
-from uploader.transfer.read_ahead import STRETCH_BYTES, read_ahead
+from uploader.transfer.read_ahead import read_ahead
 
-DATA = content(4.3)
+RANGE_BYTES = TransferConfig.range_bytes
+DATA = large(4.3)
 SIZE = len(DATA)
 MIB = 1024 * 1024
 PATH = "/m.safetensors"
@@ -40,7 +42,7 @@ def supply(stream: Stream, *, rate: float | None = None, cancelled: threading.Ev
 def nothing_left_behind() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
-        if thread.name == "line":
+        if thread.name.startswith("read-"):
             thread.join(5)
             assert not thread.is_alive()
 
@@ -69,7 +71,7 @@ def test_all_bytes_come_in_order_by_several_requests(origin: Origin) -> None:
     with link(origin) as (_, stream):
         assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
     assert sorted(map(str, ranges(origin)), key=len) == sorted(
-        (f"bytes={at}-{min(at + STRETCH_BYTES, SIZE) - 1}" for at in range(0, SIZE, STRETCH_BYTES)), key=len
+        (f"bytes={at}-{min(at + RANGE_BYTES, SIZE) - 1}" for at in range(0, SIZE, RANGE_BYTES)), key=len
     )
 
 
@@ -84,7 +86,7 @@ def test_a_range_that_is_cut_is_read_on_where_it_was(origin: Origin) -> None:
         assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
     # What one line lost another one may have read on.
     begins = {int(re.findall(r"\d+", asked or "0")[0]) for asked in ranges(origin)}
-    assert begins & {1_000_000, STRETCH_BYTES + 1_000_000}
+    assert begins & {1_000_000, RANGE_BYTES + 1_000_000}
     assert len(ranges(origin)) == 7
 
 
@@ -114,7 +116,7 @@ def test_a_file_that_is_replaced_meanwhile_ends_the_reading(origin: Origin) -> N
     with link(origin) as (resource, stream):
         chunks = read_ahead(supply(stream, rate=20_000_000), 0, SIZE)
         next(chunks)
-        resource.content, resource.etag = content(4.3, seed=9), '"v2"'
+        resource.content, resource.etag = large(4.3, seed=9), '"v2"'
         with pytest.raises(SourceChanged):
             list(chunks)
         with pytest.raises(SourceChanged):
@@ -175,7 +177,7 @@ class Counting(WebStream):
 
 
 def test_what_is_read_ahead_of_a_slow_reader_is_bounded() -> None:
-    stream = Counting(bytes(30 * STRETCH_BYTES))
+    stream = Counting(bytes(30 * RANGE_BYTES))
     chunks = read_ahead(supply(stream), 0, len(stream.data))
     taken = len(next(chunks))
     deadline = time.monotonic() + 0.5
@@ -209,7 +211,7 @@ def test_a_stop_ends_the_reading_within_two_seconds(origin: Origin) -> None:
 
 @pytest.mark.timing
 def test_the_limit_holds_over_all_lines_together() -> None:
-    stream = WebStream(DATA[: 9 * MIB])
+    stream = WebStream(DATA[: 9 * MIB], block=100_000)
     began = time.monotonic()
     assert sum(map(len, read_ahead(supply(stream, rate=4 * MIB), 0, 9 * MIB))) == 9 * MIB
     assert len(stream.reads) == 3

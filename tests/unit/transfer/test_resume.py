@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from tests.unit.transfer.bench import Bench, WebStream, content
+from tests.unit.transfer.bench import CHUNK_BYTES, Bench, WebStream, content
 from uploader.errors import (
     NetworkError,
     WrongBytes,
 )
 from uploader.sources import local
-from uploader.transfer.chunks import CHUNK_BYTES
 
 DATA = content(4.4)
 WHOLE = hashlib.sha256(DATA).hexdigest()

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryRollingDigest, MemoryServer
-from tests.unit.transfer.bench import FINAL, Bench, content
+from tests.unit.transfer.bench import CHUNK_BYTES, FINAL, Bench, content
 from uploader.errors import NetworkError
-from uploader.remote.interface import Connection, Paced, Range
+from uploader.remote.interface import Connection, Paced, Range, RollingDigest
 from uploader.result import Evidence
-from uploader.transfer.chunks import CHUNK_BYTES
-from uploader.transfer.rolling_hash import Following, RemoteDigest, RollingHash
+from uploader.transfer.chunks import ChunkLayout
+from uploader.transfer.rolling_hash import RemoteDigest, RollingHash
 
 
 class Told:
@@ -40,8 +40,12 @@ def connection() -> MemoryConnection:
     return MemoryConnector(MemoryServer()).connect()
 
 
+def layout(size: int) -> ChunkLayout:
+    return ChunkLayout(size, CHUNK_BYTES)
+
+
 def following(told: Told, size: int) -> RollingHash:
-    behind = RollingHash(lambda _connection: Following(told, Evidence.REMOTE_HASH), size)
+    behind = RollingHash(lambda _connection: (told, Evidence.REMOTE_HASH), layout(size))
     behind.start(connection())
     return behind
 
@@ -67,7 +71,7 @@ def test_in_whatever_order_pieces_arrive_only_the_whole_beginning_is_told(count:
 
 def test_what_was_there_before_it_began_is_told_when_it_begins() -> None:
     told = Told()
-    behind = RollingHash(lambda _connection: Following(told, Evidence.READ_BACK), 2 * CHUNK_BYTES)
+    behind = RollingHash(lambda _connection: (told, Evidence.READ_BACK), layout(2 * CHUNK_BYTES))
     behind.add(0)
     behind.start(connection())
     behind.add(1)
@@ -78,11 +82,11 @@ def test_what_was_there_before_it_began_is_told_when_it_begins() -> None:
 def test_it_begins_once_whatever_connections_come() -> None:
     begun: list[Connection] = []
 
-    def begin(of: Connection) -> Following:
+    def begin(of: Connection) -> tuple[RollingDigest, Evidence]:
         begun.append(of)
-        return Following(Told(), Evidence.REMOTE_HASH)
+        return (Told(), Evidence.REMOTE_HASH)
 
-    behind = RollingHash(begin, 10)
+    behind = RollingHash(begin, layout(10))
     first = connection()
     for one in (first, connection(), connection()):
         behind.start(one)
@@ -91,10 +95,10 @@ def test_it_begins_once_whatever_connections_come() -> None:
 
 
 def test_a_connection_that_is_lost_at_the_beginning_stops_nothing() -> None:
-    def begin(of: Connection) -> Following:
+    def begin(of: Connection) -> tuple[RollingDigest, Evidence]:
         raise NetworkError("lost")
 
-    behind = RollingHash(begin, 10)
+    behind = RollingHash(begin, layout(10))
     behind.start(connection())
     behind.add(0)
     assert behind.finish() is None
@@ -108,7 +112,7 @@ def test_a_file_with_a_gap_has_no_hash() -> None:
 
 
 def test_without_a_server_that_hashes_there_is_nothing_to_wait_for() -> None:
-    behind = RollingHash(None, 10)
+    behind = RollingHash(None, layout(10))
     behind.add(0)
     assert behind.finish() is None
     behind.close()

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.remote_memory import MemoryServer
+from tests.small_config import SMALL
 from tests.unit.transfer.bench import FOLDER, Bench, content
 from uploader.errors import Interrupted
 from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
 from uploader.result import Evidence
 from uploader.sources import local
-from uploader.transfer import SmallFiles, TransferContext, UploadJob, bundles, is_small
-from uploader.transfer.small_files import LARGEST
+from uploader.transfer import SmallFiles, TransferContext, UploadJob, is_small
+from uploader.transfer.batches import batches
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_file_that_another_run_is_sending_is_left_to_it(bench: Bench) -> None:
 
 
 def test_a_lost_line_costs_a_second_try_and_nothing_else(bench: Bench) -> None:
-    bench.server.cut_after = [5_000]
+    bench.server.cut_after = [200]
     results = SmallFiles(jobs(bench, 10), bench.context()).run()
     assert len(results) == 10
     assert bench.server.connects == 2
@@ -93,17 +94,19 @@ def test_a_stop_ends_it(bench: Bench) -> None:
 
 def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
     made = jobs(bench, 1, size=10) * 2400
-    cut = bundles(made)
+    cut = batches(made, most=1000, most_bytes=SMALL.batch_bytes)
     assert [len(bundle) for bundle in cut] == [1000, 1000, 400]
     assert [one.item for bundle in cut for one in bundle] == [one.item for one in made]
-    large = [replace(made[0], size=LARGEST)] * 9
-    assert [len(bundle) for bundle in bundles(large)] == [4, 4, 1]
+    large = [replace(made[0], size=SMALL.small_bytes)] * 9
+    assert [len(bundle) for bundle in batches(large, most=1000, most_bytes=SMALL.batch_bytes)] == [4, 4, 1]
+    huge = [replace(made[0], size=size) for size in (1, SMALL.batch_bytes + 1, 1, 1)]
+    assert [len(bundle) for bundle in batches(huge, most=1000, most_bytes=SMALL.batch_bytes)] == [1, 1, 2]
 
 
 def test_what_is_large_or_sampled_or_held_to_a_rate_goes_alone(bench: Bench) -> None:
     context: TransferContext = bench.context()
     small = job(bench, "a.pt", b"x" * 10)
     assert is_small(small, context)
-    assert not is_small(replace(small, size=LARGEST + 1), context)
+    assert not is_small(replace(small, size=SMALL.small_bytes + 1), context)
     assert not is_small(replace(small, verify="samples"), context)
     assert not is_small(small, replace(context, up=RateLimiter(1000.0, bench.cancelled)))

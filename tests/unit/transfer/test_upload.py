@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.remote_memory import MemoryFiles, MemoryWriter
-from tests.unit.transfer.bench import FINAL, Bench, WebStream, content, with_files, writing_by
+from tests.unit.transfer.bench import CHUNK_BYTES, FINAL, Bench, WebStream, content, with_files, writing_by
 from uploader.artifact import LocalFile
 from uploader.errors import (
     Busy,
@@ -24,7 +24,6 @@ from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Entry, Range
 from uploader.result import Evidence
 from uploader.sources import local
-from uploader.transfer.chunks import CHUNK_BYTES
 
 DATA = content(4.4)
 WHOLE = hashlib.sha256(DATA).hexdigest()
@@ -237,7 +236,7 @@ def test_a_piece_that_arrived_wrong_is_sent_again_alone(bench: Bench, hashes: bo
     assert bench.final == DATA
     assert (result.bytes_sent, result.resumed_from) == (len(DATA) + CHUNK_BYTES, 0)
     assert result.sha256 == WHOLE
-    assert "1 piece(s)" in bench.said
+    assert "1 chunk(s)" in bench.said
     assert all(event.resumed == 0 for event in bench.progress)  # what this run sent is not of an earlier one
     assert [stream.reads.count(at) for at in (0, CHUNK_BYTES)] == ([1, 2] if web else [0, 0])
 

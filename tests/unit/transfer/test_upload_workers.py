@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.remote_memory import MemoryConnector, MemoryServer
-from tests.unit.transfer.bench import FOLDER, at_once, content
+from tests.unit.transfer.bench import CHUNK_BYTES, FOLDER, content, context_of
 from uploader.errors import (
     CredentialsRefused,
     HostKeyChanged,
@@ -25,7 +26,9 @@ from uploader.remote.interface import Connection
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.transfer.chunk_queue import ChunkQueue
-from uploader.transfer.chunks import CHUNK_BYTES, Chunk, Reading, read_chunks
+from uploader.transfer.chunks import Chunk, ChunkLayout, Reading, read_chunks
+from uploader.transfer.config import TransferConfig
+from uploader.transfer.context import TransferContext
 from uploader.transfer.upload_workers import UploadWorkers, WriteSizer
 
 PART = f"{FOLDER}/m.part"
@@ -54,30 +57,32 @@ class Sending:
         self.data = data
         self.server = connector.server if connector else MemoryServer()
         self.server.make_folders(FOLDER)
-        self.pool = ConnectionPool(connector or MemoryConnector(self.server))
+        self.connector = connector or MemoryConnector(self.server)
+        self.pool = ConnectionPool(self.connector)
         self.cancelled = threading.Event()
         self.acknowledged: list[int] = []
         self.moved: list[int] = []
         self.rate_limiter = RateLimiter(None, self.cancelled)
-        self.chunks = chunks or read_chunks(iter([data]), len(data), 0, Reading.of_link({}))
+        self.chunks = chunks or read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, Reading.of_link({}))
         self.sent = 0
 
+    @property
+    def context(self) -> TransferContext:
+        return replace(context_of(self.connector, self.cancelled, self.rate_limiter), pool=self.pool)
+
     def run(self, count: int) -> None:
-        retry = Retry(self.cancelled, silence, at_once)
-        with ChunkQueue(self.chunks, lambda chunk: False) as feed:
-            lanes = UploadWorkers(
-                self.pool,
+        with ChunkQueue(self.chunks, lambda chunk: False, 3) as queue:
+            workers = UploadWorkers(
+                self.context,
                 PART,
-                feed,
-                rate_limiter=self.rate_limiter,
-                retry=retry,
+                queue,
                 acknowledged=lambda chunk: self.acknowledged.append(chunk.index),
                 moved=self.moved.append,
             )
             try:
-                lanes.run(count)
+                workers.run(count)
             finally:
-                self.sent = lanes.sent
+                self.sent = workers.sent
                 self.pool.close()
 
     def whole(self) -> None:
@@ -95,7 +100,7 @@ def test_all_pieces_arrive_and_are_acknowledged_once(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("cut", [0, 1, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 9_000_000])
+@pytest.mark.parametrize("cut", [0, 1, 1600, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES + 10_000])
 def test_what_a_lost_connection_had_not_got_acknowledged_goes_again(count: int, cut: int) -> None:
     sending = Sending(content(4.2))
     sending.server.cut_after = [cut, cut]
@@ -134,7 +139,7 @@ def test_progress_counts_acknowledged_bytes_and_falls_with_a_lost_connection() -
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_server_that_is_gone_for_good_is_given_up(count: int) -> None:
     sending = Sending(content(5))
-    sending.server.cut_after = [5_000_000] + [0] * 200
+    sending.server.cut_after = [CHUNK_BYTES + 10_000] + [0] * 200
     with pytest.raises(NetworkError):
         sending.run(count)
     assert sending.server.connects < 60
@@ -157,7 +162,7 @@ def test_where_no_connection_opens_the_server_s_word_is_told() -> None:
 
 def test_a_changed_host_key_on_any_connection_stops_all() -> None:
     sending = Sending(content(30), Picky(MemoryServer(), 1, HostKeyChanged("changed")))
-    sending.rate_limiter = RateLimiter(200e6, sending.cancelled)
+    sending.rate_limiter = RateLimiter(3e6, sending.cancelled)
     with pytest.raises(HostKeyChanged):
         sending.run(2)
 
@@ -178,7 +183,7 @@ def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_
     data = content(3)
 
     def chunks() -> Iterator[Chunk]:
-        yield from read_chunks(iter([data]), len(data), 0, Reading.of_link({}))
+        yield from read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, Reading.of_link({}))
         raise fault
 
     sending = Sending(data, chunks=chunks())
@@ -191,7 +196,7 @@ def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_
 def test_a_stop_ends_a_sending_that_is_held_to_a_rate() -> None:
     sending = Sending(content(4))
     started = threading.Event()
-    sending.rate_limiter = RateLimiter(50_000, sending.cancelled)
+    sending.rate_limiter = RateLimiter(20_000, sending.cancelled)
     sending.moved = type("Moved", (list,), {"append": lambda self, count: started.set()})()
     faults: list[BaseException] = []
 
@@ -216,17 +221,16 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
     sending = Sending(content(4), Picky(MemoryServer(), 1, NetworkError("closed")))
     long_wait = threading.Event()
     retry = Retry(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
-    with ChunkQueue(sending.chunks, lambda chunk: False) as feed:
-        lanes = UploadWorkers(
-            sending.pool,
+    context = replace(sending.context, retry=retry)
+    with ChunkQueue(sending.chunks, lambda chunk: False, 3) as queue:
+        workers = UploadWorkers(
+            context,
             PART,
-            feed,
-            rate_limiter=sending.rate_limiter,
-            retry=retry,
+            queue,
             acknowledged=lambda chunk: None,
             moved=lambda count: None,
         )
-        thread = threading.Thread(target=lanes.run, args=(2,), daemon=True)
+        thread = threading.Thread(target=workers.run, args=(2,), daemon=True)
         thread.start()
         thread.join(5)
         assert not thread.is_alive()
@@ -252,7 +256,7 @@ def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
 
 def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
     now = 0.0
-    stride = WriteSizer(lambda: now)
+    stride = WriteSizer(TransferConfig(), lambda: now)
     assert stride.portion(255 * 1024) == 32 * 1024
     assert stride.portion(32_000) == 32_000
     for _ in range(10):  # 16 KiB a second

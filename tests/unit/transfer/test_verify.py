@@ -1,21 +1,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
-from tests.unit.transfer.bench import FINAL, FOLDER, content
+from tests.small_config import SMALL
+from tests.unit.transfer.bench import CHUNK_BYTES, FINAL, FOLDER, content, context_of
 from uploader.errors import NetworkError, NoPermission, RemoteRefused
-from uploader.rate_limit import RateLimiter
-from uploader.remote.interface import Connection, Range
+from uploader.remote.interface import Range
 from uploader.result import Evidence
-from uploader.transfer.chunks import CHUNK_BYTES, Reading, read_chunks
-from uploader.transfer.verify import READ_BACK_BYTES, Verification, Verifier, Verify, reads_all
-
-T = TypeVar("T")
+from uploader.transfer.chunks import ChunkLayout, Reading, read_chunks
+from uploader.transfer.verify import Expected, Verification, Verifier, Verify, reads_all
 
 
 class Look:
@@ -27,20 +25,37 @@ class Look:
         self.server.files[FINAL] = bytearray(data if there is None else there)
         self.data = data
         self.reading = Reading.of_link({})
-        for _ in read_chunks(iter([data]), len(data), 0, self.reading):
+        for _ in read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, self.reading):
             pass
         self.connection: Any = MemoryConnector(self.server).connect()
         self.seen = 0
-        self.prover = Verifier(self.using, len(data), rate_limiter=RateLimiter(None), seen=self.count)
+        look = self
 
-    def using(self, call: Callable[[Connection], T], /) -> T:
-        return call(self.connection)
+        class Connector(MemoryConnector):
+            def connect(self) -> Any:
+                return look.connect()
+
+        self.context = context_of(Connector(self.server))
+
+    def connect(self) -> Any:
+        return self.connection
+
+    def verifier(self, mode: Verify = "auto") -> Verifier:
+        return Verifier(self.context, mode, self.count)
+
+    def expected(self, sha256: str | None = None, *, structure: bool = False) -> Expected:
+        return Expected(len(self.data), sha256 or self.reading.sha256, self.reading.chunks, structure)
+
+    def right(self, claimed: Mapping[int, str]) -> set[int]:
+        """Return which of the claimed chunks are on the server as claimed."""
+        found = self.verifier().digests(FINAL, len(self.data), claimed)
+        return {index for index, digest in found.items() if digest == claimed[index]}
 
     def count(self, size: int) -> None:
         self.seen += size
 
     def prove(self, mode: Verify = "auto", *, sha256: str | None = None, structure: bool = False) -> Verification:
-        return self.prover.prove(FINAL, self.reading.chunks, sha256 or self.reading.sha256, mode, structure)
+        return self.verifier(mode).verify(FINAL, self.expected(sha256, structure=structure))
 
 
 def changed(data: bytes, *chunks: int) -> bytes:
@@ -120,21 +135,14 @@ def test_a_cut_read_back_begins_where_it_ended() -> None:
                 yield data
 
     look = Look(DATA)
-    tries = 0
 
-    def using(call: Callable[[Connection], T], /) -> T:
-        nonlocal tries
-        while True:
-            tries += 1
-            connection = MemoryConnection(look.server, None)
-            connection.files = Cutting(connection, None)
-            try:
-                return call(connection)
-            except NetworkError:
-                continue
+    def connect() -> MemoryConnection:
+        connection = MemoryConnection(look.server, None)
+        connection.files = Cutting(connection, None)
+        return connection
 
-    prover = Verifier(using, len(DATA), rate_limiter=RateLimiter(None), seen=look.count)
-    assert prover.prove(FINAL, look.reading.chunks, WHOLE, "auto", False) == Verification(Evidence.READ_BACK, WHOLE)
+    look.connect = connect  # type: ignore[method-assign]
+    assert look.prove() == Verification(Evidence.READ_BACK, WHOLE)
     assert look.seen == len(DATA)
 
 
@@ -188,7 +196,7 @@ def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
 def test_of_an_account_that_may_not_read_nothing_is_taken_over() -> None:
     look = Look(DATA)
     look.server.readable = False
-    assert look.prover.good(FINAL, look.reading.chunks) == set()
+    assert look.right(look.reading.chunks) == set()
 
 
 # what an earlier run left -----------------------------------------------------------------------------
@@ -198,17 +206,17 @@ def test_of_an_account_that_may_not_read_nothing_is_taken_over() -> None:
 def test_of_what_is_claimed_only_what_is_there_counts(hashes: bool) -> None:
     look = Look(DATA, changed(DATA, 2)[: 4 * CHUNK_BYTES], hashes=hashes)
     claimed = {index: look.reading.chunks[index] for index in (0, 2, 3, 4)}
-    assert look.prover.good(FINAL, claimed) == {0, 3}
+    assert look.right(claimed) == {0, 3}
 
 
 def test_a_part_that_is_too_long_is_not_built_on() -> None:
-    assert Look(DATA, DATA + b"x").prover.good(FINAL, Look(DATA).reading.chunks) == set()
+    assert Look(DATA, DATA + b"x").right(Look(DATA).reading.chunks) == set()
 
 
 def test_nothing_claimed_asks_nothing() -> None:
     look = Look(DATA)
     look.connection.interrupt()
-    assert look.prover.good(FINAL, {}) == set()
+    assert look.right({}) == set()
 
 
 def test_many_pieces_are_hashed_in_batches() -> None:
@@ -230,5 +238,5 @@ def test_many_pieces_are_hashed_in_batches() -> None:
 @pytest.mark.parametrize(("mode", "over", "all_of_it"), [("auto", 0, True), ("auto", 1, False), ("full", 1, True)])
 def test_all_is_read_back_up_to_a_size_or_when_that_is_asked_for(mode: Verify, over: int, all_of_it: bool) -> None:
     """The step reads it back beside the sending where this says so."""
-    assert reads_all(mode, READ_BACK_BYTES + over) is all_of_it
-    assert not reads_all("samples", 1)
+    assert reads_all(mode, SMALL.read_back_bytes + over, SMALL) is all_of_it
+    assert not reads_all("samples", 1, SMALL)

@@ -15,9 +15,9 @@ from uploader.session.runner import StepResult
 from uploader.sources.local import LocalStream
 from uploader.state.manifest import fetched
 from uploader.transfer import TransferContext
-from uploader.transfer.chunks import CHUNK_BYTES, FileChunks
+from uploader.transfer.chunks import ChunkLayout, FileChunks
 from uploader.transfer.download import Download
-from uploader.transfer.verify import Verifier
+from uploader.transfer.verify import Expected, Verifier
 
 _READER_CHUNKS = 8
 """Chunks that each connection must have to read, to be worth its sign-in."""
@@ -27,7 +27,7 @@ def download_large(step: FetchStep, target: str, context: TransferContext) -> St
     """Download one file, without the chunks that an earlier run left. `target` names the server in the record."""
     part, stream = part_of(step), RemoteStream(step, context)
     most = context.connections or context.pool.most
-    readers = max(1, min(most, step.size // CHUNK_BYTES // _READER_CHUNKS))
+    readers = max(1, min(most, step.size // context.config.chunk_bytes // _READER_CHUNKS))
     with local_errors(step.local):
         make_folder(step)
     with context.uploads.claim(fetched(target), str(step.local)) as record:
@@ -55,24 +55,21 @@ def is_same(step: FetchStep, context: TransferContext) -> bool:
     try:
         with step.local.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        chunks = FileChunks(stream, step.size)
-        return not _verifier(step, context).prove(step.remote, chunks, sha256, "full", structure=False).bad
+        chunks = FileChunks(stream, ChunkLayout(step.size, context.config.chunk_bytes))
+        return not Verifier(context, "full").verify(step.remote, Expected(step.size, sha256, chunks)).bad
     except (OSError, SourceChanged, SourceMissing, SourceRefused):  # nothing can be said of the local file
         return False
 
 
 def _verify(step: FetchStep, sha256: str, chunks: Mapping[int, str], context: TransferContext) -> Evidence:
     """Compare what was written with the server's hash, else with samples. Raises WrongBytes."""
-    by_server = context.with_connection(lambda connection: connection.hashes(step.remote, [(0, step.size)]))
+    verifier = Verifier(context, "samples")
+    by_server = verifier.hash(step.remote, step.size)
     if by_server is not None:
-        if by_server != [sha256]:
+        if by_server.sha256 != sha256:
             raise wrong_bytes(step)
-        return Evidence.REMOTE_HASH
-    found = _verifier(step, context).prove(step.remote, chunks, None, "samples", structure=False)
+        return by_server.evidence
+    found = verifier.verify(step.remote, Expected(step.size, None, chunks))
     if found.bad:
         raise wrong_bytes(step)
     return found.evidence
-
-
-def _verifier(step: FetchStep, context: TransferContext) -> Verifier:
-    return Verifier(context.with_connection, step.size, rate_limiter=context.down, seen=lambda _bytes: None)

@@ -24,8 +24,7 @@ from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Togethe
 from uploader.session.session import Session
 from uploader.session.target import TargetSession
 from uploader.state.manifest import PlacedFile, fetched
-from uploader.transfer.chunks import CHUNK_BYTES
-from uploader.transfer.small_files import groups
+from uploader.transfer.batches import batches
 
 
 def pull(request: PullRequest, session: Session) -> Report | PullPlan:
@@ -123,11 +122,12 @@ class Pull:
 
     def _download(self, plan: PullPlan, steps: Sequence[FetchStep]) -> dict[FetchStep, Outcome]:
         """Download the small files in batches, then the large ones."""
-        small = [step for step in steps if step.size <= CHUNK_BYTES]
-        large = [step for step in steps if step.size > CHUNK_BYTES]
-        batches = [self._batch(plan, group) for group in groups(small, most=MOST_FILES, most_bytes=MOST_BYTES)]
+        chunk_bytes = self._context.config.chunk_bytes
+        small = [step for step in steps if step.size <= chunk_bytes]
+        large = [step for step in steps if step.size > chunk_bytes]
+        together = [self._batch(plan, batch) for batch in batches(small, most=MOST_FILES, most_bytes=MOST_BYTES)]
         tasks = [self._task(plan, step) for step in large]
-        return self._run(small, batches, len(batches)) | self._run(large, tasks, IN_FLIGHT)
+        return self._run(small, together, len(together)) | self._run(large, tasks, IN_FLIGHT)
 
     def _run(
         self, steps: Sequence[FetchStep], work: Sequence[Task | Together], workers: int

@@ -34,10 +34,9 @@ from uploader.transfer import (
     Upload,
     UploadJob,
     UploadResult,
-    bundles,
     is_small,
 )
-from uploader.transfer.small_files import AT_ONCE
+from uploader.transfer.batches import batches
 
 T = TypeVar("T")
 
@@ -105,7 +104,7 @@ class Execution:
         bundled = {task.item for bundle in together for task in bundle.tasks}
         tasks = [self._task(step) for step in steps if step.item.path not in bundled]
         outcomes: list[Outcome] = []
-        for work, workers in ((together, AT_ONCE), (tasks, _IN_FLIGHT)):
+        for work, workers in ((together, self._context.config.batches_in_flight), (tasks, _IN_FLIGHT)):
             most = min(workers, self._pool.most)
             runner = Runner(self._session.observer, self._context.cancelled, self._way.stop, most)
             outcomes += runner.run(work)
@@ -121,7 +120,9 @@ class Execution:
         sent = [step for step in steps if step.action is Action.SEND and self._fault(step) is None]
         named = {step.item.path: step for step in sent if _is_local(step.item)}
         jobs = [job for job in (self._job(step.item) for step in named.values()) if is_small(job, self._context)]
-        return [self._bundle(named, SmallFiles(cut, self._context)) for cut in bundles(jobs)] if len(jobs) > 1 else []
+        config = self._context.config
+        cut = batches(jobs, most=config.batch_files, most_bytes=config.batch_bytes) if len(jobs) > 1 else []
+        return [self._bundle(named, SmallFiles(batch, self._context)) for batch in cut]
 
     def _bundle(self, named: dict[str, PlannedStep], bundle: SmallFiles) -> Together:
         steps = [named[job.item] for job in bundle.jobs]

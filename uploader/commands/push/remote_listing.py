@@ -11,7 +11,7 @@ from uploader.errors import Busy, RemoteRefused
 from uploader.placement import part_name
 from uploader.remote.interface import Connection, Entry
 from uploader.state.uploads import UploadRecords
-from uploader.transfer.chunks import CHUNK_BYTES
+from uploader.transfer.chunks import ChunkLayout
 
 _FEW = 2
 
@@ -19,11 +19,14 @@ _FEW = 2
 class RemoteLook:
     """The server's folders as far as they matter, each asked for once."""
 
-    def __init__(self, connection: Connection, root: str, uploads: UploadRecords, target: str) -> None:
+    def __init__(
+        self, connection: Connection, root: str, uploads: UploadRecords, target: str, chunk_bytes: int
+    ) -> None:
         self._files = connection.files
         self._root = connection.files.resolve(root)
         self._uploads = uploads
         self._target = target
+        self._chunk_bytes = chunk_bytes
         self._folders: dict[str, bool] = {}
         self._lists: dict[str, dict[str, Entry]] = {}
         self._free: dict[str, int | None] = {}
@@ -136,8 +139,8 @@ class RemoteLook:
         if size is None:
             return 0
         with suppress(Busy), self._uploads.claim(self._target, self._files.resolve(item.path)) as record:
-            chunks = record.load(item.artifact.identity, size, CHUNK_BYTES)
-            return sum(min(CHUNK_BYTES, size - index * CHUNK_BYTES) for index in chunks)
+            chunks = record.load(item.artifact.identity, size, self._chunk_bytes)
+            return ChunkLayout(size, self._chunk_bytes).bytes_of(chunks)
         return 0
 
 

@@ -34,9 +34,7 @@ from uploader.session.session import Session
 from uploader.sources import Sources
 from uploader.steps import Action, Route
 from uploader.transfer import TransferContext
-from uploader.transfer.chunks import CHUNK_BYTES
 from uploader.transfer.connections import first
-from uploader.transfer.small_files import LARGEST
 from uploader.webui.notify import check_switch, notify, untold
 
 T = TypeVar("T")
@@ -218,7 +216,8 @@ class Push:
 
         def look(connection: Connection) -> list[PlannedStep]:
             self._resolve = connection.files.resolve
-            seen = RemoteLook(connection, self._target.root, self._session.uploads, self._target.name)
+            chunk_bytes = self._context.config.chunk_bytes
+            seen = RemoteLook(connection, self._target.root, self._session.uploads, self._target.name, chunk_bytes)
             settled = self._serving.settle(connection, items)
             routed = [item for item, _ in settled]
             there = [
@@ -241,13 +240,14 @@ class Push:
 
     def _at_first(self, round_trip: float, chunks: int) -> int:
         most = min(self._pool.most, chunks)
-        return most if self._request.connections else first(round_trip, most)
+        return most if self._request.connections else first(round_trip, most, self._context.config)
 
     def _worth(self, steps: list[PlannedStep]) -> int:
         """How many connections what has to be sent is worth; opened side by side while the first already sends."""
         sizes = [step.bytes for step in steps if step.action is not Action.COMPARE]
-        chunks = sum(-(-size // CHUNK_BYTES) for size in sizes if size > LARGEST)
-        chunks += -(-sum(size for size in sizes if size <= LARGEST) // CHUNK_BYTES)  # these go together
+        config = self._context.config
+        chunks = sum(-(-size // config.chunk_bytes) for size in sizes if size > config.small_bytes)
+        chunks += -(-sum(size for size in sizes if size <= config.small_bytes) // config.chunk_bytes)  # sent together
         return self._at_first(self._pool.round_trip, chunks)
 
     def _using(self, call: Callable[[Connection], T]) -> T:

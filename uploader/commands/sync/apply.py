@@ -20,9 +20,9 @@ from uploader.session.runner import StepResult
 from uploader.sources import local
 from uploader.state.manifest import Manifest, PlacedFile
 from uploader.transfer import TransferContext, Upload, UploadJob
-from uploader.transfer.chunks import FileChunks
-from uploader.transfer.small_files import SmallPlaced, SmallUpload, goes_together, place_small
-from uploader.transfer.verify import Verifier
+from uploader.transfer.chunks import ChunkLayout, FileChunks
+from uploader.transfer.small_files import SmallPlaced, SmallUpload, place_small
+from uploader.transfer.verify import Expected, Verifier
 
 T = TypeVar("T")
 
@@ -42,11 +42,15 @@ class RemoteChanges:
         self._context = context
         self._running: dict[str, Upload] = {}
 
+    def goes_together(self, step: SyncStep) -> bool:
+        """Return True if a file is sent together with others: below a chunk there is nothing to resume."""
+        return step.size < self._context.config.chunk_bytes
+
     def clear_parts(self, base: str, steps: Sequence[SyncStep] = ()) -> None:
         """Removes the part files that earlier runs began below `base`, which this run has claimed, but those that
         `steps` will build on: big ones. What another run is about, here or in a folder above or below, is its own."""
         names = {
-            step.path for step in steps if step.action in (Action.SEND, Action.REPLACE) and not goes_together(step)
+            step.path for step in steps if step.action in (Action.SEND, Action.REPLACE) and not self.goes_together(step)
         }
         lead = f"{base.rstrip('/')}/"
         begun = {part: part.rpartition(".")[0].rpartition(".")[0] for part in self._manifest.begun}
@@ -168,11 +172,9 @@ class RemoteChanges:
     def _proof(self, step: SyncStep, part: str) -> Evidence | None:
         path = self._folder / step.file.path
         stream = local.open(local.resolve(PathReference(str(path)))[0])
-        prover = Verifier(
-            self._context.with_connection, step.file.size, rate_limiter=self._context.down, seen=lambda _count: None
-        )
-        proof = prover.prove(part, FileChunks(stream, step.file.size), step.sha256, "auto", structure=False)
-        return None if proof.bad else proof.evidence
+        chunks = FileChunks(stream, ChunkLayout(step.file.size, self._context.config.chunk_bytes))
+        found = Verifier(self._context).verify(part, Expected(step.file.size, step.sha256, chunks))
+        return None if found.bad else found.evidence
 
     def move(self, step: SyncStep) -> StepResult:
         """Renames a file that this program placed."""

@@ -20,13 +20,13 @@ from uploader.scan.local import scan
 from uploader.scan.remote import is_insensitive, list_tree
 from uploader.scan.tree import LocalEntry, LocalTree, RemoteEntry, RemoteTree, clashing, folded
 from uploader.state.manifest import Manifest
-from uploader.transfer.verify import Using
+from uploader.transfer import TransferContext
 
 
 def make_plan(
     request: SyncRequest,
     place: Place,
-    using: Using,
+    context: TransferContext,
     manifest: Manifest,
     *,
     growing: Callable[[LocalEntry], bool] | None = None,
@@ -47,16 +47,16 @@ def make_plan(
         max_delete=request.max_delete,
     )
 
-    scene = using(partial(_scene, place, folder, filters, found, manifest))
+    scene = context.with_connection(partial(_scene, place, folder, filters, found, manifest))
     asked = questions(scene, wishes)
     if keys := [*asked.hash, *asked.compare]:
         size = sum(found.tree.files[key].size for key in keys)
         say(f"reading {len(keys)} file(s) here, {size:,} bytes, to know what they are")
-    answers = answer(scene, asked, using, folder)
+    answers = answer(scene, asked, context, folder)
     steps = decide(scene, wishes, answers)
     if growing is not None and not tree.complete:  # what still grows is no reason to complain, nor to delete
         steps = [step for step in steps if not (step.action is Action.REFUSE and step.here is None and step.there)]
-    root = using(lambda connection: connection.files.resolve(place.root))
+    root = context.with_connection(lambda connection: connection.files.resolve(place.root))
     return SyncPlan(place.target, root, str(folder), tuple(steps), found.kinds)
 
 

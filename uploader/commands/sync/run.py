@@ -25,7 +25,7 @@ from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Togethe
 from uploader.session.session import Session
 from uploader.session.target import TargetSession
 from uploader.state.manifest import Manifest
-from uploader.transfer.small_files import TOGETHER, TOGETHER_BYTES, goes_together, groups
+from uploader.transfer.batches import batches
 from uploader.webui.notify import notify
 
 _BRINGING = (Action.COPY, Action.MOVE, Action.SEND, Action.REPLACE)
@@ -107,7 +107,7 @@ class Sync:
         """Looks at both sides. `growing` says of a local file that it is not to be touched yet."""
         self._manifest.reload()
         return make_plan(
-            self._request, self._place, self._target.with_connection, self._manifest, growing=growing, say=self._say
+            self._request, self._place, self._target.transfer, self._manifest, growing=growing, say=self._say
         )
 
     def carry_out(self, plan: SyncPlan) -> Report:
@@ -187,9 +187,12 @@ class Sync:
 
     def _send(self, plan: SyncPlan, steps: Sequence[SyncStep]) -> dict[SyncStep, Outcome]:
         """The small files first, many at once, then the large ones."""
-        small = groups([step for step in steps if goes_together(step)], most=TOGETHER, most_bytes=TOGETHER_BYTES)
-        sent = self._run([(tuple(group), self._together(plan, group)) for group in small], len(small))
-        return sent | self._each(plan, [step for step in steps if not goes_together(step)], self._carrier.send_big)
+        config = self._session.config
+        small = [step for step in steps if self._carrier.goes_together(step)]
+        cut = batches(small, most=config.sync_batch_files, most_bytes=config.sync_batch_bytes)
+        sent = self._run([(tuple(batch), self._together(plan, batch)) for batch in cut], len(cut))
+        large = [step for step in steps if not self._carrier.goes_together(step)]
+        return sent | self._each(plan, large, self._carrier.send_big)
 
     def _together(self, plan: SyncPlan, steps: Sequence[SyncStep]) -> Together:
         def run() -> list[Outcome | UploaderError]:
@@ -208,7 +211,7 @@ class Sync:
         return self._sent_alone(step)
 
     def _sent_alone(self, step: SyncStep) -> StepResult:
-        if not goes_together(step):
+        if not self._carrier.goes_together(step):
             return self._carrier.send_big(step)
         (end,) = self._carrier.send_small([step])
         if isinstance(end, UploaderError):

@@ -58,7 +58,7 @@ class Place:
         self.uploads = UploadRecords(base / "journal")
 
     def look(self) -> RemoteLook:
-        return RemoteLook(self.connection, "webui", self.uploads, "box")
+        return RemoteLook(self.connection, "webui", self.uploads, "box", 4 << 20)
 
 
 @pytest.fixture
