@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from uploader.commands.login.request import LoginRequest, LoginResult, TokenRequest, TokenResult, WebUISeen
     from uploader.commands.ls import Listed
     from uploader.commands.pull.request import PullPlan, PullRequest
-    from uploader.commands.push.request import DryRun, PushRequest
+    from uploader.commands.push.plan import PushStep
+    from uploader.commands.push.request import PushRequest
     from uploader.commands.rm import Removal
     from uploader.commands.search import SearchRequest
     from uploader.commands.sync.request import SyncPlan, SyncRequest
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from uploader.secret import Secret
     from uploader.session.session import Session
     from uploader.sources import Hit
+    from uploader.steps import Plan
     from uploader.webui.inspect import FolderDifference, WebUIFacts
     from uploader.webui.problems import Problem
 
@@ -54,7 +56,8 @@ _MODULES = {
     "uploader.commands.login.request": ("LoginRequest", "LoginResult", "TokenRequest", "TokenResult", "WebUISeen"),
     "uploader.commands.ls": ("Listed",),
     "uploader.commands.pull.request": ("PullPlan", "PullRequest"),
-    "uploader.commands.push.request": ("DryRun", "PushRequest"),
+    "uploader.commands.push.plan": ("PushStep",),
+    "uploader.commands.push.request": ("PushRequest",),
     "uploader.commands.rm": ("Removal",),
     "uploader.commands.search": ("SearchRequest",),
     "uploader.commands.sync.request": ("SyncPlan", "SyncRequest"),
@@ -67,6 +70,7 @@ _MODULES = {
     "uploader.secret": ("Secret",),
     "uploader.session.session": ("Session",),
     "uploader.sources": ("Hit",),
+    "uploader.steps": ("Plan",),
     "uploader.webui.inspect": ("FolderDifference", "WebUIFacts"),
     "uploader.webui.problems": ("Problem",),
 }
@@ -82,7 +86,6 @@ __all__ = [
     "Diagnosis",
     "Digest",
     "DiskUse",
-    "DryRun",
     "Evidence",
     "Failure",
     "FolderDifference",
@@ -95,6 +98,7 @@ __all__ = [
     "LoginResult",
     "Observer",
     "Outcome",
+    "Plan",
     "Problem",
     "Profiles",
     "Prompter",
@@ -102,6 +106,7 @@ __all__ = [
     "PullPlan",
     "PullRequest",
     "PushRequest",
+    "PushStep",
     "Removal",
     "Report",
     "SearchRequest",
@@ -153,10 +158,10 @@ if not TYPE_CHECKING:
 # models to and from a target --------------------------------------------------------------------------
 
 
-def push(session: Session, request: PushRequest) -> Report | DryRun:
+def push(session: Session, request: PushRequest) -> Report | Plan[PushStep]:
     """Put models into the folders where the WebUI finds them.
 
-    Return a `DryRun` with `request.dry_run`, else a `Report` with an outcome per file and target. A reference that
+    Return a `Plan` with `request.dry_run`, else a `Report` with an outcome per file and target. A reference that
     does not resolve is a failed outcome, and then no file moves. Raises UsageError when the request contradicts
     itself or names no target, ConfigurationError when `targets.toml` or a profile is wrong.
     """

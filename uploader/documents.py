@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         Cleared,
         Diagnosis,
         DiskUse,
-        DryRun,
         Identified,
         JobView,
         Listed,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from uploader.profile import Provider, Target
     from uploader.result import Outcome, Report
     from uploader.sources import Hit
+    from uploader.steps import Plan, Step
 
 Document: TypeAlias = dict[str, object]
 
@@ -42,21 +42,21 @@ def of_report(report: Report) -> Document:
     return {"schema": SCHEMA, "ok": report.ok, "outcomes": [of_outcome(outcome) for outcome in report.outcomes]}
 
 
-def of_plan(plan: DryRun) -> Document:
-    several = len(set(plan.places)) > 1
+def of_plan(plan: Plan[Step]) -> Document:
+    several = len({step.target for step in plan.steps}) > 1
     steps = [
         {
-            **({"target": place} if several else {}),
-            "source": step.item.artifact.source,
-            "name": step.item.name,
-            "kind": step.item.kind,
+            **({"target": step.target} if several else {}),
+            "source": step.source,
+            "name": step.name,
+            "kind": step.kind,
             "action": step.action,
-            "route": step.item.route,
-            "path": step.item.path,
-            "size": step.item.artifact.size,
-            "reason": "; ".join((step.reason, *step.item.warnings)),
+            "route": step.route,
+            "path": plan.shown(step),
+            "size": step.size,
+            "reason": "; ".join((step.reason, *step.warnings)),
         }
-        for place, step in plan.by_target()
+        for step in plan.steps
     ]
     return {"schema": SCHEMA, "plan": steps}
 

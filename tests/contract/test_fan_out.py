@@ -114,7 +114,7 @@ def test_a_reference_that_comes_to_nothing_moves_nothing_anywhere(three: World) 
 def test_the_plan_of_a_dry_run_tells_the_targets_apart(three: World) -> None:
     dry = three.dry(three.model(), to=("canvas", "second"))
     assert dry.target == "canvas, second"
-    assert [name for name, _ in dry.by_target()] == ["canvas", "second"]
+    assert [step.target for step in dry.steps] == ["canvas", "second"]
     assert {step.action for step in dry.steps} == {"send"}
     assert three.there == {}
 

@@ -19,7 +19,7 @@ from tests.servers.openssh import OpenSSH
 from tests.servers.shared import openssh
 from tests.servers.tcp_proxy import Proxy
 from uploader import api
-from uploader.api import DryRun, PushRequest
+from uploader.api import Plan, PushRequest, PushStep
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Event, Message
 from uploader.profile import Target
@@ -97,9 +97,9 @@ class World:
         assert error is not None
         return error.code
 
-    def dry(self, *sources: object, **options: Any) -> DryRun:
+    def dry(self, *sources: object, **options: Any) -> Plan[PushStep]:
         plan = self.app.push(PushRequest(tuple(map(str, sources)), dry_run=True, **options))
-        assert isinstance(plan, DryRun)
+        assert isinstance(plan, Plan)
         return plan
 
     @property

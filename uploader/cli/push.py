@@ -132,7 +132,7 @@ def push(
     from uploader.cli.show.plan import plan_exit_code, print_push_plan
     from uploader.cli.show.report import print_faults, print_report
 
-    if isinstance(answer, api.DryRun):
+    if isinstance(answer, api.Plan):
         write_document(documents.of_plan(answer)) if invocation.json else print_push_plan(answer)
         return plan_exit_code(step.error for step in answer.steps)
     if invocation.json:

@@ -102,7 +102,7 @@ def _push(session: api.Session, show: Show, where: str, source: str, shown: str,
     show(f"\n# {where}\n$ uploader push {shown} --to {_NAME} --via {via}")
     request = api.PushRequest((source,), to=(_NAME,), via=via, dry_run=True)
     planned = api.push(session, request)
-    if isinstance(planned, api.DryRun):
+    if isinstance(planned, api.Plan):
         for step in planned.steps:
             show(f"  plan      {step.action} as {step.item.kind}: {step.reason}")
             show(f"            → {step.item.path}")

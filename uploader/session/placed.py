@@ -28,6 +28,7 @@ def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult
             seen=seen,
             origin=str(origin.path) if origin else None,
             placed=placed,
+            evidence=result.evidence if result.sha256 is not None else None,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""A plan with its workers; cancellation; an outcome for every item."""
+"""Tasks carried out by workers: cancellation, and an outcome for every item."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _GRACE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Task:
-    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it. `sent` tells how many
-    payload bytes went out so far, for the outcome of one that fails."""
+    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it.
+
+    `sent` returns the payload bytes that went out so far, for the outcome of an item that fails.
+    """
 
     item: str
     outcome: Outcome
@@ -29,16 +31,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Together:
-    """Items that are carried out together, in one run. It returns for each, in order, its outcome or its fault."""
+    """Items that are carried out together, in one run. It returns for each, in order, its outcome or its error."""
 
     tasks: tuple[Task, ...]
     run: Callable[[], Sequence[Outcome | UploaderError]]
 
 
 class Runner:
-    """Carries out tasks, `workers` at once, in threads of its own, so that Ctrl-C is heard at any moment.
+    """Carries out tasks in threads of its own, `workers` at once at most, so that Ctrl-C is heard at any moment.
 
-    `interrupt` ends whatever a task waits for.
+    `interrupt` ends all that a task can wait for.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class Runner:
         self._lock = threading.Lock()
         self._outcomes: dict[int, Outcome] = {}
 
-    def run(self, work: Sequence[Task | Together]) -> list[Outcome]:
-        """Returns an outcome for each task, in their order. After Ctrl-C the ones not done are failed as
-        `interrupted`; one that met a defect of this program is failed as `internal`, with the traceback for those
-        who listen to `debug`."""
+    def run(self, work: Sequence[Task | Together], at_once: int | None = None) -> list[Outcome]:
+        """Return an outcome for each task, in their order; with `at_once`, that many together.
+
+        After Ctrl-C, a task that is not done fails as `interrupted`. One that met a defect of this program fails as
+        `internal`; the traceback goes to a `debug` message.
+        """
         numbered: list[tuple[int, Task | Together]] = []
         tasks: list[Task] = []
         for unit in work:
@@ -68,7 +72,7 @@ class Runner:
         # Not joined: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of a join.
         workers = WorkerGroup(lambda _number: self._work(queue), name="runner", stop=lambda: None)
         try:
-            workers.grow(max(1, min(self._workers, len(numbered))))
+            workers.grow(max(1, min(at_once or self._workers, self._workers, len(numbered))))
             while not workers.wait(0.1):
                 pass
         except KeyboardInterrupt:
@@ -128,8 +132,18 @@ def _stopped() -> Interrupted:
     return Interrupted("stopped by you", remedy="Run the same command again: it goes on from what arrived.")
 
 
+def run_small_then_large(
+    runner: Runner, small: Sequence[Together], large: Sequence[Task], *, groups: int
+) -> list[Outcome]:
+    """Carry out the small files first, `groups` groups at once, then the large ones, IN_FLIGHT at once.
+
+    Returns the outcomes of the small files, then those of the large ones, each in their order.
+    """
+    return [*runner.run(small, groups), *runner.run(large, IN_FLIGHT)]
+
+
 IN_FLIGHT = 3
-"""Files at once: while one is proven and gets its name, the next one's bytes are on their way."""
+"""Large files at once: while one is proven and gets its name, the bytes of the next are on their way."""
 
 
 @dataclass(frozen=True)

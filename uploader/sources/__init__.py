@@ -29,7 +29,6 @@ from uploader.sources.http_stream import WebStream
 from uploader.sources.interface import FIRST_CHOICE, PREFERENCES, Choice, Stream
 from uploader.sources.server_link import ServerLink
 from uploader.sources.server_link import hand_over as follow
-from uploader.sources.shared import Shared
 
 __all__ = [
     "FIRST_CHOICE",
@@ -37,7 +36,6 @@ __all__ = [
     "Choice",
     "Hit",
     "ServerLink",
-    "Shared",
     "Sources",
     "Stream",
     "hand_over",

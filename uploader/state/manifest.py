@@ -33,7 +33,7 @@ class PlacedFile:
     """One file on the server. `size` in bytes; `mtime_ns` is the local file's, `seen` the server's in seconds, as both
     were when the two were known to be the same; None where that was not looked at. `origin` is the local file's
     absolute path. `placed`: by this program, and not only found there. `kind` and `architecture` are what its header
-    told ("" for nothing), None where nobody looked."""
+    told ("" for nothing), None where nobody looked. `evidence` is how the server's bytes were proven to be `sha256`."""
 
     size: int
     sha256: str | None = None
@@ -43,6 +43,7 @@ class PlacedFile:
     placed: bool = True
     kind: str | None = None
     architecture: str | None = None
+    evidence: str | None = None
 
     def is_still(self, size: int, mtime: int | None) -> bool:
         """Whether a file of that size and time (the server's) is the one that was known. One whose time was not looked
@@ -59,6 +60,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "placed": (bool,),
     "kind": (str, type(None)),
     "architecture": (str, type(None)),
+    "evidence": (str, type(None)),
 }
 _EMPTY = {name: value for name, value in asdict(PlacedFile(0)).items() if name != "size"}
 

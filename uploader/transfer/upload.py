@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -29,9 +28,6 @@ from uploader.transfer.values import UploadJob, UploadResult
 from uploader.transfer.verify import Expected, Verification, Verifier, Verify, reads_all
 
 T = TypeVar("T")
-
-_UNSEEN_SECONDS = 2.0
-"""Seconds for which a name that was seen to be free counts as free without another look."""
 
 
 class Upload:
@@ -61,7 +57,10 @@ class Upload:
             if self._artifact.digest is not None and local and not self._job.proven:
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
-            there, self._part_there = (None, False) if self._is_unseen() else self._look()
+            # A file that comes after the plan looked keeps its name: no name is taken that is there, and the proof
+            # finds a part file that is too long.
+            absent = self._job.absent and not self._job.replace
+            there, self._part_there = (None, False) if absent else self._look()
             if there is not None:
                 if (kept := self._same(there, stream)) is not None:
                     return kept
@@ -75,15 +74,6 @@ class Upload:
                     raise
         finally:
             stream.close()
-
-    def _is_unseen(self) -> bool:
-        """Return True if both names were seen to be free moments ago.
-
-        A file that comes in between keeps its name: no name is taken that is there, and a part file that is too long
-        is found when it is verified.
-        """
-        unseen = self._job.unseen
-        return unseen is not None and not self._job.replace and time.monotonic() - unseen < _UNSEEN_SECONDS
 
     def _look(self) -> tuple[Entry | None, bool]:
         """Return what has the final name, and whether there is a part file."""

@@ -18,8 +18,8 @@ class UploadJob:
     """What is to be sent where. `path` is the absolute final name, `target` and `path` name the upload record.
 
     `size` in bytes. `structure`: the artifact's own header covers exactly its bytes. `proven`: the source had the
-    artifact's digest moments ago. `mtime`, in seconds, is the time that the file shall have on the server. `unseen`
-    is the monotonic time at which neither the final name nor a part file was there. With `expected`, only a file of
+    artifact's digest moments ago. `mtime`, in seconds, is the time that the file shall have on the server. `absent`:
+    neither the final name nor a part file was there when the plan looked. With `expected`, only a file of
     that size and time may be replaced.
     """
 
@@ -35,7 +35,7 @@ class UploadJob:
     mtime: int | None = None
     proven: bool = False
     expected: tuple[int, int | None] | None = None
-    unseen: float | None = None
+    absent: bool = False
 
     @property
     def part(self) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from uploader.api import DryRun, FolderDifference, JobView, Problem, WebUIFacts
+from uploader.api import FolderDifference, JobView, Plan, Problem, WebUIFacts
 from uploader.artifact import Artifact, Kind, LocalFile
-from uploader.commands.push.plan import Item, PlannedStep
+from uploader.commands.push.plan import Item, PushStep, refused, step_of
 from uploader.errors import Exists, UploaderError
 from uploader.result import Evidence, Failure, Outcome
 from uploader.server_download import JobRecord
@@ -39,17 +40,17 @@ def failed(error: UploaderError, source: str = "b.safetensors", name: str | None
     return Outcome("my-canvas", source, "failed", name=name, path=path, error=Failure.of(error))
 
 
-def step(name: str, error: UploaderError | None = None) -> PlannedStep:
+def step(name: str, error: UploaderError | None = None) -> PushStep:
     artifact = Artifact(f"/models/{name}", name, 144_000_000, LocalFile(Path("/models") / name, 0), "0123abcd")
     item = Item(artifact, Kind.LORA, name, Route.LOCAL, f"models/Lora/{name}", "models/Lora")
     if error is not None:
-        return PlannedStep(item, Action.REFUSE, error.message, error)
-    return PlannedStep(item, Action.SEND, "is not there yet", bytes=144_000_000)
+        return refused(item, error)
+    return replace(step_of(item, Action.SEND, "is not there yet"), bytes=144_000_000)
 
 
-def plan_with_a_refusal() -> DryRun:
+def plan_with_a_refusal() -> Plan[PushStep]:
     taken = Exists("models/Lora/b.safetensors exists already", remedy="Use --replace.")
-    return DryRun("my-canvas", (step("a.safetensors"), step("b.safetensors", taken)))
+    return Plan("my-canvas", "", (step("a.safetensors"), step("b.safetensors", taken)))
 
 
 def webui_facts() -> WebUIFacts:
@@ -68,8 +69,8 @@ def webui_facts() -> WebUIFacts:
     )
 
 
-def plan_for_two() -> DryRun:
-    return DryRun("a, b", (step("x.safetensors"), step("x.safetensors")), ("a", "b"))
+def plan_for_two() -> Plan[PushStep]:
+    return Plan("a, b", "", [replace(step("x.safetensors"), target=name) for name in ("a", "b")])
 
 
 def job(state: str = "running", done: int | None = 50_000_000, reason: str | None = None) -> JobView:

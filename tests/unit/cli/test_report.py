@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.cli.builders import failed, placed, plan_for_two, plan_with_a_refusal, step
-from uploader.api import DryRun
+from uploader.api import Plan
 from uploader.cli.show.plan import print_push_plan
 from uploader.cli.show.report import outcome_line, print_report
 from uploader.errors import Exists, Interrupted, SourceMissing
@@ -96,7 +96,7 @@ def test_started_download_is_one_line_and_what_to_do(capsys: pytest.CaptureFixtu
 
 def test_a_plan_shows_what_is_worth_saying_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     first = step("a.safetensors")
-    print_push_plan(DryRun("my-canvas", (replace(first, item=replace(first.item, warnings=("one", "two"))),)))
+    print_push_plan(Plan("my-canvas", "", (replace(first, item=replace(first.item, warnings=("one", "two"))),)))
     assert capsys.readouterr().out.splitlines()[1:] == [
         "         is not there yet",
         "         note: one",

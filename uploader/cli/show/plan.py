@@ -11,21 +11,20 @@ from uploader.cli.show.report import MARGIN, folder_of, print_failures
 from uploader.cli.terminal import print_answer, print_note
 
 if TYPE_CHECKING:
-    from uploader.api import DryRun, PullPlan, SyncPlan, UploaderError
-    from uploader.commands.push.plan import PlannedStep
+    from uploader.api import Plan, PullPlan, PushStep, SyncPlan, UploaderError
 
 
-def print_push_plan(plan: DryRun) -> None:
+def print_push_plan(plan: Plan[PushStep]) -> None:
     """Print what a push would do, step by step, then what prevents it."""
-    several = len(set(plan.places)) > 1
-    for place, step in plan.by_target():
-        print_answer(f"{place}: {step_lines(step)}" if several else step_lines(step))
+    several = len({step.target for step in plan.steps}) > 1
+    for step in plan.steps:
+        print_answer(f"{step.target}: {step_lines(step)}" if several else step_lines(step))
     total = sum(step.bytes for step in plan.steps if step.error is None)
     print_note(f"Nothing was sent. Without --dry-run up to {size(total)} would go to {plan.target}.")
     _print_refusals((step.item.name, step.error) for step in plan.steps)
 
 
-def step_lines(step: PlannedStep) -> str:
+def step_lines(step: PushStep) -> str:
     """Return the lines of a planned step: action, reason, facts of the source, and warnings."""
     item = step.item
     count = item.artifact.size
@@ -34,7 +33,7 @@ def step_lines(step: PlannedStep) -> str:
     return "\n".join((what, *(MARGIN + line for line in _reasons(step))))
 
 
-def _reasons(step: PlannedStep) -> Iterable[str]:
+def _reasons(step: PushStep) -> Iterable[str]:
     """Yield the lines below a step. A refusal's reason is its error, which is printed on stderr."""
     if step.error is None:
         yield step.reason

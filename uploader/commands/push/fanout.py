@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from uploader.commands.push.plan import Item, PlannedStep
-from uploader.commands.push.request import DryRun, PushRequest
+from uploader.commands.push.plan import Item, PushStep, refused
+from uploader.commands.push.request import PushRequest
 from uploader.commands.push.run import Push
 from uploader.commands.push.shared_results import SharedResults
 from uploader.credentials import WEBUI_VARIABLE
@@ -21,7 +21,7 @@ from uploader.reference.display import shown_reference
 from uploader.result import Failure, Outcome, Report
 from uploader.session.session import Session
 from uploader.sources import Sources
-from uploader.steps import Action
+from uploader.steps import Plan
 from uploader.webui.connect import place_of
 from uploader.webui.notify import check_wishes
 
@@ -31,7 +31,7 @@ _STOP_SECONDS = 4.0
 _GRACE_SECONDS = 1.0
 
 
-def push(request: PushRequest, session: Session) -> Report | DryRun:
+def push(request: PushRequest, session: Session) -> Report | Plan[PushStep]:
     """Puts models into the folders of one target or several. Raises what stops it before it knows what to push: a
     target or profile that is not there, options that do not go together. What is wrong with single references is in
     the report, and so is a server that cannot be reached or refuses who we are: every item then failed for that."""
@@ -68,33 +68,32 @@ class _FanOut:
         self._targets = targets
         self._sources = sources
         self._kept = kept
-        self._answers: dict[str, Report | DryRun] = {}
+        self._answers: dict[str, Report | Plan[PushStep]] = {}
         self._pushes: dict[str, tuple[Push, list[Item]]] = {}
 
-    def run(self) -> Report | DryRun:
+    def run(self) -> Report | Plan[PushStep]:
         """Returns the outcomes of all targets, in the order in which they were named."""
-        seen = SharedResults(several=True)
+        shared = SharedResults()
         for target in self._targets:
-            self._resolve(target, seen)
-        seen.share([item.artifact for _, items in self._pushes.values() for item in items], self._sources)
+            self._resolve(target, shared)
         sizes = [item.artifact.size or 0 for _, items in self._pushes.values() for item in items]
         if not self._request.dry_run:
             self._session.observer(Planned(len(sizes), sum(sizes)))
         self._carry_out()
         return self._answer()
 
-    def _resolve(self, target: Target, seen: SharedResults) -> None:
+    def _resolve(self, target: Target, shared: SharedResults) -> None:
         session = self._session.observed_by(_named(target.name, self._session.observer))
         try:
-            push = Push(self._request, session, target, self._sources, seen, self._kept)
+            push = Push(self._request, session, target, self._sources, shared, self._kept)
         except (RouteUnavailable, UsageError) as error:  # of this target alone
             sources = [shown_reference(text) for text in self._request.sources]
             failed = [Outcome(target.name, source, "failed", error=Failure.of(error)) for source in sources]
             self._answers[target.name] = Report(tuple(failed))
             return
-        items, faults = push.resolve()
-        if faults is not None:
-            self._answers[target.name] = faults
+        items = push.resolve()
+        if isinstance(items, Report):
+            self._answers[target.name] = items
         else:
             self._pushes[target.name] = push, items
 
@@ -122,25 +121,22 @@ class _FanOut:
         except Exception as error:  # noqa: BLE001 - a defect that one target met does not undo the others' outcomes
             self._answers[name] = self._failed(push, items, Defect.of(error))
 
-    def _failed(self, push: Push, items: list[Item], error: UploaderError) -> Report | DryRun:
+    def _failed(self, push: Push, items: list[Item], error: UploaderError) -> Report | Plan[PushStep]:
         if not self._request.dry_run:
             return push.failed(items, error)
-        steps = tuple(PlannedStep(item, Action.REFUSE, error.message, error) for item in items)
-        return DryRun(push.target, steps)
+        return Plan(push.target, "", [replace(refused(item, error), target=push.target) for item in items])
 
-    def _answer(self) -> Report | DryRun:
+    def _answer(self) -> Report | Plan[PushStep]:
         stopped = Interrupted("stopped by you", remedy="Run the same command again: it goes on from what arrived.")
         for name, (push, items) in self._pushes.items():
             if name not in self._answers:
                 dry = self._request.dry_run
                 self._answers[name] = self._failed(push, items, stopped) if dry else push.left(items, stopped)
         answers = [self._answers[target.name] for target in self._targets]
-        plans = [answer for answer in answers if isinstance(answer, DryRun)]
+        plans = [answer for answer in answers if isinstance(answer, Plan)]
         if len(plans) == len(answers):
-            names = ", ".join(plan.target for plan in plans)
-            steps = [pair for plan in plans for pair in plan.by_target()]
-            return DryRun(names, tuple(step for _, step in steps), tuple(place for place, _ in steps))
-        # A dry run in which a reference came to nothing has no plan, as with one target.
+            return Plan(", ".join(plan.target for plan in plans), "", [step for plan in plans for step in plan.steps])
+        # A dry run of references that cannot be pushed has no plan, as with one target.
         reports = [answer for answer in answers if isinstance(answer, Report)]
         return Report(
             tuple(outcome for report in reports for outcome in report.outcomes),

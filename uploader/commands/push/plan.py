@@ -1,10 +1,10 @@
-"""Listing + wishes -> steps with reasons. No I/O, no clock."""
+"""Items and what the server has of them → steps with reasons. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from uploader.artifact import Artifact, Kind, LocalFile, WebFile
@@ -17,19 +17,27 @@ from uploader.errors import (
     UploaderError,
     UsageError,
 )
-from uploader.steps import Action, Route
+from uploader.result import Evidence
+from uploader.state.manifest import PlacedFile
+from uploader.steps import Action, Route, Step
+from uploader.transfer import Verify
 
 _NAMED = 4
-"""Sources that a message names, of those that want one name."""
+"""How many sources a message names of those that would get one name."""
+
+_WEAK = (Evidence.SIZE, Evidence.STRUCTURE)
+"""Evidence that does not make two files one."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One artifact with its place. `path` is below the target's root; `folder` the model's folder,
-    below the root too; `structure`: the artifact's own header covers exactly its bytes; `warnings` are sentences on
-    what the WebUI will make of it. `beside`: the path of the model that this is a sidecar of. `here`: why it has to
-    pass through this disk whatever the server can, "" where it need not; `way` says why it travels by its route, where
-    there was a choice."""
+    """One artifact with its place.
+
+    `path` is the final path as the target's root begins it; `folder` is the model's folder below the root. `structure`
+    says that the artifact's own header covers exactly its bytes. `warnings` are sentences on what the WebUI will make
+    of it. `beside` is the path of the model that this file is a sidecar of. `here` is why it must pass through this
+    disk, "" where it need not. `way` is why it travels by its route, where there was a choice.
+    """
 
     artifact: Artifact
     kind: Kind
@@ -54,46 +62,89 @@ class Reach:
 
 @dataclass(frozen=True)
 class RemoteListing:
-    """What the server holds of the things that matter to one item. Sizes in bytes, None where nothing is.
+    """What the server has of one item. Sizes are in bytes, None where nothing is.
 
-    `claimed` is what the upload record says of the part file. `missing` are the folders that are not there, outermost
-    first, the root as ``""``. `job` is what a download of the server's own is doing to the part: it is `running`, or
-    was `left`. `error` is what the server said instead of all that."""
+    `known` is the manifest's entry for the final name, while size and time there are still the recorded ones.
+    `claimed` is how much the upload record says of the part file. `missing` are the folders that are not there,
+    outermost first, the root as ``""``. `job` is the server's own download of the part: `running`, or `left` behind.
+    `error` is what the server answered instead of all that.
+    """
 
     final: int | None = None
     final_is_folder: bool = False
+    known: PlacedFile | None = None
     part: int | None = None
     claimed: int = 0
     missing: tuple[str, ...] = ()
     job: Literal["running", "left"] | None = None
     error: UploaderError | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither the final name nor a part file is there."""
+        return self.final is None and self.part is None and self.error is None
+
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What the user allows."""
+    """What the user allows, and how surely bytes must be proven."""
 
     replace: bool = False
     mkdir: bool = False
+    verify: Verify = "auto"
 
 
-@dataclass(frozen=True)
-class PlannedStep:
-    """What will be done with one item, and why. `error` is what a refused one fails with; `make` are the folders
-    to be made first; `bytes` the payload that may have to be sent, `space` what it may take of the disk."""
+@dataclass(frozen=True, kw_only=True)
+class PushStep(Step):
+    """What will be done with one item. `make` are the folders to make first; `bytes` is the payload that may have to
+    be sent; `space` is what it may take of the disk; `listing` is what the plan saw."""
 
     item: Item
-    action: Action
-    reason: str
-    error: UploaderError | None = None
+    listing: RemoteListing = field(default_factory=RemoteListing)
     make: tuple[str, ...] = ()
     bytes: int = 0
     space: int = 0
 
+    @property
+    def size(self) -> int | None:
+        return self.item.artifact.size
+
+    @property
+    def source(self) -> str:
+        return self.item.artifact.source
+
+    @property
+    def name(self) -> str:
+        return self.item.name
+
+    @property
+    def route(self) -> Route:
+        return self.item.route
+
+    @property
+    def payload(self) -> int:
+        return self.bytes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.item.warnings
+
+
+def step_of(item: Item, action: Action, reason: str, error: UploaderError | None = None) -> PushStep:
+    """Return the step of an item."""
+    return PushStep(item.path, action, reason, item.path, error, item.kind, item=item)
+
+
+def refused(item: Item, error: UploaderError) -> PushStep:
+    """Return the step of an item that is not pushed."""
+    return step_of(item, Action.REFUSE, error.message, error)
+
 
 def choose_route(artifact: Artifact, wanted: str) -> Route:
-    """Decides how an artifact travels, as far as the server need not be asked. `wanted` is `auto`, `local`, `relay` or
-    `server`. Raises RouteUnavailable."""
+    """Decide how an artifact travels, as far as the server need not be asked.
+
+    `wanted` is `auto`, `local`, `relay` or `server`. Raises RouteUnavailable.
+    """
     match artifact.origin:
         case LocalFile():
             if wanted in ("relay", "server"):
@@ -104,22 +155,23 @@ def choose_route(artifact: Artifact, wanted: str) -> Route:
             return Route.LOCAL
         case WebFile(ranges=ranges):
             if wanted in ("relay", "server") and artifact.size is None:
-                what = "relayed safely" if wanted == "relay" else "downloaded by a server that nobody watches"
+                what = "relayed safely" if wanted == "relay" else "downloaded by the server by itself"
                 raise RouteUnavailable(
                     f"{artifact.source} does not tell its size, so it cannot be {what}",
                     remedy="Use --via local: it is then downloaded to this disk first.",
                 )
             if wanted == "auto":
-                # Without ranges a cut relay begins anew on both sides; a download to disk is at least whole once.
+                # A relay without ranges starts again on both sides when it is cut; a download to disk does not.
                 return Route.RELAY if ranges and artifact.size is not None else Route.LOCAL
             return Route(wanted)
 
 
 def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, alone: bool = False) -> Item:
-    """Decides between the server's own download and this machine, once it is known what the server can do.
+    """Decide between the server's own download and this machine, once it is known what the server can do.
 
-    `whole`: all bytes must be proven, not only some. `alone`: it shall go on when nobody waits. Raises
-    RouteUnavailable for what was asked for and cannot be."""
+    `whole`: all bytes must be proven, not only samples. `alone`: it must go on after this program ends. Raises
+    RouteUnavailable for a route that was asked for and is impossible.
+    """
     size = item.artifact.size
     if isinstance(item.artifact.origin, LocalFile) or wanted in ("local", "relay") or size is None or item.here:
         if alone:
@@ -140,7 +192,7 @@ def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, 
 
 
 def clashes(items: Iterable[Item]) -> list[tuple[Item, UploaderError]]:
-    """Every item whose final name another one wants too, with the error that they share."""
+    """Return every item whose final name another one wants too, with the error that they share."""
     wanting: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         wanting[item.path].append(item)
@@ -164,50 +216,64 @@ def _clash(path: str, sources: list[str]) -> UploaderError:
 
 
 def make_plan(
-    items: Sequence[Item], listings: Sequence[RemoteListing], wishes: PlanOptions, *, root: str, free: Mapping[str, int]
-) -> list[PlannedStep]:
-    """Decides about every item. `root` is for the messages; `free` are the bytes left on the disk of each folder,
-    which is not in it when the server does not tell."""
+    items: Sequence[Item],
+    listings: Sequence[RemoteListing],
+    options: PlanOptions,
+    *,
+    root: str,
+    free: Mapping[str, int],
+) -> list[PushStep]:
+    """Decide about every item.
+
+    `root` is for the messages. `free` are the bytes left on the disk of each folder; a folder that the server tells
+    nothing of is not in it.
+    """
     pairs = list(zip(items, listings, strict=True))
-    steps = [_decide(item, listing, wishes, root) for item, listing in pairs if not _stays(item, listing, wishes)]
-    refused = {step.item.path for step in steps if step.error is not None}
-    return _within([step for step in steps if step.item.beside not in refused], free)
+    steps = [_decide(item, listing, options, root) for item, listing in pairs if not _stays(item, listing, options)]
+    failed = {step.path for step in steps if step.error is not None}
+    return _within([step for step in steps if step.item.beside not in failed], free)
 
 
-def _stays(item: Item, listing: RemoteListing, wishes: PlanOptions) -> bool:
-    """What somebody has put beside a model is theirs, and no fault of the model."""
-    return item.beside is not None and listing.final is not None and not wishes.replace
+def _stays(item: Item, listing: RemoteListing, options: PlanOptions) -> bool:
+    """Whether a file beside a model is there already: it is its owner's, and no fault of the model."""
+    return item.beside is not None and listing.final is not None and not options.replace
 
 
-def _decide(item: Item, listing: RemoteListing, wishes: PlanOptions, root: str) -> PlannedStep:
+def _decide(item: Item, listing: RemoteListing, options: PlanOptions, root: str) -> PushStep:
     if listing.error is not None:
-        return _refused(item, listing.error)
-    if (refusal := _missing_folders(item, listing, wishes, root)) is not None:
-        return _refused(item, refusal)
+        return refused(item, listing.error)
+    if (refusal := _missing_folders(item, listing, options, root)) is not None:
+        return refused(item, refusal)
     if listing.final_is_folder:
-        return _refused(item, RemoteRefused(f"{item.path} is a folder on the server", remedy="Use another --name."))
+        return refused(item, RemoteRefused(f"{item.path} is a folder on the server", remedy="Use another --name."))
+    step = replace(
+        step_of(item, Action.SEND, ""),
+        listing=listing,
+        bytes=0 if item.route is Route.SERVER else item.artifact.size or 0,
+        space=_space(item, listing),
+    )
     if listing.final is not None:
-        return _beside(item, listing, listing.final, wishes)
-    size = item.artifact.size or 0
-    space = _space(item, listing)
+        return _taken(step, listing.final, options)
     if item.route is Route.SERVER:
-        return _fetched(item, listing, space)
+        return _downloaded(step)
     if listing.part is not None and listing.claimed:
         reason = f"goes on after {listing.claimed:,} bytes of an earlier run, once they are proven"
-        return PlannedStep(item, Action.RESUME, reason, bytes=max(0, size - listing.claimed), space=space)
-    return PlannedStep(item, Action.SEND, _not_there(item, listing), make=listing.missing, bytes=size, space=space)
+        return replace(step, action=Action.RESUME, reason=reason, bytes=max(0, step.bytes - listing.claimed))
+    return replace(step, reason=_not_there(item, listing), make=listing.missing)
 
 
-def _fetched(item: Item, listing: RemoteListing, space: int) -> PlannedStep:
-    """Decides about what the server downloads: no payload leaves this machine for it."""
+def _downloaded(step: PushStep) -> PushStep:
+    """Decide about what the server downloads: no payload leaves this machine for it."""
+    item, listing = step.item, step.listing
+    resumed = replace(step, action=Action.RESUME)
     if listing.job == "running":
-        return PlannedStep(item, Action.RESUME, "the server is downloading it already: this run joins in", space=0)
+        return replace(resumed, reason="the server is downloading it already: this run joins in", space=0)
     if listing.job == "left" and listing.part == item.artifact.size:
-        return PlannedStep(item, Action.RESUME, "the server has downloaded it: it is proven and gets its name", space=0)
+        return replace(resumed, reason="the server has downloaded it: it is proven and gets its name", space=0)
     if listing.job == "left" and listing.part:
-        reason = f"the server goes on after {listing.part:,} bytes of a download that ended"
-        return PlannedStep(item, Action.RESUME, f"{reason}; {item.way}", space=space)
-    return PlannedStep(item, Action.SEND, _not_there(item, listing), make=listing.missing, space=space)
+        reason = f"the server goes on after {listing.part:,} bytes of a download that ended; {item.way}"
+        return replace(resumed, reason=reason)
+    return replace(step, reason=_not_there(item, listing), make=listing.missing)
 
 
 def _not_there(item: Item, listing: RemoteListing) -> str:
@@ -215,24 +281,24 @@ def _not_there(item: Item, listing: RemoteListing) -> str:
     return f"is not there yet{made}" + (f"; {item.way}" if item.way else "")
 
 
-def _beside(item: Item, listing: RemoteListing, final: int, wishes: PlanOptions) -> PlannedStep:
-    """Decides where the name is taken, by a file of `final` bytes."""
-    size = item.artifact.size
-    space = _space(item, listing)
+def _taken(step: PushStep, final: int, options: PlanOptions) -> PushStep:
+    """Decide where the name is taken, by a file of `final` bytes."""
+    item, size = step.item, step.size
     if size is None:
         reason = "a file of that name is there: their bytes are compared once this one is downloaded"
-        return PlannedStep(item, Action.COMPARE, reason)
+        return replace(step, action=Action.COMPARE, reason=reason, space=0)
     if final == size:
+        if _is_unchanged(item, step.listing.known, options):
+            reason = "size and time are the same here and there since it was placed"
+            return replace(step, action=Action.KEEP, reason=reason, bytes=0, space=0)
         reason = "a file of that name and size is there: their bytes are compared"
-        if not wishes.replace:
-            return PlannedStep(item, Action.COMPARE, reason)
-        sent = 0 if item.route is Route.SERVER else size
-        return PlannedStep(item, Action.COMPARE, reason, bytes=sent, space=space)
-    if wishes.replace:
+        if not options.replace:
+            return replace(step, action=Action.COMPARE, reason=reason, bytes=0, space=0)
+        return replace(step, action=Action.COMPARE, reason=reason)
+    if options.replace:
         reason = f"takes the place of a file of {final:,} bytes" + (f"; {item.way}" if item.way else "")
-        sent = 0 if item.route is Route.SERVER else size
-        return PlannedStep(item, Action.REPLACE, reason, bytes=sent, space=space)
-    return _refused(
+        return replace(step, action=Action.REPLACE, reason=reason)
+    return refused(
         item,
         Exists(
             f"{item.path} exists already, with {final:,} bytes where this file has {size:,}",
@@ -241,15 +307,37 @@ def _beside(item: Item, listing: RemoteListing, final: int, wishes: PlanOptions)
     )
 
 
+def _is_unchanged(item: Item, known: PlacedFile | None, options: PlanOptions) -> bool:
+    """Whether the manifest proves that the server's file has these bytes: neither file changed since they were proven.
+
+    A time that the server does not tell proves nothing, nor does weak evidence.
+    """
+    origin, promised = item.artifact.origin, item.artifact.digest
+    return (
+        known is not None
+        and isinstance(origin, LocalFile)
+        and options.verify != "full"
+        and known.seen is not None
+        and known.sha256 is not None
+        and known.evidence is not None
+        and known.evidence not in _WEAK
+        and (known.origin, known.size, known.mtime_ns) == (str(origin.path), item.artifact.size, origin.mtime_ns)
+        and (promised is None or promised.hex == known.sha256)
+    )
+
+
 def _space(item: Item, listing: RemoteListing) -> int:
-    """What an earlier run left is built on or emptied, so its bytes are there to be used; the old file of the final
-    name is there until the end."""
+    """Return the bytes that the item may take of the disk.
+
+    The part file of an earlier run is continued or emptied, so its bytes are free to use. The old file of the final
+    name stays until the end.
+    """
     return max(0, (item.artifact.size or 0) - (listing.part or 0))
 
 
-def _missing_folders(item: Item, listing: RemoteListing, wishes: PlanOptions, root: str) -> UploaderError | None:
-    """A missing root "works" on a rented disk and vanishes with it, so it is not made unasked."""
-    if not listing.missing or wishes.mkdir:
+def _missing_folders(item: Item, listing: RemoteListing, options: PlanOptions, root: str) -> UploaderError | None:
+    """Return why folders are missing that are not to be made. A root made on a rented disk vanishes with the disk."""
+    if not listing.missing or options.mkdir:
         return None
     if listing.missing[0] == "":
         return NoSuchRoot(
@@ -264,32 +352,28 @@ def _missing_folders(item: Item, listing: RemoteListing, wishes: PlanOptions, ro
     return None
 
 
-def _within(steps: Sequence[PlannedStep], free: Mapping[str, int]) -> list[PlannedStep]:
-    """Refuses what does not fit on its disk any more, in the order of the steps.
+def _within(steps: Sequence[PushStep], free: Mapping[str, int]) -> list[PushStep]:
+    """Refuse what no longer fits on its disk, in the order of the steps.
 
-    Folders that tell the very same number of free bytes are taken for one disk, others for disks of their own: two
-    disks hardly ever agree to the byte, and two folders of one disk do. Where a busy disk changes its number between
-    two questions, more may be begun than fits, and the server then says so itself."""
+    Folders that report the same number of free bytes count as one disk: two disks hardly ever agree to the byte.
+    Where a busy disk changes its number between two questions, more may begin than fits. The server then refuses it.
+    """
     left = {number: number for number in free.values()}
-    decided: list[PlannedStep] = []
+    decided: list[PushStep] = []
     for step in steps:
         disk = free.get(step.item.folder)
         if step.error is not None or disk is None:
             decided.append(step)
         elif step.space > left[disk]:
-            decided.append(_refused(step.item, _no_space(step, left[disk])))
+            decided.append(refused(step.item, _no_space(step, left[disk])))
         else:
             left[disk] -= step.space
             decided.append(step)
     return decided
 
 
-def _no_space(step: PlannedStep, left: int) -> NoSpace:
+def _no_space(step: PushStep, left: int) -> NoSpace:
     return NoSpace(
-        f"{step.item.name} needs {step.space:,} bytes and the server's disk has {left:,} left",
+        f"{step.name} needs {step.space:,} bytes and the server's disk has {left:,} left",
         remedy="Remove a model you do not need there, or rent a larger disk.",
     )
-
-
-def _refused(item: Item, error: UploaderError) -> PlannedStep:
-    return PlannedStep(item, Action.REFUSE, error.message, error)

@@ -1,53 +1,100 @@
-"""Looks once at what a server holds of the things that a plan is about."""
+"""What a server has of the items of one push: one look, in as few round trips as it takes."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
+from uploader.artifact import WebFile
 from uploader.commands.push.plan import Item, RemoteListing
+from uploader.commands.push.request import PushRequest
+from uploader.commands.push.server_route import settle, with_job
 from uploader.errors import Busy, RemoteRefused
+from uploader.events import Message
 from uploader.placement import part_name
 from uploader.remote.interface import Connection, Entry
+from uploader.session.target import TargetSession
+from uploader.state.manifest import Manifest, PlacedFile
 from uploader.state.uploads import UploadRecords
 from uploader.transfer.chunks import ChunkLayout
 
 _FEW = 2
+"""Files of one folder up to which each is asked about; for more, one listing of the folder is cheaper."""
+
+
+@dataclass(frozen=True)
+class RemoteState:
+    """What one look at a server found: the items with their routes, what is there of each, and the free bytes on the
+    disk of each folder. `shell`: the server runs commands, and there are links that it could download."""
+
+    items: Sequence[Item]
+    listings: Sequence[RemoteListing]
+    free: Mapping[str, int]
+    shell: bool
+
+
+def look(target: TargetSession, items: Sequence[Item], request: PushRequest, connection: Connection) -> RemoteState:
+    """Look at the server once. Raises what makes it impossible to look at all."""
+    chunk_bytes = target.transfer.config.chunk_bytes
+    remote = RemoteLook(
+        connection, target.target.root, target.name, target.transfer.uploads, target.manifest, chunk_bytes
+    )
+    settled = settle(connection, items, request, target.session)
+    routed = [item for item, _ in settled]
+    listings = [
+        with_job(connection, item, listing) if error is None else RemoteListing(error=error)
+        for (item, error), listing in zip(settled, remote.at(routed), strict=True)
+    ]
+    links = any(isinstance(item.artifact.origin, WebFile) for item in items)
+    state = RemoteState(routed, listings, remote.free_bytes(routed), links and connection.shell is not None)
+    facts = connection.facts  # the look filled them
+    shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
+    target.session.observer(Message(f"connected to {target.name}: {facts.software}, {shell}", "debug"))
+    return state
 
 
 class RemoteLook:
     """The server's folders as far as they matter, each asked for once."""
 
     def __init__(
-        self, connection: Connection, root: str, uploads: UploadRecords, target: str, chunk_bytes: int
+        self,
+        connection: Connection,
+        root: str,
+        target: str,
+        uploads: UploadRecords,
+        manifest: Manifest,
+        chunk_bytes: int,
     ) -> None:
         self._files = connection.files
         self._root = connection.files.resolve(root)
         self._uploads = uploads
         self._target = target
+        self._manifest = manifest
         self._chunk_bytes = chunk_bytes
         self._folders: dict[str, bool] = {}
         self._lists: dict[str, dict[str, Entry]] = {}
         self._free: dict[str, int | None] = {}
         self._told_of: dict[str, Entry | RemoteRefused | None] = {}
 
-    def at(self, items: list[Item]) -> list[RemoteListing]:
-        """Returns what is there for each item. What the server refuses to tell of one is that one's error."""
+    def at(self, items: Sequence[Item]) -> list[RemoteListing]:
+        """Return what is there of each item. A refusal of the server about one is the error of that one."""
         folders = [self._folder(item) for item in items]
         few = [item for item, folder in zip(items, folders, strict=True) if folders.count(folder) <= _FEW]
         self._ask([*folders, *(name for item in few for name in self._names(item))], folders)
         for folder in set(folders):
-            # One listing is one answer for all; for a file or two, asking for each is cheaper. Folders that may be
-            # entered but not listed exist: there each is asked for.
+            # A folder may be entered and not listed: then each file is asked about.
             if folders.count(folder) > _FEW:
                 with suppress(RemoteRefused):
                     self._list(folder)
         return [self._told(item) for item in items]
 
-    def free_bytes(self, items: list[Item]) -> dict[str, int]:
-        """The space left on the disk of each item's folder, or of what is there of the way to it: a folder of models
-        may well be a link to a larger disk. Without the folders of which the server tells nothing."""
+    def free_bytes(self, items: Sequence[Item]) -> dict[str, int]:
+        """Return the free bytes on the disk of each item's folder, or of the nearest folder above it that is there.
+
+        A folder of models may be a link to a larger disk. Folders that the server tells nothing of are left out.
+        """
         free: dict[str, int] = {}
         for item in items:
             with suppress(RemoteRefused):
@@ -57,7 +104,7 @@ class RemoteLook:
         return free
 
     def _ask(self, paths: Iterable[str], folders: Iterable[str]) -> None:
-        """Asks about many names, and the disks of their folders, in the time of one question."""
+        """Ask about many names, and the disks of their folders, in one round trip."""
         wanted = list(dict.fromkeys(paths))
         entries, spaces = self._files.stat_and_spaces(wanted, disks := list(dict.fromkeys(folders)))
         self._told_of |= zip(wanted, entries, strict=True)
@@ -72,7 +119,7 @@ class RemoteLook:
         return told
 
     def _names(self, item: Item) -> tuple[str, str]:
-        """The final name and the part file's."""
+        """Return the final path and that of the part file."""
         folder = self._folder(item)
         part = part_name(item.name, item.artifact.identity)
         return posixpath.join(folder, item.name), posixpath.join(folder, part)
@@ -107,13 +154,14 @@ class RemoteLook:
         return RemoteListing(
             final=final.size if final else None,
             final_is_folder=final.is_folder if final else False,
+            known=self._known(item, final),
             part=part.size if part else None,
             claimed=self._claimed(item) if part else 0,
         )
 
     def _missing(self, folder: str) -> tuple[str, ...]:
-        """The folders that are not there, outermost first; the root as ``""``."""
-        if self._is_folder(posixpath.join(self._root, folder)):  # mostly so, and then one question is enough
+        """Return the folders that are not there, outermost first; the root as ``""``."""
+        if self._is_folder(posixpath.join(self._root, folder)):  # the usual case: one question
             return ()
         names = [""]
         for name in folder.split("/"):
@@ -134,6 +182,13 @@ class RemoteLook:
                 return entry
         return self._stat(posixpath.join(folder, name))
 
+    def _known(self, item: Item, final: Entry | None) -> PlacedFile | None:
+        """Return what the manifest says of the file, if the server tells its time and it is the recorded one."""
+        if final is None or final.mtime is None:
+            return None
+        known = self._manifest.get(self._files.resolve(item.path))
+        return known if known is not None and known.is_still(final.size, final.mtime) else None
+
     def _claimed(self, item: Item) -> int:
         size = item.artifact.size
         if size is None:
@@ -142,14 +197,3 @@ class RemoteLook:
             chunks = record.load(item.artifact.identity, size, self._chunk_bytes)
             return ChunkLayout(size, self._chunk_bytes).bytes_of(chunks)
         return 0
-
-
-def make_folders(connection: Connection, path: str) -> None:
-    """Makes a folder and whatever is missing above it. Raises RemoteRefused."""
-    files = connection.files
-    missing: list[str] = []
-    while path != "/" and files.stat(path) is None:
-        missing.append(path)
-        path = posixpath.dirname(path)
-    for folder in reversed(missing):
-        files.make_folder(folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uploader.artifact import Digest, Kind
-from uploader.commands.push.plan import PlannedStep
 from uploader.transfer import Verify
 
 
@@ -38,16 +37,3 @@ class PushRequest:
     detach: bool = False
     token_on_server: bool = False
     sidecars: bool = False
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What a push would do. `target` names all of them; `places` the one of each step where there are several."""
-
-    target: str
-    steps: tuple[PlannedStep, ...] = ()
-    places: tuple[str, ...] = ()
-
-    def by_target(self) -> list[tuple[str, PlannedStep]]:
-        """Each step with the name of its target."""
-        return list(zip(self.places or (self.target,) * len(self.steps), self.steps, strict=True))

@@ -11,7 +11,7 @@ from uploader import placement
 from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
 from uploader.commands.push.plan import Item, choose_route, clashes
 from uploader.commands.push.request import PushRequest
-from uploader.commands.push.shared_results import SharedResults, _key
+from uploader.commands.push.shared_results import SharedResults, key_of
 from uploader.errors import KindUnplaceable, RouteUnavailable, Several, UploaderError, UsageError
 from uploader.events import Message, Observer, silence
 from uploader.identify import choose_kind, refuse, warnings
@@ -83,7 +83,7 @@ class Resolver:
     def again(self, item: Item) -> Item | None:
         """Looks once more at what led to an item that `run` returned, whose file is another one by now. Returns None
         where that would go another way or to another place. Raises what is wrong with it now."""
-        for artifact in self._resolved(self._texts[_key(item.artifact)], fresh=True):
+        for artifact in self._resolved(self._texts[key_of(item.artifact)], fresh=True):
             now = self._item(artifact, fresh=True)
             if item.route is Route.SERVER and not now.here:  # which was decided by the server, not by what it is
                 now = replace(now, route=item.route, way=item.way)
@@ -95,8 +95,8 @@ class Resolver:
         found: dict[str, Artifact] = {}
         for text in dict.fromkeys(self._request.sources):
             for artifact in self._caught(shown_reference(text), partial(self._resolved, text)):
-                found.setdefault(_key(artifact), artifact)
-                self._texts.setdefault(_key(artifact), text)
+                found.setdefault(key_of(artifact), artifact)
+                self._texts.setdefault(key_of(artifact), text)
         return list(found.values())
 
     def _resolved(self, text: str, *, fresh: bool = False) -> list[Artifact]:
@@ -122,7 +122,7 @@ class Resolver:
             artifact.name,
             self._retry,
         )
-        identity = call() if fresh else self._seen.once("identity", _key(artifact), call)
+        identity = call() if fresh else self._seen.once("identity", key_of(artifact), call)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
         here = ""

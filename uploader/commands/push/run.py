@@ -1,70 +1,45 @@
-"""A push to one target: everything decided before anything moves, then one outcome for each item."""
+"""One push to one target, stage after stage: resolve → look → plan → execute → notify."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
-from uploader.commands.push.execute import Execution, Way, known
-from uploader.commands.push.plan import Item, PlannedStep, PlanOptions, RemoteListing, make_plan
-from uploader.commands.push.remote_listing import RemoteLook
-from uploader.commands.push.request import DryRun, PushRequest
+from uploader.artifact import LocalFile
+from uploader.commands.push.execute import Execution, outcome_of
+from uploader.commands.push.plan import Item, PlanOptions, PushStep, make_plan
+from uploader.commands.push.remote_listing import RemoteState, look
+from uploader.commands.push.request import PushRequest
 from uploader.commands.push.resolve import Place, Resolver
-from uploader.commands.push.server_route import ServerRoute
 from uploader.commands.push.shared_results import SharedResults
 from uploader.commands.push.sidecars import Making, sidecars
-from uploader.errors import RouteUnavailable, UploaderError, UsageError
+from uploader.errors import UploaderError
 from uploader.events import Message, Planned
-from uploader.placement import root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
-from uploader.rate_limit import RateLimiter
-from uploader.remote.interface import Connection
-from uploader.remote.pool import ConnectionPool
 from uploader.result import Failure, Outcome, Report
 from uploader.retry import ATTEMPTS_TO_RESOLVE, Retry
 from uploader.session.placed import tolerant
 from uploader.session.session import Session
+from uploader.session.target import TargetSession
 from uploader.sources import Sources
-from uploader.steps import Action, Route
-from uploader.transfer import TransferContext
+from uploader.steps import Action, Plan
 from uploader.transfer.connections import first
 from uploader.webui.notify import check_switch, notify, untold
-
-T = TypeVar("T")
 
 _LARGE = 64 << 20
 """Bytes that are worth further connections before it is known what of them is there."""
 
 
-def _place(session: Session, target: Target) -> Place:
-    provider, webui = session.profiles_of(target)
-    if not provider.sftp:
-        raise RouteUnavailable(provider.reason or f"{provider.name} has no SFTP", remedy=provider.instead)
-    if (fault := root_fault(target.root)) is not None:
-        raise UsageError(f"the root {target.root!r} of {target.name} cannot be used: {fault}")
-    return Place(target, webui, session.folders_of(target))
-
-
-def _unseen(items: list[Item], there: list[RemoteListing]) -> dict[str, float]:
-    """When nothing was there, by path, of the items that nobody but this push brings."""
-    now = time.monotonic()
-    return {
-        item.path: now
-        for item, listing in zip(items, there, strict=True)
-        if item.route is not Route.SERVER and listing.error is None and listing.final is None and listing.part is None
-    }
-
-
 class Push:
-    """One push to one target. `seen` is shared with the pushes of the same references to other targets; what `kept`
-    holds outlives them all."""
+    """One push to one target. `shared` is common to the pushes to all targets; `kept` outlives them.
+
+    Raises RouteUnavailable and UsageError for a target that cannot be pushed to.
+    """
 
     def __init__(
         self,
@@ -72,192 +47,161 @@ class Push:
         session: Session,
         target: Target,
         sources: Sources,
-        seen: SharedResults,
+        shared: SharedResults,
         kept: ExitStack,
     ) -> None:
         self._request = request
         self._session = session
-        self._target = target
         self._sources = sources
-        self._seen = seen
+        self._shared = shared
         self._kept = kept
-        self._place = _place(session, target)
+        self._target = TargetSession(session, target, connections=request.connections, limit=request.limit)
         check_switch(target, select=request.select)
-        provider = session.profiles.provider(target.provider)
-        most = provider.quirks.max_connections or MOST_CONNECTIONS
-        self._pool = ConnectionPool(session.connector(target)[0], min(request.connections or MOST_CONNECTIONS, most))
-        self._unseen: dict[str, float] = {}
-        self._resolve: Callable[[str], str] = str
-        self._cancelled = threading.Event()
+        place = Place(target, self._target.webui, self._target.folders)
+        self._retry = Retry(self._target.cancelled, session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
+        self._resolver = Resolver(request, place, sources, self._retry, session.observer, shared)
         self._ending = threading.Lock()
+        self._execution: Execution | None = None
         self._outcomes: list[Outcome] | None = None
         self._beside: frozenset[str] = frozenset()
-        self._resolving = self._resolver()
-        self._manifest = session.manifests.of(target.name)
-        self._context = TransferContext(
-            self._pool,
-            session.uploads,
-            session.observer,
-            Retry(self._cancelled, session.observer, session.wait),
-            self._cancelled,
-            up=RateLimiter(request.limit, self._cancelled),
-            down=RateLimiter(request.limit, self._cancelled),
-            connections=self._pool.most if request.connections else None,
-            config=session.config,
-        )
-        self._serving = ServerRoute(request, session, target.name, self._context, sources)
 
     @property
     def target(self) -> str:
         return self._target.name
 
-    def run(self) -> Report | DryRun:
-        """Resolves, plans, carries out. Raises UsageError for options that do not go together."""
-        items, faults = self.resolve()
-        if faults:
-            return faults
+    def run(self) -> Report | Plan[PushStep]:
+        """Push to this target. Raises UsageError for options that do not go together."""
+        items = self.resolve()
+        if isinstance(items, Report):
+            return items
         try:
             return self.carry_out(items)
         except UploaderError as error:
             return self.failed(items, error)
 
-    def resolve(self) -> tuple[list[Item], Report | None]:
-        """Returns what is to be pushed, or the report of all references that came to nothing."""
-        items, faults, name = self._resolving.run(), self._resolving.faults, self._target.name
+    def resolve(self) -> list[Item] | Report:
+        """Return what is to be pushed, or the report of all references that cannot be."""
+        items, faults = self._resolver.run(), self._resolver.faults
         if faults:
-            failed = [Outcome(name, fault.source, "failed", error=Failure.of(fault.error)) for fault in faults]
-            return items, Report(tuple(failed))
+            failed = [Outcome(self.target, fault.source, "failed", error=Failure.of(fault.error)) for fault in faults]
+            return Report(tuple(failed))
         if self._request.sidecars:
             folder = Path(self._kept.enter_context(TemporaryDirectory(prefix="uploader-")))
-            http, observer = self._sources.http, self._session.observer
-            making = Making(self._place.webui, self._target.root, folder, http, self._retry_to_resolve(), observer)
-            items += sidecars(items, making)
-        return items, None
+            http, observer, target = self._sources.http, self._session.observer, self._target
+            items += sidecars(items, Making(target.webui, target.target.root, folder, http, self._retry, observer))
+        return items
 
-    def _resolver(self) -> Resolver:
-        observer = self._session.observer
-        return Resolver(self._request, self._place, self._sources, self._retry_to_resolve(), observer, self._seen)
-
-    def _retry_to_resolve(self) -> Retry:
-        session = self._session
-        return Retry(self._cancelled, session.observer, session.wait, attempts=ATTEMPTS_TO_RESOLVE)
-
-    def failed(self, items: list[Item], error: UploaderError) -> Report:
-        return Report(tuple(replace(known(self._target, item), error=Failure.of(error)) for item in items))
-
-    def left(self, items: list[Item], error: UploaderError) -> Report:
-        """What became of the items of a push that was ended before it told: done, if only the WebUI was waited for."""
-        if self._outcomes is None:
-            return self.failed(items, error)
-        return Report(tuple(self._by_models(self._outcomes, untold)), stopped=True)
+    def carry_out(self, items: Sequence[Item]) -> Report | Plan[PushStep]:
+        """Look, plan, execute, notify. Raises UploaderError when the server cannot be reached or looked at."""
+        with self._closing():
+            if not self._request.dry_run:
+                self._target.pool.ahead(partial(self._worth_by_size, items))
+            state = self._target.with_connection(partial(look, self._target, items, self._request))
+            steps = self._plan(state)
+            if self._request.dry_run:
+                return Plan(self.target, "", steps)
+            self._announce(steps)
+            self._outcomes = self._execute(steps, state)
+            outcomes = self._outcomes if self._target.cancelled.is_set() else self._notify(self._outcomes)
+            return Report(tuple(outcomes), stopped=self._target.cancelled.is_set())
 
     def stop(self) -> None:
-        """Ends it at once, from another thread: what arrived stays."""
+        """End the push at once, from another thread. What arrived stays."""
         with self._ending:
-            self._cancelled.set()
-            self._interrupt()
+            if self._execution is not None:
+                self._execution.stop()
+            else:
+                self._target.stop()
+                self._sources.http.close()
 
-    def carry_out(self, items: list[Item]) -> Report | DryRun:
-        """From the connection on. Raises UploaderError when the server cannot be reached or looked at."""
-        try:
-            if not self._request.dry_run:
-                self._pool.ahead(partial(self._worth_by_size, items))
-            steps = self._plan(items)
-            if self._request.dry_run:
-                return DryRun(self._target.name, tuple(steps))
-            for step in steps:
-                self._session.observer(Message(f"{step.item.name}: {step.reason}", "debug"))
-                for warning in step.item.warnings:
-                    self._session.observer(Message(f"{step.item.name}: {warning}", "note"))
-            sizes = [step.item.artifact.size or 0 for step in steps if step.error is None]
-            self._session.observer(Planned(len(steps), sum(sizes)))
-            self._pool.warm(self._worth(steps))
-            self._beside = frozenset(step.item.path for step in steps if step.item.beside is not None)
-            self._outcomes = Execution(self._request, self._session, self._target, self._way()).run(steps)
-            return Report(tuple(self._told(self._outcomes)), stopped=self._cancelled.is_set())
-        finally:
-            with self._ending:  # the servers are told by these lines
-                self._pool.close()
-            tolerant(self._manifest.flush, self._session.observer)
+    def failed(self, items: Sequence[Item], error: UploaderError) -> Report:
+        """Return what became of a push that failed as a whole."""
+        return Report(tuple(replace(outcome_of(self.target, item), error=Failure.of(error)) for item in items))
 
-    def _way(self) -> Way:
-        return Way(
-            self._sources,
-            self._seen,
-            self._context,
-            self._serving,
-            self._manifest,
-            self._resolve,
-            self._resolving.again,
-            self._interrupt,
-            self._unseen,
+    def left(self, items: Sequence[Item], error: UploaderError) -> Report:
+        """Return what became of a push that was ended early. All is done if it only waited for the WebUI."""
+        if self._outcomes is None:
+            return self.failed(items, error)
+        return Report(tuple(self._for_models(self._outcomes, untold)), stopped=True)
+
+    # stages -------------------------------------------------------------------------------------------
+
+    def _plan(self, state: RemoteState) -> list[PushStep]:
+        request = self._request
+        options = PlanOptions(replace=request.replace, mkdir=request.mkdir, verify=request.verify)
+        steps = make_plan(state.items, state.listings, options, root=self._target.target.root, free=state.free)
+        return [replace(step, target=self.target) for step in steps]
+
+    def _announce(self, steps: Sequence[PushStep]) -> None:
+        observer = self._session.observer
+        for step in steps:
+            observer(Message(f"{step.name}: {step.reason}", "debug"))
+            for warning in step.warnings:
+                observer(Message(f"{step.name}: {warning}", "note"))
+        observer(Planned(len(steps), sum(step.size or 0 for step in steps if step.error is None)))
+
+    def _execute(self, steps: Sequence[PushStep], state: RemoteState) -> list[Outcome]:
+        self._target.pool.warm(self._worth(steps))
+        self._beside = frozenset(step.path for step in steps if step.item.beside is not None)
+        self._execution = Execution(
+            self._request, self._target, state, self._sources, self._shared, self._resolver.again
         )
+        return self._execution.run(steps)
 
-    def _told(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Tells the WebUI, unless nobody wants that or waits for it."""
-        if self._cancelled.is_set():
-            return outcomes
+    def _notify(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        target, select = self._target, self._request.select
+        tell = partial(
+            notify,
+            target=target.target,
+            session=self._session,
+            pool=target.pool,
+            select=select,
+            cancelled=target.cancelled,
+        )
+        return self._for_models(outcomes, tell)
 
-        def tell(models: list[Outcome]) -> list[Outcome]:
-            select, cancelled = self._request.select, self._cancelled
-            return notify(models, self._target, self._session, self._pool, select=select, cancelled=cancelled)
-
-        return self._by_models(outcomes, tell)
-
-    def _by_models(self, outcomes: list[Outcome], told: Callable[[list[Outcome]], list[Outcome]]) -> list[Outcome]:
-        """The outcomes with those of models as `told` returns them; what lies beside a model is in no WebUI's list."""
+    def _for_models(
+        self, outcomes: Sequence[Outcome], tell: Callable[[Sequence[Outcome]], list[Outcome]]
+    ) -> list[Outcome]:
+        """Return the outcomes, those of models as `tell` returns them. No WebUI lists what lies beside a model."""
         if not self._request.notify:
-            return outcomes
-        models = iter(told([outcome for outcome in outcomes if outcome.path not in self._beside]))
+            return list(outcomes)
+        models = iter(tell([outcome for outcome in outcomes if outcome.path not in self._beside]))
         return [outcome if outcome.path in self._beside else next(models) for outcome in outcomes]
 
-    def _plan(self, items: list[Item]) -> list[PlannedStep]:
-        wishes = PlanOptions(replace=self._request.replace, mkdir=self._request.mkdir)
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._ending:  # `stop` tells the servers over these connections
+                self._target.pool.close()
+            tolerant(self._target.manifest.flush, self._session.observer)
 
-        def look(connection: Connection) -> list[PlannedStep]:
-            self._resolve = connection.files.resolve
-            chunk_bytes = self._context.config.chunk_bytes
-            seen = RemoteLook(connection, self._target.root, self._session.uploads, self._target.name, chunk_bytes)
-            settled = self._serving.settle(connection, items)
-            routed = [item for item, _ in settled]
-            there = [
-                self._serving.listing(connection, item, listing) if error is None else RemoteListing(error=error)
-                for (item, error), listing in zip(settled, seen.at(routed), strict=True)
-            ]
-            self._unseen = _unseen(routed, there)
-            steps = make_plan(routed, there, wishes, root=self._target.root, free=seen.free_bytes(routed))
-            facts = connection.facts  # by now they are there
-            shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
-            self._session.observer(Message(f"connected to {self._target.name}: {facts.software}, {shell}", "debug"))
-            return steps
+    # connections --------------------------------------------------------------------------------------
 
-        return self._using(look)
-
-    def _worth_by_size(self, items: list[Item], round_trip: float) -> int:
-        """As `_worth`, before there is a plan: of so many bytes some have to be sent, mostly."""
-        large = sum(item.artifact.size or 0 for item in items) >= _LARGE
+    def _worth_by_size(self, items: Sequence[Item], round_trip: float) -> int:
+        """As `_worth`, before there is a plan. What the manifest knows need most likely not be sent."""
+        if sum(item.artifact.size or 0 for item in items) < _LARGE:
+            return 1
+        known = {(placed.origin, placed.mtime_ns) for placed in self._target.manifest.files.values()}
+        new = [item for item in items if _origin(item) not in known]
+        large = sum(item.artifact.size or 0 for item in new) >= _LARGE
         return self._at_first(round_trip, MOST_CONNECTIONS) if large else 1
 
-    def _at_first(self, round_trip: float, chunks: int) -> int:
-        most = min(self._pool.most, chunks)
-        return most if self._request.connections else first(round_trip, most, self._context.config)
-
-    def _worth(self, steps: list[PlannedStep]) -> int:
-        """How many connections what has to be sent is worth; opened side by side while the first already sends."""
+    def _worth(self, steps: Sequence[PushStep]) -> int:
+        """Return how many connections the payload is worth. They open while the first one already sends."""
         sizes = [step.bytes for step in steps if step.action is not Action.COMPARE]
-        config = self._context.config
+        config = self._target.transfer.config
         chunks = sum(-(-size // config.chunk_bytes) for size in sizes if size > config.small_bytes)
         chunks += -(-sum(size for size in sizes if size <= config.small_bytes) // config.chunk_bytes)  # sent together
-        return self._at_first(self._pool.round_trip, chunks)
+        return self._at_first(self._target.pool.round_trip, chunks)
 
-    def _using(self, call: Callable[[Connection], T]) -> T:
-        def attempt() -> T:
-            with self._pool.lease() as connection:
-                return call(connection)
+    def _at_first(self, round_trip: float, chunks: int) -> int:
+        most = min(self._target.pool.most, chunks)
+        return most if self._request.connections else first(round_trip, most, self._target.transfer.config)
 
-        return self._context.retry(attempt)
 
-    def _interrupt(self) -> None:
-        self._serving.stop()
-        self._pool.interrupt()
-        self._sources.http.close()
+def _origin(item: Item) -> tuple[str, int] | None:
+    origin = item.artifact.origin
+    return (str(origin.path), origin.mtime_ns) if isinstance(origin, LocalFile) else None

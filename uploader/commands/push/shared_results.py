@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import TypeVar, cast
 
 from uploader.artifact import Artifact, LocalFile
 from uploader.errors import UploaderError
-from uploader.sources import Shared, Sources, Stream, open_stream
 
 T = TypeVar("T")
 
 
 class SharedResults:
-    """What was found out about references, and what is read of them, for whoever asks the same: several targets of one
-    push. `several`: files of this disk are read for all of them at once."""
+    """What was found out about references, shared by the pushes to several targets."""
 
-    def __init__(self, *, several: bool = False) -> None:
-        self._several = several
+    def __init__(self) -> None:
         self._found: dict[tuple[str, str], object] = {}
-        self._shared: dict[str, Shared] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def share(self, artifacts: Iterable[Artifact], sources: Sources) -> None:
-        """Says what will be read; before anybody reads."""
-        for artifact in artifacts if self._several else ():
-            if isinstance(artifact.origin, LocalFile) and artifact.size is not None:
-                opening = partial(open_stream, artifact, sources)
-                self._shared.setdefault(_key(artifact), Shared(opening, artifact.size))
-
-    def open(self, artifact: Artifact, sources: Sources) -> Stream:
-        """Opens an artifact: a view of what others read too, where there are others."""
-        shared = self._shared.get(_key(artifact))
-        return open_stream(artifact, sources) if shared is None else shared.open()
-
     def turn(self, artifact: Artifact) -> threading.Lock:
-        """Held by whoever downloads an artifact to this disk: there is one file for all of them."""
+        """Return the lock to hold while an artifact is downloaded to this disk: all targets use one file."""
         with self._lock:
-            return self._turns.setdefault(_key(artifact), threading.Lock())
+            return self._turns.setdefault(key_of(artifact), threading.Lock())
 
     def once(self, what: str, key: str, call: Callable[[], T]) -> T:
-        """Returns what `call` returned the first time, or raises what it raised then."""
+        """Return what `call` returned the first time, or raise what it raised then."""
         if (what, key) not in self._found:
             try:
                 self._found[what, key] = call()
@@ -55,7 +38,7 @@ class SharedResults:
         return cast(T, found)
 
 
-def _key(artifact: Artifact) -> str:
-    """Two names of one file are one file: a glob and a path may both name it."""
+def key_of(artifact: Artifact) -> str:
+    """Return what names an artifact's bytes. Two names of one file are one: a pattern and a path may both name it."""
     origin = artifact.origin
     return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url

@@ -8,8 +8,8 @@ import pytest
 from uploader.artifact import Artifact, Digest, Kind, LocalFile, WebFile
 from uploader.commands.push.plan import (
     Item,
-    PlannedStep,
     PlanOptions,
+    PushStep,
     Reach,
     RemoteListing,
     choose_route,
@@ -34,12 +34,12 @@ NONE = PlanOptions()
 
 def decide(
     listing: RemoteListing, wishes: PlanOptions = NONE, *, item: Item = ITEM, free: int | None = None
-) -> PlannedStep:
+) -> PushStep:
     (step,) = make_plan([item], [listing], wishes, root="webui", free={} if free is None else {item.folder: free})
     return step
 
 
-def refusal(step: PlannedStep, error: type[Exception]) -> str:
+def refusal(step: PushStep, error: type[Exception]) -> str:
     assert step.action is Action.REFUSE
     assert isinstance(step.error, error)
     assert step.error.remedy

@@ -7,10 +7,11 @@ import pytest
 from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
 from uploader.artifact import Artifact, Kind, LocalFile
 from uploader.commands.push.plan import Item
-from uploader.commands.push.remote_listing import RemoteLook, make_folders
-from uploader.errors import NetworkError, NoPermission, RemoteMissing
+from uploader.commands.push.remote_listing import RemoteLook
+from uploader.errors import NetworkError, NoPermission
 from uploader.placement import part_name
 from uploader.remote.interface import Entry
+from uploader.state.manifest import Manifests
 from uploader.state.uploads import UploadRecords
 from uploader.steps import Route
 
@@ -56,9 +57,10 @@ class Place:
         self.connection = MemoryConnector(self.server).connect()
         self.files = self.connection.files = GuardedFiles(self.connection)
         self.uploads = UploadRecords(base / "journal")
+        self.manifest = Manifests(base / "manifest").of("box")
 
     def look(self) -> RemoteLook:
-        return RemoteLook(self.connection, "webui", self.uploads, "box", 4 << 20)
+        return RemoteLook(self.connection, "webui", "box", self.uploads, self.manifest, 4 << 20)
 
 
 @pytest.fixture
@@ -138,22 +140,3 @@ def test_space_that_is_not_told_is_left_out(place: Place, what: str) -> None:
     place.files.disks = {f"{ROOT}/{LORAS}": 600}
     place.files.refused = {(what, f"{ROOT}/{MODELS}")}
     assert place.look().free_bytes([item("x"), item("y", LORAS)]) == {LORAS: 600}
-
-
-def test_folders_are_made_from_the_outermost_on(place: Place) -> None:
-    make_folders(place.connection, f"{ROOT}/a/b/c")
-    assert f"{ROOT}/a/b/c" in place.server.folders
-
-
-@pytest.mark.parametrize("error", [RemoteMissing("no such folder"), NoPermission("not yours")])
-def test_a_folder_that_cannot_be_made_is_told_at_once(place: Place, error: RemoteMissing | NoPermission) -> None:
-    made: list[str] = []
-
-    def make_folder(path: str) -> None:
-        made.append(path)
-        raise error
-
-    place.files.make_folder = make_folder  # type: ignore[method-assign]
-    with pytest.raises(type(error)):
-        make_folders(place.connection, f"{ROOT}/a/b")
-    assert made == [f"{ROOT}/a"]
