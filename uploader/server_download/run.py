@@ -195,7 +195,7 @@ class ServerDownload:
         if not goes_on and jobs.look(shell, self._key).state != "running":  # an attempt whose answer was lost
             connection.files.open_writer(self._job.part, fresh=True).close()
         able = self._able(connection)
-        by = choose(able.downloaders, header=order.header is not None)
+        by = choose(able.downloaders)
         if by is None:
             raise RouteUnavailable(f"the server cannot download by itself: {jobs.why_unable(able)}")
         cut = jobs.REWIND_BYTES if goes_on and sight.state == "reset" else 0

@@ -91,7 +91,7 @@ def test_a_disk_that_takes_nothing_is_named(tmp_path: Path) -> None:
 
 # surveys ----------------------------------------------------------------------------------------------
 
-GOOD = ServerTools("setsid", ("curl", "wget"))
+GOOD = ServerTools("setsid", ("curl", "python3"))
 
 
 def test_a_server_that_can_is_asked_once(tmp_path: Path) -> None:

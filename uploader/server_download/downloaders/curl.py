@@ -23,7 +23,6 @@ class Curl:
 
     name = "curl"
     version = "curl --version"
-    takes_header = True
     attempt = (
         'c=$order; [ "$at" -gt 0 ] && [ -n "$mark" ] || c=${order%header = \\"If-Range:*}; '
         'st=$(printf "%s\\n" "$c" | curl -q -K - 2>/dev/null); rc=$?; st=${st:-000}'

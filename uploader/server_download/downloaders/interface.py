@@ -1,4 +1,4 @@
-"""What a program that downloads on the server owes to those who have it started there."""
+"""What a program that downloads on the server must do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Trouble(StrEnum):
     NAME = "name"
     """The source's name leads to no address there."""
     CONNECT = "connect"
-    """Nobody answers at the source's address, or the server's network does not let it out."""
+    """No answer comes from the source's address, or the server's network lets nothing out."""
     TIMEOUT = "timeout"
     CUT = "cut"
     CERTIFICATE = "certificate"
@@ -41,9 +41,11 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be downloaded. `part` is the absolute path of a file that is there; `size` is in bytes. `validator`
-    is for If-Range (RFC 9110, 13.1.5); without `ranges` every attempt begins anew. `plain`: http may be spoken.
-    `header` is one more line for the request's head, with a token in it."""
+    """What to download. `part` is the absolute path of a file that is there; `size` is in bytes.
+
+    `validator` is for If-Range (RFC 9110, 13.1.5). Without `ranges` every attempt starts at the first byte. `plain`
+    allows http. `header` is one more line for the request's head, with a token in it.
+    """
 
     link: Secret
     part: str
@@ -55,13 +57,14 @@ class Order:
 
 
 class Downloader(Protocol):
-    """One member. What varies reaches its program by `lines` alone, over a standard input: the link is a secret, and
-    arguments, environments and files are read by others.
+    """One program. It gets the order through `lines` alone, over a standard input: the link is a secret, and others
+    can read arguments, environments and files.
 
-    `attempt` is one line of POSIX sh that downloads once. It finds in `$part` the file to be written, in `$at` how
-    many bytes of it are there, in `$mark` the validator, and in `$order` what `lines` returned; `size FILE` puts a
-    file's bytes into `$n`. It leaves the exit code in `$rc` and the HTTP status in `$st`, 000 where that is not
-    known. No settings of the user's are read and no file but the part is left."""
+    `attempt` is one line of POSIX sh that downloads once. `$part` is the file to write, `$at` how many bytes of it
+    are there, `$mark` the validator, `$order` what `lines` returned. `size FILE` puts a file's bytes into `$n`. It
+    leaves the exit code in `$rc` and the HTTP status in `$st`, 000 when unknown. It reads no settings of the user,
+    leaves no file but the part, and keeps a header from the hosts that a redirect leads to.
+    """
 
     @property
     def name(self) -> str: ...
@@ -75,11 +78,7 @@ class Downloader(Protocol):
 
     @property
     def troubles(self) -> Mapping[int, Trouble]:
-        """What its exit codes mean; 0 is none of them, and one that is not there is `OTHER`."""
-
-    @property
-    def takes_header(self) -> bool:
-        """Whether it keeps a header from the hosts that a redirect leads to."""
+        """What its exit codes mean. 0 is not in it; a code that is not in it is `OTHER`."""
 
     def usable(self, told: str) -> bool:
         """Whether the version that `version` told does what this member needs."""
@@ -88,4 +87,4 @@ class Downloader(Protocol):
 
 
 PASSING = frozenset({Trouble.NAME, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.CUT})
-"""What may be over with the next attempt."""
+"""Trouble that may pass before the next attempt."""

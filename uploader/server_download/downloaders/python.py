@@ -86,7 +86,6 @@ class Python:
 
     name = "python3"
     version = 'python3 -I -c "import ssl,sys;print(sys.version.split()[0])"'
-    takes_header = True
     attempt = f'st=$(printf "%s\\n" "$order" | python3 -I -c "{_START}" 2>/dev/null); rc=$?; st=${{st:-000}}'
     troubles: Mapping[int, Trouble] = {
         10: Trouble.NAME,

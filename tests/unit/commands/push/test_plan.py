@@ -18,6 +18,8 @@ from uploader.commands.push.plan import (
     settle_route,
 )
 from uploader.errors import Exists, NoPermission, NoSpace, NoSuchRoot, RemoteRefused, RouteUnavailable, UsageError
+from uploader.result import Evidence
+from uploader.state.manifest import PlacedFile
 from uploader.steps import Action, Route
 
 FOLDER = "models/Stable-diffusion"
@@ -343,3 +345,45 @@ def test_of_many_sources_for_one_name_the_message_stays_short() -> None:
 
 def test_different_names_do_not_clash() -> None:
     assert clashes([ITEM, replace(ITEM, path="webui/other")]) == []
+
+
+# what the manifest proves -----------------------------------------------------------------------------
+
+KNOWN = PlacedFile(1000, "ab" * 32, mtime_ns=1, seen=50, origin=str(Path("/d")), evidence=Evidence.REMOTE_HASH)
+
+
+def test_unchanged_file_is_kept_without_payload() -> None:
+    step = decide(RemoteListing(final=1000, known=KNOWN))
+    assert (step.action, step.bytes, step.space, step.listing.known) == (Action.KEEP, 0, 0, KNOWN)
+    assert decide(RemoteListing(final=1000, known=KNOWN), PlanOptions(replace=True)).action is Action.KEEP
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        None,
+        replace(KNOWN, mtime_ns=2),
+        replace(KNOWN, origin="/other"),
+        replace(KNOWN, seen=None),
+        replace(KNOWN, sha256=None),
+        replace(KNOWN, evidence=None),
+        replace(KNOWN, evidence=Evidence.SIZE),
+        replace(KNOWN, evidence=Evidence.STRUCTURE),
+    ],
+)
+def test_what_the_manifest_does_not_prove_is_compared(known: PlacedFile | None) -> None:
+    assert decide(RemoteListing(final=1000, known=known)).action is Action.COMPARE
+
+
+def test_verify_full_compares_an_unchanged_file() -> None:
+    assert decide(RemoteListing(final=1000, known=KNOWN), PlanOptions(verify="full")).action is Action.COMPARE
+
+
+def test_only_the_recorded_sha256_keeps_a_file() -> None:
+    for digest, action in (("ab" * 32, Action.KEEP), ("cd" * 32, Action.COMPARE)):
+        item = replace(ITEM, artifact=replace(LOCAL, digest=Digest(digest)))
+        assert decide(RemoteListing(final=1000, known=KNOWN), item=item).action is action
+
+
+def test_link_is_compared_whatever_the_manifest_says() -> None:
+    assert decide(RemoteListing(final=1000, known=KNOWN), item=LINKED).action is Action.COMPARE
