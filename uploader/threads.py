@@ -102,9 +102,9 @@ class WorkerGroup:
         with self._changed:
             for number in range(self.started, self.started + count):
                 thread = threading.Thread(target=self._run, args=(number,), name=f"{self._name}-{number}", daemon=True)
-                thread.start()
                 self._threads.append(thread)
-                self.alive += 1
+                self.alive += 1  # before it starts: Ctrl-C may come between the two
+                thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until no worker runs, for at most `seconds`. Return True when none runs."""
