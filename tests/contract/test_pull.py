@@ -1,4 +1,4 @@
-"""Files fetched back from real servers."""
+"""Files that are fetched from real servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGES = "outputs/txt2img-images/2026-11-24"
 
 
 def put(here: World, path: str, data: bytes, mtime: int = 1_700_000_000) -> Path:
-    """A file that the WebUI made."""
+    """Write a file as the WebUI does."""
     file = here.root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
@@ -31,8 +31,8 @@ def put(here: World, path: str, data: bytes, mtime: int = 1_700_000_000) -> Path
     return file
 
 
-def pull(here: World, remote: str = "outputs", **wishes: Any) -> Report:
-    report = here.app.pull(PullRequest(remote, str(here.disk / "got"), **wishes))
+def pull(here: World, remote: str = "outputs", **options: Any) -> Report:
+    report = here.app.pull(PullRequest(remote, str(here.disk / "got"), **options))
     assert isinstance(report, Report)
     return report
 
@@ -46,7 +46,7 @@ def got(here: World) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_folder_is_fetched_whole_and_the_second_time_nothing_is(every: tuple[str, World]) -> None:
+def test_pull_of_a_folder_fetches_all_and_then_nothing(every: tuple[str, World]) -> None:
     kind, here = every
     expected = {}
     for number in range(30):
@@ -65,7 +65,7 @@ def test_a_folder_is_fetched_whole_and_the_second_time_nothing_is(every: tuple[s
     assert sum(outcome.bytes_sent for outcome in report.outcomes) == 0
 
 
-def test_one_file_is_fetched_by_its_path(every: tuple[str, World]) -> None:
+def test_pull_of_a_path_fetches_one_file(every: tuple[str, World]) -> None:
     _, here = every
     put(here, "models/Lora/style.safetensors", b"x" * 5000)
     report = pull(here, "models/Lora/style.safetensors")
@@ -73,12 +73,12 @@ def test_one_file_is_fetched_by_its_path(every: tuple[str, World]) -> None:
     assert got(here) == {"style.safetensors": b"x" * 5000}
 
 
-def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_pull_after_a_cut_resumes(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         data = os.urandom(40 * MIB)
         put(here, "outputs/big.bin", data)
-        here.wait = lambda _seconds: True  # nobody waits for another try: the run ends
+        here.wait = lambda _seconds: True  # a stop at the first retry: the run ends
         line.cut_after(24 * MIB, "down")
         assert pull(here).exit_code != 0
         assert [name for name in got(here) if not name.endswith(".part")] == []
@@ -90,7 +90,7 @@ def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert list(got(here)) == ["big.bin"]
 
 
-def test_a_file_of_mine_is_not_replaced_unless_i_say_so(here: World) -> None:
+def test_pull_spares_other_local_files_without_replace(here: World) -> None:
     put(here, "outputs/a.png", b"theirs")
     put(here, "outputs/same.png", b"the same")
     (here.disk / "got").mkdir()
@@ -107,13 +107,13 @@ def test_a_file_of_mine_is_not_replaced_unless_i_say_so(here: World) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 9 << 20])
-def test_what_is_edited_here_while_it_is_fetched_stays(here: World, size: int) -> None:
+def test_pull_spares_a_file_edited_during_the_download(here: World, size: int) -> None:
     put(here, "outputs/a.png", b"1" * size)
     pull(here)
     put(here, "outputs/a.png", b"2" * size, 1_700_009_000)
     session = here.app.session
     request = PullRequest("outputs", str(here.disk / "got"))
-    with TargetSession(session, None) as target_session, Pull(request, session, target_session) as pulling:
+    with TargetSession(session, None) as target, Pull(request, session, target) as pulling:
         plan = pulling.plan()
         (here.disk / "got/a.png").write_bytes(b"edited here")
         report = pulling.carry_out(plan)
@@ -121,7 +121,20 @@ def test_what_is_edited_here_while_it_is_fetched_stays(here: World, size: int) -
     assert got(here) == {"a.png": b"edited here"}
 
 
-def test_no_link_here_leads_a_file_away(here: World) -> None:
+@pytest.mark.parametrize("size", [10, 9 << 20])
+def test_pull_of_a_file_that_changes_fails_and_leaves_none(here: World, size: int) -> None:
+    put(here, "outputs/a.png", b"1" * size)
+    session = here.app.session
+    request = PullRequest("outputs", str(here.disk / "got"))
+    with TargetSession(session, None) as target, Pull(request, session, target) as pulling:
+        plan = pulling.plan()
+        put(here, "outputs/a.png", b"2" * (size - 1), 1_700_009_000)
+        report = pulling.carry_out(plan)
+    assert [outcome.error.code for outcome in report.outcomes if outcome.error] == ["source-changed"]
+    assert got(here) == {}
+
+
+def test_pull_follows_no_local_link_out_of_the_folder(here: World) -> None:
     put(here, "outputs/a.png", b"a")
     put(here, "outputs/sub/b.png", b"b")
     (here.disk / "got").mkdir()
@@ -133,7 +146,7 @@ def test_no_link_here_leads_a_file_away(here: World) -> None:
     assert not (here.disk / "nowhere").exists()
 
 
-def test_what_was_fetched_once_is_left_out_when_only_news_are_wanted(here: World) -> None:
+def test_pull_new_only_leaves_out_files_fetched_before(here: World) -> None:
     put(here, "outputs/a.png", b"a")
     pull(here)
     (here.disk / "got/a.png").unlink()
@@ -144,7 +157,7 @@ def test_what_was_fetched_once_is_left_out_when_only_news_are_wanted(here: World
     assert sorted(got(here)) == ["a.png", "b.png"]
 
 
-def test_filters_choose_and_a_dry_run_fetches_nothing(here: World) -> None:
+def test_pull_dry_run_plans_what_filters_choose(here: World) -> None:
     for name in ("a.png", "a.txt", "grids/b.png"):
         put(here, f"outputs/{name}", b"x")
     plan = here.app.pull(
@@ -155,7 +168,7 @@ def test_filters_choose_and_a_dry_run_fetches_nothing(here: World) -> None:
     assert not (here.disk / "got").exists()
 
 
-def test_what_is_not_below_the_root_is_not_fetched(here: World) -> None:
+def test_pull_of_a_path_out_of_the_root_is_refused(here: World) -> None:
     for path in ("../disk", "/etc/passwd", "outputs/../../x"):
         with pytest.raises(UsageError):
             pull(here, path)
@@ -163,7 +176,7 @@ def test_what_is_not_below_the_root_is_not_fetched(here: World) -> None:
         pull(here, "nothing")
 
 
-def test_images_are_fetched_as_they_come_once_they_are_whole(here: World) -> None:
+def test_pull_watch_fetches_files_once_they_are_complete(here: World) -> None:
     put(here, "outputs/1.png", b"one")
     told: list[str] = []
     looks = 0

@@ -11,19 +11,19 @@ from uploader.errors import UsageError
 
 IGNORE_FILE = ".uploadignore"
 PART_ENDING = re.compile(r"\.[0-9a-f]{8}\.part$")
-"""How the name of a file ends that is on its way (see placement.part_name)."""
+"""The end of a part file's name (see placement.part_name)."""
 TRASH = ".uploader-trash"
 
 _ALWAYS = (f"/{TRASH}/", IGNORE_FILE)
-"""Never part of a tree: the trash, the rules themselves. Nor is a file that is on its way."""
+"""Names that never take part: the trash and the rules themselves. Part files do not, either."""
 
 
 class Filters:
-    """The rules of one sync. Paths are relative to its folder, with forward slashes.
+    """The rules of one sync or pull. Paths are relative to its folder, with forward slashes.
 
     What is excluded takes no part on either side: it is neither sent nor removed. With `include`, only files that
-    match one of its patterns take part. A `.uploadignore` counts for its own folder and all below; the deepest rule
-    that says something wins, as with git.
+    match one of its patterns take part. A `.uploadignore` holds for its own folder and all folders below. As with
+    git, the rule in the deepest folder wins.
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
@@ -34,19 +34,19 @@ class Filters:
         self._folders: dict[str, bool] = {"": False}
 
     def add_ignore_file(self, folder: str, text: str) -> None:
-        """Takes the rules of a folder's .uploadignore. Raises UsageError."""
+        """Add the rules of a folder's .uploadignore. Raises UsageError when they are not patterns."""
         where = f"{folder}/{IGNORE_FILE}" if folder else IGNORE_FILE
         self._ignored[folder] = _spec(where, text.splitlines())
         self._folders = {"": False}
 
     def takes(self, path: str) -> bool:
-        """Whether a file takes part."""
+        """Return True if a file takes part."""
         if PART_ENDING.search(path) or self.leaves_out(path.rpartition("/")[0]) or self._is_excluded(path):
             return False
         return self._include is None or self._include.match_file(path)
 
     def leaves_out(self, folder: str) -> bool:
-        """Whether nothing in a folder takes part."""
+        """Return True if nothing in a folder takes part."""
         known = self._folders.get(folder)
         if known is None:
             known = self.leaves_out(folder.rpartition("/")[0]) or self._is_excluded(f"{folder}/")

@@ -1,4 +1,4 @@
-"""Reads a local folder: its files with size and time, links followed once, and what cannot be taken along."""
+"""Walk of a local folder: its files with size and time, and what cannot take part."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _Id = tuple[int, int]
 
 
 def scan(folder: Path, filters: Filters, *, growing: Callable[[LocalEntry], bool] | None = None) -> LocalTree:
-    """Returns the files below `folder` by their spelling.
+    """Return the files below `folder` by their spelling.
 
-    A link inside the tree is followed, a folder once by link; one that leads out of it, nowhere, or back to a folder
-    that holds it is refused. Folders that cannot be read make the tree incomplete. `growing` says of a file
-    that it may still grow: it is then left out, and the tree is incomplete as well. Raises SourceMissing,
-    SourceRefused and UsageError for the folder itself.
+    A link inside the tree is followed; a folder is followed by one link only. A link is refused when it leads out of
+    the tree, nowhere, or to a folder that holds it. A folder that cannot be read makes the tree incomplete. So does a
+    file that may still grow, as `growing` tells; it is left out. Raises SourceMissing, SourceRefused and UsageError
+    for the folder itself.
     """
     return _Scan(folder, filters, growing).run()
 
@@ -78,7 +78,7 @@ class _Scan:
             self._filters.add_ignore_file(path, Path(rules.path).read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError):
             raise SourceRefused(
-                f"{rules.path} cannot be read, so nobody knows what to leave out",
+                f"{rules.path} cannot be read, so it is unknown what to leave out",
                 remedy="Make it a text file in UTF-8 that you may read.",
             ) from None
 
@@ -116,7 +116,7 @@ class _Scan:
         self._tree.files[key] = here
 
     def _link_fault(self, entry: os.DirEntry[str], path: str, above: tuple[_Id, ...]) -> str | None:
-        """Says why a link is not followed; None when it is."""
+        """Return why a link is not followed, or None."""
         real = os.path.realpath(entry.path)
         if not (real == self._real or real.startswith(os.path.join(self._real, ""))):  # noqa: PTH118
             return "it is a link that leads out of the folder"
@@ -144,7 +144,7 @@ _BLOCK = 1 << 20
 
 
 def read_blocks(folder: Path, here: LocalEntry) -> Iterator[bytes]:
-    """Yields a local file's bytes. Raises SourceChanged, SourceRefused."""
+    """Yield a local file's bytes. Raises SourceChanged when it is not what was scanned, SourceRefused."""
     path = folder / here.path
     try:
         with path.open("rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What a scan and a listing find: files by the one spelling under which both sides know them."""
+"""What walks of a folder find: files by the one spelling that both sides share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from uploader.placement import MAX_NAME, MAX_PATH_COMPONENT, folder_fault
 
 @dataclass(frozen=True, slots=True)
 class LocalEntry:
-    """A local file. `path` is below the folder that is synced, with forward slashes, as the disk spells it; `size` in
-    bytes."""
+    """A local file. `path` is below the synced folder, with forward slashes, as the disk spells it. `size` in bytes."""
 
     path: str
     size: int
@@ -20,14 +19,16 @@ class LocalEntry:
 
     @property
     def mtime(self) -> int:
-        """In whole seconds, as SFTP tells times."""
+        """The time in whole seconds, as in SFTP."""
         return self.mtime_ns // 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
-    """A file on the server. `path` is below the folder that is synced, as the server spells it; `mtime` in seconds,
-    None where not told."""
+    """A file on the server. `path` is below the synced folder, as the server spells it.
+
+    `size` in bytes; `mtime` in seconds, None when the server does not tell.
+    """
 
     path: str
     size: int
@@ -36,7 +37,7 @@ class RemoteEntry:
 
 @dataclass(frozen=True)
 class Refused:
-    """Something that is not taken along, and why."""
+    """A path that takes no part, and why."""
 
     path: str
     reason: str
@@ -44,8 +45,11 @@ class Refused:
 
 @dataclass
 class LocalTree:
-    """A scanned folder. `complete` is false when some of it could not be read: then nobody can say what is gone.
-    `others` are files, by their spelling, that are there and take no part."""
+    """A scanned folder.
+
+    `complete` is false when some of it could not be read, so that a missing file may still exist. `others` are
+    files, by their spelling, that exist and take no part.
+    """
 
     files: dict[str, LocalEntry] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
@@ -55,9 +59,10 @@ class LocalTree:
 
 @dataclass
 class RemoteTree:
-    """A listed folder: files, and folders by their own names, by their spelling. `exists`: whether it is there at all.
+    """A listed folder: its files, and the server's names of its folders, by their spelling.
 
-    `insensitive`: the server takes `A` and `a` for one name."""
+    `exists`: the folder itself exists. `insensitive`: the server takes `A` and `a` for one name.
+    """
 
     files: dict[str, RemoteEntry] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
@@ -66,17 +71,17 @@ class RemoteTree:
 
 
 def spelling(path: str) -> str:
-    """The one spelling of a path: Unicode's NFC, whatever the disk or the server keeps."""
+    """Return the one spelling of a path, which is Unicode's NFC. Disks and servers may keep another."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def folded(path: str) -> str:
-    """What a server that does not tell `A` from `a` takes a path for."""
+    """Return the spelling of a path on a server that takes `A` and `a` for one name."""
     return spelling(path.casefold())
 
 
 def path_fault(path: str) -> str | None:
-    """Says why a path, relative to the folder on the server, cannot be used there; None when it can."""
+    """Return why a path below the folder cannot be used on the server, or None."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -90,9 +95,10 @@ def path_fault(path: str) -> str | None:
 
 
 def clashing(paths: Mapping[str, LocalEntry]) -> dict[str, list[str]]:
-    """The paths that a server which does not tell `A` from `a` would take for one, by what it takes them for.
+    """Return the groups of paths that a server takes for one when it takes `A` and `a` for one name.
 
-    Folders count: what lies in `a/` and in `A/` ends up in one folder, which harms nobody; two files do."""
+    Two files of `a/` and `A/` with different names do not clash: they share one folder.
+    """
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(folded(path), []).append(path)

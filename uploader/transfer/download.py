@@ -1,10 +1,9 @@
 """Download of a stream into a local part file: over several readers, resumable, hashed while it is written.
 
-Download.run:
-    check the chunks that an earlier run recorded, and hash the first of them
-    RangeReaders take ranges of missing chunks from the ChunkMap, and put their bytes into the part file
-    DownloadHasher hashes the contiguous prefix, syncs the part file, then records its chunks
-    check that the source is still the same, and return the sha256
+1. `Download.run` checks the chunks that an earlier run recorded, and hashes the first of them.
+2. `RangeReaders` take ranges of missing chunks from the `ChunkMap`, and put their bytes into the part file.
+3. `DownloadHasher` hashes the contiguous prefix, syncs the part file, then records its chunks.
+4. `Download.run` checks that the source is still the same, and returns the sha256.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ class Download:
         return hasher.sha256
 
     def _check(self, record: UploadRecord) -> tuple[set[int], _Hash, int]:
-        """Return the recorded chunks that are still in the part file, and the hash and length of its prefix of them."""
+        """Return the recorded chunks that the part file still has, and the hash and length of its prefix."""
         present: set[int] = set()
         digest, hashed = hashlib.sha256(), 0
         recorded = record.chunks
@@ -164,7 +163,7 @@ class DownloadHasher:
 
 @dataclass(eq=False)
 class ChunkRange(ByteRange):
-    """A range of whole chunks, the file that it is written to, and the hash of the chunk that is incomplete."""
+    """A range of whole chunks, the file that it is written to, and the hash of its incomplete chunk."""
 
     file: FileIO | None = None
     digest: _Hash = field(default_factory=hashlib.sha256)

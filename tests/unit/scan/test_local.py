@@ -38,7 +38,7 @@ def refused(tree: LocalTree) -> dict[str, str]:
     return {one.path: one.reason for one in tree.refused}
 
 
-def test_files_are_found_with_size_and_time_by_their_path_below_the_folder(folder: Path) -> None:
+def test_scan_finds_files_with_size_and_time(folder: Path) -> None:
     write(folder, "a.txt", "one/b.txt", "one/two/c")
     (folder / "empty").touch()
     os.utime(folder / "a.txt", ns=(5, 1_700_000_000_123_456_789))
@@ -50,7 +50,7 @@ def test_files_are_found_with_size_and_time_by_their_path_below_the_folder(folde
     assert tree.refused == []
 
 
-def test_both_forms_of_unicode_are_one_spelling_and_two_files_of_one_are_refused(folder: Path) -> None:
+def test_scan_refuses_two_files_of_one_spelling(folder: Path) -> None:
     composed, decomposed = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
     write(folder, f"{decomposed}/x")
     tree = scan(folder, Filters())
@@ -62,7 +62,7 @@ def test_both_forms_of_unicode_are_one_spelling_and_two_files_of_one_are_refused
     assert "two spellings" in refused(tree)[f"{decomposed}/x"] + refused(tree).get(f"{composed}/x", "")
 
 
-def test_links_within_are_followed_and_a_folder_once(folder: Path) -> None:
+def test_scan_follows_links_within_and_a_folder_once(folder: Path) -> None:
     write(folder, "real/x")
     (folder / "file").symlink_to("real/x")
     (folder / "again").symlink_to("real")
@@ -73,7 +73,7 @@ def test_links_within_are_followed_and_a_folder_once(folder: Path) -> None:
     assert tree.complete
 
 
-def test_links_that_lead_out_nowhere_or_round_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_scan_refuses_links_out_nowhere_or_in_a_circle(folder: Path, tmp_path: Path) -> None:
     write(folder, "deep/x")
     write(tmp_path, "outside/secret", "tree-beside/y")
     (folder / "out").symlink_to(tmp_path / "outside" / "secret")
@@ -90,7 +90,7 @@ def test_links_that_lead_out_nowhere_or_round_are_refused(folder: Path, tmp_path
     assert told["deep/up"] == "it is a link to a folder that holds it"
 
 
-def test_what_is_no_file_or_has_no_name_for_a_server_is_refused(folder: Path) -> None:
+def test_scan_refuses_pipes_and_names_no_server_takes(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "sock"))
     write(folder, "back\\slash", "bell\a", "x" * 250)
@@ -101,11 +101,11 @@ def test_what_is_no_file_or_has_no_name_for_a_server_is_refused(folder: Path) ->
     assert refused(tree)["sock"] == "it is a device or a pipe, not a file"
 
 
-def test_a_folder_that_cannot_be_read_makes_the_tree_incomplete(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scan_of_an_unreadable_folder_is_incomplete(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, "closed/x", "open")
     scandir = os.scandir
 
-    def refuse(path: str) -> Any:  # as the system refuses everybody but root
+    def refuse(path: str) -> Any:  # as the system refuses all users but root
         if str(path).endswith("closed"):
             raise PermissionError(13, "Permission denied")
         return scandir(path)
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_read_makes_the_tree_incomplete(folder: Path, mo
     assert "cannot be read: Permission denied" in refused(tree)["closed"]
 
 
-def test_what_is_no_folder_is_told(folder: Path) -> None:
+def test_scan_of_no_folder_raises(folder: Path) -> None:
     write(folder, "file")
     with pytest.raises(UsageError, match="is not a folder"):
         scan(folder / "file", Filters())
@@ -124,7 +124,7 @@ def test_what_is_no_folder_is_told(folder: Path) -> None:
         scan(folder / "nothing", Filters())
 
 
-def test_a_file_that_grows_is_left_out_and_the_tree_is_incomplete(folder: Path) -> None:
+def test_scan_leaves_out_a_growing_file(folder: Path) -> None:
     write(folder, "grows", "still")
     tree = scan(folder, Filters(), growing=lambda here: here.path == "grows")
     assert (files(tree), tree.complete) == (["still"], False)
@@ -133,33 +133,33 @@ def test_a_file_that_grows_is_left_out_and_the_tree_is_incomplete(folder: Path) 
 # rules ------------------------------------------------------------------------------------------------
 
 
-def test_rules_are_those_of_gitignore_and_the_deepest_wins(folder: Path) -> None:
+def test_filters_follow_gitignore_and_the_deepest_wins(folder: Path) -> None:
     write(folder, "a.png", "keep.png", "tmp/x", "one/tmp/y", "one/a.png", "one/top.txt", "top.txt", "two/b.png")
     (folder / ".uploadignore").write_text("*.png\n!keep.png\ntmp/\n/top.txt\n# a comment\n")
     (folder / "two" / ".uploadignore").write_text("!b.png\n")
     assert files(scan(folder, Filters())) == ["keep.png", "one/top.txt", "two/b.png"]
 
 
-def test_options_choose_and_leave_out(folder: Path) -> None:
+def test_filters_include_and_exclude(folder: Path) -> None:
     write(folder, "a.png", "a.txt", "one/b.png", "one/c.txt", "old/d.png")
     assert files(scan(folder, Filters(include=["*.png"]))) == ["a.png", "old/d.png", "one/b.png"]
     assert files(scan(folder, Filters(include=["*.png"], exclude=["old/"]))) == ["a.png", "one/b.png"]
     assert files(scan(folder, Filters(exclude=["*", "!*.txt"]))) == ["a.txt"]
 
 
-def test_part_files_and_the_trash_never_take_part(folder: Path) -> None:
+def test_filters_leave_out_part_files_and_the_trash(folder: Path) -> None:
     write(folder, "a.bin.0123abcd.part", "b.part", ".uploader-trash/x")
     assert files(scan(folder, Filters())) == ["b.part"]
 
 
 @pytest.mark.parametrize("path", ["a/../b", "/a", "a//b", "a\\b", "C:x", "a\nb", "", "x" * 242, "y" * 256 + "/x"])
-def test_a_path_that_no_server_should_be_given_has_its_fault_named(path: str) -> None:
+def test_path_fault_names_what_no_server_takes(path: str) -> None:
     assert path_fault(path)
 
 
 @pytest.mark.timing
-def test_many_files_are_planned_at_ten_thousand_a_second(tmp_path: Path) -> None:
-    """The whole claim, a hundred thousand files in ten seconds and 300 MB, is measured by benchmarks.planning."""
+def test_plan_takes_a_second_for_ten_thousand_files(tmp_path: Path) -> None:
+    """`benchmarks.planning` measures the whole promise: 100,000 files in ten seconds and 300 MB."""
     count, seconds, mebibytes = planned(tmp_path, 10_000)
     assert count == 10_000
     assert seconds < 1

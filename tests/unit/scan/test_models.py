@@ -50,7 +50,7 @@ def test_files_in_folders_of_all_kinds_are_found(server: MemoryServer) -> None:
     ]
 
 
-def test_files_behind_links_are_found_and_a_loop_ends(server: MemoryServer) -> None:
+def test_files_reached_by_links_are_found_and_a_loop_ends(server: MemoryServer) -> None:
     links = {"models/Lora/more": "outputs", "outputs/again": "models/Lora", "embeddings/l.pt": "root.safetensors"}
     found = {file.path for file in ModelFolders(connection(server, Linked, **links), BASE, FOLDERS).files()}
     assert {"models/Lora/more/no.safetensors", "embeddings/l.pt"} <= found

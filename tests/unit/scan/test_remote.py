@@ -1,4 +1,4 @@
-"""What a server's folder holds, links followed and names as they are there."""
+"""What the walk of a server's folder finds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BASE = "/home/user/webui"
 
 
 class Linked(MemoryFiles):
-    """Files some of which are links: a name -> what it leads to."""
+    """Files and links. `links` maps a path to where it leads."""
 
     links: dict[str, str]
 
@@ -64,7 +64,7 @@ def server() -> MemoryServer:
     return server
 
 
-def test_all_that_takes_part_is_listed_with_size_and_time(server: MemoryServer) -> None:
+def test_list_tree_finds_files_with_size_and_time(server: MemoryServer) -> None:
     tree = list_tree(connection(server), BASE, Filters(exclude=["two/"]))
     assert {key: (there.size, there.mtime) for key, there in tree.files.items()} == {
         "a": (1, 5),
@@ -75,18 +75,18 @@ def test_all_that_takes_part_is_listed_with_size_and_time(server: MemoryServer) 
     assert tree.exists
 
 
-def test_only_folders_that_matter_are_looked_into(server: MemoryServer) -> None:
+def test_list_tree_lists_only_folders_of_concern(server: MemoryServer) -> None:
     tree = list_tree(connection(server), BASE, Filters(), concerns=lambda folder: folder == "one")
     assert sorted(tree.files) == ["a", "one/b"]
     assert sorted(list_tree(connection(server), BASE, Filters(), ["one/two", "none"]).files) == ["one/two/c"]
 
 
-def test_a_folder_that_is_not_there_is_an_empty_tree(server: MemoryServer) -> None:
+def test_list_tree_of_a_missing_folder_is_empty(server: MemoryServer) -> None:
     tree = list_tree(connection(server), f"{BASE}/nothing", Filters())
     assert (tree.files, tree.exists) == ({}, False)
 
 
-def test_a_folder_that_may_not_be_listed_is_no_empty_one(server: MemoryServer) -> None:
+def test_list_tree_of_a_closed_folder_raises(server: MemoryServer) -> None:
     class Closed(MemoryFiles):
         def list_folder(self, path: str) -> list[Entry]:
             if path.endswith("two"):
@@ -97,7 +97,7 @@ def test_a_folder_that_may_not_be_listed_is_no_empty_one(server: MemoryServer) -
         list_tree(connection(server, Closed), BASE, Filters())
 
 
-def test_links_are_followed_once(server: MemoryServer) -> None:
+def test_list_tree_follows_links_once(server: MemoryServer) -> None:
     line = connection(server, Linked, **{"link": "one", "one/up": "", "short": "a", "broken": "nothing"})
     tree = list_tree(line, BASE, Filters())
     assert {"link/b", "link/two/c", "one/up/a", "one/up/one/b", "short"} <= set(tree.files)
@@ -106,7 +106,7 @@ def test_links_are_followed_once(server: MemoryServer) -> None:
     assert tree.files["short"].size == 1
 
 
-def test_a_server_that_takes_names_for_one_is_found_out(server: MemoryServer) -> None:
+def test_is_insensitive_tells_by_names_that_exist(server: MemoryServer) -> None:
     assert not is_insensitive(connection(server), BASE)
     assert is_insensitive(connection(server, Caseless), BASE)
     assert is_insensitive(connection(server, Caseless), "/")

@@ -1,6 +1,6 @@
 """A process that reads a link, to be killed or measured: python -m tests.unit.transfer.downloading HOW URL FOLDER RATE.
 
-HOW is `fetch` (into the cache below FOLDER) or `relay` (read ahead, handed to nobody). RATE is in bytes per second, 0
+HOW is `fetch` (into the cache below FOLDER) or `relay` (read ahead, and dropped). RATE is in bytes per second, 0
 for none. Prints how many bytes it has, line by line, and last the most memory that it took, in KiB.
 """
 

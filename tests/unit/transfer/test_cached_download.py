@@ -71,13 +71,13 @@ class Download:
             return fetch.run()
 
     def got(self, sha256: str | None = None) -> bytes:
-        """What a run brings."""
+        """Return the bytes that a run downloads."""
         origin = self.run(sha256).origin
         assert isinstance(origin, LocalFile)
         return origin.path.read_bytes()
 
     def leave_a_part(self, cut: int = CHUNK_BYTES + 1000) -> set[int]:
-        """An earlier run whose every line was cut for good after so many bytes. Returns the pieces it wrote down."""
+        """Run until each request is cut after `cut` bytes. Return the chunks that the run recorded."""
         self.resource.cuts = [cut, cut, *[0] * 60]
         with pytest.raises(NetworkError):
             self.run()
@@ -97,7 +97,7 @@ class Download:
 
     @property
     def names(self) -> list[str]:
-        """The files of the cache, in no order, without the eight digits and what is written down of them."""
+        """The names of the cached files, without their eight digits, in no order."""
         return [path.name[9:] for path in self.folder.iterdir() if not path.name.startswith(".")]
 
     @property
@@ -135,7 +135,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 # one run ----------------------------------------------------------------------------------------------
 
 
-def test_a_download_becomes_a_file_of_this_disk_with_its_sha256(start: Start) -> None:
+def test_download_becomes_a_local_file_with_its_sha256(start: Start) -> None:
     download = start()
     artifact = download.run()
     assert isinstance(artifact.origin, LocalFile)
@@ -146,14 +146,14 @@ def test_a_download_becomes_a_file_of_this_disk_with_its_sha256(start: Start) ->
     assert list((download.bench.folder / "journal").glob("*.json")) == []
 
 
-def test_several_ranges_are_asked_for_and_no_byte_twice(start: Start) -> None:
+def test_download_asks_for_each_byte_once(start: Start) -> None:
     download = start()
     download.run(WHOLE)
     assert len(download.ranges) > 1
     assert download.asked == SIZE
 
 
-def test_progress_counts_up_to_the_whole(start: Start) -> None:
+def test_progress_grows_to_the_size(start: Start) -> None:
     download = start()
     download.run()
     done = [event.done for event in download.bench.events if isinstance(event, Progress)]
@@ -161,14 +161,14 @@ def test_progress_counts_up_to_the_whole(start: Start) -> None:
     assert done[-1] == SIZE
 
 
-def test_a_cut_range_goes_on_where_it_stopped(start: Start) -> None:
+def test_range_that_is_cut_is_read_on(start: Start) -> None:
     download = start()
     download.resource.cuts = [1_000_000, 10**9, 5]
     assert download.got(WHOLE) == DATA
 
 
 @pytest.mark.parametrize("length", ["length", "chunked", "close"])
-def test_a_download_without_ranges_is_whole_or_not_there(start: Start, length: str) -> None:
+def test_download_without_ranges_is_complete(start: Start, length: str) -> None:
     download = start(ranges=False, length=length, etag=None)
     if length != "close":
         download.resource.cuts = [1_000_000]
@@ -176,19 +176,19 @@ def test_a_download_without_ranges_is_whole_or_not_there(start: Start, length: s
     assert set(download.ranges) == {None}
 
 
-def test_a_small_file_is_one_request(start: Start) -> None:
+def test_small_file_takes_one_request(start: Start) -> None:
     download = start(data=SMALL)
     assert download.got() == SMALL
     assert download.ranges == [None]
 
 
-def test_a_source_that_ends_its_ranges_is_read_whole(start: Start) -> None:
+def test_source_that_stops_ranges_is_read_by_one_request(start: Start) -> None:
     download = start()
     download.resource.ranges = False
     assert download.got(WHOLE) == DATA
 
 
-def test_the_pieces_of_another_link_are_not_gone_on_with_though_validator_and_size_are_the_same(start: Start) -> None:
+def test_chunks_of_another_link_are_not_reused(start: Start) -> None:
     download = start()
     assert download.leave_a_part()
     download.resource.content = other = large(4.3, seed=2)
@@ -198,7 +198,7 @@ def test_the_pieces_of_another_link_are_not_gone_on_with_though_validator_and_si
     assert download.got() == other
 
 
-def test_a_source_that_is_replaced_meanwhile_is_told_and_nothing_of_it_is_built_on(start: Start) -> None:
+def test_replaced_source_raises_and_leaves_no_part(start: Start) -> None:
     download = start()
     download.leave_a_part()
     download.resource.content, download.resource.etag = large(4.3, seed=2), '"v2"'
@@ -208,7 +208,7 @@ def test_a_source_that_is_replaced_meanwhile_is_told_and_nothing_of_it_is_built_
 
 
 @pytest.mark.parametrize("etag", [ETAG, None])
-def test_a_source_that_became_shorter_is_told_where_it_refuses_the_rest(start: Start, etag: str | None) -> None:
+def test_shortened_source_raises_and_leaves_no_part(start: Start, etag: str | None) -> None:
     download = start(etag=etag)
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
     download.leave_a_part()
@@ -218,7 +218,7 @@ def test_a_source_that_became_shorter_is_told_where_it_refuses_the_rest(start: S
     assert download.names == []
 
 
-def test_a_source_of_another_length_is_told(start: Start) -> None:
+def test_source_of_another_length_raises(start: Start) -> None:
     download = start(ranges=False, etag=None)
     download.artifact = replace(download.artifact, size=SIZE + 1)
     download.resource.length = "close"
@@ -227,7 +227,7 @@ def test_a_source_of_another_length_is_told(start: Start) -> None:
     assert "m.safetensors" not in download.names
 
 
-def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) -> None:
+def test_stop_ends_within_two_seconds_and_keeps_chunks(start: Start) -> None:
     download = start(gate=threading.Event(), gate_at=CHUNK_BYTES + 1000)
     faults: list[UploaderError] = []
 
@@ -240,7 +240,7 @@ def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
-    while download.progress < 2 * CHUNK_BYTES:  # two lines, and each has brought a piece and more
+    while download.progress < 2 * CHUNK_BYTES:  # two readers, and each has read more than a chunk
         assert time.monotonic() < deadline
         time.sleep(0.01)
     download.bench.cancelled.set()
@@ -254,7 +254,7 @@ def test_the_stop_keeps_what_arrived_and_comes_within_two_seconds(start: Start) 
 # a later run ------------------------------------------------------------------------------------------
 
 
-def test_a_later_run_fetches_what_is_missing_alone(start: Start) -> None:
+def test_later_run_downloads_missing_chunks_only(start: Start) -> None:
     download = start()
     kept = download.leave_a_part()
     assert kept
@@ -264,7 +264,7 @@ def test_a_later_run_fetches_what_is_missing_alone(start: Start) -> None:
     assert (last.done, last.resumed) == (SIZE, len(kept) * CHUNK_BYTES)
 
 
-def test_a_piece_that_is_not_what_was_written_down_is_fetched_again(start: Start) -> None:
+def test_damaged_chunk_is_downloaded_again(start: Start) -> None:
     download = start()
     kept = download.leave_a_part()
     (part,) = download.folder.glob("*.part")
@@ -276,7 +276,7 @@ def test_a_piece_that_is_not_what_was_written_down_is_fetched_again(start: Start
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "long"])
-def test_a_part_that_is_not_what_it_was_is_no_obstacle(start: Start, damage: str) -> None:
+def test_damaged_part_file_is_downloaded_again(start: Start, damage: str) -> None:
     download = start()
     download.leave_a_part()
     (part,) = download.folder.glob("*.part")
@@ -290,7 +290,7 @@ def test_a_part_that_is_not_what_it_was_is_no_obstacle(start: Start, damage: str
     assert download.got(WHOLE) == DATA
 
 
-def test_without_a_validator_and_a_digest_nothing_ties_two_requests_and_there_is_one(start: Start) -> None:
+def test_link_without_validator_takes_one_request(start: Start) -> None:
     download = start(etag=None)
     download.resource.cuts = [10_000_000, *[0] * 60]
     with pytest.raises(NetworkError):
@@ -301,7 +301,7 @@ def test_without_a_validator_and_a_digest_nothing_ties_two_requests_and_there_is
     assert download.ranges == [None]
 
 
-def test_a_published_digest_is_as_good_as_a_validator(start: Start) -> None:
+def test_published_digest_allows_resuming(start: Start) -> None:
     download = start(etag=None)
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
     kept = download.leave_a_part()
@@ -309,7 +309,7 @@ def test_a_published_digest_is_as_good_as_a_validator(start: Start) -> None:
     assert download.asked == SIZE - len(kept) * CHUNK_BYTES
 
 
-def test_a_part_of_another_file_is_found_by_the_digest_and_fetched_whole(start: Start) -> None:
+def test_part_of_another_file_is_downloaded_again(start: Start) -> None:
     other = large(4.3, seed=3)
     download = start(etag=None, data=other)
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
@@ -320,7 +320,7 @@ def test_a_part_of_another_file_is_found_by_the_digest_and_fetched_whole(start: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills by a signal")
-def test_a_killed_run_has_written_down_all_but_the_last_bytes(tmp_path: Path, start: Start) -> None:
+def test_killed_run_has_recorded_all_but_the_last_bytes(tmp_path: Path, start: Start) -> None:
     size = 96 * MIB
     big = tmp_path / "big"
     with big.open("wb") as file:
@@ -338,13 +338,13 @@ def test_a_killed_run_has_written_down_all_but_the_last_bytes(tmp_path: Path, st
     assert artifact.digest is not None
     with big.open("rb") as file:
         assert artifact.digest.hex == hashlib.file_digest(file, "sha256").hexdigest()
-    assert download.asked - (size - there) <= 32 * MIB + 3 * CHUNK_BYTES  # three lines at most, under a limit
+    assert download.asked - (size - there) <= 32 * MIB + 3 * CHUNK_BYTES  # at most three readers, under a limit
 
 
 # the cache --------------------------------------------------------------------------------------------
 
 
-def test_a_whole_download_is_used_again_without_asking_for_a_byte(start: Start) -> None:
+def test_complete_download_is_reused(start: Start) -> None:
     download = start()
     download.run()
     download.origin.forget()
@@ -353,7 +353,7 @@ def test_a_whole_download_is_used_again_without_asking_for_a_byte(start: Start) 
     assert download.ranges == []
 
 
-def test_the_same_bytes_behind_another_link_are_found_by_their_published_digest(start: Start) -> None:
+def test_same_digest_at_another_link_is_reused(start: Start) -> None:
     download = start()
     download.run()
     other = start(path="/mirror/other-name.safetensors", etag='"mirror"')
@@ -362,20 +362,20 @@ def test_the_same_bytes_behind_another_link_are_found_by_their_published_digest(
     assert other.names == ["m.safetensors"]
 
 
-def test_another_version_behind_the_link_is_downloaded(start: Start) -> None:
+def test_another_version_of_the_link_is_downloaded(start: Start) -> None:
     start().run()
     new = large(4.3, seed=4)
     assert start(data=new, etag='"v2"').got() == new
 
 
-def test_without_a_validator_a_link_is_downloaded_again(start: Start) -> None:
+def test_link_without_validator_is_downloaded_again(start: Start) -> None:
     download = start(etag=None)
     download.run()
     download.resource.content = large(4.3, seed=5)
     assert download.got() == download.resource.content
 
 
-def test_a_cached_file_that_was_touched_is_hashed_and_one_that_was_changed_is_downloaded(start: Start) -> None:
+def test_touched_file_is_hashed_and_changed_one_downloaded(start: Start) -> None:
     download = start()
     artifact = download.run()
     assert isinstance(artifact.origin, LocalFile)
@@ -388,7 +388,7 @@ def test_a_cached_file_that_was_touched_is_hashed_and_one_that_was_changed_is_do
     assert download.asked == SIZE
 
 
-def test_a_wrong_file_is_put_aside_and_told_with_both_values(start: Start) -> None:
+def test_wrong_file_is_set_aside_and_names_both_digests(start: Start) -> None:
     download = start()
     with pytest.raises(WrongBytes) as caught:
         download.run("0" * 64)
@@ -400,7 +400,7 @@ def test_a_wrong_file_is_put_aside_and_told_with_both_values(start: Start) -> No
     assert (entry.state, entry.sha256, entry.size) == (State.WRONG, WHOLE, SIZE)
 
 
-def test_there_is_one_wrong_file_of_a_name_at_most(start: Start) -> None:
+def test_second_wrong_file_replaces_the_first(start: Start) -> None:
     download = start()
     for seed in (0, 6):
         download.resource.content = large(4.3, seed)
@@ -409,7 +409,7 @@ def test_there_is_one_wrong_file_of_a_name_at_most(start: Start) -> None:
     assert len(download.names) == 1
 
 
-def test_a_wrong_file_is_taken_by_the_user_s_own_word_without_another_download(start: Start) -> None:
+def test_wrong_file_is_reused_for_its_own_digest(start: Start) -> None:
     download = start()
     with pytest.raises(WrongBytes):
         download.run("0" * 64)
@@ -419,7 +419,7 @@ def test_a_wrong_file_is_taken_by_the_user_s_own_word_without_another_download(s
     assert download.names == ["m.safetensors"]
 
 
-def test_a_file_that_is_removed_leaves_nothing(start: Start) -> None:
+def test_removed_file_leaves_nothing(start: Start) -> None:
     download = start()
     with download.fetch().alone() as fetch:
         fetch.run()
@@ -427,7 +427,7 @@ def test_a_file_that_is_removed_leaves_nothing(start: Start) -> None:
     assert list(download.folder.iterdir()) == []
 
 
-def test_two_threads_of_one_run_download_once_and_both_get_it(start: Start) -> None:
+def test_two_threads_download_once_and_share_the_file(start: Start) -> None:
     download = start()
     found: list[bytes] = []
     threads = [threading.Thread(target=lambda: found.append(download.got())) for _ in range(2)]
@@ -439,7 +439,7 @@ def test_two_threads_of_one_run_download_once_and_both_get_it(start: Start) -> N
     assert download.asked == SIZE
 
 
-def test_two_runs_never_write_one_download(start: Start) -> None:
+def test_second_run_of_one_download_is_busy(start: Start) -> None:
     download, other = start(), start()
     with download.fetch().alone(), pytest.raises(Busy), other.fetch().alone():
         raise AssertionError("both went in")
@@ -450,7 +450,7 @@ def test_two_runs_never_write_one_download(start: Start) -> None:
 # the disk ---------------------------------------------------------------------------------------------
 
 
-def test_a_cache_that_cannot_be_written_is_told_with_the_ways_out(start: Start) -> None:
+def test_unwritable_cache_raises_with_a_remedy(start: Start) -> None:
     download = start()
     download.folder.write_text("a file where the folder should be")
     with pytest.raises(ConfigurationError) as caught:
@@ -459,7 +459,7 @@ def test_a_cache_that_cannot_be_written_is_told_with_the_ways_out(start: Start) 
 
 
 class Filling(WebStream):
-    """A disk that is full by the time that the bytes come."""
+    """A disk that is full when the bytes arrive."""
 
     tries = 0
 
@@ -468,7 +468,7 @@ class Filling(WebStream):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_disk_that_runs_full_meanwhile_costs_the_oldest_file_first_and_is_told_then(start: Start) -> None:
+def test_full_disk_drops_the_oldest_file_first(start: Start) -> None:
     start(path="/old.safetensors", data=SMALL).run()
     download = start(ranges=False)
     stream = Filling(download.artifact, download.http)
@@ -483,7 +483,7 @@ def test_a_disk_that_runs_full_meanwhile_costs_the_oldest_file_first_and_is_told
 
 
 class Closing(WebStream):
-    """Notes that it was closed."""
+    """Records that it was closed."""
 
     closed = False
 
@@ -501,12 +501,12 @@ def closing(download: Download, sha256: str) -> Iterator[CachedDownload]:
 
 
 @pytest.mark.parametrize("sha256", [WHOLE, "0" * 64])
-def test_a_download_closes_its_link_whatever_becomes_of_it(start: Start, sha256: str) -> None:
+def test_download_closes_its_stream(start: Start, sha256: str) -> None:
     with closing(start(), sha256) as fetch, suppress(WrongBytes), fetch.alone():
         fetch.run()
 
 
-def test_a_download_that_another_run_is_at_closes_its_link_too(start: Start) -> None:
+def test_busy_download_closes_its_stream(start: Start) -> None:
     download, other = start(), start()
     with closing(other, WHOLE) as fetch, download.fetch(WHOLE).alone(), pytest.raises(Busy), fetch.alone():
         raise AssertionError("both went in")

@@ -39,7 +39,7 @@ def supply(stream: Stream, *, rate: float | None = None, cancelled: threading.Ev
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def no_thread_is_left() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("read-"):
@@ -55,7 +55,7 @@ def origin() -> Iterator[Origin]:
 
 @contextmanager
 def link(origin: Origin, timeout: float = 30.0, **behaviour: object) -> Iterator[tuple[Resource, Stream]]:
-    """A link, already looked at."""
+    """A link that is resolved already."""
     resource = origin.serve(PATH, DATA, **{"etag": '"v1"', **behaviour})
     with Http(read_timeout=timeout) as http:
         artifact = direct.resolve(UrlReference(origin.url(PATH)), http)
@@ -67,7 +67,7 @@ def ranges(origin: Origin) -> list[str | None]:
     return [request.range for request in origin.requests]
 
 
-def test_all_bytes_come_in_order_by_several_requests(origin: Origin) -> None:
+def test_read_ahead_of_a_link_yields_all_bytes_in_order(origin: Origin) -> None:
     with link(origin) as (_, stream):
         assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
     assert sorted(map(str, ranges(origin)), key=len) == sorted(
@@ -75,28 +75,28 @@ def test_all_bytes_come_in_order_by_several_requests(origin: Origin) -> None:
     )
 
 
-def test_reading_begins_anywhere(origin: Origin) -> None:
+def test_read_ahead_from_an_offset_yields_the_rest(origin: Origin) -> None:
     with link(origin) as (_, stream):
         assert b"".join(read_ahead(supply(stream), 1_234_567, SIZE)) == DATA[1_234_567:]
 
 
-def test_a_range_that_is_cut_is_read_on_where_it_was(origin: Origin) -> None:
+def test_range_that_is_cut_is_read_on(origin: Origin) -> None:
     with link(origin) as (resource, stream):
         resource.cuts = [1_000_000, 10**9, 5]
         assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
-    # What one line lost another one may have read on.
+    # Another reader may have read on.
     begins = {int(re.findall(r"\d+", asked or "0")[0]) for asked in ranges(origin)}
     assert begins & {1_000_000, RANGE_BYTES + 1_000_000}
     assert len(ranges(origin)) == 7
 
 
-def test_every_request_names_the_file_that_was_looked_at(origin: Origin) -> None:
+def test_each_request_names_the_resolved_version(origin: Origin) -> None:
     with link(origin) as (_, stream):
         b"".join(read_ahead(supply(stream), 0, SIZE))
     assert {request.headers.get("if-range") for request in origin.requests} == {'"v1"'}
 
 
-def test_a_line_that_freezes_costs_its_silence_and_no_byte(origin: Origin) -> None:
+def test_request_that_freezes_loses_no_byte(origin: Origin) -> None:
     with link(origin, timeout=0.4) as (resource, stream):
         frozen = threading.Event()
         resource.gate, resource.gate_at = frozen, 500_000
@@ -112,7 +112,7 @@ def test_a_line_that_freezes_costs_its_silence_and_no_byte(origin: Origin) -> No
         helper.join()
 
 
-def test_a_file_that_is_replaced_meanwhile_ends_the_reading(origin: Origin) -> None:
+def test_file_replaced_during_reading_raises_changed(origin: Origin) -> None:
     with link(origin) as (resource, stream):
         chunks = read_ahead(supply(stream, rate=20_000_000), 0, SIZE)
         next(chunks)
@@ -123,21 +123,21 @@ def test_a_file_that_is_replaced_meanwhile_ends_the_reading(origin: Origin) -> N
             stream.check()
 
 
-def test_a_source_that_ends_its_ranges_is_read_on_by_one_plain_request(origin: Origin) -> None:
+def test_source_that_stops_ranges_is_read_by_one_request(origin: Origin) -> None:
     with link(origin) as (resource, stream):
         resource.ranges = False
         assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
 
 
 @pytest.mark.parametrize(("size", "data"), [(None, DATA), (len(DATA[:5_000_000]), DATA[:5_000_000])])
-def test_without_a_size_and_for_a_short_file_there_is_one_request(size: int | None, data: bytes) -> None:
+def test_short_or_sizeless_file_takes_one_request(size: int | None, data: bytes) -> None:
     stream = WebStream(data)
     assert b"".join(read_ahead(supply(stream), 0, size)) == data
     assert stream.reads == [0]
 
 
 class Stingy(WebStream):
-    """Has one line for everybody: who comes beside it is asked for patience."""
+    """Accepts one request at a time and refuses others as too many."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -154,19 +154,19 @@ class Stingy(WebStream):
             self.busy.release()
 
 
-def test_a_source_that_refuses_further_lines_is_read_by_those_it_gave() -> None:
+def test_source_with_one_connection_is_read_whole() -> None:
     stream = Stingy(DATA)
     assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
 
 
-def test_a_fault_for_good_reaches_the_reader() -> None:
+def test_lasting_error_reaches_the_caller() -> None:
     stream = WebStream(DATA, cuts=[0] * 100)
     with pytest.raises(NetworkError, match="was cut"):
         list(read_ahead(supply(stream), 0, SIZE))
 
 
 class Counting(WebStream):
-    """Tells how many bytes were handed out."""
+    """Counts the bytes that it yields."""
 
     given = 0
 
@@ -176,7 +176,7 @@ class Counting(WebStream):
             yield chunk
 
 
-def test_what_is_read_ahead_of_a_slow_reader_is_bounded() -> None:
+def test_slow_caller_bounds_what_is_read_ahead() -> None:
     stream = Counting(bytes(30 * RANGE_BYTES))
     chunks = read_ahead(supply(stream), 0, len(stream.data))
     taken = len(next(chunks))
@@ -188,7 +188,7 @@ def test_what_is_read_ahead_of_a_slow_reader_is_bounded() -> None:
     assert stream.given < len(stream.data)
 
 
-def test_a_stop_ends_the_reading_within_two_seconds(origin: Origin) -> None:
+def test_stop_ends_reading_within_two_seconds(origin: Origin) -> None:
     cancelled = threading.Event()
     with link(origin, gate=threading.Event(), gate_at=100_000_000) as (resource, stream):
         resource.gate_at = 100_000
@@ -210,7 +210,7 @@ def test_a_stop_ends_the_reading_within_two_seconds(origin: Origin) -> None:
 
 
 @pytest.mark.timing
-def test_the_limit_holds_over_all_lines_together() -> None:
+def test_rate_limit_holds_over_all_readers() -> None:
     stream = WebStream(DATA[: 9 * MIB], block=100_000)
     began = time.monotonic()
     assert sum(map(len, read_ahead(supply(stream, rate=4 * MIB), 0, 9 * MIB))) == 9 * MIB
@@ -218,8 +218,8 @@ def test_the_limit_holds_over_all_lines_together() -> None:
     assert time.monotonic() - began == pytest.approx(9 / 4, rel=0.05)
 
 
-class Nothing:
-    """A book without stretches."""
+class EmptyQueue:
+    """A queue without ranges."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
@@ -227,11 +227,11 @@ class Nothing:
     def take(self) -> None:
         return None
 
-    def put(self, stretch: object, data: bytes) -> None: ...
+    def put(self, taken: object, data: bytes) -> None: ...
 
-    def settle(self, stretch: object) -> None: ...
+    def settle(self, taken: object) -> None: ...
 
-    def give_back(self, stretch: object) -> None: ...
+    def give_back(self, taken: object) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -239,33 +239,33 @@ class Nothing:
 
 
 class Scripted(RangeReaders[ByteRange]):
-    """Counts the lines that it would open."""
+    """Counts the readers that it would add."""
 
-    opened = 0
+    added = 0
     now = 0.0
 
     def __init__(self) -> None:
-        super().__init__(supply(WebStream(b"")), Nothing(), clock=lambda: self.now)
-        self._open(2)
+        super().__init__(supply(WebStream(b"")), EmptyQueue(), clock=lambda: self.now)
+        self._grow(2)
 
-    def _open(self, count: int) -> None:
-        self.opened = min(self.opened + count, self._most)
+    def _grow(self, count: int) -> None:
+        self.added = min(self.added + count, self._most)
 
 
 @pytest.mark.parametrize(("gain", "most"), [(1.5, 8), (1.0, 4)])
-def test_lines_are_added_while_the_rate_grows_by_it_and_not_beyond(gain: float, most: int) -> None:
-    lines, rate = Scripted(), 1_000_000.0
+def test_readers_are_added_while_the_rate_grows(gain: float, most: int) -> None:
+    readers, rate = Scripted(), 1_000_000.0
     for _ in range(10):
-        lines.now += 0.5
-        lines._count(int(rate / 2))
+        readers.now += 0.5
+        readers._count(int(rate / 2))
         rate *= gain
-    assert lines.opened == most
+    assert readers.added == most
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the most memory that a process took from /proc")
 @pytest.mark.parametrize("how", ["relay", "fetch"])
-def test_a_big_file_takes_little_memory(tmp_path: Path, origin: Origin, how: str) -> None:
+def test_large_file_takes_little_memory(tmp_path: Path, origin: Origin, how: str) -> None:
     big = tmp_path / "big"
     with big.open("wb") as file:
         file.truncate(400 * 1024 * 1024)

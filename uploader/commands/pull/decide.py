@@ -1,4 +1,4 @@
-"""The other direction, decided: which of a server's files are to be fetched, and why. No I/O, no clock."""
+"""Which files of a server are fetched, and why: decided without I/O and without a clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uploader.state.manifest import PlacedFile
 
 
 class PullAction(StrEnum):
-    """What a step will do. `compare`: equal size, another time; the bytes decide."""
+    """What a step will do. `compare`: the sizes are equal and the times are not, so the bytes decide."""
 
     FETCH = "fetch"
     COMPARE = "compare"
@@ -24,8 +24,11 @@ class PullAction(StrEnum):
 
 @dataclass(frozen=True)
 class FetchStep:
-    """What will be done with one file, and why. `remote` is absolute, on the server; `local` here. `replaces`: a file
-    is there that may go: `here`, as it was seen. `error` is what a refused step fails with."""
+    """What will be done with one file, and why.
+
+    `remote` is its absolute path on the server, `local` the one on this disk. `replaces`: the local file `here` may
+    be replaced. `error` is what a refused step fails with.
+    """
 
     key: str
     action: PullAction
@@ -44,7 +47,7 @@ class FetchStep:
 
 @dataclass(frozen=True)
 class LocalState:
-    """A file that is here already: bytes and nanoseconds since 1970. `is_folder`: something else is."""
+    """A local file that exists already. `size` in bytes. `is_folder`: it is no file."""
 
     size: int
     mtime_ns: int
@@ -53,9 +56,12 @@ class LocalState:
 
 @dataclass(frozen=True)
 class PullState:
-    """`base` is the absolute folder on the server, `folder` the local one; `here` what is there of the names that are
-    wanted; `known` what was fetched before, by path on the server. `insensitive`: this disk takes `A` and `a` for
-    one name."""
+    """Both sides before a pull.
+
+    `base` is the absolute folder on the server, `folder` the local one. `there` are the server's files, `here` the
+    local files of the same names. `known` is what was fetched before, by path on the server. `insensitive`: this disk
+    takes `A` and `a` for one name.
+    """
 
     base: str
     folder: Path
@@ -65,31 +71,31 @@ class PullState:
     insensitive: bool = False
 
 
-def decide(scene: PullState, *, new_only: bool = False, replace_others: bool = False) -> list[FetchStep]:
-    """Returns a step for each file of the server, in the order of their keys."""
+def decide(state: PullState, *, new_only: bool = False, replace_others: bool = False) -> list[FetchStep]:
+    """Return a step for each file of the server, in the order of their keys."""
     groups: dict[str, list[str]] = {}
-    for key in scene.there:
-        groups.setdefault(folded(key) if scene.insensitive else spelling(key), []).append(key)
+    for key in state.there:
+        groups.setdefault(folded(key) if state.insensitive else spelling(key), []).append(key)
     rivals = {key: group for group in groups.values() if len(group) > 1 for key in group}
     steps = []
-    for key, there in scene.there.items():
+    for key, there in state.there.items():
         step = FetchStep(
             key,
             PullAction.FETCH,
             "it is not here yet",
-            posixpath.join(scene.base, there.path),
-            scene.folder / key,
+            posixpath.join(state.base, there.path),
+            state.folder / key,
             there,
         )
         fault = path_fault(key)
         if key in rivals:
             fault = f"this disk takes {' and '.join(sorted(rivals[key]))} for one name"
-        steps.append(_refused(step, fault) if fault else _decided(scene, step, new_only, replace_others))
+        steps.append(_refused(step, fault) if fault else _decided(state, step, new_only, replace_others))
     return sorted(steps, key=lambda step: step.key)
 
 
-def _decided(scene: PullState, step: FetchStep, new_only: bool, replace_others: bool) -> FetchStep:
-    there, here, known = step.there, scene.here.get(step.key), scene.known.get(step.remote)
+def _decided(state: PullState, step: FetchStep, new_only: bool, replace_others: bool) -> FetchStep:
+    there, here, known = step.there, state.here.get(step.key), state.known.get(step.remote)
     step = replace(step, here=here)
     before = known if known is not None and known.is_still(there.size, there.mtime) else None
     if new_only and before is not None:
@@ -110,7 +116,7 @@ def _decided(scene: PullState, step: FetchStep, new_only: bool, replace_others: 
 
 
 def taken(step: FetchStep) -> FetchStep:
-    """The step of a file whose name stands for other bytes here."""
+    """Return the refused step of a file whose name stands for other bytes on this disk."""
     error = Exists(
         f"{step.local} exists already, with other bytes",
         remedy="Fetch into another folder, or put the server's in its place with --replace.",
@@ -119,7 +125,7 @@ def taken(step: FetchStep) -> FetchStep:
 
 
 def _mine(known: PlacedFile | None, here: LocalState) -> bool:
-    """Whether the local file is what was fetched, unchanged."""
+    """Return True if the local file is what was fetched, unchanged."""
     return known is not None and (known.size, known.mtime_ns) == (here.size, here.mtime_ns)
 
 

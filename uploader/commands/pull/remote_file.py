@@ -44,7 +44,7 @@ class RemoteStream:
         return b"".join(self.read(offset, length))
 
     def check(self) -> None:
-        """Raises SourceChanged or RemoteMissing when the file is not the one that was listed."""
+        """Raise SourceChanged or RemoteMissing unless the file is the one that was listed."""
         refuse_changed(self._step, self._context.with_connection(lambda it: it.files.stat(self._step.remote)))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What `pull` is asked for and what it answers."""
+"""What `pull` is asked for, and the plan of a dry run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uploader.commands.pull.decide import FetchStep
 
 @dataclass(frozen=True)
 class PullRequest:
-    """`remote` is a file or folder below the target's root, `folder` the local one."""
+    """`remote` is a file or folder below the target's root; `folder` is the local folder."""
 
     remote: str
     folder: str
@@ -24,7 +24,7 @@ class PullRequest:
 
 @dataclass(frozen=True)
 class PullPlan:
-    """What a pull would do. `root` is absolute, on the server."""
+    """What a pull would do. `root` is the absolute path on the server."""
 
     target: str
     root: str
