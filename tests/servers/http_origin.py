@@ -66,7 +66,7 @@ class Resource:
     etag: str | None = None
     last_modified: str | None = None
     content_type: str = "application/octet-stream"
-    disposition: str | None = None
+    disposition: str | bytes | None = None
     length: str = "length"
     cuts: list[int] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
@@ -238,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            self.send_header(name, value.encode("utf-8").decode("latin-1"))
+            self.send_header(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
         self.end_headers()
 
     def _answer(self, resource: Resource, asked: Mapping[str, str]) -> None:
@@ -311,11 +311,12 @@ def _range(text: str | None, size: int) -> tuple[int, int] | None:
 
 
 def _headers(resource: Resource) -> dict[str, str]:
+    said = resource.disposition
     optional = {
         "Accept-Ranges": "bytes" if resource.ranges else None,
         "ETag": resource.etag,
         "Last-Modified": resource.last_modified,
-        "Content-Disposition": resource.disposition,
+        "Content-Disposition": said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said,
         "Location": resource.location,
     }
     present = {name: value for name, value in optional.items() if value is not None}

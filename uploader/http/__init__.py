@@ -2,6 +2,7 @@
 
 from uploader.http.address import host_of, is_loopback, shown
 from uploader.http.client import Http
+from uploader.http.content_disposition import name_in_link
 from uploader.http.json_fields import Fields, Json
 from uploader.http.responses import HEAD_BYTES, Answer, Reply
 from uploader.http.token_scope import Explainer, Refusal, TokenScope, authority
@@ -19,5 +20,6 @@ __all__ = [
     "authority",
     "host_of",
     "is_loopback",
+    "name_in_link",
     "shown",
 ]

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from uploader.errors import NetworkError, SourceChanged, SourceRefused
+from uploader.http.content_disposition import filename
 from uploader.http.errors import AGAIN, OTHER_LINK, read_at_most
 from uploader.http.json_fields import Json, read_json
 
@@ -30,7 +30,8 @@ class Answer:
     """What a server says of a file. `size` is in bytes, None if it does not say.
 
     `validator` is a strong ETag, else a Last-Modified date. `ranges`: a range was asked for and came. `filename` is the
-    one of Content-Disposition, as sent: not safe to use as it is. `head` are the first bytes, at most HEAD_BYTES.
+    one of Content-Disposition, as a browser reads it: not safe to use as it is. `head` are the first bytes, at most
+    HEAD_BYTES.
     """
 
     url: str = field(repr=False)
@@ -86,7 +87,7 @@ def answer(url: str, response: httpx.Response, size: int | None, *, ranges: bool
         validator=etag(response.headers) or settled(response.headers),
         ranges=ranges,
         content_type=response.headers.get("Content-Type"),
-        filename=filename(response.headers.get("Content-Disposition", "")),
+        filename=filename(_raw(response.headers, b"content-disposition")),
         head=bytes(head[:HEAD_BYTES]),
     )
 
@@ -166,13 +167,6 @@ def content_range(headers: httpx.Headers) -> tuple[int | None, int | None]:
     return (None if match[1] is None else int(match[1])), (None if match[2] is None else int(match[2]))
 
 
-def filename(disposition: str) -> str | None:
-    """Return the file name of a Content-Disposition (RFC 6266): `filename*` before `filename`."""
-    found: dict[str, str] = {}
-    for name, value in re.findall(r""";\s*([\w*.-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""", ";" + disposition):
-        text = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value.strip()
-        found.setdefault(name.lower(), text)
-    charset, _, encoded = found.get("filename*", "").partition("'")
-    if encoded and charset.lower() in ("utf-8", "iso-8859-1"):
-        return unquote(encoded.partition("'")[2], encoding=charset, errors="replace") or found.get("filename")
-    return found.get("filename") or None
+def _raw(headers: httpx.Headers, name: bytes) -> bytes:
+    """Return a header as it was sent: httpx would decode its bytes by those of all the others."""
+    return next((value for sent, value in headers.raw if sent.lower() == name), b"")

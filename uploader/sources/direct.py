@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from uploader.artifact import MODEL_EXTENSIONS, Artifact, WebFile
 from uploader.errors import NotAModel
-from uploader.http import Answer, Http, shown
+from uploader.http import Answer, Http, name_in_link, shown
 from uploader.reference import UrlReference
 from uploader.sources import unsupported_sites as elsewhere
 from uploader.sources.file_names import safe_name
@@ -59,11 +59,17 @@ def _name(answer: Answer, url: str) -> str:
     for name in names:
         if PurePosixPath(name).suffix.lower() in MODEL_EXTENSIONS:
             return name
-    return names[0] if names else "model"
+    return names[0] if names else f"model{_ending(url)}"
 
 
 def _last(url: str) -> str:
-    return unquote(urlsplit(url).path.rpartition("/")[2])
+    return name_in_link(urlsplit(url).path.rpartition("/")[2]) or ""
+
+
+def _ending(url: str) -> str:
+    """Return the ending of a link whose name cannot be read."""
+    suffix = PurePosixPath(urlsplit(url).path).suffix.lower()
+    return suffix if suffix in MODEL_EXTENSIONS else ""
 
 
 def _identity(answer: Answer, url: str) -> str:

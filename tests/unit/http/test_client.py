@@ -34,7 +34,6 @@ from uploader.errors import (
 )
 from uploader.http import HEAD_BYTES, Http, is_loopback, shown
 from uploader.http.errors import named_faults
-from uploader.http.responses import filename
 
 CONTENT = bytes(range(256)) * 2000
 MODIFIED = "Tue, 15 Nov 2022 12:45:26 GMT"
@@ -182,24 +181,6 @@ def test_a_compressed_answer_is_refused(origin: Origin, http: Http) -> None:
     origin.serve("/m", CONTENT, headers={"Content-Encoding": "gzip"})
     with pytest.raises(SourceRefused, match="compressed"):
         http.probe(origin.url("/m"))
-
-
-@pytest.mark.parametrize(
-    ("disposition", "name"),
-    [
-        ("attachment; filename=plain.safetensors", "plain.safetensors"),
-        ('attachment; filename="a; b\\".ckpt"', 'a; b".ckpt'),
-        ("attachment; filename=\"fallback.bin\"; filename*=UTF-8''%E3%83%A2%E3%83%87%E3%83%AB.bin", "モデル.bin"),
-        ("attachment; filename*=utf-8'ja'%41.pt; filename=b.pt", "A.pt"),
-        ("attachment; filename*=ISO-8859-1''%E9t%E9.pt", "été.pt"),
-        ("attachment; filename*=x-odd''abc; filename=b.pt", "b.pt"),
-        ("inline", None),
-        ("", None),
-        ('attachment; filename=""', None),
-    ],
-)
-def test_the_name_is_read_as_rfc_6266_says(disposition: str, name: str | None) -> None:
-    assert filename(disposition) == name
 
 
 # stream -----------------------------------------------------------------------------------------------

@@ -52,12 +52,18 @@ def test_a_link_becomes_an_artifact(origin: Origin, http: Http) -> None:
         ("/a", "/b", "attachment; filename=c", "c"),
         ("/a/", "/b/", None, "model"),
         ("/a", "/%2e%2e%2fx.ckpt", None, "x.ckpt"),
+        ("/a", "/b", "モデル.ckpt".encode("cp932"), "モデル.ckpt"),
+        ("/a.ckpt", "/b", "café.ckpt".encode("latin-1"), "a.ckpt"),
+        ("/%83%82%83%66%83%8B.ckpt", "/b", None, "モデル.ckpt"),
+        ("/caf%E9.ckpt", "/b%E9", None, "model.ckpt"),
     ],
 )
 def test_the_name_is_the_best_that_the_server_gives(
-    origin: Origin, http: Http, path: str, final: str, disposition: str | None, name: str
+    origin: Origin, http: Http, path: str, final: str, disposition: str | bytes | None, name: str
 ) -> None:
     origin.redirect(path, final)
+    if isinstance(disposition, bytes):
+        disposition = b'attachment; filename="' + disposition + b'"'
     origin.serve(final, MODEL, disposition=disposition)
     assert direct.resolve(UrlReference(origin.url(path)), http).name == name
 
