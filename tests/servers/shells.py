@@ -45,13 +45,13 @@ class LocalShell:
     said: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, program: str, feed: bytes = b"", *, patience: float = 30.0) -> str:
+    def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = 30.0) -> str:
         done = subprocess.run(
             [*self.sh, "-c", _START],
             input=program.encode() + b"\n" + feed,
             capture_output=True,
             env={**self.environ, "HOME": str(self.home), "PATH": self.path},
-            timeout=patience,
+            timeout=silence_seconds,
             check=False,
         )
         self.said += done.stderr.decode(errors="replace")

@@ -259,11 +259,11 @@ class Channel(Protocol):
 class Shell(Protocol):
     """Runs programs of ours on the server, each in a process of its own."""
 
-    def run(self, program: str, feed: bytes = b"", *, patience: float = 30.0) -> str:
+    def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = 30.0) -> str:
         """Runs one line of POSIX sh and returns what it wrote on its standard output.
 
         The program travels over standard input, and so does `feed`, which it may read after it: neither ever meets
-        a command line, whatever shell the account has, and what a login script prints is left out. `patience` is the
+        a command line, whatever shell the account has, and what a login script prints is left out. `silence_seconds` is the
         longest silence, in seconds. Raises RemoteRefused when it cannot be run or ends with another status than 0."""
 
 

@@ -40,7 +40,7 @@ def key_of(part: str) -> str:
 def survey(shell: Shell) -> ServerTools:
     """Asks which downloaders there are, and whether they are of use."""
     commands = "".join(f"{one.version}\n" for one in DOWNLOADERS)
-    out = shell.run(programs.SURVEY, commands.encode(), patience=_PATIENCE)
+    out = shell.run(programs.SURVEY, commands.encode(), silence_seconds=_PATIENCE)
     starters, _, told = out.partition(".\n")
     lines = told.splitlines()
     names = [one.name for one, line in zip(DOWNLOADERS, lines, strict=False) if one.usable(line.strip())]
@@ -49,7 +49,7 @@ def survey(shell: Shell) -> ServerTools:
 
 def look(shell: Shell, key: str) -> JobStatus:
     """Raises RemoteRefused when the server does not tell."""
-    words = shell.run(programs.LOOK, _lines(key), patience=_PATIENCE).split()
+    words = shell.run(programs.LOOK, _lines(key), silence_seconds=_PATIENCE).split()
     match words:
         case ["none" | "running" | "dead" | "reset" as state]:
             return JobStatus(state)
@@ -74,7 +74,7 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
         *(key, str(cut), order.part, able.starter, programs.RUN, by.name, str(order.size)),
         *("yes" if order.ranges else "no", order.validator or "", again, by.attempt, *by.lines(order)),
     )
-    match shell.run(programs.START, feed, patience=_PATIENCE).strip():
+    match shell.run(programs.START, feed, silence_seconds=_PATIENCE).strip():
         case "started" | "taken":
             return
         case "elsewhere":
@@ -93,15 +93,15 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
             raise RemoteRefused("the server does not start a download of its own", remedy="Use --via relay.")
 
 
-def stop(shell: Shell, key: str, *, patience: float = _PATIENCE) -> None:
+def stop(shell: Shell, key: str, *, silence_seconds: float = _PATIENCE) -> None:
     """Ends a job's processes; its part and its state stay. Raises Busy when they do not end."""
-    if shell.run(programs.STOP, _lines(key), patience=patience).strip() != "stopped":
+    if shell.run(programs.STOP, _lines(key), silence_seconds=silence_seconds).strip() != "stopped":
         raise Busy("the download on the server does not end", remedy="Restart the instance.")
 
 
 def clear(shell: Shell, key: str) -> None:
     """Removes the state of a job that does not run. Raises RemoteRefused."""
-    shell.run(programs.CLEAR, _lines(key), patience=_PATIENCE)
+    shell.run(programs.CLEAR, _lines(key), silence_seconds=_PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Findings:
 
 def diagnose(shell: Shell) -> Findings:
     """Asks for what may be wrong where no certificate will do."""
-    words = shell.run(programs.DIAGNOSE, patience=_PATIENCE).split()
+    words = shell.run(programs.DIAGNOSE, silence_seconds=_PATIENCE).split()
     return Findings(int(words[0]) if words and words[0].isdigit() else None, "certificates" in words)
 
 

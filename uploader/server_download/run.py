@@ -105,7 +105,7 @@ class ServerDownload:
             return False
         try:
             if self._ours and self._line is not None:  # not by a lease: whoever has the last line may keep it
-                jobs.stop(_shell(self._line), self._key, patience=STOP_SECONDS)
+                jobs.stop(_shell(self._line), self._key, silence_seconds=STOP_SECONDS)
         except UploaderError:
             return False
         else:

@@ -231,7 +231,7 @@ class Login:
             return [answer.reveal() for answer in answers]
 
         self._last_way = None
-        patience, self._transport.auth_timeout = self._transport.auth_timeout, _ANSWERING_SECONDS
+        before, self._transport.auth_timeout = self._transport.auth_timeout, _ANSWERING_SECONDS
         try:
             return self._transport.auth_interactive(self._address.user, handler)
         except paramiko.AuthenticationException:
@@ -239,7 +239,7 @@ class Login:
                 return None
             raise
         finally:
-            self._transport.auth_timeout = patience
+            self._transport.auth_timeout = before
 
     # keys ---------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from uploader.remote.sftp.errors import mapped
 
 _MARK = "uploader-shell"
 _PROBE = (
-    f"echo; echo {_MARK}; for t in python3 openssl sha256sum shasum dd df; do "
+    f"echo; echo {_MARK}; for t in python3 openssl sha256sum df; do "
     'command -v "$t" >/dev/null 2>&1 && echo "$t"; done; exit 0'
 )
 # A login script may have printed a text without an end of line. The last line says that nothing was lost on the way.
@@ -27,7 +27,7 @@ _START = (
     f'(eval "$program"); status=$?; echo; echo "{_MARK}-end $status"'
 )
 _ANSWER = re.compile(rf"(?:.*?\n)?{_MARK}\n(.*)\n{_MARK}-end (\d+)\s*", re.DOTALL)
-_HASHERS = ("python3", "openssl", "sha256sum", "shasum")  # fastest first, where the CPU has SHA instructions
+_HASHERS = ("python3", "openssl", "sha256sum")  # fastest first, where the CPU has SHA instructions
 _SILENCE_SECONDS = 30.0
 _LONG_SILENCE_SECONDS = 600.0  # of tools that say nothing while they read a big file
 
@@ -47,16 +47,7 @@ _PYTHON = (
     "    print(h.hexdigest(),flush=True)\n"
 )
 PYTHON_START = "import sys;exec(eval(sys.stdin.buffer.readline()))"
-_BLOCK = 1 << 20
-# A pipe's status is its last command's: a file that could not be read would have the hash of nothing. So what went
-# wrong before the hash is said beside it.
-_RANGES = (
-    'IFS= read -r p; [ -f "$p" ] && [ -r "$p" ] || exit 1; exec 3>&1; while read -r o n; do '
-    '{ if [ "$n" = all ]; then cat "$p"; else dd if="$p" bs=1048576 skip="$o" count="$n"; fi 2>/dev/null '
-    "|| echo failed >&3; } | {hasher} || exit 1; done"
-)
-# The same for whole files, one path a line. "-" stands for a file that cannot be read;
-
+# The same for whole files, one path a line. "-" stands for a file that cannot be read.
 _PYTHON_FILES = (
     "import sys,hashlib,time\n"
     "t=time.monotonic()\n"
@@ -75,7 +66,8 @@ _PYTHON_FILES = (
 _FILES = 'while IFS= read -r p; do if [ -f "$p" ] && [ -r "$p" ]; then {hasher} < "$p" || echo -; else echo -; fi; done'
 _COPY = 'IFS= read -r a; IFS= read -r b; cp --reflink=auto -- "$a" "$b" 2>/dev/null || cp -- "$a" "$b"'
 _DIGEST = re.compile(r"\\?([0-9a-f]{64})(?: .*)?")
-_COMMANDS = {"openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum", "shasum": "shasum -a 256"}
+_COMMANDS = {"openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum"}
+_SLOWEST_DISK = 10e6  # bytes per second
 
 
 class Shell:
@@ -86,9 +78,9 @@ class Shell:
         self._where = where
         self.tools = tools
 
-    def run(self, program: str, feed: bytes = b"", *, patience: float = _SILENCE_SECONDS) -> str:
+    def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = _SILENCE_SECONDS) -> str:
         """Runs one line of sh; it and `feed` travel on standard input."""
-        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + feed, patience=patience)
+        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + feed, silence_seconds=silence_seconds)
         answer = _ANSWER.fullmatch(out)
         if answer is None and _MARK in out:
             raise NetworkError(f"the line to {self._where} was cut", remedy="Run the same command again.")
@@ -103,16 +95,20 @@ class Shell:
         return any(tool in _HASHERS for tool in self.tools)
 
     def hashes(self, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
-        """Hashes ranges of a file of `size` bytes with the fastest tool there; None when none of them does it."""
+        """Return the sha256 of ranges of a file of `size` bytes; None when no tool there can take it.
+
+        Only Python hashes a part of a file; the other tools hash the whole."""
         if "\n" in path or "\0" in path:
             return None
-        for tool in self.tools:
-            if tool in _HASHERS and (found := self._hashes_by(tool, path, size, ranges)) is not None:
-                return found
-        return None
+        if "python3" in self.tools and (found := self._hash_ranges(path, ranges)) is not None:
+            return found
+        whole = self.hash_files([path], size) if list(ranges) == [(0, size)] else None
+        return None if whole is None or whole[0] is None else [whole[0]]
 
-    def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
-        """Hashes whole files by one command with the fastest tool there; None when none of them does it."""
+    def hash_files(self, paths: Sequence[str], size: int = 0) -> list[str | None] | None:
+        """Return the sha256 of whole files, by one command of the fastest tool; None when no tool can take it.
+
+        `size` is that of all of them, in bytes, where it is known: the tools are silent while they read."""
         if any("\n" in path or "\0" in path for path in paths):
             return None
         feed = b"".join(map(_line, paths))
@@ -122,7 +118,7 @@ class Shell:
             else:
                 command, lead = ["sh", "-c", _FILES.replace("{hasher}", _COMMANDS[tool])], b""
             with contextlib.suppress(RemoteRefused):
-                out = self._run(command, lead + feed, patience=_LONG_SILENCE_SECONDS)
+                out = self._run(command, lead + feed, silence_seconds=_LONG_SILENCE_SECONDS + size / _SLOWEST_DISK)
                 found = [line for line in out.splitlines() if line != "."]
                 if len(found) == len(paths):
                     return [match[1] if (match := _DIGEST.fullmatch(line)) else None for line in found]
@@ -133,7 +129,7 @@ class Shell:
         if "\n" in source + destination:
             return False
         try:
-            self._run(["sh", "-c", _COPY], _line(source) + _line(destination), patience=_LONG_SILENCE_SECONDS)
+            self._run(["sh", "-c", _COPY], _line(source) + _line(destination), silence_seconds=_LONG_SILENCE_SECONDS)
         except RemoteRefused:
             return False
         return True
@@ -151,38 +147,24 @@ class Shell:
             return None
         return Space(free=int(fields[3]) * 1024, total=int(fields[1]) * 1024)
 
-    def _hashes_by(self, tool: str, path: str, size: int, ranges: Sequence[Range]) -> list[str] | None:
-        if tool == "python3":
-            command = ["python3", "-I", "-c", PYTHON_START]
-            lines = [f"{offset} {length}" for offset, length in ranges]
-            feed = f"{_PYTHON!r}\n".encode() + _line(path)
-        else:
-            if "dd" not in self.tools and list(ranges) != [(0, size)]:
-                return None
-            blocks = [_in_blocks(offset, length, size) for offset, length in ranges]
-            if None in blocks:
-                return None
-            command = ["sh", "-c", _RANGES.replace("{hasher}", _COMMANDS[tool])]
-            lines = [block for block in blocks if block is not None]
-            feed = _line(path)
-        # The shell's tools are silent while they read: allow for a slow disk, 10 MB a second.
-        patience = _SILENCE_SECONDS + (0 if tool == "python3" else sum(length for _, length in ranges) / 10e6)
+    def _hash_ranges(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
+        lines = "".join(f"{offset} {length}\n" for offset, length in ranges)
+        feed = f"{_PYTHON!r}\n".encode() + _line(path) + lines.encode()
         try:
-            out = self._run(command, feed + ("\n".join(lines) + "\n").encode(), patience=patience)
+            out = self._run(["python3", "-I", "-c", PYTHON_START], feed)
         except RemoteRefused:
             return None
-        lines = out.splitlines()
-        found = [match[1] for line in lines if (match := _DIGEST.fullmatch(line))]
-        return found if len(found) == len(ranges) and "failed" not in lines else None
+        found = [match[1] for line in out.splitlines() if (match := _DIGEST.fullmatch(line))]
+        return found if len(found) == len(ranges) else None
 
-    def _run(self, command: Sequence[str], feed: bytes, *, patience: float = _SILENCE_SECONDS) -> str:
-        return run(self._transport, self._where, command, feed, patience=patience)
+    def _run(self, command: Sequence[str], feed: bytes, *, silence_seconds: float = _SILENCE_SECONDS) -> str:
+        return run(self._transport, self._where, command, feed, silence_seconds=silence_seconds)
 
 
 def probe(transport: paramiko.Transport, where: str) -> tuple[str, ...] | None:
     """Looks once whether commands run; the tools that they find, None where none runs."""
     try:
-        out = run(transport, where, ["sh", "-c", _PROBE], b"", patience=10.0)
+        out = run(transport, where, ["sh", "-c", _PROBE], b"", silence_seconds=10.0)
     except RemoteRefused:
         return None
     except NetworkError:
@@ -199,17 +181,17 @@ def run(
     command: Sequence[str],
     feed: bytes,
     *,
-    patience: float,
+    silence_seconds: float,
 ) -> str:
-    """Runs one command and returns what it wrote. `patience` is the longest silence, in seconds.
+    """Runs one command and returns what it wrote. `silence_seconds` is the longest silence, in seconds.
 
     Raises RemoteRefused when it cannot be run or ends with another status than 0, NetworkError when the line is
     lost or silent.
     """
     with mapped(where):
-        channel = transport.open_session(timeout=min(patience, _SILENCE_SECONDS))
+        channel = transport.open_session(timeout=min(silence_seconds, _SILENCE_SECONDS))
         try:
-            channel.settimeout(patience)
+            channel.settimeout(silence_seconds)
             try:
                 channel.exec_command(shlex.join(command))
             except paramiko.SSHException as error:
@@ -218,7 +200,7 @@ def run(
                 raise
             out = _converse(channel, feed)
             # Some servers close without a status: the output then speaks for itself.
-            if not channel.status_event.wait(patience):
+            if not channel.status_event.wait(silence_seconds):
                 raise TimeoutError
             status = channel.exit_status
             if status == -1 and not transport.is_active():
@@ -246,12 +228,3 @@ def _converse(channel: paramiko.Channel, feed: bytes) -> bytes:
 
 def _line(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape") + b"\n"
-
-
-def _in_blocks(offset: int, length: int, size: int) -> str | None:
-    """A range in dd's blocks; None when it does not fall on them. The whole file needs no dd."""
-    if (offset, length) == (0, size):
-        return "0 all"
-    if offset % _BLOCK or (length % _BLOCK and offset + length != size):
-        return None
-    return f"{offset // _BLOCK} {-(-length // _BLOCK)}"
