@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from uploader.errors import NetworkError, NoPermission, NoSpace, RemoteExists, RemoteMissing, RemoteRefused
+from uploader.remote.abilities import Abilities
 from uploader.remote.interface import (
     Channel,
     ConnectionInfo,
     Copied,
     Entry,
     Files,
-    Paced,
     Range,
+    RangeLimiter,
     Shell,
     SmallFile,
     Space,
@@ -31,7 +32,7 @@ _FACTS = ConnectionInfo("memory", "SHA256:memory", "none", "none", "/home/user",
 @dataclass
 class MemoryServer:
     """What the server holds, and what it is like. `sessions` are the SFTP sessions that one line may have; `cut_after`
-    ends a connection after so many written bytes; `clock` gives the server's time, in seconds."""
+    ends a connection after that number of written bytes; `clock` gives the server's time, in seconds."""
 
     files: dict[str, bytearray] = field(default_factory=dict)
     folders: set[str] = field(default_factory=lambda: {"/", "/home", "/home/user"})
@@ -56,7 +57,7 @@ class MemoryServer:
             path = posixpath.dirname(path)
 
     def touch(self, path: str) -> None:
-        """Takes down that a file was changed now."""
+        """Record that a file was changed now."""
         self.mtimes[path] = int(self.clock())
 
     def free(self) -> int | None:
@@ -101,8 +102,8 @@ class MemoryConnection:
         return None
 
     @property
-    def can_hash(self) -> bool:
-        return self.server.hashes
+    def abilities(self) -> Abilities:
+        return Abilities(hash=self.server.hashes, server_copy=self.server.copies is not None)
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         self.check()
@@ -117,10 +118,6 @@ class MemoryConnection:
             return None
         held = [self.server.files.get(path) for path in paths]
         return [None if data is None else hashlib.sha256(data).hexdigest() for data in held]
-
-    @property
-    def duplicates(self) -> bool:
-        return self.server.copies is not None
 
     def duplicate(self, source: str, destination: str) -> Copied | None:
         self.check()
@@ -141,7 +138,7 @@ class MemoryConnection:
             raise RemoteRefused(f"nothing listens at port {port} of memory")
         return self.server.ports[host, port]()
 
-    def read_along(self, path: str, limited: Paced) -> MemoryRollingDigest | None:
+    def read_along(self, path: str, limited: RangeLimiter) -> MemoryRollingDigest | None:
         self.check()
         return MemoryRollingDigest(self, path, limited) if self.server.sessions > 1 and self.server.readable else None
 
@@ -160,7 +157,7 @@ class MemoryConnection:
 class MemoryRollingDigest:
     """Hashes what was reached when it is asked for."""
 
-    def __init__(self, connection: MemoryConnection, path: str, limited: Paced = list) -> None:
+    def __init__(self, connection: MemoryConnection, path: str, limited: RangeLimiter = list) -> None:
         self._connection = connection
         self._path = path
         self._paced = limited

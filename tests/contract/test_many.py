@@ -1,4 +1,4 @@
-"""What a server owes to whoever asks it many things at once, and for copies: kept by every member of the family."""
+"""What a server owes for batches and for copies: kept by every member of the family."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def whole(folder: str, name: str, size: int, mtime: int | None = None) -> SmallF
     return SmallFile(f"{folder}/{name}", random.Random(name).randbytes(size), mtime)
 
 
-def test_many_files_are_written_whole_with_their_times_and_read_again(connection: Connection, folder: str) -> None:
+def test_files_written_together_have_their_bytes_and_times(connection: Connection, folder: str) -> None:
     remote = connection.files
     files = [whole(folder, f"{number} {name}", number * 7001, LATER + number) for number, name in enumerate(AWKWARD)]
     files.append(whole(folder, "larger than a request", 700_000, LATER))
@@ -98,11 +98,11 @@ def test_files_are_hashed_by_one_command_where_there_is_a_shell(
     assert found == [*(hashlib.sha256(file.data).hexdigest() for file in files), None]
 
 
-def test_a_server_gives_bytes_a_second_name_without_being_sent_them(connection: Connection, folder: str) -> None:
+def test_server_copies_a_file_without_being_sent_it(connection: Connection, folder: str) -> None:
     source = whole(folder, "source of a copy", 300_000, LATER)
     connection.files.write_all([source])
     way = connection.duplicate(source.path, f"{folder}/copied $(x)")
-    if not connection.duplicates:
+    if not connection.abilities.server_copy:
         assert way is None
         return
     assert way in ("copy", "link")
@@ -111,9 +111,7 @@ def test_a_server_gives_bytes_a_second_name_without_being_sent_them(connection: 
     assert connection.settled
 
 
-def test_a_link_tells_where_it_leads_and_a_file_how_many_names_it_has(
-    member: Member, connection: Connection, folder: str
-) -> None:
+def test_link_tells_where_it_leads_and_file_how_many_names(member: Member, connection: Connection, folder: str) -> None:
     if member.seen_from_here is None or member.name.startswith("embedded"):
         return  # no links here
     seen = member.seen_from_here / Path(folder).relative_to(connection.files.home)

@@ -190,7 +190,7 @@ def test_a_long_listing_is_whole(connection: Connection, folder: str) -> None:
     assert {entry.name for entry in connection.files.list_folder(folder)} == names
 
 
-def test_a_listing_of_nothing_is_missing_and_the_connection_lives_on(connection: Connection, folder: str) -> None:
+def test_listing_of_nothing_is_missing_and_connection_lives(connection: Connection, folder: str) -> None:
     with pytest.raises(RemoteMissing):
         connection.files.list_folder(f"{folder}/nothing")
     assert connection.files.list_folder(folder) == []
@@ -265,7 +265,7 @@ def test_other_questions_may_be_asked_while_writes_are_under_way(connection: Con
     writer.close()
 
 
-def test_a_file_of_20_mib_arrives_in_requests_as_large_as_the_server_takes(connection: Connection, folder: str) -> None:
+def test_file_of_20_mib_arrives_in_the_largest_requests(connection: Connection, folder: str) -> None:
     content = random.Random(20).randbytes(20 * 1024 * 1024)
     assert connection.facts.request_bytes >= 32 * 1024
     assert connection.files.open_writer(f"{folder}/a", fresh=True).request_bytes == connection.facts.request_bytes
@@ -301,7 +301,7 @@ def test_close_waits_for_what_was_sent(connection: Connection, folder: str) -> N
     assert get(connection, f"{folder}/a") == b"12345"
 
 
-def test_nothing_is_written_into_a_missing_folder_or_over_a_folder(connection: Connection, folder: str) -> None:
+def test_write_into_missing_folder_or_over_folder_is_refused(connection: Connection, folder: str) -> None:
     with pytest.raises(RemoteMissing):
         connection.files.open_writer(f"{folder}/no/parent", fresh=True)
     connection.files.make_folder(f"{folder}/new")

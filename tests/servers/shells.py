@@ -45,10 +45,10 @@ class LocalShell:
     said: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = 30.0) -> str:
+    def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = 30.0) -> str:
         done = subprocess.run(
             [*self.sh, "-c", _START],
-            input=program.encode() + b"\n" + feed,
+            input=program.encode() + b"\n" + stdin,
             capture_output=True,
             env={**self.environ, "HOME": str(self.home), "PATH": self.path},
             timeout=silence_seconds,

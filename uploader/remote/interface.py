@@ -1,7 +1,7 @@
-"""What every member of this family owes to its callers: connections, files, and the secrets they may ask for.
+"""What every kind of remote owes to its callers: connections, files, and the secrets it may ask for.
 
-Faults are named: members raise only `uploader.errors`. A lost line is NetworkError and the connection is dead after
-it; a refusal is RemoteRefused or one of its kinds and the connection lives on.
+Members raise only `uploader.errors`. A lost line is NetworkError, and the connection is dead after it. A refusal is
+RemoteRefused or one of its kinds, and the connection goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from uploader.errors import RemoteRefused
+from uploader.remote.abilities import Abilities
 from uploader.secret import Secret
 
 T = TypeVar("T")
@@ -21,8 +22,8 @@ T = TypeVar("T")
 Range = tuple[int, int]
 """(offset, length), in bytes."""
 
-Paced = Callable[[Sequence[Range]], Iterable[Range]]
-"""Gives out the ranges of what is to be read, or smaller ones in their place, each when it may be asked for."""
+RangeLimiter = Callable[[Sequence[Range]], Iterable[Range]]
+"""Yields the given ranges, or smaller ones in their place, each when the rate limit lets it be read."""
 
 Copied = Literal["copy", "link"]
 """Whether the second name has bytes of its own or shares the first one's."""
@@ -30,9 +31,10 @@ Copied = Literal["copy", "link"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A name in a folder. `size` in bytes, `mtime` in seconds since 1970, None if not told. `is_link`: only a
-    listing says so; it does not follow links, so the rest is then the link's own. `links`: how many names the file's
-    bytes have, where a listing tells."""
+    """A name in a folder. `size` is in bytes, `mtime` in seconds since 1970, None when not told.
+
+    Only a listing sets `is_link`: it does not follow links, so the other fields are then the link's own. `links` is
+    the number of names that the file's bytes have, where a listing tells."""
 
     name: str
     size: int
@@ -52,8 +54,7 @@ class Space:
 
 @dataclass(frozen=True)
 class SmallFile:
-    """A file small enough to be sent in one go. `mtime`, in seconds since 1970, is what it is to get; servers that
-    set no times leave it out."""
+    """A file that is sent in one go. `mtime`, in seconds since 1970, is what it gets where the server sets times."""
 
     path: str
     data: bytes
@@ -61,35 +62,37 @@ class SmallFile:
 
 
 class Writer(Protocol):
-    """A file on the server, open for writes that do not wait for one another.
+    """A file on the server, open for writes that do not wait for one another. Used by its connection's thread.
 
-    The caller keeps `pending` within the window it wants: `send` itself does not wait for acknowledgements (the
-    line's own flow control apart). A write that the server refuses is raised by `reap`.
+    The caller keeps `pending` within the window it wants: `send` does not wait for acknowledgements, but for the
+    line's own flow control. `reap` raises the refusal of an earlier write.
     """
 
     @property
     def request_bytes(self) -> int:
-        """The largest piece one `send` takes."""
+        """The largest number of bytes that one `send` accepts."""
 
     @property
     def pending(self) -> int:
         """Bytes sent and not acknowledged yet."""
 
     def send(self, offset: int, data: bytes | memoryview) -> None:
-        """Sends one write of at most `request_bytes`."""
+        """Send one write of at most `request_bytes`. Raises NetworkError."""
 
     def reap(self, *, wait: bool = True) -> list[Range]:
-        """Returns the writes that were acknowledged since; with `wait`, at least one if any is pending."""
+        """Return the writes that were acknowledged since the last call; with `wait`, at least one if any is pending.
+
+        Raises RemoteRefused for a write that the server refuses, NoSpace when its disk is full, and NetworkError."""
 
     def close(self) -> None:
-        """Closes the file on the server. Unacknowledged writes may or may not have arrived."""
+        """Wait for all answers and close the file. Raises the first refusal, after the file is closed."""
 
 
 class Files(ABC):
     """The file operations of one connection. Paths are absolute, as the server names them.
 
-    Each operation on names has a batch form, which waits for the line once for all and not once for each. It returns
-    a value for each name, in order. A refusal stands in its place as a RemoteRefused and stops none of the others.
+    Each operation on names has a batch form, which waits for the line once for all of them. It returns a value for
+    each name, in order. A refusal stands in its place as a RemoteRefused and stops none of the others.
     The single forms follow from the batch forms; they raise the refusal.
 
     Used by one thread at a time. A lost line is raised as NetworkError, also by a batch: each of its operations may
@@ -214,8 +217,8 @@ def only(answers: Sequence[T | RemoteRefused]) -> T:
 
 @dataclass(frozen=True)
 class ConnectionInfo:
-    """What one look at a server told. `host_key` is `SHA256:...`; `shell` whether commands run; `tools` the
-    hash tools found by it; `extensions` the SFTP extensions it announced; `request_bytes` its largest write."""
+    """What a server told about itself. `host_key` is `SHA256:...`. `shell`: programs run there. `tools` are the hash
+    tools that they find. `extensions` are the SFTP extensions it announced; `request_bytes` is its largest write."""
 
     software: str
     host_key: str
@@ -229,27 +232,27 @@ class ConnectionInfo:
 
 
 class RollingDigest(Protocol):
-    """A sha256 of the server's file, taken while it still grows. `reached` may be called from any thread."""
+    """A sha256 of the server's file, taken while the file still grows. Thread-safe."""
 
     def reached(self, size: int) -> None:
-        """Says that the first `size` bytes are on the server. Never raises: `finish` tells."""
+        """Tell that the first `size` bytes are on the server. Never raises: `finish` tells of a failure."""
 
     def finish(self) -> str | None:
-        """Waits for the hash (hex) of all that was reached; None when it cannot be had this way after all, or when the
-        file goes on behind that."""
+        """Wait for the hash (hex) of all that was reached. None when it could not be taken this way, or when the file
+        goes on after that."""
 
     def close(self) -> None:
-        """Ends it, done or not."""
+        """End it, done or not. May be called twice."""
 
 
 class Channel(Protocol):
-    """A stream of bytes to a port that the server reaches. Its calls raise TimeoutError and OSError, as a socket's."""
+    """A stream of bytes to a port that the server reaches. Raises TimeoutError and OSError, as a socket does."""
 
     def settimeout(self, seconds: float, /) -> object:
-        """How long each call may wait from here on."""
+        """Set how long each later call may wait."""
 
     def recv(self, most: int, /) -> bytes:
-        """Returns what there is, at least one byte; nothing at the end."""
+        """Return what there is, at least one byte; nothing at the end."""
 
     def sendall(self, data: bytes, /) -> object: ...
 
@@ -257,28 +260,38 @@ class Channel(Protocol):
 
 
 class Shell(Protocol):
-    """Runs programs of ours on the server, each in a process of its own."""
+    """Runs programs on the server, each in a process of its own. Thread-safe."""
 
-    def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = 30.0) -> str:
-        """Runs one line of POSIX sh and returns what it wrote on its standard output.
+    def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = 30.0) -> str:
+        """Run one line of POSIX sh and return what it writes on its standard output.
 
-        The program travels over standard input, and so does `feed`, which it may read after it: neither ever meets
-        a command line, whatever shell the account has, and what a login script prints is left out. `silence_seconds` is the
-        longest silence, in seconds. Raises RemoteRefused when it cannot be run or ends with another status than 0."""
+        The program travels over standard input, and `stdin` after it. So neither meets a command line, and the
+        account's shell does not matter. What a login script prints is left out. `silence_seconds` is the longest
+        silence. Raises RemoteRefused when it cannot be run or ends with another status than 0, and NetworkError."""
 
 
 class Connection(Protocol):
-    """One login on a server."""
+    """One login on a server.
+
+    Used by one thread at a time; `interrupt` may come from any thread. After a NetworkError it is dead and is to be
+    closed. After a RemoteRefused it goes on. A method that returns None when the server cannot may be called on any
+    server: it costs a question at most.
+    """
 
     @property
     def files(self) -> Files: ...
 
     @property
-    def facts(self) -> ConnectionInfo: ...
+    def facts(self) -> ConnectionInfo:
+        """What the server told. Waits as `abilities` does."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do. Waits until the server has told, which may take as long as its login scripts do."""
 
     @property
     def shell(self) -> Shell | None:
-        """What runs commands there; None for an account that may not."""
+        """What runs programs there; None for an account that may not. Waits as `abilities` does."""
 
     @property
     def round_trip(self) -> float:
@@ -286,62 +299,56 @@ class Connection(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is under way: no answer outstanding, no file open. Only then may somebody else use it."""
-
-    @property
-    def can_hash(self) -> bool:
-        """Whether `hashes` has means, as far as that can be known beforehand."""
+        """Whether no answer is outstanding and no file is open. Only then may another caller use it."""
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
-        """Returns the sha256 (hex) of each range, taken on the server; None when it has no means to.
+        """Return the sha256 (hex) of each range, taken on the server; None when it cannot.
 
-        A range that the file does not cover whole gives the hash of what there is of it."""
+        A range that the file does not cover whole gives the hash of the part that is there."""
 
     def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
-        """Returns the sha256 (hex) of each file, taken on the server by one command; None in the place of a file that
-        could not be read, and instead of the list when the server has no means to."""
-
-    @property
-    def duplicates(self) -> bool:
-        """Whether the server has means to copy or link a file by itself."""
+        """Return the sha256 (hex) of each file, taken on the server by one command; None when it cannot. None stands
+        in the place of a file that could not be read."""
 
     def duplicate(self, source: str, destination: str) -> Copied | None:
-        """Gives the bytes of a file a second name without sending them; None when the server did not. The destination
-        must be free; what is there after a failure is no whole file."""
+        """Give the bytes of a file a second name without sending them; None when the server did not. The destination
+        must be free. After a failure a part of the file may be there."""
 
     def hash_along(self, path: str) -> RollingDigest | None:
-        """Begins to hash a file that is there and still grows; None when the server has no means to.
+        """Begin to hash a file that still grows; None when the server cannot.
 
         It goes on beside other uses of the connection, and ends with it."""
 
+    def read_along(self, path: str, limited: RangeLimiter) -> RollingDigest | None:
+        """As `hash_along`, by reading back what has arrived, on the idle direction of the same line. None when the
+        server allows no second SFTP session on this connection."""
+
     def open_tunnel(self, host: str, port: int, seconds: float) -> Channel:
-        """Opens a line from the server to a port of `host`, as the server knows it; it ends with the connection.
+        """Open a channel from the server to a port of `host`, as the server knows it. It ends with the connection.
 
-        Raises RemoteRefused when the server forwards nothing, or nobody listens there; NetworkError when that takes
-        longer than `seconds`."""
-
-    def read_along(self, path: str, limited: Paced) -> RollingDigest | None:
-        """As `hash_along`, by reading back what has arrived, on the idle direction of the same line; None when the
-        server allows no second SFTP session beside this one."""
+        Raises RemoteRefused when the server forwards nothing or no program listens there; NetworkError when that
+        takes longer than `seconds`."""
 
     def interrupt(self) -> None:
-        """Ends it at once, from any thread; calls under way raise NetworkError."""
+        """End it at once, from any thread; calls under way raise NetworkError. Does not wait."""
 
     def close(self) -> None:
-        """Ends it."""
+        """End it and wait until its threads have ended. May be called twice."""
 
 
 class Connector(Protocol):
-    """Opens connections to one target, as many as asked for.
+    """Opens connections to one target, as many as are asked for. Thread-safe.
 
-    `signed_in` is set once the target has let us in: the next connections ask nobody anything. `round_trip`, in
+    `signed_in` is set once the target has accepted us; later connections then ask the user nothing. `round_trip`, in
     seconds, is what is known of the line by then; 0 when nothing is."""
 
     signed_in: threading.Event
     round_trip: float
 
     def connect(self) -> Connection:
-        """Raises NetworkError, HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused, NoSftp."""
+        """Return a new connection. Leaves no socket or thread when it fails.
+
+        Raises NetworkError, HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused, NoSftp."""
 
 
 @dataclass(frozen=True)
@@ -353,26 +360,26 @@ class Question:
 
 
 class Secrets(Protocol):
-    """Where a connection finds what it must prove. Each answer is offered to the server once, never again."""
+    """Where a connection finds what it must prove. Each answer is offered to the server once."""
 
     def password(self) -> Secret | None:
-        """A password known without asking anybody."""
+        """Return a password that is known without a question to the user."""
 
     def passphrase(self, key_file: str, *, wrong: Secret | None = None) -> Secret | None:
-        """The passphrase of an encrypted key file: known, or asked for; None when neither. `wrong` is the one that
-        was given before and does not open it."""
+        """Return the passphrase of an encrypted key file, known or asked for; None when neither. `wrong` is the one
+        that was given before and does not open the file."""
 
     def ask_password(self, account: str) -> Secret | None:
-        """Asks a person for the account's password, when none is known or the known one was refused. None when there
-        is nobody to ask; the known one again when no other is to be had."""
+        """Ask the user for the account's password, when none is known or the known one was refused. None when no user
+        is there; the known one again when there is no other."""
 
     def answer(self, title: str, instructions: str, questions: Sequence[Question]) -> list[Secret] | None:
-        """Answers a server's questions in order; None when there is nobody to ask."""
+        """Answer a server's questions in order; None when no user is there."""
 
 
 @dataclass(frozen=True)
 class OfferedKey:
-    """A host key that nobody has vouched for. `address` is `host` or `[host]:port`."""
+    """A host key that is not known yet. `address` is `host` or `[host]:port`."""
 
     target: str
     address: str
@@ -381,6 +388,6 @@ class OfferedKey:
 
 
 class HostKeyPolicy(Protocol):
-    """Decides about a host key that is new. Changed keys never come here."""
+    """Decides whether to trust a host key that is new. Changed keys are refused before."""
 
     def __call__(self, key: OfferedKey) -> bool: ...

@@ -1,4 +1,4 @@
-"""Connections to one target, kept open between uses: handed out, given back, dropped when they die."""
+"""Connections to one target, kept open between uses: leased, given back, dropped when they die."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ _LAST_SECONDS = 1.0
 """How long, at the end, those that are being opened are waited for: all of them together."""
 
 TURNED_AWAY = (NetworkError, RemoteRefused, CredentialsMissing, CredentialsRefused)
-"""How a server says that it takes no further connection (a code that serves once, MaxStartups, a quota)."""
+"""How a server refuses a further connection (a code that works once, MaxStartups, a quota)."""
 
 
 class NoFurther(RemoteRefused):
-    """There are as many connections as there may be. Never leaves the pool's callers."""
+    """The limit of connections is reached. Never leaves the pool's callers."""
 
 
 class ConnectionPool:
-    """Connections of one connector, `most` at once, and fewer where the server turns the later ones away. A
-    connection is used by one thread at a time."""
+    """Connections of one connector, `most` at once, and fewer where the server refuses the later ones. Thread-safe.
+
+    A connection is used by one thread at a time."""
 
     def __init__(self, connector: Connector, most: int = MOST_CONNECTIONS) -> None:
         self._wanted = self.most = most
@@ -48,7 +49,7 @@ class ConnectionPool:
         self._ahead = 0
         self._awaiting = 0
         self._openers: list[threading.Thread] = []
-        # Who waits for one that is given back, in the order in which they came; those who keep it long come after.
+        # Those that wait for one to be given back, in order; those that keep it long come after.
         self._brief: list[object] = []
         self._long: list[object] = []
         self._leaving: set[Connection] = set()
@@ -56,11 +57,12 @@ class ConnectionPool:
 
     @contextmanager
     def lease(self, *, extra: bool = False, long: bool = False) -> Iterator[Connection]:
-        """Hands out a connection: an idle one, or one that is being opened ahead for nobody else, else it opens another
-        (when all were lost, one caller does, and the others wait how that ends). Where there are as many as
-        there may be it waits for one to be given back; an `extra` one, which is welcome and not needed, then raises
-        NoFurther instead. Who keeps it `long` asks `wanted` now and then, and is served after the others. It goes back
-        unless it was lost meanwhile, or left in the middle of something: a refusal alone costs no new login.
+        """Lease a connection: an idle one, one that is being opened ahead, or a new one.
+
+        When all were lost, one caller opens a new one and the others wait for its result. When the limit is reached,
+        the caller waits for one to be given back. An `extra` lease, which is useful but not needed, then raises
+        NoFurther instead. A caller that keeps it `long` asks `wanted` now and then, and is served after the others.
+        The connection goes back unless it was lost or has work under way. A refusal alone costs no new login.
 
         Raises what Connector.connect raises, and Interrupted after `interrupt`.
         """
@@ -81,8 +83,10 @@ class ConnectionPool:
         self._give_back(connection)
 
     def wanted(self, connection: Connection, *, extra: bool) -> bool:
-        """Whether a leased one should be given back soon, because somebody waits for it: for a moment's use, or, where
-        the lease is an `extra` one, for any. Each who waits is answered for by one connection."""
+        """Return whether this lease should end soon, because another thread waits for a connection.
+
+        A thread that waits for a short use counts; for an `extra` lease each one counts. Each waiting thread is
+        answered by one connection."""
         with self._changed:
             waiting = len(self._brief) + (len(self._long) if extra else 0)
             if connection not in self._leaving and waiting > len(self._leaving) + len(self._idle):
@@ -90,8 +94,8 @@ class ConnectionPool:
             return connection in self._leaving
 
     def warm(self, count: int) -> None:
-        """Begins to open connections until there are `count`, and does not wait for them. One that fails is one that
-        the server does not take; the others will do."""
+        """Begin to open connections until there are `count`, and do not wait for them. One that fails is one that the
+        server does not accept; the others will do."""
         with self._changed:
             if self._interrupted.is_set():
                 return
@@ -106,8 +110,9 @@ class ConnectionPool:
                 opener.start()
 
     def ahead(self, worth: Callable[[float], int]) -> None:
-        """As `warm`, from the moment on that the server has let the first connection in, which need not be there
-        yet. `worth` says how many connections a line of so many seconds' round trip is worth."""
+        """As `warm`, once the server has accepted the first connection, which need not be there yet.
+
+        `worth` returns the number of connections for a round trip in seconds."""
 
         def wait() -> None:
             while not self._interrupted.is_set():
@@ -121,7 +126,7 @@ class ConnectionPool:
         waiter.start()
 
     def interrupt(self) -> None:
-        """Ends every connection at once, from any thread; nothing is handed out afterwards."""
+        """End every connection at once, from any thread. No lease begins afterwards."""
         with self._changed:
             self._interrupted.set()
             opened = list(self._open)
@@ -130,7 +135,7 @@ class ConnectionPool:
             connection.interrupt()
 
     def close(self) -> None:
-        """Closes all that is open, and waits for what is being opened."""
+        """Close all that is open, and wait for what is being opened."""
         with self._changed:
             opened, self._open, self._idle = list(self._open), set(), []
             self._interrupted.set()
@@ -158,7 +163,7 @@ class ConnectionPool:
                     raise
 
     def _in_turn(self, extra: bool, long: bool) -> Connection | None:
-        """As `_found`, behind those who wait already. The caller holds the lock."""
+        """As `_found`, after those that wait already. The caller holds the lock."""
         turn = object()
         queue = self._long if long or extra else self._brief
         if not extra:
@@ -171,19 +176,19 @@ class ConnectionPool:
                 self._changed.notify_all()
 
     def _before(self, queue: list[object], turn: object) -> int:
-        """How many are served first."""
+        """Return how many are served first."""
         before = queue.index(turn) if turn in queue else len(queue)
         return before if queue is self._brief else before + len(self._brief)
 
     def _found(self, extra: bool, before: Callable[[], int]) -> Connection | None:
-        """Waits for a connection, or for room for another: None. The caller holds the lock."""
+        """Wait for a connection, or for room for another: None. The caller holds the lock."""
         while True:
             if self._interrupted.is_set():
                 raise Interrupted("the transfer was stopped")
             if len(self._idle) > before():
                 return self._idle.pop()
             full = len(self._open) + self._opening >= self.most
-            # Each of those that are opened ahead is worth one who waits: one that hangs holds up nobody else.
+            # Each that is opened ahead answers one that waits: one that hangs delays no other.
             awaited = self._ahead > self._awaiting
             # Where all were lost, one asks first, and its answer says whether there is a way for the others.
             alone = not self._open and self._opening > self._ahead
@@ -198,8 +203,9 @@ class ConnectionPool:
                 self._awaiting -= awaited
 
     def _turned_away(self) -> bool:
-        """Takes down that the server takes no more than there are, those included that are being opened: the fate of
-        one says nothing of theirs. False when there are none."""
+        """Record that the server accepts no more than there are; False when there are none.
+
+        Those that are being opened count too: the result of one tells nothing about theirs."""
         with self._changed:
             if not self._open:
                 return False
@@ -207,7 +213,7 @@ class ConnectionPool:
             return True
 
     def _connected(self) -> Connection:
-        """Opens a connection that is counted in `_opening` already."""
+        """Open a connection that is counted in `_opening` already."""
         try:
             connection = self._connector.connect()
         except BaseException:
@@ -246,12 +252,12 @@ class ConnectionPool:
 
     def _give_back(self, connection: Connection) -> None:
         if not connection.settled:
-            # Answers may still be on the way to whoever left: nobody else must read them.
+            # Answers to its last user may still arrive: no other user must read them.
             self._drop(connection)
             return
         with self._changed:
             self._leaving.discard(connection)
-            if connection in self._open:  # not closed meanwhile
+            if connection in self._open:  # not closed in the meantime
                 self._idle.append(connection)
                 self._changed.notify_all()
 

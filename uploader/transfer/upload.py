@@ -241,7 +241,7 @@ class Upload:
         part = self._job.part
         if (digest := connection.hash_along(part)) is not None:
             return digest, Evidence.REMOTE_HASH
-        if connection.can_hash or not reads_all(self._job.verify, self._job.size, self._context.config):
+        if connection.abilities.hash or not reads_all(self._job.verify, self._job.size, self._context.config):
             return None  # then all of it is hashed at the end
         digest = connection.read_along(part, self._context.down.ranges)
         return None if digest is None else (digest, Evidence.READ_BACK)

@@ -21,5 +21,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSH]:
 
 @pytest.fixture
 def connection(tmp_path: Path, server: OpenSSH) -> Iterator[SftpConnection]:
-    with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection:
+    with Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection:
         yield connection

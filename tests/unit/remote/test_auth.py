@@ -1,4 +1,4 @@
-"""Every proof is offered once, by every door that servers have, and what went wrong has its own name."""
+"""Every proof is offered once, by every method that servers have, and what went wrong has its own name."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_wrong_password_is_offered_once_and_refused_by_name(tmp_path: Path, ro
 
 def test_the_right_password_is_offered_once(tmp_path: Path, root: Path) -> None:
     with ObservedServer(root) as server:
-        with Visitor(tmp_path, Notes(server.password.reveal())).visit(server) as connection:
+        with Visitor(tmp_path, Notes(server.password.reveal())).connection(server) as connection:
             assert connection.facts.auth == "the password"
         assert server.tries("password") == 1
 
@@ -91,7 +91,7 @@ def test_without_any_secret_it_says_what_the_server_wants(tmp_path: Path, root: 
 
 def test_a_password_is_asked_for_when_none_is_known(tmp_path: Path, root: Path) -> None:
     with ObservedServer(root) as server:
-        with Visitor(tmp_path, Notes(typed=server.password.reveal())).visit(server):
+        with Visitor(tmp_path, Notes(typed=server.password.reveal())).connection(server):
             pass
         assert isinstance(refused(Visitor(tmp_path, Notes(typed="wrong")), server), CredentialsRefused)
         assert server.tries("password") == 2
@@ -146,7 +146,7 @@ class _BothNeeded(ObservedServer):
     key_seen = False
 
 
-def test_a_refused_password_is_not_offered_again_at_the_next_stage(tmp_path: Path, root: Path) -> None:
+def test_refused_password_is_not_offered_at_the_next_stage(tmp_path: Path, root: Path) -> None:
     needs_sshd()
     key = make_key(tmp_path, "ecdsa")
     with _BothNeeded(root, authorized_key=key.public.read_text()) as server:
@@ -190,9 +190,7 @@ def test_a_line_cut_while_signing_in_is_the_networks_fault(tmp_path: Path, root:
         assert server.tries("password") == 1
 
 
-def test_a_password_that_was_on_its_way_when_the_line_ended_is_not_sent_again_by_itself(
-    tmp_path: Path, root: Path
-) -> None:
+def test_password_sent_when_line_ends_is_not_sent_again(tmp_path: Path, root: Path) -> None:
     with _HangsUp(root, None) as server:
         error = refused(Visitor(tmp_path, Notes("secret")), server)
         assert (error.code, error.exit_code, error.retryable) == ("network", 5, False)
@@ -211,9 +209,7 @@ class _CutsTheSecond(ObservedServer):
     gate = _HangsUpLater
 
 
-def test_a_password_that_was_accepted_before_is_worth_another_try_when_the_line_ends(
-    tmp_path: Path, root: Path
-) -> None:
+def test_password_accepted_before_is_tried_again_when_line_ends(tmp_path: Path, root: Path) -> None:
     with _CutsTheSecond(root) as server:
         connector = Visitor(tmp_path, Notes(server.password.reveal())).connector(server)
         connector.connect().close()
@@ -232,16 +228,14 @@ class _CutsBeforeAnything(ObservedServer):
     gate = _CutsAtNone
 
 
-def test_a_line_that_ends_before_any_secret_was_sent_is_worth_another_try(tmp_path: Path, root: Path) -> None:
+def test_line_that_ends_before_any_secret_is_tried_again(tmp_path: Path, root: Path) -> None:
     with _CutsBeforeAnything(root) as server:
         error = refused(Visitor(tmp_path, Notes("secret")), server)
         assert isinstance(error, NetworkError)
         assert error.retryable
 
 
-def test_a_server_that_hangs_up_at_one_wrong_password_refused_it_and_nobody_tries_again(
-    tmp_path: Path, root: Path
-) -> None:
+def test_server_that_hangs_up_at_wrong_password_refused_it(tmp_path: Path, root: Path) -> None:
     with _HangsUp(root, "Too many authentication failures") as server:
         error = refused(Visitor(tmp_path, Notes("secret")), server)
         assert isinstance(error, CredentialsRefused)
@@ -263,7 +257,7 @@ class _NeverAnswers(ObservedServer):
         self.thaw = threading.Event()
 
 
-def test_a_server_that_never_answers_a_password_did_not_refuse_it(tmp_path: Path, root: Path) -> None:
+def test_server_that_never_answers_a_password_refused_nothing(tmp_path: Path, root: Path) -> None:
     with _NeverAnswers(root) as server:
         error = refused(Visitor(tmp_path, Notes("secret")), server, silence_seconds=0.5)
         server.thaw.set()
@@ -276,7 +270,7 @@ def test_a_server_that_never_answers_a_password_did_not_refuse_it(tmp_path: Path
 def test_a_one_time_code_is_asked_for_with_the_servers_words(tmp_path: Path, root: Path) -> None:
     with OneTimeCode(root) as server:
         notes = Notes(answers=[server.password.reveal(), server.code.reveal()])
-        with Visitor(tmp_path, notes).visit(server) as connection:
+        with Visitor(tmp_path, notes).connection(server) as connection:
             assert connection.facts.auth == "the server's questions"
         assert notes.asked == ["Two steps: Password: ", "Two steps: One-time code: "]
 
@@ -284,13 +278,13 @@ def test_a_one_time_code_is_asked_for_with_the_servers_words(tmp_path: Path, roo
 def test_the_password_then_the_code(tmp_path: Path, root: Path) -> None:
     with OneTimeCode(root, after_password=True) as server:
         notes = Notes(server.password.reveal(), answers=[server.code.reveal()])
-        with Visitor(tmp_path, notes).visit(server) as connection:
+        with Visitor(tmp_path, notes).connection(server) as connection:
             assert connection.facts.auth == "the password + the server's questions"
         assert server.tries("password") == 1
         assert notes.asked == ["Second step: One-time code: "]
 
 
-def test_a_code_that_nobody_can_give_is_missing_and_a_wrong_one_refused(tmp_path: Path, root: Path) -> None:
+def test_code_not_given_is_missing_and_wrong_one_is_refused(tmp_path: Path, root: Path) -> None:
     with OneTimeCode(root, after_password=True) as server:
         known = server.password.reveal()
         assert isinstance(refused(Visitor(tmp_path, Notes(known)), server), CredentialsMissing)
@@ -323,7 +317,7 @@ def test_keys_of_every_type_open_with_and_without_a_passphrase(
 ) -> None:
     key = full.identity(kind, passphrase=passphrase)
     visitor = Visitor(tmp_path, Notes(passphrases={str(key.path): passphrase}))
-    with visitor.visit(full, identity_file=str(key.path)) as connection:
+    with visitor.connection(full, identity_file=str(key.path)) as connection:
         assert connection.facts.auth == f"the key {key.path}"
     assert visitor.secrets.asked == ([f"passphrase {key.path}"] if passphrase else [])
 
@@ -335,7 +329,7 @@ def test_keys_in_pem_form_open_too(tmp_path: Path, full: OpenSSH, kind: str, pas
     change = ["ssh-keygen", "-q", "-p", "-m", "PEM", "-P", "", "-N", passphrase, "-f", str(key.path)]
     subprocess.run(change, check=True, capture_output=True)
     visitor = Visitor(tmp_path, Notes(passphrases={str(key.path): passphrase}))
-    with visitor.visit(full, identity_file=str(key.path)):
+    with visitor.connection(full, identity_file=str(key.path)):
         pass
     wrong = Visitor(tmp_path, Notes(passphrases={str(key.path): "wrong"}))
     if passphrase:
@@ -353,7 +347,7 @@ def test_a_wrong_passphrase_is_named_and_not_shown(tmp_path: Path, full: OpenSSH
     assert "wrong word" not in f"{error.message} {error.remedy}"
 
 
-def test_a_locked_key_that_nobody_can_open_is_named(tmp_path: Path, full: OpenSSH) -> None:
+def test_locked_key_without_passphrase_is_named(tmp_path: Path, full: OpenSSH) -> None:
     key = full.identity(passphrase="open sesame")
     error = refused(Visitor(tmp_path), full, identity_file=str(key.path))
     assert isinstance(error, CredentialsRefused | CredentialsMissing)
@@ -370,14 +364,14 @@ def test_a_stranger_is_refused_by_name(tmp_path: Path, full: OpenSSH) -> None:
 def test_the_default_keys_are_tried_when_none_is_named(tmp_path: Path, full: OpenSSH) -> None:
     visitor = Visitor(tmp_path)
     (visitor.ssh / "id_ecdsa").write_bytes(full.identity("ecdsa").path.read_bytes())
-    with visitor.visit(full) as connection:
+    with visitor.connection(full) as connection:
         assert connection.facts.auth == f"the key {visitor.ssh / 'id_ecdsa'}"
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_a_certificate_beside_its_key_gets_in(tmp_path: Path, full: OpenSSH, kind: str) -> None:
     key = full.certified_identity(kind)
-    with Visitor(tmp_path).visit(full, identity_file=str(key.path)) as connection:
+    with Visitor(tmp_path).connection(full, identity_file=str(key.path)) as connection:
         assert connection.facts.auth == f"the certificate {key.path}-cert.pub"
     Path(f"{key.path}-cert.pub").unlink()
     assert isinstance(refused(Visitor(tmp_path), full, identity_file=str(key.path)), CredentialsRefused)
@@ -389,7 +383,7 @@ def test_a_certificate_named_in_the_configuration_gets_in(tmp_path: Path, full: 
     Path(f"{key.path}-cert.pub").rename(elsewhere)
     visitor = Visitor(tmp_path)
     (visitor.ssh / "config").write_text(f"Host *\n  IdentityFile {key.path}\n  CertificateFile {elsewhere}\n")
-    with visitor.visit(full) as connection:
+    with visitor.connection(full) as connection:
         assert connection.facts.auth == f"the certificate {elsewhere}"
 
 
@@ -397,15 +391,15 @@ def test_a_certificate_named_in_the_configuration_gets_in(tmp_path: Path, full: 
 def test_a_certificate_that_is_none_does_not_keep_its_key_out(tmp_path: Path, full: OpenSSH, content: bytes) -> None:
     key = full.identity()
     Path(f"{key.path}-cert.pub").write_bytes(content)
-    with Visitor(tmp_path).visit(full, identity_file=str(key.path)) as connection:
+    with Visitor(tmp_path).connection(full, identity_file=str(key.path)) as connection:
         assert connection.facts.auth == f"the key {key.path}"
 
 
-def test_a_certificate_of_another_authority_does_not_keep_its_key_out(tmp_path: Path, full: OpenSSH) -> None:
+def test_certificate_of_another_authority_lets_its_key_in(tmp_path: Path, full: OpenSSH) -> None:
     key, stranger = full.identity(), make_key(tmp_path, "ed25519", name="stranger_ca")
     sign = ["ssh-keygen", "-q", "-s", str(stranger.path), "-I", "x", "-n", full.user, str(key.public)]
     subprocess.run(sign, check=True, capture_output=True)
-    with Visitor(tmp_path).visit(full, identity_file=str(key.path)) as connection:
+    with Visitor(tmp_path).connection(full, identity_file=str(key.path)) as connection:
         assert connection.facts.auth == f"the key {key.path}"
 
 
@@ -453,51 +447,47 @@ def test_a_key_file_that_is_not_there_is_named(tmp_path: Path, full: OpenSSH) ->
     assert isinstance(refused(Visitor(tmp_path), full, identity_file=str(tmp_path)), ConfigurationError)
 
 
-def test_of_several_key_files_in_the_configuration_those_that_are_there_are_tried(
-    tmp_path: Path, full: OpenSSH
-) -> None:
+def test_key_files_of_the_configuration_that_exist_are_tried(tmp_path: Path, full: OpenSSH) -> None:
     visitor = Visitor(tmp_path)
     (visitor.ssh / "config").write_text(f"IdentityFile {tmp_path}/nothing\nIdentityFile {full.identity_file}\n")
-    with visitor.visit(full) as connection:
+    with visitor.connection(full) as connection:
         assert connection.facts.auth == f"the key {full.identity_file}"
 
 
 @pytest.fixture
 def by_both(tmp_path: Path, root: Path) -> Iterator[ObservedServer]:
-    """Takes a password, and a key that nobody here has."""
+    """Takes a password, and a key that no one here has."""
     needs_sshd()
     with ObservedServer(root, authorized_key=make_key(tmp_path, "ecdsa", name="unknown").public.read_text()) as server:
         yield server
 
 
-def test_a_missing_key_file_of_the_configuration_keeps_no_password_out(tmp_path: Path, by_both: ObservedServer) -> None:
+def test_missing_configured_key_file_lets_the_password_in(tmp_path: Path, by_both: ObservedServer) -> None:
     visitor = Visitor(tmp_path, Notes(typed=by_both.password.reveal()))
     (visitor.ssh / "config").write_text(f"Host *\n  IdentityFile {tmp_path}/nothing\n")
-    with visitor.visit(by_both) as connection:
+    with visitor.connection(by_both) as connection:
         assert connection.facts.auth == "the password"
     said = [event.text for event in visitor.events if isinstance(event, Message) and event.level == "debug"]
     assert f"the key file {tmp_path}/nothing is not there; passed over" in said
 
 
 @pytest.mark.parametrize("what", GARBAGE)
-def test_a_default_key_that_cannot_be_used_does_not_keep_the_password_out(
-    tmp_path: Path, by_both: ObservedServer, what: str
-) -> None:
+def test_unusable_default_key_lets_the_password_in(tmp_path: Path, by_both: ObservedServer, what: str) -> None:
     visitor = Visitor(tmp_path, Notes(typed=by_both.password.reveal()))
     (visitor.ssh / "id_rsa").write_bytes(GARBAGE[what])
-    with visitor.visit(by_both) as connection:
+    with visitor.connection(by_both) as connection:
         assert connection.facts.auth == "the password"
 
 
-def test_a_wrong_passphrase_of_a_default_key_keeps_no_password_out(tmp_path: Path, by_both: ObservedServer) -> None:
+def test_wrong_passphrase_of_default_key_lets_the_password_in(tmp_path: Path, by_both: ObservedServer) -> None:
     visitor = Visitor(tmp_path, Notes(typed=by_both.password.reveal()))
     key = make_key(visitor.ssh, "ed25519", name="id_ed25519", passphrase="open sesame")
     visitor.secrets.passphrases[str(key.path)] = "wrong"
-    with visitor.visit(by_both) as connection:
+    with visitor.connection(by_both) as connection:
         assert connection.facts.auth == "the password"
 
 
-def test_when_nothing_gets_in_the_keys_that_were_passed_over_are_told(tmp_path: Path, by_both: ObservedServer) -> None:
+def test_failed_login_tells_the_keys_that_were_skipped(tmp_path: Path, by_both: ObservedServer) -> None:
     visitor = Visitor(tmp_path)
     (visitor.ssh / "id_rsa").write_bytes(b"not a key")
     error = refused(visitor, by_both)
@@ -511,7 +501,7 @@ def test_when_nothing_gets_in_the_keys_that_were_passed_over_are_told(tmp_path: 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_the_agents_key_gets_in(tmp_path: Path, full: OpenSSH, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     key = full.identity(kind)
-    with agent(tmp_path / "a", monkeypatch, key.path), Visitor(tmp_path).visit(full) as connection:
+    with agent(tmp_path / "a", monkeypatch, key.path), Visitor(tmp_path).connection(full) as connection:
         assert connection.facts.auth.startswith("the agent's key SHA256:")
 
 
@@ -529,14 +519,12 @@ def test_a_named_key_that_the_agent_holds_needs_no_passphrase(
             file = tmp_path / "mine.pub"
             file.write_bytes(key.public.read_bytes())
         visitor = Visitor(tmp_path)
-        with visitor.visit(full, identity_file=str(file)) as connection:
+        with visitor.connection(full, identity_file=str(file)) as connection:
             assert connection.facts.auth == f"the agent's key for {file}"
         assert visitor.secrets.asked == []
 
 
-def test_too_many_keys_in_the_agent_are_named_and_one_named_key_gets_past_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_agent_keys_are_named_and_a_named_key_gets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs_sshd()
     with OpenSSH(tmp_path / "server", max_auth_tries=2) as server:
         strangers = [server.identity(authorized=False).path for _ in range(4)]
@@ -546,13 +534,13 @@ def test_too_many_keys_in_the_agent_are_named_and_one_named_key_gets_past_them(
             assert "too many authentication failures" in error.message.lower()
             assert "--identity-file" in (error.remedy or "")
             assert "IdentitiesOnly" in (error.remedy or "")
-            with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)):
+            with Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)):
                 pass
             visitor = Visitor(tmp_path)
             (visitor.ssh / "config").write_text(
                 f"Host 127.0.0.*\n  IdentityFile {server.identity_file}\n  IdentitiesOnly yes\n"
             )
-            with visitor.visit(server):
+            with visitor.connection(server):
                 pass
 
 
@@ -563,7 +551,7 @@ def test_an_agent_that_is_gone_is_no_hindrance(
     if what == "file":
         (tmp_path / "file").write_text("")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / what))
-    with Visitor(tmp_path).visit(full, identity_file=str(full.identity_file)):
+    with Visitor(tmp_path).connection(full, identity_file=str(full.identity_file)):
         pass
 
 
@@ -576,7 +564,7 @@ def knowing(root: Path, public: str) -> Iterator[ObservedServer]:
         yield server
 
 
-def test_the_one_key_that_was_named_for_a_target_is_shown_without_a_question(tmp_path: Path, root: Path) -> None:
+def test_only_key_named_for_a_target_is_shown_unasked(tmp_path: Path, root: Path) -> None:
     needs_sshd()
     key = make_key(tmp_path, "ecdsa")
     with knowing(root, key.public.read_text()) as server:
@@ -589,7 +577,7 @@ def test_the_one_key_that_was_named_for_a_target_is_shown_without_a_question(tmp
 
 
 @pytest.mark.parametrize("why", ["a password goes before it", "locked", "certified", "not this target's"])
-def test_the_server_is_asked_first_where_another_proof_may_be_meant(tmp_path: Path, root: Path, why: str) -> None:
+def test_server_is_asked_first_where_another_proof_is_possible(tmp_path: Path, root: Path, why: str) -> None:
     needs_sshd()
     key = make_key(tmp_path, "ecdsa", "open sesame" if why == "locked" else "")
     notes = Notes(passphrases={str(key.path): "open sesame"})
@@ -603,27 +591,23 @@ def test_the_server_is_asked_first_where_another_proof_may_be_meant(tmp_path: Pa
         elif why == "not this target's":
             (visitor.ssh / "config").write_text(f"IdentityFile {key.path}\n")
             facts = {}
-        with visitor.visit(server, **facts):
+        with visitor.connection(server, **facts):
             assert server.tries("none") == 1
 
 
-def test_a_key_that_was_shown_first_and_refused_is_not_shown_again_and_the_password_gets_in(
-    tmp_path: Path, root: Path
-) -> None:
+def test_key_shown_first_and_refused_is_followed_by_the_password(tmp_path: Path, root: Path) -> None:
     needs_sshd()
     stranger, known = make_key(tmp_path, "ecdsa"), make_key(tmp_path, "ecdsa")
     notes = Notes()
     with knowing(root, known.public.read_text()) as server:
         notes.typed = server.password.reveal()
-        with Visitor(tmp_path, notes).visit(server, identity_file=str(stranger.path)) as connection:
+        with Visitor(tmp_path, notes).connection(server, identity_file=str(stranger.path)) as connection:
             assert connection.facts.auth == "the password"
         assert server.tries("publickey") == 1
         assert len(notes.asked) == 1
 
 
-def test_the_password_that_opened_the_first_connection_opens_the_next_without_a_question(
-    tmp_path: Path, root: Path
-) -> None:
+def test_password_of_the_first_connection_opens_the_next(tmp_path: Path, root: Path) -> None:
     notes = Notes()
     with ObservedServer(root) as server:
         notes.typed = server.password.reveal()
@@ -633,7 +617,7 @@ def test_the_password_that_opened_the_first_connection_opens_the_next_without_a_
         assert (server.tries("none"), server.tries("password"), len(notes.asked)) == (1, 3, 1)
 
 
-def test_a_password_that_is_refused_later_is_offered_once_and_not_asked_for_in_vain(tmp_path: Path, root: Path) -> None:
+def test_password_refused_later_is_offered_once(tmp_path: Path, root: Path) -> None:
     notes = Notes()
     with ObservedServer(root) as server:
         notes.known = server.password.reveal()

@@ -62,7 +62,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 class Nowhere:
-    """An address that nobody is at."""
+    """An address without a server."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 22) -> None:
         self.host, self.port, self.user = host, port, "me"
@@ -74,10 +74,10 @@ def failure(connector: SftpConnector) -> UploaderError:
     return caught.value
 
 
-# nobody there -----------------------------------------------------------------------------------------
+# no server there ---------------------------------------------------------------------------------------
 
 
-def test_a_port_that_nobody_listens_to_refuses(tmp_path: Path) -> None:
+def test_port_without_a_listener_refuses(tmp_path: Path) -> None:
     with listener() as gone:
         port = int(gone.getsockname()[1])
     error = failure(Visitor(tmp_path).connector(Nowhere(port=port)))
@@ -104,7 +104,7 @@ def test_a_server_that_says_nothing_is_given_up_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words", [b"", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", b"SSH-1.5-old\r\n", b"\xff" * 300]
 )
-def test_a_server_that_speaks_something_else_is_the_networks_fault(tmp_path: Path, words: bytes) -> None:
+def test_server_that_speaks_no_ssh_is_a_network_error(tmp_path: Path, words: bytes) -> None:
     with listener() as other:
 
         def speak() -> None:
@@ -122,7 +122,7 @@ def test_a_server_that_speaks_something_else_is_the_networks_fault(tmp_path: Pat
 def test_a_server_that_is_full_is_the_networks_fault_and_passes(tmp_path: Path, root: Path) -> None:
     with Crowded(root, limit=1) as server:
         visitor = Visitor(tmp_path, Notes(server.password.reveal()))
-        with visitor.visit(server):
+        with visitor.connection(server):
             error = failure(visitor.connector(server))
             assert isinstance(error, NetworkError)
             assert error.retryable
@@ -164,7 +164,7 @@ def test_a_new_key_is_refused_before_any_secret_is_shown(tmp_path: Path, root: P
         assert not visitor.known_hosts.file.exists()
 
 
-def test_another_key_than_the_given_one_is_refused_before_any_secret_is_shown(tmp_path: Path, root: Path) -> None:
+def test_key_other_than_given_is_refused_before_any_secret(tmp_path: Path, root: Path) -> None:
     with ObservedServer(root) as server:
         visitor = Visitor(tmp_path, Notes(server.password.reveal()))
         error = failure(visitor.connector(server, around=visitor.surroundings(expected="SHA256:" + "A" * 43)))
@@ -175,13 +175,13 @@ def test_another_key_than_the_given_one_is_refused_before_any_secret_is_shown(tm
 def test_an_accepted_key_is_remembered_where_that_is_asked_for(tmp_path: Path, root: Path) -> None:
     with ObservedServer(root) as server:
         visitor = Visitor(tmp_path, Notes(server.password.reveal()))
-        with visitor.visit(server):
+        with visitor.connection(server):
             assert not visitor.known_hosts.file.exists()
-        with visitor.visit(server, around=visitor.surroundings(remember=True)):
+        with visitor.connection(server, around=visitor.surroundings(remember=True)):
             assert visitor.known_hosts.file.read_text().startswith(f"box,[127.0.0.1]:{server.port} ")
 
 
-def test_a_broken_file_of_pinned_keys_is_named_and_nothing_is_left_open(tmp_path: Path, root: Path) -> None:
+def test_broken_known_hosts_is_named_and_nothing_stays_open(tmp_path: Path, root: Path) -> None:
     with ObservedServer(root) as server:
         visitor = Visitor(tmp_path, Notes(server.password.reveal()))
         visitor.known_hosts.file.parent.mkdir()
@@ -251,7 +251,7 @@ class _LostAtStart(ObservedServer):
     session = _CutsAtStart
 
 
-def test_a_line_lost_while_sftp_begins_is_not_a_server_without_sftp(tmp_path: Path, root: Path) -> None:
+def test_line_lost_while_sftp_begins_is_a_network_error(tmp_path: Path, root: Path) -> None:
     with _LostAtStart(root) as server:
         error = failure(Visitor(tmp_path, Notes(server.password.reveal())).connector(server))
         assert type(error) is NetworkError
@@ -289,7 +289,7 @@ def test_whether_there_is_a_shell_is_asked_once(tmp_path: Path) -> None:
         assert "OpenSSH" in first.facts.software
         first.close()
         second.close()
-        with visitor.visit(
+        with visitor.connection(
             server, identity_file=str(server.identity_file), quirks=Quirks(shell=False, max_request_bytes=16 * 1024)
         ) as third:
             assert not third.facts.shell
@@ -304,7 +304,7 @@ def test_a_server_with_check_file_takes_hashes_without_a_shell(tmp_path: Path, r
     (root / "a").write_bytes(content)
     with (
         HashesFiles(root) as server,
-        Visitor(tmp_path, Notes(server.password.reveal())).visit(server) as connection,
+        Visitor(tmp_path, Notes(server.password.reveal())).connection(server) as connection,
     ):
         ranges = [(0, len(content)), (1000, 5000)]
         expected = [hashlib.sha256(content[at : at + size]).hexdigest() for at, size in ranges]
@@ -334,7 +334,7 @@ class _Bastion(ObservedServer):
         self.wanted: list[tuple[str, int]] = []
 
 
-def test_a_jump_host_is_dialled_and_its_key_pinned_beside_the_targets(tmp_path: Path) -> None:
+def test_jump_host_has_its_key_pinned_beside_the_targets(tmp_path: Path) -> None:
     needs_sshd("jump")
     with OpenSSH(tmp_path / "target", "sftp_only") as server, OpenSSH(tmp_path / "jump", "jump") as jump:
         jump.authorize(server.identity_file.with_suffix(".pub").read_text())
@@ -343,7 +343,7 @@ def test_a_jump_host_is_dialled_and_its_key_pinned_beside_the_targets(tmp_path: 
             "identity_file": str(server.identity_file),
             "jump": f"{jump.user}@{jump.host}:{jump.port}",
         }
-        with visitor.visit(server, around=visitor.surroundings(remember=True), **facts) as connection:
+        with visitor.connection(server, around=visitor.surroundings(remember=True), **facts) as connection:
             assert connection.facts.host_key == server.fingerprint
             assert connection.files.list_folder(connection.files.home) == []
         assert jump.wait_for_log(f"target {server.host} port {server.port}")
@@ -356,7 +356,7 @@ def test_a_jump_host_is_dialled_and_its_key_pinned_beside_the_targets(tmp_path: 
         assert jump.fingerprint in error.message
 
 
-def test_a_jump_hosts_key_may_be_known_to_ssh_and_otherwise_has_its_own_way_out(tmp_path: Path) -> None:
+def test_jump_host_key_unknown_to_ssh_has_its_own_remedy(tmp_path: Path) -> None:
     needs_sshd("jump")
     with OpenSSH(tmp_path / "target", "sftp_only") as server, OpenSSH(tmp_path / "jump", "jump") as jump:
         jump.authorize(server.identity_file.with_suffix(".pub").read_text())
@@ -375,7 +375,7 @@ def test_a_jump_hosts_key_may_be_known_to_ssh_and_otherwise_has_its_own_way_out(
         connector.connect().close()
 
 
-def test_a_chain_of_jump_hosts_from_the_configuration_is_dialled_in_order(tmp_path: Path) -> None:
+def test_chain_of_jump_hosts_is_dialled_in_order(tmp_path: Path) -> None:
     needs_sshd("jump")
     with (
         OpenSSH(tmp_path / "target") as server,
@@ -395,16 +395,16 @@ def test_a_chain_of_jump_hosts_from_the_configuration_is_dialled_in_order(tmp_pa
             target_on(server, host="box", **facts),
             target_on(server, jump="nested", **facts),
         ):
-            with visitor.visit(server, target=target) as connection:
+            with visitor.connection(server, target=target) as connection:
                 assert connection.facts.host_key == server.fingerprint
         for log, there in ((one, two.port), (two, server.port)):
             assert log.wait_for_log(f"target 127.0.0.1 port {there}")
         assert one.log().count("Accepted publickey") == 2
-        with visitor.visit(server, target=target_on(server, host="box", jump="none", **facts)):
+        with visitor.connection(server, target=target_on(server, host="box", jump="none", **facts)):
             assert one.log().count("Accepted publickey") == 2
 
 
-def test_a_jump_host_that_every_host_is_sent_through_is_itself_dialled_straight(tmp_path: Path) -> None:
+def test_jump_host_of_every_host_is_itself_dialled_directly(tmp_path: Path) -> None:
     needs_sshd("jump")
     with OpenSSH(tmp_path / "target") as server, OpenSSH(tmp_path / "jump", "jump") as jump:
         jump.authorize(server.identity_file.with_suffix(".pub").read_text())
@@ -412,7 +412,7 @@ def test_a_jump_host_that_every_host_is_sent_through_is_itself_dialled_straight(
         (visitor.ssh / "config").write_text(
             f"Host *\n  ProxyJump 127.0.0.1:{jump.port}\n  IdentityFile {server.identity_file}\n"
         )
-        with visitor.visit(server) as connection:
+        with visitor.connection(server) as connection:
             assert connection.facts.host_key == server.fingerprint
 
 
@@ -476,7 +476,7 @@ def test_a_proxy_command_is_run_and_ends_with_the_connection(tmp_path: Path, roo
         command = f"{shlex.quote(sys.executable)} {shlex.quote(str(relay))} %h %p"
         (visitor.ssh / "config").write_text(f"Host 127.0.0.1\n  ProxyCommand {command}\n")
         content = bytes(range(256)) * 8192
-        with visitor.visit(server) as connection:
+        with visitor.connection(server) as connection:
             writer = connection.files.open_writer("/a", fresh=True)
             for at in range(0, len(content), writer.request_bytes):
                 writer.send(at, content[at : at + writer.request_bytes])
@@ -505,7 +505,7 @@ def test_a_proxy_command_that_fails_is_named_with_its_own_words(tmp_path: Path, 
     assert said in error.message
 
 
-def test_a_proxy_command_that_says_nothing_is_given_up_on_and_ended(tmp_path: Path) -> None:
+def test_silent_proxy_command_is_given_up_and_ended(tmp_path: Path) -> None:
     visitor = Visitor(tmp_path)
     mark = f"uploader-test-{tmp_path.name}"
     (visitor.ssh / "config").write_text(f"Host *\n  ProxyCommand sh -c 'while :; do sleep 1; done' {mark}\n")
@@ -525,7 +525,7 @@ def test_a_proxy_commands_server_may_still_refuse(tmp_path: Path, root: Path) ->
         assert isinstance(failure(visitor.connector(server)), CredentialsRefused)
 
 
-def test_once_signed_in_further_connections_do_not_wait_for_one_another(tmp_path: Path) -> None:
+def test_connections_after_the_first_do_not_wait_for_each_other(tmp_path: Path) -> None:
     with ObservedServer(tmp_path) as server:
         connector = Visitor(tmp_path, Notes(known=server.password.reveal())).connector(server)
         connector.connect().close()

@@ -1,4 +1,4 @@
-"""Whatever a socket, paramiko or a server's status says leaves this room under a name of ours."""
+"""All that a socket, paramiko or a server's status says leaves this room under a name of ours."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_a_full_disk_is_named_by_the_servers_own_numbers(tmp_path: Path, visitor
         server.make_folder("data")
         visitor.secrets.known = server.password.reveal() if server.password else None
         key = None if server.password else str(server.identity_file)
-        with visitor.visit(server, identity_file=key) as connection:
+        with visitor.connection(server, identity_file=key) as connection:
             folder = connection.files.resolve("data")
             before = connection.files.free_bytes(folder)
             assert before is not None
@@ -108,9 +108,7 @@ def test_close_takes_every_answer_and_raises_the_first_refusal(visitor: Visitor,
         connection.close()
 
 
-def test_what_was_acknowledged_before_a_cut_is_told_and_the_rest_is_the_networks_fault(
-    visitor: Visitor, root: Path
-) -> None:
+def test_cut_line_keeps_what_was_acknowledged_before(visitor: Visitor, root: Path) -> None:
     with Cuts(root, after=200_000) as server:
         connection = by_password(visitor, server)
         with pytest.raises(NetworkError):
@@ -152,7 +150,7 @@ def test_a_name_that_is_not_utf8_survives_the_round_trip(visitor: Visitor, tmp_p
     needs_sshd()
     with OpenSSH(tmp_path / "server") as server:
         (server.home / b"caf\xe9".decode("utf-8", "surrogateescape")).write_bytes(b"12345")
-        with visitor.visit(server, identity_file=str(server.identity_file)) as connection:
+        with visitor.connection(server, identity_file=str(server.identity_file)) as connection:
             path = connection.files.resolve("caf\udce9")
             assert [entry.name for entry in connection.files.list_folder(connection.files.home)] == ["caf\udce9"]
             assert b"".join(connection.files.read(path, [(0, 5)])) == b"12345"
@@ -253,7 +251,7 @@ def test_a_listing_tells_links_and_a_look_follows_them(visitor: Visitor, tmp_pat
     with OpenSSH(tmp_path / "server") as server:
         (server.home / "real").write_bytes(b"12345")
         (server.home / "link").symlink_to("real")
-        with visitor.visit(server, identity_file=str(server.identity_file)) as connection:
+        with visitor.connection(server, identity_file=str(server.identity_file)) as connection:
             found = {entry.name: entry for entry in connection.files.list_folder(connection.files.home)}
             assert found["link"].is_link
             assert not found["real"].is_link

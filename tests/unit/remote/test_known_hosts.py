@@ -62,7 +62,7 @@ def test_a_new_key_is_shown_as_openssh_shows_it(tmp_path: Path, hosts: KnownHost
     assert shown.fingerprint == key(1).fingerprint
 
 
-def test_a_new_key_that_nobody_trusts_is_refused_with_the_flag_that_would_take_it(hosts: KnownHosts) -> None:
+def test_new_untrusted_key_is_refused_with_the_flag_for_it(hosts: KnownHosts) -> None:
     with pytest.raises(HostKeyUnknown) as caught:
         hosts.verify(key(1), "box", ADDRESS, NOBODY)
     assert key(1).fingerprint in caught.value.message
@@ -72,7 +72,7 @@ def test_a_new_key_that_nobody_trusts_is_refused_with_the_flag_that_would_take_i
     assert not hosts.file.exists()
 
 
-def test_a_trusted_key_holds_for_this_run_and_is_written_down_by_keep(hosts: KnownHosts, ssh: Path) -> None:
+def test_trusted_key_holds_for_this_run_and_keep_saves_it(hosts: KnownHosts, ssh: Path) -> None:
     trust = Doorman()
     for _ in range(3):
         hosts.verify(key(1), "box", ADDRESS, trust)
@@ -86,7 +86,7 @@ def test_a_trusted_key_holds_for_this_run_and_is_written_down_by_keep(hosts: Kno
     assert hosts.file.read_text() == before == line(f"box,{ADDRESS}", 1)
 
 
-def test_a_key_that_changes_within_one_run_is_refused_though_everything_new_is_trusted(hosts: KnownHosts) -> None:
+def test_key_that_changes_within_one_run_is_refused(hosts: KnownHosts) -> None:
     hosts.verify(key(1), "box", ADDRESS, Doorman())
     with pytest.raises(HostKeyChanged):
         hosts.verify(key(2), "box", ADDRESS, Doorman())
@@ -96,7 +96,7 @@ def test_a_key_that_changes_within_one_run_is_refused_though_everything_new_is_t
 # changed ----------------------------------------------------------------------------------------------
 
 
-def test_a_changed_key_is_refused_with_both_fingerprints_and_the_way_out(hosts: KnownHosts, ssh: Path) -> None:
+def test_changed_key_is_refused_with_both_fingerprints(hosts: KnownHosts, ssh: Path) -> None:
     hosts.verify(key(1), "box", ADDRESS, Doorman())
     hosts.keep("box")
     trust = Doorman()
@@ -138,7 +138,7 @@ def test_the_address_may_change_and_the_key_still_holds(hosts: KnownHosts, ssh: 
     assert hosts.file.read_text() == line("box,10.0.0.7", 1)
 
 
-def test_two_targets_behind_one_address_have_each_their_own_key(hosts: KnownHosts, ssh: Path) -> None:
+def test_two_targets_at_one_address_have_their_own_keys(hosts: KnownHosts, ssh: Path) -> None:
     for number, target in ((1, "first"), (2, "second")):
         hosts.verify(key(number), target, ADDRESS, Doorman())
         hosts.keep(target)
@@ -152,7 +152,7 @@ def test_two_targets_behind_one_address_have_each_their_own_key(hosts: KnownHost
 # expected ---------------------------------------------------------------------------------------------
 
 
-def test_the_key_that_the_user_gave_is_taken_unasked_and_no_other(hosts: KnownHosts) -> None:
+def test_given_key_is_accepted_unasked_and_no_other(hosts: KnownHosts) -> None:
     hosts.expect(key(1), "box", ADDRESS, key(1).fingerprint)
     hosts.expect(key(1), "box", ADDRESS, key(1).fingerprint.removeprefix("SHA256:") + "=")
     with pytest.raises(HostKeyChanged) as caught:
@@ -161,7 +161,7 @@ def test_the_key_that_the_user_gave_is_taken_unasked_and_no_other(hosts: KnownHo
     assert key(2).fingerprint in caught.value.message
 
 
-def test_the_key_that_the_user_gave_is_pinned_in_the_place_of_the_old_one(hosts: KnownHosts, ssh: Path) -> None:
+def test_given_key_is_pinned_in_place_of_the_old_one(hosts: KnownHosts, ssh: Path) -> None:
     hosts.verify(key(1), "box", ADDRESS, Doorman())
     hosts.verify(key(3), "other", ADDRESS, Doorman())
     hosts.keep("box")
@@ -209,14 +209,14 @@ def test_any_of_several_keys_in_the_users_known_hosts_will_do(hosts: KnownHosts,
     hosts.verify(key(2), "second", ADDRESS, NOBODY)
 
 
-def test_a_key_that_contradicts_the_users_known_hosts_is_a_changed_one(hosts: KnownHosts, ssh: Path) -> None:
+def test_key_that_contradicts_user_known_hosts_is_changed(hosts: KnownHosts, ssh: Path) -> None:
     (ssh / "known_hosts").write_text(line(ADDRESS, 1))
     with pytest.raises(HostKeyChanged) as caught:
         hosts.verify(key(2), "box", ADDRESS, Doorman())
     assert str(ssh / "known_hosts") in caught.value.message
 
 
-def test_what_is_pinned_for_the_target_outweighs_the_users_known_hosts(hosts: KnownHosts, ssh: Path) -> None:
+def test_key_pinned_for_target_outweighs_user_known_hosts(hosts: KnownHosts, ssh: Path) -> None:
     hosts.verify(key(1), "box", ADDRESS, Doorman())
     hosts.keep("box")
     (ssh / "known_hosts").write_text(line(ADDRESS, 2))
@@ -229,7 +229,7 @@ def test_a_negated_name_is_not_meant(hosts: KnownHosts, ssh: Path) -> None:
         hosts.verify(key(1), "box", ADDRESS, NOBODY)
 
 
-def test_a_revoked_key_is_refused_whatever_else_speaks_for_it(hosts: KnownHosts, ssh: Path) -> None:
+def test_revoked_key_is_refused_in_any_case(hosts: KnownHosts, ssh: Path) -> None:
     (ssh / "known_hosts").write_text(line(ADDRESS, 1) + "@revoked " + line("*", 1))
     with pytest.raises(HostKeyChanged, match="revoked"):
         hosts.verify(key(1), "box", ADDRESS, Doorman())
@@ -263,7 +263,7 @@ def test_lines_that_openssh_passes_over_are_passed_over(hosts: KnownHosts, ssh: 
     hosts.verify(key(1), "box", ADDRESS, NOBODY)
 
 
-def test_a_folder_in_the_place_of_the_users_known_hosts_is_nobodys_key(hosts: KnownHosts, ssh: Path) -> None:
+def test_folder_in_place_of_user_known_hosts_holds_no_key(hosts: KnownHosts, ssh: Path) -> None:
     (ssh / "known_hosts").mkdir()
     hosts.verify(key(1), "box", ADDRESS, Doorman())
 
@@ -272,7 +272,7 @@ def test_a_folder_in_the_place_of_the_users_known_hosts_is_nobodys_key(hosts: Kn
 
 
 @pytest.mark.parametrize("broken", ["box", "box ssh-rsa", "box ssh-rsa ###", "box,x ssh-rsa AAA"])
-def test_a_broken_line_of_ours_is_named_and_the_file_not_overwritten(hosts: KnownHosts, broken: str) -> None:
+def test_broken_line_of_ours_is_named_and_file_is_kept(hosts: KnownHosts, broken: str) -> None:
     hosts.file.parent.mkdir()
     hosts.file.write_text(f"# by hand\n{broken}\n")
     with pytest.raises(ConfigurationError, match="line 2"):
@@ -315,7 +315,7 @@ def test_comments_and_other_targets_stay_when_one_is_forgotten(hosts: KnownHosts
             hosts.verify(key(1), target, ADDRESS, NOBODY)
 
 
-def test_an_address_is_a_targets_name_whatever_its_root_holds(hosts: KnownHosts, ssh: Path) -> None:
+def test_address_is_a_targets_name_with_any_root(hosts: KnownHosts, ssh: Path) -> None:
     names = ["sftp://me@host:22/a b,c#d?webui=a1111", "#hash", "|1|x|y", "日本", "a%20b", "a b"]
     for number, name in enumerate(names):
         hosts.verify(key(number), name, ADDRESS, Doorman())
@@ -344,12 +344,12 @@ def test_the_type_that_is_pinned_is_asked_for_first(tmp_path: Path) -> None:
             words = " ".join(public.read_text().split()[:2])
             visitor.known_hosts.file.parent.mkdir(exist_ok=True)
             visitor.known_hosts.file.write_text(f"box,{address} {words}\n")
-            with visitor.visit(server, identity_file=str(server.identity_file)) as connection:
+            with visitor.connection(server, identity_file=str(server.identity_file)) as connection:
                 assert connection.facts.host_key == ssh_keygens_fingerprint(public)
         for public in (other.public, rsa.public):
             later = Visitor(tmp_path / public.name, trust=Doorman(trusts=False))
             (later.ssh / "known_hosts").write_text(f"{address} {public.read_text()}")
-            with later.visit(server, identity_file=str(server.identity_file)) as connection:
+            with later.connection(server, identity_file=str(server.identity_file)) as connection:
                 assert connection.facts.host_key == ssh_keygens_fingerprint(public)
 
 
@@ -362,7 +362,7 @@ def test_the_key_that_the_user_gave_is_found_among_several_types(tmp_path: Path)
             visitor = Visitor(tmp_path / public.name, trust=Doorman(trusts=False))
             wanted = ssh_keygens_fingerprint(public)
             around = visitor.surroundings(expected=wanted)
-            with visitor.visit(server, around=around, identity_file=str(server.identity_file)) as connection:
+            with visitor.connection(server, around=around, identity_file=str(server.identity_file)) as connection:
                 assert connection.facts.host_key == wanted
         visitor = Visitor(tmp_path / "wrong", trust=Doorman(trusts=False))
         around = visitor.surroundings(expected=key(1).fingerprint)
@@ -370,7 +370,7 @@ def test_the_key_that_the_user_gave_is_found_among_several_types(tmp_path: Path)
             visitor.connector(server, around=around, identity_file=str(server.identity_file)).connect()
 
 
-def test_a_server_made_anew_is_refused_before_any_secret_is_shown_and_pinned_again_by_its_fingerprint(
+def test_rebuilt_server_is_refused_then_pinned_by_fingerprint(
     tmp_path: Path,
 ) -> None:
     root = tmp_path / "root"
@@ -378,7 +378,7 @@ def test_a_server_made_anew_is_refused_before_any_secret_is_shown_and_pinned_aga
     visitor = Visitor(tmp_path / "me")
     with EmbeddedServer(root) as server:
         visitor.secrets.known = server.password.reveal()
-        with visitor.visit(server, around=visitor.surroundings(remember=True)):
+        with visitor.connection(server, around=visitor.surroundings(remember=True)):
             pass
         port, old = server.port, server.fingerprint
     with EmbeddedServer(root, port=port) as server:
@@ -388,7 +388,7 @@ def test_a_server_made_anew_is_refused_before_any_secret_is_shown_and_pinned_aga
         assert old in caught.value.message
         assert server.fingerprint in caught.value.message
         assert later.trust.shown == []
-        with later.visit(server, around=later.surroundings(expected=server.fingerprint)):
+        with later.connection(server, around=later.surroundings(expected=server.fingerprint)):
             later.known_hosts.keep("box")
-        with Visitor(tmp_path / "me", later.secrets, trust=Doorman(trusts=False)).visit(server):
+        with Visitor(tmp_path / "me", later.secrets, trust=Doorman(trusts=False)).connection(server):
             pass

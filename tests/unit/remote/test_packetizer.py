@@ -1,4 +1,4 @@
-"""Packets are the same on the wire as paramiko's own, whichever way they were made; lines that are stuck are lost."""
+"""Packets are the same on the line as paramiko's own, whichever way they were made; lines that are stuck are lost."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_threads_that_send_at_once_never_use_a_nonce_twice() -> None:
         assert [payload for payload in got if payload[1] == sender] == own
 
 
-def test_new_keys_are_asked_for_when_enough_went_under_the_old_ones_and_not_before() -> None:
+def test_new_keys_are_asked_for_after_enough_bytes() -> None:
     with pair() as (ours, theirs):
         ours.REKEY_BYTES = 5000
         with_gcm(ours, theirs, os.urandom(12))
@@ -166,7 +166,7 @@ def channel_to(line: Line, window: int, largest: int) -> Any:
     return channel
 
 
-def test_a_write_is_cut_into_packets_as_large_as_the_channel_allows() -> None:
+def test_write_is_cut_into_the_largest_packets_allowed() -> None:
     line = Line()
     channel = channel_to(line, 1 << 20, 32768)
     largest = channel.out_max_packet_size
@@ -198,7 +198,7 @@ def test_what_fits_the_window_goes_before_the_rest_is_waited_for() -> None:
     assert sum(len(packet) - 9 for batch in line.batches for packet in batch) == 80_000
 
 
-def test_a_window_that_stays_shut_and_a_channel_that_is_closed_have_their_faults() -> None:
+def test_shut_window_and_closed_channel_have_their_errors() -> None:
     channel = channel_to(Line(), 10, 32768)
     channel.settimeout(0.05)
     with pytest.raises(TimeoutError):
@@ -259,12 +259,12 @@ def test_a_line_that_is_slow_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize("ciphers", ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr"])
-def test_bytes_survive_new_keys_again_and_again_in_both_directions(tmp_path: Path, ciphers: str) -> None:
+def test_bytes_survive_new_keys_in_both_directions(tmp_path: Path, ciphers: str) -> None:
     needs_sshd()
     size = 6 << 20
     with OpenSSH(tmp_path / "server", extra=("RekeyLimit 1M", f"Ciphers {ciphers}", "LogLevel DEBUG1")) as server:
         data = random.Random(3).randbytes(size)
-        with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection:
+        with Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection:
             files = connection.files
             path = files.resolve("f")
             writer = files.open_writer(path, fresh=True)
@@ -284,7 +284,7 @@ def test_a_line_that_is_stuck_in_the_midst_of_a_write_is_lost(tmp_path: Path) ->
     visitor = Visitor(tmp_path)
     with (
         OpenSSH(tmp_path / "server") as server,
-        visitor.visit(server, identity_file=str(server.identity_file), silence_seconds=0.6) as connection,
+        visitor.connection(server, identity_file=str(server.identity_file), silence_seconds=0.6) as connection,
     ):
         sock: Any = connection._transports[-1].sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)

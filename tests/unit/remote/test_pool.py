@@ -75,9 +75,7 @@ def test_a_lost_connection_is_not_handed_out_again(pool: ConnectionPool, server:
     assert server.connects == 2
 
 
-def test_a_connection_that_somebody_left_in_the_middle_is_not_handed_out_again(
-    pool: ConnectionPool, server: MemoryServer
-) -> None:
+def test_connection_left_in_the_middle_is_not_leased_again(pool: ConnectionPool, server: MemoryServer) -> None:
     with pytest.raises(NoSpace), pool.lease() as first:
         leave_a_write(first)
     assert isinstance(first, MemoryConnection)
@@ -105,7 +103,7 @@ def test_a_refusal_costs_no_new_login(tmp_path: Path) -> None:
         pool.close()
 
 
-def test_answers_left_by_a_refused_write_are_never_read_by_the_next(tmp_path: Path) -> None:
+def test_answers_of_a_refused_write_are_not_read_by_the_next(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     with FullDisk(tmp_path / "root", after=100_000) as server:
         pool = ConnectionPool(
@@ -149,7 +147,7 @@ def test_interrupt_ends_every_connection_and_hands_out_none(pool: ConnectionPool
     pool.close()
 
 
-def test_a_connection_that_opens_while_all_are_ended_is_ended_too() -> None:
+def test_connection_that_opens_during_interrupt_is_ended_too() -> None:
     opening, go_on = threading.Event(), threading.Event()
     made: list[MemoryConnection] = []
 
@@ -180,7 +178,7 @@ def test_a_connection_that_opens_while_all_are_ended_is_ended_too() -> None:
     assert not made[0].alive
 
 
-def test_close_ends_what_is_idle_and_what_is_leased_and_hands_out_none(pool: ConnectionPool) -> None:
+def test_close_ends_idle_and_leased_connections(pool: ConnectionPool) -> None:
     with pool.lease() as leased:
         with pool.lease() as idle:
             pass
@@ -237,7 +235,7 @@ class Limited(MemoryConnector):
         return super().connect()
 
 
-def test_connections_opened_ahead_are_there_for_whoever_comes(pool: ConnectionPool, server: MemoryServer) -> None:
+def test_connections_opened_ahead_serve_any_caller(pool: ConnectionPool, server: MemoryServer) -> None:
     with pool.lease():
         pool.warm(4)
         with pool.lease(extra=True), pool.lease(extra=True), pool.lease(extra=True):
@@ -245,7 +243,7 @@ def test_connections_opened_ahead_are_there_for_whoever_comes(pool: ConnectionPo
     pool.close()
 
 
-def test_none_is_opened_ahead_before_the_server_has_let_the_first_one_in(server: MemoryServer) -> None:
+def test_none_is_opened_ahead_before_the_first_is_accepted(server: MemoryServer) -> None:
     connector = MemoryConnector(server)
     connector.round_trip = 0.25
     pool = ConnectionPool(connector)
@@ -268,7 +266,7 @@ def test_there_are_never_more_than_the_most(server: MemoryServer) -> None:
     pool.close()
 
 
-def test_whoever_needs_one_waits_for_one_to_be_given_back(server: MemoryServer) -> None:
+def test_caller_waits_for_one_to_be_given_back(server: MemoryServer) -> None:
     pool = ConnectionPool(MemoryConnector(server), most=1)
     got: list[Connection] = []
 
@@ -307,7 +305,7 @@ def test_a_server_that_takes_no_more_is_asked_no_more(server: MemoryServer, faul
     pool.close()
 
 
-def test_when_all_are_lost_the_server_is_asked_for_as_many_as_at_first(server: MemoryServer) -> None:
+def test_pool_that_lost_all_asks_for_as_many_as_at_first(server: MemoryServer) -> None:
     connector = Limited(server, 1, NetworkError("dropped"))
     pool = ConnectionPool(connector, most=3)
     with suppress(NetworkError), pool.lease() as only:
@@ -320,7 +318,7 @@ def test_when_all_are_lost_the_server_is_asked_for_as_many_as_at_first(server: M
     pool.close()
 
 
-def test_a_connection_ahead_that_hangs_holds_up_one_who_waits_for_it_and_nobody_else(server: MemoryServer) -> None:
+def test_connection_ahead_that_hangs_delays_one_caller_only(server: MemoryServer) -> None:
     go_on = threading.Event()
 
     class Hanging(MemoryConnector):
@@ -348,7 +346,7 @@ def test_a_connection_ahead_that_hangs_holds_up_one_who_waits_for_it_and_nobody_
     pool.close()
 
 
-def test_where_all_were_lost_one_asks_first_and_the_others_come_by_its_answer(server: MemoryServer) -> None:
+def test_pool_that_lost_all_lets_one_caller_ask_first(server: MemoryServer) -> None:
     """Of a server that takes one connection all ask at once otherwise, and all but one are turned away."""
     asked = threading.Event()
     go_on = threading.Event()
@@ -406,7 +404,7 @@ def test_one_refusal_among_several_costs_that_one_alone(server: MemoryServer) ->
     pool.close()
 
 
-def test_many_that_hang_while_being_opened_hold_up_the_end_no_longer_than_one(server: MemoryServer) -> None:
+def test_many_that_hang_delay_close_no_longer_than_one(server: MemoryServer) -> None:
     go_on = threading.Event()
 
     class Hanging(MemoryConnector):
@@ -425,7 +423,7 @@ def test_many_that_hang_while_being_opened_hold_up_the_end_no_longer_than_one(se
     go_on.set()
 
 
-def test_who_keeps_one_long_is_asked_for_it_by_a_brief_use_and_comes_after_it(server: MemoryServer) -> None:
+def test_long_lease_gives_way_to_a_short_use(server: MemoryServer) -> None:
     pool = ConnectionPool(MemoryConnector(server), most=1)
     order: list[str] = []
 
@@ -447,7 +445,7 @@ def test_who_keeps_one_long_is_asked_for_it_by_a_brief_use_and_comes_after_it(se
     pool.close()
 
 
-def test_of_several_that_are_lent_one_comes_back_for_one_who_waits(server: MemoryServer) -> None:
+def test_one_of_several_leases_ends_for_one_waiting_caller(server: MemoryServer) -> None:
     pool = ConnectionPool(MemoryConnector(server), most=2)
     done = threading.Event()
 

@@ -20,7 +20,7 @@ VERSION = struct.pack(">IBI", 5, wire.VERSION, 3)
 
 
 class _Line:
-    """A channel's part that the wire speaks with, over a pair of sockets."""
+    """A channel's part that the protocol speaks with, over a pair of sockets."""
 
     def __init__(self, ours: socket.socket) -> None:
         self._ours = ours
@@ -155,7 +155,7 @@ def test_what_is_no_hello_is_no_sftp(said: bytes) -> None:
             SftpProtocol(channel, "box", plainly)
 
 
-def test_a_text_before_the_hello_is_shown_without_the_protocol_behind_it() -> None:
+def test_text_before_the_hello_is_shown_without_the_protocol() -> None:
     with line(b"\x1b[1mHello\x1b[0m \r\n  there\n" + VERSION) as (channel, server):
         server.shutdown(socket.SHUT_WR)
         with pytest.raises(NoSftp) as caught:

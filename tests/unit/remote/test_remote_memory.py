@@ -8,7 +8,7 @@ from tests.remote_memory import MemoryConnector, MemoryServer
 from uploader.errors import NetworkError, NoPermission, NoSpace
 
 
-def test_a_connection_is_cut_after_the_bytes_it_was_given_and_the_next_one_is_not() -> None:
+def test_connection_is_cut_after_its_bytes_and_the_next_is_not() -> None:
     server = MemoryServer(cut_after=[2500])
     connector = MemoryConnector(server)
     first = connector.connect()

@@ -49,7 +49,7 @@ def test_it_is_the_hash_of_what_was_reached_step_by_step(
 
 
 @ways
-def test_a_file_that_goes_on_behind_what_was_reached_has_no_hash(
+def test_file_that_goes_on_after_what_was_reached_has_no_hash(
     server: OpenSSH, connection: SftpConnection, way: str
 ) -> None:
     (server.home / "long").write_bytes(b"x" * MIB)
@@ -59,7 +59,7 @@ def test_a_file_that_goes_on_behind_what_was_reached_has_no_hash(
 
 
 @ways
-def test_the_connection_is_free_for_other_uses_meanwhile(server: OpenSSH, connection: SftpConnection, way: str) -> None:
+def test_connection_is_free_for_other_uses_while_hashing(server: OpenSSH, connection: SftpConnection, way: str) -> None:
     (server.home / "file").write_bytes(b"x" * MIB)
     along = begun(connection, server.home / "file", way)
     assert connection.files.stat(str(server.home / "file")) is not None
@@ -78,7 +78,7 @@ def test_a_file_that_is_shorter_than_was_said_has_no_hash(
     assert along.finish() is None
 
 
-def test_a_program_that_was_killed_has_no_hash_and_raises_nothing(server: OpenSSH, connection: SftpConnection) -> None:
+def test_killed_program_has_no_hash_and_raises_nothing(server: OpenSSH, connection: SftpConnection) -> None:
     (server.home / "killed").write_bytes(b"x" * 100)
     along = connection.hash_along(str(server.home / "killed"))
     assert along is not None
@@ -97,7 +97,7 @@ def test_an_account_without_a_shell_has_none(tmp_path: Path) -> None:
     needs_sshd("sftp_only")
     with (
         OpenSSH(tmp_path / "only", "sftp_only") as server,
-        Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection,
+        Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection,
     ):
         assert connection.hash_along(str(server.home / "file")) is None
 

@@ -76,9 +76,7 @@ def test_df_tells_the_space(server: OpenSSH, connection: SftpConnection) -> None
     assert only(connection).space(str(server.home)) is None
 
 
-def test_a_file_is_copied_by_the_shell_and_files_are_hashed_by_each_tool(
-    server: OpenSSH, connection: SftpConnection
-) -> None:
+def test_shell_copies_a_file_and_hashes_by_each_tool(server: OpenSSH, connection: SftpConnection) -> None:
     (server.home / "it's a file").write_bytes(CONTENT)
     assert only(connection).copy(str(server.home / "it's a file"), str(server.home / "copied"))
     assert (server.home / "copied").read_bytes() == CONTENT
@@ -91,7 +89,7 @@ def test_a_file_is_copied_by_the_shell_and_files_are_hashed_by_each_tool(
     assert only(connection).hash_files(names) is None
 
 
-def test_a_command_that_fails_is_refused_and_one_that_is_silent_is_given_up_on(connection: SftpConnection) -> None:
+def test_command_that_fails_or_is_silent_is_refused(connection: SftpConnection) -> None:
     transport = connection.files.protocol._channel.get_transport()
     with pytest.raises(RemoteRefused, match="status 3"):
         shell.run(transport, "box", ["sh", "-c", "exit 3"], b"", silence_seconds=10)

@@ -16,7 +16,7 @@ from uploader.remote.sftp.shell_probe import Tools
 
 
 class Line:
-    """A transport of which every question meets `fault`."""
+    """A transport whose every question meets `fault`."""
 
     def __init__(self, fault: Exception, *, alive: bool) -> None:
         self.fault = fault
@@ -57,11 +57,11 @@ def test_it_is_asked_once_for_all() -> None:
     assert (first.asked, second.asked) == (1, 0)
 
 
-def test_a_server_that_is_known_to_have_a_shell_has_one_whatever_it_answers() -> None:
+def test_server_known_to_have_a_shell_has_one() -> None:
     assert Tools(True).of(without_shell(), "box") == ()
 
 
-def test_whoever_begins_does_not_wait_for_the_answer() -> None:
+def test_begin_does_not_wait_for_the_answer() -> None:
     line = without_shell()
     line.go_on.clear()
     tools = Tools(None)
@@ -70,7 +70,7 @@ def test_whoever_begins_does_not_wait_for_the_answer() -> None:
     assert tools.of(line, "box") is None
 
 
-def test_where_the_line_that_was_asked_is_lost_another_is_asked_once_by_all_who_want_to_know() -> None:
+def test_lost_line_has_another_asked_once_for_all() -> None:
     tools, gone, living = Tools(None), lost(), without_shell()
     tools.begin(gone, "box")
     found: list[object] = []
@@ -89,7 +89,7 @@ def test_where_no_line_lives_that_is_a_lost_line() -> None:
 
 
 def test_a_real_shell_tells_its_tools(tmp_path: Path, server: OpenSSH) -> None:
-    with Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection:
+    with Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection:
         found = Tools(None).of(connection._transports[-1], "box")
         assert found is not None
         assert "sha256sum" in found

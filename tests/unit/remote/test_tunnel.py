@@ -55,14 +55,14 @@ def speak(connection: Connection, port: int) -> bytes:
 
 
 def test_a_port_of_the_server_is_reached_through_ssh(tmp_path: Path, forwarding: OpenSSH, echo: int) -> None:
-    with Visitor(tmp_path).visit(forwarding, identity_file=str(forwarding.identity_file)) as connection:
+    with Visitor(tmp_path).connection(forwarding, identity_file=str(forwarding.identity_file)) as connection:
         assert speak(connection, echo) == b"hellohello"
         assert connection.settled
         assert connection.files.list_folder(connection.files.home) is not None
 
 
 def test_a_line_that_hears_nothing_times_out_as_a_sockets_does(tmp_path: Path, forwarding: OpenSSH, echo: int) -> None:
-    with Visitor(tmp_path).visit(forwarding, identity_file=str(forwarding.identity_file)) as connection:
+    with Visitor(tmp_path).connection(forwarding, identity_file=str(forwarding.identity_file)) as connection:
         line = connection.open_tunnel("127.0.0.1", echo, 5.0)
         line.settimeout(0.05)
         with pytest.raises(TimeoutError):
@@ -70,12 +70,10 @@ def test_a_line_that_hears_nothing_times_out_as_a_sockets_does(tmp_path: Path, f
         line.close()
 
 
-def test_a_port_where_nobody_listens_is_refused_and_the_connection_lives_on(
-    tmp_path: Path, forwarding: OpenSSH
-) -> None:
+def test_port_without_listener_is_refused_and_connection_lives(tmp_path: Path, forwarding: OpenSSH) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with Visitor(tmp_path).visit(forwarding, identity_file=str(forwarding.identity_file)) as connection:
+    with Visitor(tmp_path).connection(forwarding, identity_file=str(forwarding.identity_file)) as connection:
         with pytest.raises(RemoteRefused, match="nothing listens at port"):
             connection.open_tunnel("127.0.0.1", port, 5.0)
         assert connection.files.list_folder(connection.files.home) is not None
@@ -83,7 +81,7 @@ def test_a_port_where_nobody_listens_is_refused_and_the_connection_lives_on(
 
 def test_a_server_that_forwards_nothing_is_named(tmp_path: Path, server: OpenSSH, echo: int) -> None:
     with (
-        Visitor(tmp_path).visit(server, identity_file=str(server.identity_file)) as connection,
+        Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection,
         pytest.raises(RemoteRefused, match="does not let connections through"),
     ):
         connection.open_tunnel("127.0.0.1", echo, 5.0)
@@ -94,12 +92,12 @@ def test_the_embedded_server_forwards_nothing(tmp_path: Path) -> None:
     visitor = Visitor(tmp_path)
     with EmbeddedServer(tmp_path / "root") as server:
         visitor.secrets.known = server.password.reveal()
-        with visitor.visit(server) as connection, pytest.raises(RemoteRefused):
+        with visitor.connection(server) as connection, pytest.raises(RemoteRefused):
             connection.open_tunnel("127.0.0.1", 1, 5.0)
 
 
 def test_a_lost_connection_opens_no_line(tmp_path: Path, forwarding: OpenSSH, echo: int) -> None:
-    with Visitor(tmp_path).visit(forwarding, identity_file=str(forwarding.identity_file)) as connection:
+    with Visitor(tmp_path).connection(forwarding, identity_file=str(forwarding.identity_file)) as connection:
         connection.interrupt()
         with pytest.raises(NetworkError):
             connection.open_tunnel("127.0.0.1", echo, 5.0)

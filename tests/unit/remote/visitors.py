@@ -1,4 +1,4 @@
-"""Who visits the servers: targets, connectors, and secrets that note what they were asked for."""
+"""The clients of the servers: targets, connectors, and secrets that note what they were asked for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Somewhere(Protocol):
 
 @dataclass
 class Notes:
-    """Secrets from a list; `asked` holds what was asked for. `answers` are given in order, then nobody is there."""
+    """Secrets from a list; `asked` holds what was asked for. `answers` are given in order, then no user is there."""
 
     known: str | None = None
     typed: str | None = None
@@ -118,7 +118,7 @@ class Visitor:
         )
 
     @contextmanager
-    def visit(self, server: Somewhere, **options: Any) -> Iterator[SftpConnection]:
+    def connection(self, server: Somewhere, **options: Any) -> Iterator[SftpConnection]:
         """Connects and closes again."""
         connection = self.connector(server, **options).connect()
         try:

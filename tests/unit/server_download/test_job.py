@@ -220,7 +220,7 @@ def test_a_home_that_cannot_be_written_to_is_a_refusal(shell: LocalShell, part: 
 
 def test_a_part_that_may_not_be_written_is_told(part: Path) -> None:
     class Says:
-        def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = 30.0) -> str:
+        def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = 30.0) -> str:
             return "readonly\n"
 
     with pytest.raises(NoPermission, match="may not write"):
@@ -230,7 +230,7 @@ def test_a_part_that_may_not_be_written_is_told(part: Path) -> None:
 @pytest.mark.parametrize("told", ["", "nonsense", "ended x y z curl", "ended 1 2"])
 def test_nonsense_is_a_refusal_and_no_state(told: str) -> None:
     class Says:
-        def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = 30.0) -> str:
+        def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = 30.0) -> str:
             return told
 
     with pytest.raises(RemoteRefused, match="nothing sensible"):

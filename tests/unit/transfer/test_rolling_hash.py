@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryRollingDigest, MemoryServer
 from tests.unit.transfer.bench import CHUNK_BYTES, FINAL, Bench, content
 from uploader.errors import NetworkError
-from uploader.remote.interface import Connection, Paced, Range, RollingDigest
+from uploader.remote.interface import Connection, Range, RangeLimiter, RollingDigest
 from uploader.result import Evidence
 from uploader.transfer.chunks import ChunkLayout
 from uploader.transfer.rolling_hash import RemoteDigest, RollingHash
@@ -175,7 +175,7 @@ class Counting(MemoryConnector):
             def hash_along(self, path: str) -> MemoryRollingDigest | None:
                 return super().hash_along(path) if along else None
 
-            def read_along(self, path: str, limited: Paced) -> MemoryRollingDigest | None:
+            def read_along(self, path: str, limited: RangeLimiter) -> MemoryRollingDigest | None:
                 outer.along += 1
                 return super().read_along(path, limited)
 

@@ -48,7 +48,7 @@ def look(target: TargetSession, items: Sequence[Item], request: PushRequest, con
         for (item, error), listing in zip(settled, remote.at(routed), strict=True)
     ]
     links = any(isinstance(item.artifact.origin, WebFile) for item in items)
-    state = RemoteState(routed, listings, remote.free_bytes(routed), links and connection.shell is not None)
+    state = RemoteState(routed, listings, remote.free_bytes(routed), links and connection.abilities.shell)
     facts = connection.facts  # the look filled them
     shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
     target.session.observer(Message(f"connected to {target.name}: {facts.software}, {shell}", "debug"))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from uploader.commands.sync.compare import answer
-from uploader.commands.sync.decide import Action, SyncStep, decide, questions
+from uploader.commands.sync.decide import WORTH_COPYING, Action, SyncStep, decide, questions
 from uploader.commands.sync.request import SyncPlan, SyncRequest
 from uploader.commands.sync.sort_by_kind import Sorted, sort_by_kind
 from uploader.commands.sync.state import Place, SyncOptions, SyncState
@@ -77,7 +77,10 @@ def _scene(
         )
     manifest.settle(base, {posixpath.join(base, file.path): (file.size, file.mtime) for file in there.files.values()})
     scene = SyncState(base, str(folder), found.tree, there, manifest.files, takes=filters.takes)
-    return replace(scene, elsewhere=_elsewhere(connection, root, scene), duplicates=connection.duplicates)
+    # The server may take long to tell its abilities: it is asked only where a file is missing that it may copy.
+    missing = any(file.size >= WORTH_COPYING and key not in there.files for key, file in found.tree.files.items())
+    copies = missing and connection.abilities.server_copy
+    return replace(scene, elsewhere=_elsewhere(connection, root, scene), duplicates=copies)
 
 
 def _concerned(base: str, local: LocalTree, manifest: Manifest) -> set[str]:

@@ -1,4 +1,4 @@
-"""How names and attributes lie in SFTP's packets (draft-ietf-secsh-filexfer-02, section 5)."""
+"""How names and attributes are packed in SFTP (draft-ietf-secsh-filexfer-02, section 5)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIZE, _OWNER, _MODE, _TIMES, _MORE = 0x1, 0x2, 0x4, 0x8, 0x80000000
 
 
 def packed(path: str) -> bytes:
-    """Packs a path. Raises RemoteRefused for one that no server could take as it is."""
+    """Pack a path. Raises RemoteRefused for one that no server could accept as it is."""
     if "\0" in path:
         raise RemoteRefused(f"{path!r} cannot be a name on a server: it holds a NUL")
     try:
@@ -25,8 +25,10 @@ def packed(path: str) -> bytes:
 
 
 def unpacked_entries(fields: Unpacker) -> Iterator[Entry]:
-    """Unpacks the names of a listing. What `ls -l` would print of each is no part of the protocol, but most servers
-    send it, and it is the one place where a file's number of names stands."""
+    """Unpack the names of a listing.
+
+    The protocol leaves the text of `ls -l` open, but most servers send it. It alone tells the number of a file's
+    names."""
     for _ in range(fields.number()):
         name = fields.text()
         columns = fields.text().split(None, 2)
@@ -35,7 +37,7 @@ def unpacked_entries(fields: Unpacker) -> Iterator[Entry]:
 
 
 def unpacked_entry(name: str, fields: Unpacker, links: int | None = None) -> Entry:
-    """Unpacks ATTRS: each field is there when its flag is."""
+    """Unpack ATTRS: each field is there when its flag is."""
     flags = fields.number()
     size = fields.long() if flags & _SIZE else 0
     if flags & _OWNER:
@@ -53,11 +55,11 @@ def unpacked_entry(name: str, fields: Unpacker, links: int | None = None) -> Ent
 
 
 def packed_times(mtime: int) -> bytes:
-    """Packs ATTRS that set the times alone, both to `mtime`, in seconds since 1970."""
+    """Pack ATTRS that set the times alone, both to `mtime`, in seconds since 1970."""
     return struct.pack(">III", _TIMES, mtime, mtime)
 
 
 def unpacked_space(fields: Unpacker) -> Space:
-    """Unpacks the answer to `statvfs@openssh.com` (OpenSSH's PROTOCOL, section 4.3)."""
+    """Unpack the answer to `statvfs@openssh.com` (OpenSSH's PROTOCOL, section 4.3)."""
     numbers = [fields.long() for _ in range(5)]
     return Space(free=numbers[1] * numbers[4], total=numbers[1] * numbers[2])  # f_frsize x f_bavail, f_blocks

@@ -72,11 +72,10 @@ class Login:
         self._last_way: SignInMethod | None = None
 
     def run(self, *, proven: bool = False, way: SignInMethod | None = None) -> str:
-        """Tries `way` first, in the fewest round trips, if one is given. Raises CredentialsMissing, CredentialsRefused,
-        NetworkError.
+        """Sign in and return the method's name; try `way` first, in the fewest round trips, if one is given.
 
-        Once a password or an answer was on its way, a line that ends is not worth another try, as that may have been
-        a refusal; `proven` says that these secrets were accepted here before."""
+        Raises CredentialsMissing, CredentialsRefused, NetworkError. A line that ends after a secret was sent is not
+        tried again: that may have been a refusal. `proven`: these secrets were accepted here before."""
         try:
             with mapped(self._where):
                 first = way or self._own_way()
@@ -90,9 +89,9 @@ class Login:
                 self._agent.close()
 
     def _own_way(self) -> SignInMethod | None:
-        """The one key file that was named for this target, where no password goes before it and nothing has to be
-        asked for: a server is shown that without being asked first what it wants, as every question is a round
-        trip or two."""
+        """Return the one key file that was named for this target, where it needs no password and no question.
+
+        It is offered without asking the server first what it accepts: each question is a round trip or two."""
         files = self._address.identity_files
         if not self._address.own_key or len(files) != 1 or self._secrets.password() is not None:
             return None
@@ -151,7 +150,7 @@ class Login:
                     raise self._asking from error
                 if not self._transport.is_active():
                     raise self._hung_up(method) from error
-                if "timeout" in str(error).lower():  # paramiko's only sign that nobody answered
+                if "timeout" in str(error).lower():  # paramiko's only sign that no answer came
                     raise NetworkError(
                         f"{self._where} does not answer while we sign in", remedy="Try again in a minute."
                     ) from error
@@ -223,7 +222,7 @@ class Login:
                 answers = self._secrets.answer(title, instructions, questions)
             except UploaderError as error:  # raised in paramiko's thread: carried over to ours
                 self._asking, answers = error, None
-            # A password that this server has seen is not offered again by another door.
+            # A password that this server has seen is not offered again by another method.
             if answers is None or any(answer in self._offered_passwords for answer in answers):
                 unanswered = True
                 return [""] * len(fields)

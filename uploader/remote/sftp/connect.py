@@ -44,7 +44,7 @@ class SshEnvironment:
 
     `hop_secrets` gives the secrets for a jump host by its address: the target's own password is nothing that a jump
     host should ever see. `remember` writes an accepted host key to the file at once; `expected` is the one
-    fingerprint (`SHA256:...`) that the target's key may have, whatever was pinned before.
+    fingerprint (`SHA256:...`) that the target's key may have, also when another was pinned before.
     """
 
     known_hosts: KnownHosts

@@ -1,4 +1,4 @@
-"""One login on a server over SSH: its files, its shell, hashes that go along."""
+"""One login on a server over SSH: its files, its shell, its rolling hashes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 import paramiko
 
 from uploader.errors import RemoteRefused
-from uploader.remote.interface import ConnectionInfo, Copied, Paced, Range
+from uploader.remote.abilities import Abilities
+from uploader.remote.interface import ConnectionInfo, Copied, Range, RangeLimiter
 from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.protocol import SftpProtocol
@@ -34,8 +35,8 @@ class ServerIdentity:
 
 
 class SftpConnection:
-    """One login, its SFTP session, and its shell where there is one. What of it takes time to know is known when it
-    is asked for."""
+    """One login, its SFTP session, and its shell where there is one. What takes time to know is waited for when it is
+    asked."""
 
     def __init__(
         self,
@@ -79,9 +80,13 @@ class SftpConnection:
         return self.files.settled
 
     @property
-    def can_hash(self) -> bool:
-        commands = self.shell
-        return "check-file" in self.files.protocol.extensions or (commands is not None and commands.hashes_files)
+    def abilities(self) -> Abilities:
+        commands, extensions = self.shell, self.files.protocol.extensions.keys()
+        return Abilities(
+            shell=commands is not None,
+            hash="check-file" in extensions or (commands is not None and commands.hashes_files),
+            server_copy=bool(_COPYING & extensions) or commands is not None,
+        )
 
     def hashes(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         there = self.files.stat(path)
@@ -100,10 +105,6 @@ class SftpConnection:
 
     def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
         return commands.hash_files(paths) if (commands := self.shell) is not None else None
-
-    @property
-    def duplicates(self) -> bool:
-        return bool(_COPYING & self.files.protocol.extensions.keys()) or self.shell is not None
 
     def duplicate(self, source: str, destination: str) -> Copied | None:
         ways: tuple[tuple[str, Copied, Callable[[str, str], None]], ...] = (
@@ -128,7 +129,7 @@ class SftpConnection:
         except RemoteRefused:  # a server that allows few channels
             return None
 
-    def read_along(self, path: str, limited: Paced) -> SftpReadBackDigest | None:
+    def read_along(self, path: str, limited: RangeLimiter) -> SftpReadBackDigest | None:
         where = self.files.protocol.where
         try:
             channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
@@ -156,9 +157,10 @@ class SftpConnection:
 
 
 def sftp_channel(transport: Transport, where: str, silence_seconds: float) -> paramiko.Channel:
-    """Opens a channel and asks for the SFTP subsystem on it (RFC 4254, section 6.5), without waiting for the answer: a
-    server that has none closes the channel, which the first word on it meets. Raises RemoteRefused (no further
-    channel), NetworkError."""
+    """Open a channel and ask for the SFTP subsystem on it (RFC 4254, section 6.5), without waiting for the answer.
+
+    A server that has none closes the channel, which the first request on it finds. Raises RemoteRefused when there
+    is no further channel, and NetworkError."""
     with mapped(where):
         channel = transport.open_session(timeout=silence_seconds)
         channel.settimeout(silence_seconds)

@@ -41,7 +41,7 @@ def fingerprint(blob: bytes) -> str:
 class KnownHosts:
     """The file of pinned keys (sshd(8), SSH_KNOWN_HOSTS), and those of the user's own that are only read.
 
-    A line of ours begins with the target's name: rented machines change address and key, and two targets behind
+    A line of ours begins with the target's name: rented machines change address and key, and two targets at
     one proxy's address have different keys. What would break the line in a name is percent-encoded.
     """
 
@@ -75,7 +75,7 @@ class KnownHosts:
             self._session[target] = _Line((_label(target), address), offered.get_name(), blob)
 
     def expect(self, offered: paramiko.PKey, target: str, address: str, expected: str) -> None:
-        """Accepts the key whose fingerprint the user gave, and no other, whatever was pinned before."""
+        """Accepts the key whose fingerprint the user gave, and no other, also when another was pinned before."""
         blob = offered.asbytes()
         if fingerprint(blob).removeprefix("SHA256:") != expected.removeprefix("SHA256:").rstrip("="):
             raise HostKeyChanged(
@@ -88,7 +88,7 @@ class KnownHosts:
             self._session[target] = _Line((_label(target), address), offered.get_name(), blob)
 
     def keep(self, target: str) -> None:
-        """Writes down the key that this run accepted for a target, and those of its jump hosts, as the one key."""
+        """Save the keys that this run accepted for a target and its jump hosts, each as the one key there."""
         with self._lock:
             seen = [line for name, line in self._session.items() if name == target or name.startswith(f"{target}+")]
             for line in seen:

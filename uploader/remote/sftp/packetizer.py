@@ -39,7 +39,7 @@ _READ_BYTES = 1 << 16
 
 
 class Batch:
-    """Payloads of packets that go out together, each given in pieces. `asbytes` is what paramiko asks of a message."""
+    """Payloads of packets that go out together, each given in parts. `asbytes` is what paramiko asks of a message."""
 
     def __init__(self) -> None:
         self.payloads: list[Sequence[Payload]] = []
@@ -68,7 +68,7 @@ class BatchedPacketizer(Packetizer):
         self._under_key = 0
 
     def set_outbound_cipher(self, block_engine: Any, *args: Any, **options: Any) -> None:
-        """Takes down the key and the nonce as well (RFC 5647, section 7.1); the counter is its last eight bytes."""
+        """Record the key and the nonce as well (RFC 5647, section 7.1); the counter is its last eight bytes."""
         super().set_outbound_cipher(block_engine, *args, **options)
         with self._turn:
             self._gcm = None
@@ -121,10 +121,10 @@ def _plain(chunks: Sequence[Payload], size: int) -> bytes:
 
 
 def send_all(channel: paramiko.Channel, parts: Iterable[Payload]) -> None:
-    """Sends the bytes of all parts over a channel, as `Channel.sendall` does of one (RFC 4254, section 5.2).
+    """Send the bytes of all parts over a channel, as `Channel.sendall` does of one (RFC 4254, section 5.2).
 
-    Raises OSError when the channel is closed, TimeoutError when the server's window stays shut for longer than the
-    channel's timeout, and what the transport raises."""
+    Raises OSError when the channel is closed, and what the transport raises. Raises TimeoutError when the server's
+    window stays shut for longer than the channel's timeout."""
     rest = _Rest(parts)
     # What a channel's own `send` is made of; it has no call for more than one packet.
     window: Callable[[int], int] = channel._wait_for_send_window  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ class _Rest:
         self.size = sum(map(len, self._views))
 
     def take(self, size: int) -> list[Payload]:
-        """The next `size` bytes, which must be there, in pieces."""
+        """Return the next `size` bytes, which must be there, in parts."""
         self.size -= size
         taken: list[Payload] = []
         while size:
@@ -163,9 +163,10 @@ class _Rest:
 
 
 class ReadAhead:
-    """A socket that takes what has arrived in large helpings and hands it out in small ones, and that counts as lost
-    when it takes nothing to send for `silence_seconds`: paramiko would try for as long as the system does, which may
-    be a quarter of an hour."""
+    """A socket that reads ahead: it takes much at once from the system and returns it in small parts.
+
+    It counts as lost when it can send nothing for `silence_seconds`. paramiko would try for as long as the system
+    does, which may be a quarter of an hour."""
 
     def __init__(self, sock: Any, silence_seconds: float = 30.0) -> None:
         self._sock = sock

@@ -86,7 +86,7 @@ def is_file(path: Path) -> bool:
 
 
 def agent_listens() -> bool:
-    """Whether somebody is behind $SSH_AUTH_SOCK: paramiko leaves a socket open when nobody is."""
+    """Return whether an agent answers at $SSH_AUTH_SOCK. paramiko leaves a socket open when none does."""
     path = os.environ.get("SSH_AUTH_SOCK")
     if not path or sys.platform == "win32":
         return True
@@ -100,7 +100,7 @@ def agent_listens() -> bool:
 
 
 def agents(path: Path, agent: Sequence[paramiko.AgentKey]) -> paramiko.AgentKey | None:
-    """The agent's key of which this file, or the one beside it, is the public half: it needs no passphrase."""
+    """Return the agent's key whose public half is this file, or the one beside it: it needs no passphrase."""
     for public in (Path(f"{path}.pub"), path):
         try:
             public_half = paramiko.pkey.PublicBlob.from_string(public.read_text("utf-8")).key_blob

@@ -13,7 +13,7 @@ from typing import IO, cast
 
 from uploader.errors import NetworkError
 
-_PIECE = 64 * 1024
+_READ_BYTES = 64 * 1024
 _GRACE_SECONDS = 2.0
 
 
@@ -21,7 +21,7 @@ class ProxySocket(socket.socket):
     """Our end of the line; closing it ends the command.
 
     A pair of threads carries the bytes, since a command's pipes are no sockets on every system. paramiko's own
-    ProxyCommand waits on `select`, does not notice that the command ended, and leaves it behind unreaped.
+    ProxyCommand waits on `select`, does not notice that the command ended, and does not reap it.
     """
 
     def __init__(self, command: str) -> None:
@@ -67,7 +67,7 @@ class ProxySocket(socket.socket):
     def _carry_up(self) -> None:
         stdin, stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         with contextlib.suppress(OSError):
-            while chunk := self._theirs.recv(_PIECE):
+            while chunk := self._theirs.recv(_READ_BYTES):
                 rest = memoryview(chunk)
                 while rest:  # a raw pipe may take less than it is given
                     rest = rest[stdin.write(rest) :]
@@ -85,7 +85,7 @@ class ProxySocket(socket.socket):
     def _carry_down(self) -> None:
         stdout = cast(IO[bytes], self._process.stdout)
         with contextlib.suppress(OSError):
-            while chunk := stdout.read(_PIECE):
+            while chunk := stdout.read(_READ_BYTES):
                 self._theirs.sendall(chunk)
         with contextlib.suppress(OSError):  # paramiko then sees the end of the line, and closes ours
             self._theirs.shutdown(socket.SHUT_WR)

@@ -10,7 +10,7 @@ import threading
 import paramiko
 
 from uploader.errors import NetworkError, RemoteRefused, UploaderError
-from uploader.remote.interface import Paced
+from uploader.remote.interface import RangeLimiter
 from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.shell import PYTHON_START
@@ -38,7 +38,7 @@ _PROGRAM = (
 
 
 class SftpRollingDigest:
-    """A program on the server that hashes the first bytes of one file, as far as it is told that they are there.
+    """A program on the server that hashes the first bytes of one file, as far as `reached` says.
 
     `reached` may be called from any thread. When the program or its line dies, `finish` says so by None: the hash can
     still be taken afterwards."""
@@ -91,10 +91,11 @@ class SftpRollingDigest:
 
 
 class SftpReadBackDigest:
-    """Reads back the first bytes of one file, as far as it is told that they are there, over an SFTP session of its
-    own, and hashes them here."""
+    """Reads back the first bytes of one file, as far as `reached` says, and hashes them here.
 
-    def __init__(self, files: SftpFiles, path: str, limited: Paced) -> None:
+    It has an SFTP session of its own."""
+
+    def __init__(self, files: SftpFiles, path: str, limited: RangeLimiter) -> None:
         self._files = files
         self._path = path
         self._paced = limited
@@ -142,11 +143,11 @@ class SftpReadBackDigest:
                 self._whole &= size == end - before
             if self._whole and self._ends:
                 self._whole = not any(self._files.read(self._path, [(at, 1)]))
-        except UploaderError:  # whoever asks for the hash is told that there is none
+        except UploaderError:  # `finish` then tells that there is no hash
             self._whole = False
 
     def _next(self, at: int) -> int | None:
-        """How far to read from `at`, a few pieces at most; None at the end."""
+        """Return how far to read from `at`, at most `_AT_ONCE` bytes further; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._told > at or self._over)
             return min(self._told, at + _AT_ONCE) if self._told > at else None

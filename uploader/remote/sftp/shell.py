@@ -1,6 +1,6 @@
 """Commands on the server: constant programs in the argument list, everything that varies on their standard input.
 
-A file's name therefore never meets a shell's quoting rules, whatever shell the account has.
+So a file's name never meets the quoting rules of a shell, and the account's shell does not matter.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class Shell:
         self._where = where
         self.tools = tools
 
-    def run(self, program: str, feed: bytes = b"", *, silence_seconds: float = _SILENCE_SECONDS) -> str:
-        """Runs one line of sh; it and `feed` travel on standard input."""
-        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + feed, silence_seconds=silence_seconds)
+    def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = _SILENCE_SECONDS) -> str:
+        """Runs one line of sh; it and `stdin` travel on standard input."""
+        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + stdin, silence_seconds=silence_seconds)
         answer = _ANSWER.fullmatch(out)
         if answer is None and _MARK in out:
             raise NetworkError(f"the line to {self._where} was cut", remedy="Run the same command again.")
@@ -111,14 +111,14 @@ class Shell:
         `size` is that of all of them, in bytes, where it is known: the tools are silent while they read."""
         if any("\n" in path or "\0" in path for path in paths):
             return None
-        feed = b"".join(map(_line, paths))
+        stdin = b"".join(map(_line, paths))
         for tool in (tool for tool in self.tools if tool in _HASHERS):
             if tool == "python3":
                 command, lead = ["python3", "-I", "-c", PYTHON_START], f"{_PYTHON_FILES!r}\n".encode()
             else:
                 command, lead = ["sh", "-c", _FILES.replace("{hasher}", _COMMANDS[tool])], b""
             with contextlib.suppress(RemoteRefused):
-                out = self._run(command, lead + feed, silence_seconds=_LONG_SILENCE_SECONDS + size / _SLOWEST_DISK)
+                out = self._run(command, lead + stdin, silence_seconds=_LONG_SILENCE_SECONDS + size / _SLOWEST_DISK)
                 found = [line for line in out.splitlines() if line != "."]
                 if len(found) == len(paths):
                     return [match[1] if (match := _DIGEST.fullmatch(line)) else None for line in found]
@@ -149,16 +149,16 @@ class Shell:
 
     def _hash_ranges(self, path: str, ranges: Sequence[Range]) -> list[str] | None:
         lines = "".join(f"{offset} {length}\n" for offset, length in ranges)
-        feed = f"{_PYTHON!r}\n".encode() + _line(path) + lines.encode()
+        stdin = f"{_PYTHON!r}\n".encode() + _line(path) + lines.encode()
         try:
-            out = self._run(["python3", "-I", "-c", PYTHON_START], feed)
+            out = self._run(["python3", "-I", "-c", PYTHON_START], stdin)
         except RemoteRefused:
             return None
         found = [match[1] for line in out.splitlines() if (match := _DIGEST.fullmatch(line))]
         return found if len(found) == len(ranges) else None
 
-    def _run(self, command: Sequence[str], feed: bytes, *, silence_seconds: float = _SILENCE_SECONDS) -> str:
-        return run(self._transport, self._where, command, feed, silence_seconds=silence_seconds)
+    def _run(self, command: Sequence[str], stdin: bytes, *, silence_seconds: float = _SILENCE_SECONDS) -> str:
+        return run(self._transport, self._where, command, stdin, silence_seconds=silence_seconds)
 
 
 def probe(transport: paramiko.Transport, where: str) -> tuple[str, ...] | None:
@@ -179,14 +179,14 @@ def run(
     transport: paramiko.Transport,
     where: str,
     command: Sequence[str],
-    feed: bytes,
+    stdin: bytes,
     *,
     silence_seconds: float,
 ) -> str:
     """Runs one command and returns what it wrote. `silence_seconds` is the longest silence, in seconds.
 
-    Raises RemoteRefused when it cannot be run or ends with another status than 0, NetworkError when the line is
-    lost or silent.
+    Raises RemoteRefused when it cannot be run or ends with another status than 0. Raises NetworkError when the line
+    is lost or silent.
     """
     with mapped(where):
         channel = transport.open_session(timeout=min(silence_seconds, _SILENCE_SECONDS))
@@ -198,7 +198,7 @@ def run(
                 if transport.is_active():
                     raise RemoteRefused(f"{where} runs no commands") from error
                 raise
-            out = _converse(channel, feed)
+            out = _converse(channel, stdin)
             # Some servers close without a status: the output then speaks for itself.
             if not channel.status_event.wait(silence_seconds):
                 raise TimeoutError
@@ -212,10 +212,10 @@ def run(
     return out.decode("utf-8", "replace")
 
 
-def _converse(channel: paramiko.Channel, feed: bytes) -> bytes:
+def _converse(channel: paramiko.Channel, stdin: bytes) -> bytes:
     channel.set_combine_stderr(False)
     try:
-        channel.sendall(feed)
+        channel.sendall(stdin)
         channel.shutdown_write()
     except OSError:
         if not channel.closed and not channel.eof_received:

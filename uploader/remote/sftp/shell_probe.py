@@ -42,7 +42,7 @@ class Tools:
     def _ask(self, transport: Transport, where: str) -> BackgroundCall[tuple[str, ...] | None]:
         def ask() -> tuple[str, ...] | None:
             found = shell.probe(transport, where)
-            # A provider that is known to have one has it, whatever a busy server answers.
+            # A provider that is known to have one has it, also when a busy server denies it.
             return found if found is not None else () if self._known else None
 
         return BackgroundCall(ask, name="shell-probe")

@@ -20,8 +20,9 @@ _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 
 
 class Transport(paramiko.Transport):
-    """paramiko's, remembering what the server said when it hung up (RFC 4253, section 11.1), and lost when it can send
-    nothing for `silence_seconds`."""
+    """paramiko's transport. Remembers what the server said when it hung up (RFC 4253, section 11.1).
+
+    The line counts as lost when it can send nothing for `silence_seconds`."""
 
     goodbye: str | None = None
 
@@ -31,7 +32,7 @@ class Transport(paramiko.Transport):
         self.daemon = True
 
     def send_for_channels(self, message: paramiko.Message) -> None:
-        """Sends a message of the connection protocol; waits while keys are exchanged."""
+        """Send a message of the connection protocol; wait while keys are exchanged."""
         self._send_user_message(message)  # type: ignore[attr-defined] # what paramiko's own channels use
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:
@@ -43,7 +44,7 @@ class Transport(paramiko.Transport):
 def shake_hands(
     transport: Transport, key_types: Sequence[str], seconds: float, *, only: Sequence[str] = ()
 ) -> paramiko.PKey:
-    """Agrees on keys with the server and returns its host key, one of `key_types` if it has such.
+    """Agree on keys with the server and return its host key, one of `key_types` if it has such.
 
     With `only`, no other types are taken: IncompatiblePeer is raised where the server has none of them. Raises
     TimeoutError when that takes longer than `seconds`, and what paramiko raises."""
@@ -61,7 +62,7 @@ def shake_hands(
 
 
 def close_all(transports: Sequence[paramiko.Transport]) -> None:
-    """Closes the innermost first and waits a moment for each thread, so that no socket is left behind."""
+    """Close the innermost first and waits a moment for each thread, so that no socket stays open."""
     for transport in reversed(transports):
         transport.close()
         transport.sock.close()  # a transport that has not begun does not close it by itself

@@ -12,7 +12,7 @@ _PROHIBITED = 1
 
 
 def open_tunnel(transport: paramiko.Transport, host: str, port: int, seconds: float, where: str) -> paramiko.Channel:
-    """Raises RemoteRefused when the server forwards nothing or nobody listens there, and NetworkError."""
+    """Open a channel to a port. Raises RemoteRefused when the server forwards nothing or no program listens there."""
     with mapped(where):
         try:
             return transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds)
