@@ -1,8 +1,10 @@
 """A reader of OpenSSH's client configuration: what ~/.ssh/config says of one host (ssh_config(5), OpenSSH readconf.c).
 
-for each file, in order, and twice where a block asks for a final pass:
-    for each line: Host or Match opens a block; Include reads other files in its place
-    an option of a block that holds is kept, unless an earlier line gave it
+The main path:
+
+    for each file, in order, and twice where a block asks for a final pass:
+        for each line: Host or Match opens a block; Include reads other files in its place
+        an option of a block that holds is kept, unless an earlier line gave it
 """
 
 from __future__ import annotations
@@ -131,7 +133,7 @@ class SshConfigReader:
     # Match --------------------------------------------------------------------------------------------
 
     def _matches(self, words: list[str], where: str) -> bool:
-        """Return whether all criteria hold. Each is judged, as an unknown one has its value behind it too."""
+        """Return whether all criteria hold. Each is judged, as an unknown one has its value after it too."""
         holds = True
         rest = iter(words)
         for word in rest:
