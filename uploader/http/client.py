@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -266,6 +265,8 @@ class Http:
 
     def _opened(self) -> httpx.Client:
         """Return httpx's client, made when first needed: a push of local files loads neither it nor any certificate."""
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx
 
         with self._lock:
