@@ -15,6 +15,7 @@ from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import Sources, open_stream, resolve
 from uploader.state.cache import Cache
+from uploader.state.database import Database
 from uploader.state.uploads import UploadRecords
 from uploader.transfer import CachedDownload, TransferContext
 
@@ -22,7 +23,7 @@ from uploader.transfer import CachedDownload, TransferContext
 def main() -> None:
     url, folder = sys.argv[1], Path(sys.argv[2])
     cancelled = threading.Event()
-    uploads = UploadRecords(folder / "journal")
+    uploads = UploadRecords(Database(folder))
     unlimited = RateLimiter(None, cancelled)
     retry = Retry(cancelled, silence)
     context = TransferContext(

@@ -16,6 +16,7 @@ from tests.cli.program import Program
 from tests.servers.http_origin import Origin
 from tests.servers.models import safetensors, write_safetensors
 from tests.servers.openssh import OpenSSH
+from tests.state_rows import rows
 
 FOLDER = f"{ROOT}/models/Stable-diffusion"
 LARGE = 64_000_000
@@ -64,7 +65,7 @@ def test_push_after_kill_resumes(program: Program, box: OpenSSH, large: Path) ->
     assert outcome["resumed_from"] + outcome["bytes_sent"] == LARGE
     assert (folder / large.name).read_bytes() == large.read_bytes()
     assert [path.name for path in folder.iterdir()] == [large.name]
-    assert not list((program.home / "state" / "journal").glob("*.json"))
+    assert rows(program.home / "state", "upload") == []
 
 
 @pytest.mark.timing

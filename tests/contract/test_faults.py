@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
 from tests.servers.tcp_proxy import Direction, Proxy
 from uploader.events import Progress
+from uploader.state.database import Database
 from uploader.transfer.config import TransferConfig
 
 CHUNK_BYTES = TransferConfig.chunk_bytes
@@ -172,15 +172,15 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(lined: tu
 
 
 @pytest.mark.parametrize("damage", ["delete", "corrupt"])
-def test_without_its_journal_a_file_is_sent_anew(lined: tuple[World, Proxy], damage: str) -> None:
+def test_push_without_its_upload_record_sends_everything(lined: tuple[World, Proxy], damage: str) -> None:
     here, line = lined
     model = here.model(size=SIZE)
     leave_a_part(here, line, model, 14_000_000)
-    (record,) = (here.state / "journal").glob("*.json")
-    if damage == "delete":
-        record.unlink()
-    else:
-        record.write_text(json.dumps({**json.loads(record.read_text()), "pieces": {"0": 5}}))
+    damaged = {
+        "delete": ("DELETE FROM upload", [()]),
+        "corrupt": ("UPDATE chunk SET sha256 = 'short' WHERE number = 0", [()]),
+    }
+    Database(here.state).write(damaged[damage])
     outcome = here.placed(model)
     assert (outcome.resumed_from, outcome.bytes_sent) == (0, SIZE)
     assert sha256(here.root / DREAM) == sha256(model)

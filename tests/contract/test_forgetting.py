@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.world import World
+from tests.state_rows import rows
 from uploader.api import PullRequest, SyncRequest
 
 
@@ -10,8 +11,8 @@ def test_logout_forgets_what_was_placed_and_fetched_and_touches_no_file(here: Wo
     (here.disk / "a.txt").write_text("a")
     here.app.sync(SyncRequest(str(here.disk), into="outputs"))
     here.app.pull(PullRequest("outputs", str(here.disk / "got")))
-    assert len(list((here.state / "manifest").glob("*.json"))) == 2
+    assert {row[:2] for row in rows(here.state, "placed")} == {("canvas", "push"), ("canvas", "pull")}
     here.app.logout("canvas")
-    assert list((here.state / "manifest").glob("*.json")) == []
+    assert rows(here.state, "placed") == []
     assert list(here.there) == ["outputs/a.txt"]
     assert (here.disk / "got/a.txt").exists()

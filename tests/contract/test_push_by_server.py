@@ -26,6 +26,7 @@ from tests.servers.tcp_proxy import Proxy
 from tests.servers.torch_files import torch_zip, weights
 from tests.servers.watcher import Watcher
 from tests.servers.webuis import FakeA1111
+from tests.state_rows import rows
 from uploader.api import LoginRequest
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import RouteUnavailable
@@ -151,7 +152,7 @@ def test_the_server_downloads_it_and_not_a_byte_leaves_this_machine(
     assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
     assert phases(here) == ["resolving", "fetching", "verifying"]
     nothing_left(server)
-    assert not list((here.state / "jobs").iterdir())
+    assert rows(here.state, "job") == []
     again = here.one(origin.url(LINK), sha256=Digest(SHA256))
     assert (again.status, again.evidence, again.bytes_sent) == ("kept", Evidence.REMOTE_HASH, 0)
 
@@ -418,7 +419,7 @@ def test_a_file_that_is_there_meanwhile_ends_the_download_of_it(here: World, ser
         (here.root / CHECKPOINTS / NAME).write_bytes(MODEL)
         assert here.one(origin.url(LINK), sha256=Digest(SHA256)).status == "kept"
         nothing_left(server)
-    assert not list((here.state / "jobs").iterdir())
+    assert rows(here.state, "job") == []
 
 
 def test_what_a_record_holds_of_a_download_that_is_unknown_there(here: World, server: OpenSSH, origin: Origin) -> None:
@@ -566,7 +567,7 @@ def test_a_home_that_keeps_nothing_is_no_reason_to_fail(here: World, server: Ope
     (server.home / ".uploader").write_text("a file of somebody's")
     assert here.fails(origin.url(LINK), via="server") == "remote-refused"
     assert here.there == {}
-    assert not list((here.state / "jobs").iterdir())
+    assert rows(here.state, "job") == []
     assert here.placed(origin.url(LINK)).route == "relay"
     assert "by way of this machine instead" in here.said
     assert (server.home / ".uploader").read_text() == "a file of somebody's"
@@ -605,7 +606,7 @@ def test_bytes_that_are_not_the_promised_ones_get_no_name_and_leave_nothing(
     assert (error.code, error.exit_code) == ("hash", 7)
     assert here.there == {}
     nothing_left(server)
-    assert not list((here.state / "jobs").iterdir())
+    assert rows(here.state, "job") == []
 
 
 def test_a_source_that_changes_half_way_is_begun_anew_as_it_is_now(

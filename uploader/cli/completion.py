@@ -46,10 +46,11 @@ def provider_ids(_context: click.Context, _parameter: click.Parameter, incomplet
 def job_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the id of a job; no server is asked."""
     from uploader.server_download import JobRecords
+    from uploader.state.database import Database
     from uploader.state.targets import state_folder
 
     return _matching(
-        incomplete, lambda: ((one.id, one.name) for one in JobRecords(state_folder(os.environ) / "jobs").all())
+        incomplete, lambda: ((one.id, one.name) for one in JobRecords(Database(state_folder(os.environ))).all())
     )
 
 

@@ -18,6 +18,7 @@ from uploader.events import Observer, silence
 from uploader.profile import Provider, Target, WebUI
 from uploader.profiles import Profiles
 from uploader.secret import Secret
+from uploader.state.database import Database
 from uploader.state.folder import state_folder
 from uploader.state.jobs import JobRecords
 from uploader.state.manifest import Manifests
@@ -82,10 +83,11 @@ class Session:
         self.targets = Targets(self.state)
         self.keyring = Keyring(observer=observer)
         self.tokens = Tokens(self.keyring, self.environ)
-        self.uploads = UploadRecords(self.state / "journal")
-        self.manifests = Manifests(self.state / "manifest")
-        self.job_records = JobRecords(self.state / "jobs")
-        self.server_facts = ServerFactsStore(self.state / "servers")
+        database = Database(self.state, observer)
+        self.uploads = UploadRecords(database)
+        self.manifests = Manifests(database)
+        self.job_records = JobRecords(database)
+        self.server_facts = ServerFactsStore(database)
 
     @cached_property
     def config(self) -> TransferConfig:

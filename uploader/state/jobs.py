@@ -1,28 +1,27 @@
-"""The jobs that were begun from this machine: one small file each, without a link and without a secret."""
+"""The jobs that were begun from this machine, without a link and without a secret."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import typing
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 from uploader.artifact import Digest, Kind
-from uploader.errors import ConfigurationError, UsageError
-from uploader.state.atomic import replace_text
+from uploader.errors import UsageError
+from uploader.state.database import Database
 
-_VERSION = 1
 _PROOFS = ("auto", "full", "samples")
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One download that a server does for us. `source` is the reference as it may be shown; `path` is below the
-    target's root, `final` absolute; `size` is in bytes, `began` in seconds since 1970. `notify`: the WebUI is to be
-    told once it is placed. `verify` is how it is to be proven, as in a transfer's Job."""
+    """One download that a server does for us.
+
+    `source` is the reference as it may be shown; `path` is below the target's root, `final` absolute. `size` is in
+    bytes, `began` in seconds since 1970. `notify`: the WebUI is told once the file is placed. `verify` is how the file
+    is proven, as in an UploadJob."""
 
     target: str
     source: str
@@ -41,7 +40,7 @@ class JobRecord:
 
     @property
     def id(self) -> str:
-        """What the user calls it: 8 hexadecimal digits."""
+        """The name for the user: 8 hexadecimal digits."""
         return hashlib.sha256(json.dumps([self.target, self.part]).encode()).hexdigest()[:8]
 
     @property
@@ -53,18 +52,19 @@ _TYPES = typing.get_type_hints(JobRecord)
 
 
 class JobRecords:
-    """All of them, in a folder of their own (0700). Files that make no sense are passed over."""
+    """All jobs. A record that makes no sense is passed over."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def all(self) -> list[JobRecord]:
-        """In the order in which they were begun."""
-        found = [record for path in self._folder.glob("*.json") if (record := _read(path)) is not None]
+        """Return the jobs in the order in which they were begun."""
+        rows = self._database.read("SELECT record FROM job")
+        found = [record for (text,) in rows if (record := _parsed(text)) is not None]
         return sorted(found, key=lambda record: (record.began, record.id))
 
     def get(self, id: str) -> JobRecord:
-        """Raises UsageError when there is none of that name."""
+        """Return the job of that id. Raises UsageError when there is none."""
         saved = self.all()
         for record in saved:
             if record.id == id:
@@ -75,26 +75,23 @@ class JobRecords:
         )
 
     def save(self, record: JobRecord) -> None:
-        """Raises ConfigurationError when it cannot be written."""
-        with _mapped(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_text(self._folder / f"{record.id}.json", json.dumps({"version": _VERSION, **asdict(record)}))
+        """Raises ConfigurationError when it cannot be written, Busy."""
+        row = (record.id, json.dumps(asdict(record)))
+        self._database.write(("INSERT OR REPLACE INTO job (id, record) VALUES (?, ?)", [row]))
 
     def remove(self, record: JobRecord) -> None:
-        with _mapped(self._folder):
-            (self._folder / f"{record.id}.json").unlink(missing_ok=True)
+        """Raises ConfigurationError when it cannot be written, Busy."""
+        self._database.write(("DELETE FROM job WHERE id = ?", [(record.id,)]))
 
 
-def _read(path: Path) -> JobRecord | None:
-    with suppress(OSError, ValueError, RecursionError):
-        data = json.loads(path.read_bytes())
-        if isinstance(data, dict) and data.pop("version", None) == _VERSION:
-            names = {field.name for field in fields(JobRecord)}
-            if set(data) == names and all(_fits(data[name], _TYPES[name]) for name in names):
-                Kind(data["kind"])
-                if data["verify"] not in _PROOFS:
-                    return None
-                return JobRecord(**data)
+def _parsed(text: str) -> JobRecord | None:
+    with suppress(ValueError, RecursionError, TypeError):
+        data = json.loads(text)
+        if not isinstance(data, dict) or set(data) != set(_TYPES):
+            return None
+        if all(_fits(data[name], wanted) for name, wanted in _TYPES.items()) and data["verify"] in _PROOFS:
+            Kind(data["kind"])
+            return JobRecord(**data)
     return None
 
 
@@ -102,14 +99,3 @@ def _fits(value: object, wanted: typing.Any) -> bool:
     if isinstance(value, bool):
         return wanted is bool
     return isinstance(value, (int, float) if wanted is float else wanted)
-
-
-@contextmanager
-def _mapped(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(
-            f"the jobs cannot be written down in {folder}: {error.strerror}",
-            remedy="Make room there, or set $UPLOADER_HOME to a folder that you may write to.",
-        ) from error

@@ -1,39 +1,42 @@
-"""The manifest: what this program placed on a target, so that a later run knows it again without reading it."""
+"""The manifest: what this program placed on a target, so that a later run recognises it without reading it.
+
+    manifest = manifests.of("canvas")
+    manifest.begin(parts, intended)        # written at once, before anything is placed
+    manifest.record(path, placed)          # written about once a second, and by flush()
+    manifest.end(parts)
+
+A run that ended between `begin` and `record` is settled by the next one: see `Manifest.settle`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from filelock import FileLock, Timeout
+from uploader.state.database import Database, Statement
 
-from uploader.errors import Busy, ConfigurationError
-from uploader.state.atomic import replace_text
+V = TypeVar("V")
+Direction: TypeAlias = Literal["push", "pull"]
+"""`push`: files that were placed on the target. `pull`: files that were fetched from it."""
 
-_VERSION = 1
-_PATIENCE = 10.0
 _FLUSH_SECONDS = 1.0
-_SHARE = 10
-"""At most one part in so many of the time goes into writing."""
-
-
-def fetched(target: str) -> str:
-    """The name of the manifest of what was fetched from a target."""
-    return f"{target}: fetched"
+_TABLES = ("placed", "intended", "begun")
+_OF_TARGET = "WHERE target = ? AND direction = ?"
 
 
 @dataclass(frozen=True)
 class PlacedFile:
-    """One file on the server. `size` in bytes; `mtime_ns` is the local file's, `seen` the server's in seconds, as both
-    were when the two were known to be the same; None where that was not looked at. `origin` is the local file's
-    absolute path. `placed`: by this program, and not only found there. `kind` and `architecture` are what its header
-    told ("" for nothing), None where nobody looked. `evidence` is how the server's bytes were proven to be `sha256`."""
+    """One file on the server. `size` is in bytes.
+
+    `mtime_ns` is the local file's time, `seen` the server's in seconds, both from when the two files were known to be
+    the same; None where that was not looked at. `origin` is the local file's absolute path. `placed` is False for a
+    file that this program only found there. `kind` and `architecture` are what its header told ("" for nothing), None
+    where it was not read. `evidence` is how the server's bytes were proven to be `sha256`."""
 
     size: int
     sha256: str | None = None
@@ -46,134 +49,101 @@ class PlacedFile:
     evidence: str | None = None
 
     def is_still(self, size: int, mtime: int | None) -> bool:
-        """Whether a file of that size and time (the server's) is the one that was known. One whose time was not looked
-        at could be anybody's."""
+        """Return True if a file of that size and time (the server's) is the known one.
+
+        A file whose time is unknown here could be another one."""
         return size == self.size and (mtime is None or mtime == self.seen)
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "size": (int,),
-    "sha256": (str, type(None)),
-    "mtime_ns": (int, type(None)),
-    "seen": (int, type(None)),
-    "origin": (str, type(None)),
-    "placed": (bool,),
-    "kind": (str, type(None)),
-    "architecture": (str, type(None)),
-    "evidence": (str, type(None)),
-}
-_EMPTY = {name: value for name, value in asdict(PlacedFile(0)).items() if name != "size"}
-
-
-@dataclass
-class _State:
-    files: dict[str, PlacedFile]
-    begun: set[str]
-    intended: dict[str, PlacedFile]
-
-
-@dataclass
-class _Changes:
-    """What is to be done to a state: None and False take something out."""
-
-    files: dict[str, PlacedFile | None] = field(default_factory=dict)
-    begun: dict[str, bool] = field(default_factory=dict)
-    intended: dict[str, PlacedFile | None] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.files or self.begun or self.intended)
-
-    def apply(self, state: _State) -> None:
-        for changes, known in ((self.files, state.files), (self.intended, state.intended)):
-            for path, entry in changes.items():
-                if entry is None:
-                    known.pop(path, None)
-                else:
-                    known[path] = entry
-        for part, there in self.begun.items():
-            (state.begun.add if there else state.begun.discard)(part)
+_COLUMNS = tuple(field.name for field in fields(PlacedFile))
+_values: Callable[[PlacedFile], tuple[Any, ...]] = attrgetter(*_COLUMNS)
 
 
 class Manifests:
-    """The manifests of one user, one file for each target, in a folder of their own (0700)."""
+    """The manifests of one user: one for each target and direction. `clock` gives seconds and only grows."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder = folder
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
         self._clock = clock
 
-    def of(self, target: str) -> Manifest:
-        """The manifest of that target; an empty one where there is none, or none that makes sense."""
-        key = hashlib.sha256(target.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        return Manifest(self._folder / f"{key}.json", target, self._clock)
+    def of(self, target: str, direction: Direction = "push") -> Manifest:
+        """Return the manifest of that target; an empty one where there is none, or none that can be read."""
+        return Manifest(self._database, (target, direction), self._clock)
 
     def remove(self, target: str) -> None:
-        """Forgets all that is known of a target."""
-        self.of(target).remove()
+        """Forget everything about a target. Raises ConfigurationError, Busy."""
+        self._database.write(*((f"DELETE FROM {table} WHERE target = ?", [(target,)]) for table in _TABLES))
 
 
 class Manifest:
     """What is known of one target's files, by their absolute paths on the server. Thread-safe.
 
-    `begun` are part files that were begun and have no final name yet; `intended` what the final names were to stand
-    for when the last run ended in the middle: see `settle`. Changes are written about once a second and by `flush`;
-    what another run wrote meanwhile is kept.
-    """
+    Changes are written about once a second and by `flush`. They do not touch what another run wrote."""
 
-    def __init__(self, path: Path, target: str, clock: Callable[[], float]) -> None:
-        self._path = path
-        self._target = target
+    def __init__(self, database: Database, key: tuple[str, Direction], clock: Callable[[], float]) -> None:
+        self._database = database
+        self._key = key
         self._clock = clock
         self._lock = threading.Lock()
-        self._state = self._read()
-        self._changes = _Changes()
+        self._files = _Table("placed", _COLUMNS, _placed_file, _values)
+        self._intended = _Table("intended", _COLUMNS, _placed_file, _values)
+        self._begun: _Table[bool] = _Table("begun", (), bool, lambda _: ())
+        self._tables: tuple[_Table[Any], ...] = (self._files, self._intended, self._begun)
         self._due = clock() + _FLUSH_SECONDS
+        self.reload()
 
     @property
     def files(self) -> Mapping[str, PlacedFile]:
         """A copy of what is known by now."""
         with self._lock:
-            return dict(self._state.files)
+            return dict(self._files.known)
 
     @property
     def begun(self) -> frozenset[str]:
+        """The part files that were begun and have no final name yet."""
         with self._lock:
-            return frozenset(self._state.begun)
+            return frozenset(self._begun.known)
 
     @property
     def intended(self) -> Mapping[str, PlacedFile]:
+        """What final names were to stand for when the last run ended in between."""
         with self._lock:
-            return dict(self._state.intended)
+            return dict(self._intended.known)
 
     def get(self, path: str) -> PlacedFile | None:
         with self._lock:
-            return self._state.files.get(path)
+            return self._files.known.get(path)
 
     def record(self, path: str, known: PlacedFile) -> None:
-        """Takes down what a file is now."""
+        """Record what a file is now. Raises ConfigurationError, Busy."""
         self._change(path, known)
 
     def forget(self, path: str) -> None:
-        """Drops a file that is not there any more."""
+        """Drop a file that is gone. Raises ConfigurationError, Busy."""
         self._change(path, None)
 
     def begin(self, parts: Iterable[str], intended: Mapping[str, PlacedFile]) -> None:
-        """Writes down, at once, which part files are about to be made and what the final names will stand for: a run
-        that ends in between leaves nothing behind that a later one would not know for its own."""
+        """Write at once which part files are about to be made, and what the final names will stand for.
+
+        So a later run recognises what a run leaves that ends in between. Raises ConfigurationError, Busy."""
         with self._lock:
-            self._changes.begun |= dict.fromkeys(parts, True)
-            self._changes.intended |= intended
-            self._changes.apply(self._state)
+            for part in parts:
+                self._begun.change(part, True)
+            for path, known in intended.items():
+                self._intended.change(path, known)
         self.flush()
 
     def end(self, parts: Iterable[str]) -> None:
-        """Drops part files that are not there any more."""
+        """Drop part files that are gone."""
         with self._lock:
-            self._changes.begun |= dict.fromkeys(parts, False)
-            self._changes.apply(self._state)
+            for part in parts:
+                self._begun.change(part, None)
 
     def settle(self, folder: str, there: Mapping[str, tuple[int, int | None]]) -> None:
-        """Finds out what became of a run that ended in the middle. `there` are the sizes and times of what the server
-        has below `folder`. Where both the old file and the new one look like what is there, neither is believed."""
+        """Find out what became of a run that ended in between.
+
+        `there` are the sizes (bytes) and times (seconds) of what the server has below `folder`. Where both the old
+        file and the new one look like what is there, neither is believed."""
         for path, intended in self.intended.items():
             if not path.startswith(f"{folder.rstrip('/')}/"):
                 continue
@@ -182,100 +152,77 @@ class Manifest:
                 doubtful = before is not None and before.is_still(*found)
                 self.record(path, replace(intended, sha256=None, mtime_ns=None) if doubtful else intended)
             with self._lock:
-                self._changes.intended[path] = None
-                self._changes.apply(self._state)
+                self._intended.change(path, None)
 
     def reload(self) -> None:
-        """Takes up what other runs wrote meanwhile."""
+        """Read again, with what other runs have written."""
         with self._lock:
-            self._state = self._read()
-            self._changes.apply(self._state)
+            for table in self._tables:
+                table.load(self._database, self._key)
 
     def flush(self) -> None:
-        """Writes to disk what is not there yet, in one step. Raises ConfigurationError, Busy."""
+        """Write to disk what is not there yet, in one transaction. Raises ConfigurationError, Busy."""
         with self._lock:
-            if not self._changes:
-                return
-            began = self._clock()
-            with _alone(self._path):
-                state = self._read()
-                self._changes.apply(state)
-                replace_text(self._path, _text(self._target, state))
-            self._state, self._changes = state, _Changes()
-            took = self._clock() - began
-            self._due = self._clock() + max(_FLUSH_SECONDS, _SHARE * took)
-
-    def remove(self) -> None:
-        """Forgets it all, on disk too."""
-        with self._lock:
-            self._state, self._changes = _State({}, set(), {}), _Changes()
-            if self._path.exists():
-                with _alone(self._path):
-                    self._path.unlink(missing_ok=True)
+            if any(table.pending for table in self._tables):
+                self._database.write(*chain.from_iterable(table.statements(self._key) for table in self._tables))
+                for table in self._tables:
+                    table.pending.clear()
+            self._due = self._clock() + _FLUSH_SECONDS
 
     def _change(self, path: str, known: PlacedFile | None) -> None:
         with self._lock:
-            if self._state.files.get(path) == known and path not in self._state.intended:
+            if self._files.known.get(path) == known and path not in self._intended.known:
                 return
-            self._changes.files[path] = known
-            self._changes.intended[path] = None
-            self._changes.apply(self._state)
+            self._files.change(path, known)
+            if path in self._intended.known:
+                self._intended.change(path, None)
             due = self._clock() >= self._due
         if due:
             self.flush()
 
-    def _read(self) -> _State:
-        """What the file says; nothing where it is no manifest of this target: bytes are then compared instead."""
-        try:
-            data = json.loads(self._path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            data = None
-        if not isinstance(data, dict) or data.get("version") != _VERSION or data.get("target") != self._target:
-            return _State({}, set(), {})
-        begun = data.get("begun")
-        parts = {part for part in begun if isinstance(part, str)} if isinstance(begun, list) else set()
-        return _State(_all_known(data.get("files")), parts, _all_known(data.get("intended")))
+
+class _Table(Generic[V]):
+    """One table's rows of one manifest: `known` in memory, `pending` changes that are not written yet (None drops)."""
+
+    def __init__(
+        self, name: str, columns: Iterable[str], of_row: Callable[..., V], to_row: Callable[[V], tuple[Any, ...]]
+    ) -> None:
+        self.known: dict[str, V] = {}
+        self.pending: dict[str, V | None] = {}
+        self._name = name
+        self._columns = ("path", *columns)
+        self._sound = " AND typeof(size) = 'integer'" if "size" in self._columns else ""
+        self._of_row = of_row
+        self._to_row = to_row
+
+    def change(self, path: str, value: V | None) -> None:
+        self.pending[path] = value
+        self._apply(path, value)
+
+    def load(self, database: Database, key: tuple[str, str]) -> None:
+        rows = database.read(f"SELECT {', '.join(self._columns)} FROM {self._name} {_OF_TARGET}{self._sound}", *key)
+        self.known = {path: self._of_row(*row) for path, *row in rows}
+        for path, value in self.pending.items():
+            self._apply(path, value)
+
+    def statements(self, key: tuple[str, str]) -> list[Statement]:
+        columns = ("target", "direction", *self._columns)
+        marks = ", ".join("?" * len(columns))
+        kept = [(*key, path, *self._to_row(value)) for path, value in self.pending.items() if value is not None]
+        dropped = [(*key, path) for path, value in self.pending.items() if value is None]
+        return [
+            (f"INSERT OR REPLACE INTO {self._name} ({', '.join(columns)}) VALUES ({marks})", kept),
+            (f"DELETE FROM {self._name} {_OF_TARGET} AND path = ?", dropped),
+        ]
+
+    def _apply(self, path: str, value: V | None) -> None:
+        if value is None:
+            self.known.pop(path, None)
+        else:
+            self.known[path] = value
 
 
-def _all_known(entries: object) -> dict[str, PlacedFile]:
-    if not isinstance(entries, dict):
-        return {}
-    return {path: known for path, entry in entries.items() if (known := _known(entry)) is not None}
-
-
-def _known(entry: object) -> PlacedFile | None:
-    if not isinstance(entry, dict) or not isinstance(entry.get("size"), int):
-        return None
-    sound = all(name in _TYPES and isinstance(value, _TYPES[name]) for name, value in entry.items())
-    return PlacedFile(**entry) if sound else None
-
-
-def _text(target: str, state: _State) -> str:
-    record = {
-        "version": _VERSION,
-        "target": target,
-        "files": {path: _entry(known) for path, known in state.files.items()},
-        "begun": sorted(state.begun),
-        "intended": {path: _entry(known) for path, known in state.intended.items()},
-    }
-    return json.dumps(record, separators=(",", ":"))
-
-
-def _entry(known: PlacedFile) -> dict[str, object]:
-    return {name: value for name, value in asdict(known).items() if name == "size" or value != _EMPTY[name]}
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keeps other runs from writing between our reading and our writing."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock"), timeout=_PATIENCE, mode=0o600):
-            yield
-    except Timeout:
-        raise Busy(f"what was placed is being written down in {path} by another run", remedy="Try again.") from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"what was placed cannot be written down in {path.parent}: {error.strerror or error}",
-            remedy="Make room there, or set $UPLOADER_HOME to a folder that you may write to.",
-        ) from error
+def _placed_file(
+    size: int, sha256: str | None, mtime_ns: int | None, seen: int | None, origin: str | None, placed: int, *rest: Any
+) -> PlacedFile:
+    return PlacedFile(size, sha256, mtime_ns, seen, origin, bool(placed), *rest)

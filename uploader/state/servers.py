@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from uploader.state.atomic import replace_text
-
-_VERSION = 1
+from uploader.errors import UploaderError
+from uploader.state.database import Database
 
 
 @dataclass(frozen=True)
@@ -25,10 +22,10 @@ class ServerTools:
 class ServerFactsStore:
     """Remembers each server by its host key: a rented machine that was set up again is another server.
 
-    A record that cannot be read or written is found out again; nothing depends on it."""
+    What cannot be read or written is found out again; nothing depends on it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def able(self, host_key: str, ask: Callable[[], ServerTools]) -> ServerTools:
         """Return what the server can do. Call `ask` when that is not known, or was not enough at the last time."""
@@ -36,25 +33,23 @@ class ServerFactsStore:
         if known is not None and known.starter and known.downloaders:
             return known
         found = ask()
-        with suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_text(self._path(host_key), json.dumps({"version": _VERSION, "able": asdict(found)}))
+        tools = json.dumps(asdict(found))
+        self._write("INSERT OR REPLACE INTO server (host_key, tools) VALUES (?, ?)", host_key, tools)
         return found
 
     def forget_able(self, host_key: str) -> None:
         """Forget what the server can do, so that the next run asks again: a program is gone."""
-        with suppress(OSError):
-            self._path(host_key).unlink()
+        self._write("DELETE FROM server WHERE host_key = ?", host_key)
+
+    def _write(self, sql: str, *parameters: str) -> None:
+        with suppress(UploaderError):
+            self._database.write((sql, [parameters]))
 
     def _read(self, host_key: str) -> ServerTools | None:
-        with suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
-            data = json.loads(self._path(host_key).read_bytes())
-            tools = data["able"]
-            if data["version"] == _VERSION and tools["starter"] in ("setsid", "python3"):
-                return ServerTools(
-                    tools["starter"], tuple(name for name in tools["downloaders"] if isinstance(name, str))
-                )
+        with suppress(ValueError, RecursionError, KeyError, TypeError):
+            for (text,) in self._database.read("SELECT tools FROM server WHERE host_key = ?", host_key):
+                tools = json.loads(text)
+                if tools["starter"] in ("setsid", "python3"):
+                    names = tuple(name for name in tools["downloaders"] if isinstance(name, str))
+                    return ServerTools(tools["starter"], names)
         return None
-
-    def _path(self, host_key: str) -> Path:
-        return self._folder / f"{hashlib.sha256(host_key.encode()).hexdigest()[:32]}.json"

@@ -10,6 +10,7 @@ import pytest
 from uploader.artifact import Artifact, WebFile
 from uploader.cli import main
 from uploader.state.cache import Cache
+from uploader.state.database import Database
 from uploader.state.uploads import UploadRecords
 
 SHA256 = "5" * 64
@@ -21,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     """The user's own, with one download in it."""
     monkeypatch.setenv("UPLOADER_HOME", str(tmp_path))
     monkeypatch.setenv("UPLOADER_CACHE_LIMIT", "1M")
-    cache = Cache(tmp_path / "cache", UploadRecords(tmp_path / "journal"), 1 << 20)
+    cache = Cache(tmp_path / "cache", UploadRecords(Database(tmp_path)), 1 << 20)
     cache.folder.mkdir()
     with cache.hold(artifact()) as hold:
         hold.part.write_bytes(bytes(2500))

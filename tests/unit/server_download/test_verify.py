@@ -19,6 +19,7 @@ from uploader.rate_limit import RateLimiter
 from uploader.result import Evidence
 from uploader.retry import Retry
 from uploader.server_download.verify import ServerFileVerifier
+from uploader.state.database import Database
 from uploader.state.uploads import UploadRecords
 from uploader.transfer import TransferContext, UploadJob
 
@@ -58,7 +59,7 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
     pool: Any = Pool()
     context = TransferContext(
         pool,
-        UploadRecords(tmp_path),
+        UploadRecords(Database(tmp_path)),
         events.append,
         Retry(cancelled, events.append),
         cancelled,

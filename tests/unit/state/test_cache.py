@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.state_rows import rows
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import ConfigurationError, UsageError
 from uploader.state.cache import Cache, State, limit_of
+from uploader.state.database import Database
 from uploader.state.uploads import UploadRecords
 
 KIB = 1024
@@ -26,7 +28,7 @@ class Shelf:
 
     def another(self, limit: int = 1 << 40) -> Cache:
         """The same cache as another run sees it."""
-        return Cache(self.base / "cache", UploadRecords(self.base / "journal"), limit)
+        return Cache(self.base / "cache", UploadRecords(Database(self.base)), limit)
 
     def artifact(self, name: str, digest: Digest | None = None) -> Artifact:
         return Artifact(f"https://x/{name}", name, None, WebFile(f"https://x/{name}", '"v1"', True), "0123abcd", digest)
@@ -158,10 +160,10 @@ def test_clearing_takes_the_list_s_names_and_the_models_own(shelf: Shelf) -> Non
 
 def test_a_part_is_cleared_with_its_journal(shelf: Shelf) -> None:
     shelf.leave_a_part("a")
-    assert list((shelf.base / "journal").glob("*.json"))
+    assert rows(shelf.base, "upload")
     shelf.cache.clear()
     assert shelf.names == []
-    assert not list((shelf.base / "journal").glob("*.json"))
+    assert rows(shelf.base, "upload") == []
 
 
 def test_what_is_written_down_of_a_file_may_be_any_nonsense(shelf: Shelf) -> None:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
-import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.state_rows import rows
 from uploader.artifact import Digest
 from uploader.errors import ConfigurationError, UsageError
 from uploader.server_download import JobRecord, JobRecords, ServerFactsStore, ServerTools
+from uploader.state.database import Database
 
 RECORD = JobRecord(
     target="box",
@@ -29,8 +30,8 @@ RECORD = JobRecord(
 )
 
 
-def test_a_record_comes_back_as_it_was_and_is_its_owner_s_alone(tmp_path: Path) -> None:
-    job_records = JobRecords(tmp_path / "jobs")
+def test_job_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    job_records = JobRecords(Database(tmp_path))
     assert job_records.all() == []
     later = replace(RECORD, part="/b.part", began=2)
     for record in (later, RECORD):
@@ -39,20 +40,18 @@ def test_a_record_comes_back_as_it_was_and_is_its_owner_s_alone(tmp_path: Path) 
     assert job_records.get(RECORD.id) == RECORD
     assert RECORD.digest == Digest("0" * 64)
     assert replace(RECORD, sha256=None).digest is None
-    assert stat.S_IMODE((tmp_path / "jobs").stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "jobs").iterdir()} == {0o600}
     job_records.remove(RECORD)
     job_records.remove(RECORD)
     assert job_records.all() == [later]
 
 
-def test_one_job_on_two_targets_is_two_jobs() -> None:
+def test_job_id_depends_on_target_and_part() -> None:
     assert RECORD.id != replace(RECORD, target="other").id
     assert RECORD.id == replace(RECORD, began=9).id
 
 
-def test_a_name_that_is_none_is_told_with_those_that_are(tmp_path: Path) -> None:
-    job_records = JobRecords(tmp_path)
+def test_get_of_an_unknown_id_tells_the_known_ones(tmp_path: Path) -> None:
+    job_records = JobRecords(Database(tmp_path))
     with pytest.raises(UsageError, match=r"there is no job 'x'$"):
         job_records.get("x")
     job_records.save(RECORD)
@@ -63,7 +62,6 @@ def test_a_name_that_is_none_is_told_with_those_that_are(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
         {"size": "1"},
         {"size": True},
         {"replace": 1},
@@ -73,28 +71,28 @@ def test_a_name_that_is_none_is_told_with_those_that_are(tmp_path: Path) -> None
         {"verify": "no"},
     ],
 )
-def test_a_file_that_makes_no_sense_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
-    job_records = JobRecords(tmp_path)
+def test_job_record_that_makes_no_sense_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
+    job_records = JobRecords(Database(tmp_path))
     job_records.save(RECORD)
-    path = tmp_path / f"{RECORD.id}.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    assert job_records.all() == []
-    path.write_text("[" * 10)
-    assert job_records.all() == []
+    database = Database(tmp_path)
+    ((_, text),) = rows(tmp_path, "job")
+    for nonsense in (json.dumps({**json.loads(text), **change}), "[" * 10, "5"):
+        database.write(("UPDATE job SET record = ?", [(nonsense,)]))
+        assert job_records.all() == []
 
 
-def test_a_disk_that_takes_nothing_is_named(tmp_path: Path) -> None:
-    (tmp_path / "jobs").write_text("a file")
-    with pytest.raises(ConfigurationError, match="cannot be written down"):
-        JobRecords(tmp_path / "jobs").save(RECORD)
+def test_save_on_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        JobRecords(Database(tmp_path / "file")).save(RECORD)
 
 
-# surveys ----------------------------------------------------------------------------------------------
+# what servers can do ----------------------------------------------------------------------------------
 
 GOOD = ServerTools("setsid", ("curl", "python3"))
 
 
-def test_a_server_that_can_is_asked_once(tmp_path: Path) -> None:
+def test_able_server_is_asked_once(tmp_path: Path) -> None:
     asked: list[int] = []
 
     def ask() -> ServerTools:
@@ -102,17 +100,17 @@ def test_a_server_that_can_is_asked_once(tmp_path: Path) -> None:
         return GOOD
 
     for _ in range(2):
-        assert ServerFactsStore(tmp_path / "servers").able("SHA256:a", ask) == GOOD
+        assert ServerFactsStore(Database(tmp_path)).able("SHA256:a", ask) == GOOD
     assert len(asked) == 1
-    ServerFactsStore(tmp_path / "servers").able("SHA256:b", ask)
+    ServerFactsStore(Database(tmp_path)).able("SHA256:b", ask)
     assert len(asked) == 2
-    ServerFactsStore(tmp_path / "servers").forget_able("SHA256:a")
-    ServerFactsStore(tmp_path / "servers").able("SHA256:a", ask)
+    ServerFactsStore(Database(tmp_path)).forget_able("SHA256:a")
+    ServerFactsStore(Database(tmp_path)).able("SHA256:a", ask)
     assert len(asked) == 3
 
 
-def test_one_that_could_not_is_asked_again(tmp_path: Path) -> None:
-    server_facts = ServerFactsStore(tmp_path)
+def test_able_that_was_not_enough_is_asked_again(tmp_path: Path) -> None:
+    server_facts = ServerFactsStore(Database(tmp_path))
     assert server_facts.able("k", lambda: ServerTools(None, ())) == ServerTools(None, ())
     assert server_facts.able("k", lambda: GOOD) == GOOD
 
@@ -122,13 +120,20 @@ def test_one_that_could_not_is_asked_again(tmp_path: Path) -> None:
     [
         "",
         "[]",
-        '{"version": 2}',
-        '{"version": 1, "able": {"starter": "rm -rf", "downloaders": ["curl"]}}',
-        '{"version": 1, "able": {"starter": "setsid", "downloaders": [1]}}',
+        "{}",
+        '{"starter": "rm -rf", "downloaders": ["curl"]}',
+        '{"starter": "setsid", "downloaders": [1]}',
     ],
 )
-def test_a_file_that_makes_no_sense_is_found_out_again(tmp_path: Path, text: str) -> None:
-    server_facts = ServerFactsStore(tmp_path)
-    server_facts.able("k", lambda: GOOD)
-    next(tmp_path.glob("*.json")).write_text(text)
+def test_able_that_makes_no_sense_is_asked_again(tmp_path: Path, text: str) -> None:
+    server_facts = ServerFactsStore(Database(tmp_path))
+    server_facts.able("k", lambda: ServerTools("setsid", ("wget",)))
+    Database(tmp_path).write(("UPDATE server SET tools = ?", [(text,)]))
     assert server_facts.able("k", lambda: GOOD) == GOOD
+
+
+def test_able_on_a_disk_that_refuses_is_asked_each_time(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    server_facts = ServerFactsStore(Database(tmp_path / "file"))
+    assert server_facts.able("k", lambda: GOOD) == GOOD
+    server_facts.forget_able("k")

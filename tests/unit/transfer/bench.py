@@ -21,6 +21,7 @@ from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import local
 from uploader.sources.interface import Stream
+from uploader.state.database import Database
 from uploader.state.uploads import UploadRecords
 from uploader.transfer import TransferContext, Upload, UploadJob, UploadResult
 from uploader.transfer.config import TransferConfig
@@ -86,7 +87,7 @@ def context_of(
     cancelled = cancelled or threading.Event()
     return TransferContext(
         ConnectionPool(connector),
-        UploadRecords(Path("not-used")),
+        UploadRecords(Database(Path("not-used"))),
         silence,
         Retry(cancelled, silence, at_once),
         cancelled,
@@ -112,7 +113,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.server.make_folders(FOLDER)
-        self.uploads = UploadRecords(self.folder / "journal")
+        self.state = self.folder / "state"
+        self.uploads = UploadRecords(Database(self.state))
         self.retry = Retry(self.cancelled, self.events.append, at_once)
         self.last: Upload | None = None
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.servers.http_origin import Origin, Resource
+from tests.state_rows import chunk_numbers, rows
 from tests.unit.transfer.bench import Bench, large
 from uploader.artifact import Artifact, Digest, LocalFile, WebFile
 from uploader.errors import (
@@ -84,12 +84,7 @@ class Download:
         self.resource.cuts = []
         self.origin.forget()
         self.bench.events.clear()
-        return set(map(int, self.record["pieces"]))
-
-    @property
-    def record(self) -> Any:
-        (path,) = (self.bench.folder / "journal").glob("*.json")
-        return json.loads(path.read_text())
+        return chunk_numbers(self.bench.state)
 
     @property
     def progress(self) -> int:
@@ -143,7 +138,7 @@ def test_download_becomes_a_local_file_with_its_sha256(start: Start) -> None:
     assert (artifact.size, artifact.digest) == (SIZE, Digest(WHOLE))
     assert artifact.origin.mtime_ns == artifact.origin.path.stat().st_mtime_ns
     assert download.names == ["m.safetensors"]
-    assert list((download.bench.folder / "journal").glob("*.json")) == []
+    assert rows(download.bench.state, "upload") == []
 
 
 def test_download_asks_for_each_byte_once(start: Start) -> None:
@@ -248,7 +243,7 @@ def test_stop_ends_within_two_seconds_and_keeps_chunks(start: Start) -> None:
     thread.join(2)
     assert [type(fault) for fault in faults] == [Interrupted]
     assert download.names == ["m.safetensors.part"]
-    assert len(download.record["pieces"]) == 2
+    assert len(chunk_numbers(download.bench.state)) == 2
 
 
 # a later run ------------------------------------------------------------------------------------------

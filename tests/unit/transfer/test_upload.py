@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.remote_memory import MemoryFiles, MemoryWriter
+from tests.state_rows import rows
 from tests.unit.transfer.bench import CHUNK_BYTES, FINAL, Bench, WebStream, content, with_files, writing_by
 from uploader.artifact import LocalFile
 from uploader.errors import (
@@ -48,7 +49,7 @@ def test_a_file_is_placed_with_its_proof(bench: Bench, hashes: bool, evidence: E
     assert (result.kept, result.evidence, result.sha256) == (False, evidence, WHOLE)
     assert (result.bytes_sent, result.resumed_from) == (len(DATA), 0)
     assert bench.phases == ["sending", "verifying"]
-    assert not list((bench.folder / "journal").glob("*.json"))
+    assert rows(bench.state, "upload") == []
 
 
 def test_a_small_file_takes_one_connection_however_many_are_allowed(bench: Bench) -> None:
@@ -295,7 +296,7 @@ def test_a_rename_whose_answer_is_lost_is_found_done(bench: Bench, replacing: bo
     bench.connector = with_files(bench.server, Losing)
     result = bench.send(DATA, replace=replacing)
     assert (result.kept, bench.final) == (False, DATA)
-    assert not list((bench.folder / "journal").glob("*.json"))
+    assert rows(bench.state, "upload") == []
 
 
 def test_a_part_that_vanishes_before_its_rename_never_costs_another_s_file(bench: Bench) -> None:

@@ -6,7 +6,6 @@ from uploader.commands.login.tokens import logout_source
 from uploader.credentials import VARIABLES, passphrase_account, password_account, webui_account
 from uploader.errors import KeyringUnavailable, UsageError
 from uploader.session.session import Session
-from uploader.state.manifest import fetched
 from uploader.state.targets import is_address, parse_address
 
 
@@ -34,7 +33,6 @@ def logout(name: str, session: Session) -> list[str]:
         said.append(f"The keyring could not be asked ({error.message}); a password may still be in it.")
     session.known_hosts.forget(name)
     session.manifests.remove(name)
-    session.manifests.remove(fetched(name))
     session.targets.remove(name)
     return [*said, f"{name} was removed. Nothing on the server was touched."]
 

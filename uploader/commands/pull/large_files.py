@@ -13,7 +13,7 @@ from uploader.errors import SourceChanged, SourceMissing, SourceRefused, WrongBy
 from uploader.result import Evidence
 from uploader.session.runner import StepResult
 from uploader.sources.local import LocalStream
-from uploader.state.manifest import fetched
+from uploader.state.uploads import fetched
 from uploader.transfer import TransferContext
 from uploader.transfer.chunks import ChunkLayout, FileChunks
 from uploader.transfer.download import Download

@@ -23,7 +23,7 @@ from uploader.scan.tree import RemoteEntry
 from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Together
 from uploader.session.session import Session
 from uploader.session.target import TargetSession
-from uploader.state.manifest import PlacedFile, fetched
+from uploader.state.manifest import PlacedFile
 from uploader.transfer.batches import batches
 
 
@@ -45,7 +45,7 @@ class Pull:
         self._session = session
         self._target = target
         self._folder = Path(request.folder).absolute()
-        self._manifest = session.manifests.of(fetched(target.name))
+        self._manifest = session.manifests.of(target.name, "pull")
         self._context = target.transfer
 
     def __enter__(self) -> Pull:

@@ -26,9 +26,8 @@ from uploader.state.cache.entries import (
     wrong_of,
 )
 from uploader.state.cache.limit import existing
-from uploader.state.uploads import UploadRecord, UploadRecords
+from uploader.state.uploads import HERE, UploadRecord, UploadRecords
 
-_HERE = "this machine"
 _SPARE = 32 * 1024 * 1024
 """Bytes that a full disk is left for the records and for other programs."""
 
@@ -72,7 +71,7 @@ class Cache:
             hold = self._holds.get(name)
             if hold is None:
                 with ExitStack() as stack:
-                    record = stack.enter_context(self._uploads.claim(_HERE, str(self.folder / name)))
+                    record = stack.enter_context(self._uploads.claim(HERE, str(self.folder / name)))
                     hold = self._holds[name] = CacheLease(self.folder / name, record, stack.pop_all())
             hold.users += 1
         try:
@@ -201,7 +200,7 @@ class Cache:
             if entry.base in self._holds:
                 return False
             try:
-                with self._uploads.claim(_HERE, str(self.folder / entry.base)) as record, self.named_faults():
+                with self._uploads.claim(HERE, str(self.folder / entry.base)) as record, self.named_faults():
                     if entry.state is State.PART:
                         record.remove()
                     remove(entry.path)

@@ -11,6 +11,7 @@ from uploader.commands.push.remote_listing import RemoteLook
 from uploader.errors import NetworkError, NoPermission
 from uploader.placement import part_name
 from uploader.remote.interface import Entry
+from uploader.state.database import Database
 from uploader.state.manifest import Manifests
 from uploader.state.uploads import UploadRecords
 from uploader.steps import Route
@@ -56,8 +57,9 @@ class Place:
             self.server.make_folders(f"{ROOT}/{folder}")
         self.connection = MemoryConnector(self.server).connect()
         self.files = self.connection.files = GuardedFiles(self.connection)
-        self.uploads = UploadRecords(base / "journal")
-        self.manifest = Manifests(base / "manifest").of("box")
+        database = Database(base)
+        self.uploads = UploadRecords(database)
+        self.manifest = Manifests(database).of("box")
 
     def look(self) -> RemoteLook:
         return RemoteLook(self.connection, "webui", "box", self.uploads, self.manifest, 4 << 20)
