@@ -1,4 +1,4 @@
-"""What a file is, by its own first bytes: its container, kind, architecture, whether it is whole, and harmless."""
+"""What a file is by its own bytes: its container, kind and architecture, and whether it is complete and harmless."""
 
 from uploader.identify.identity import Container, Identity, Read, identify
 from uploader.identify.pickles import PickleScan

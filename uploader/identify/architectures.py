@@ -1,4 +1,4 @@
-"""Which family of models a file belongs to, by names and widths of its tensors; a hint to people, never a refusal."""
+"""The family of models that a file belongs to, by names and widths of its tensors. A hint, never a refusal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _WAN_SIZES = {(16, 5120): "t2v-14b", (36, 5120): "i2v-14b", (48, 3072): "ti2v-5b
 
 @dataclass(frozen=True)
 class Architecture:
-    """`family` names the models that load and train alike, such as `flux1`; several with a slash between them where
-    the file fits them all. `variant` is what of the family, None where there is only one or it cannot be said."""
+    """A family of models and a variant.
+
+    `family` names the models that load and train alike, such as `flux1`. It names several with a slash between them
+    when the file fits them all. `variant` is None when there is only one or it is unknown."""
 
     family: str
     variant: str | None = None
@@ -30,7 +32,7 @@ class Architecture:
 
 
 def diffusion_architecture(keys: Keys) -> Architecture | None:
-    """The architecture of the UNet or transformer in it."""
+    """Return the architecture of the UNet or transformer in a file."""
     if (stable := _stable_diffusion(keys)) is not None:
         return stable
     for family, holds, variant in _TRANSFORMERS:
@@ -161,7 +163,7 @@ _METADATA = (
 
 
 def told(metadata: Mapping[str, str]) -> str | None:
-    """The family that a file's own metadata names; merged and converted files often name a wrong one."""
+    """Return the family that a file's own metadata names. Merged and converted files often name a wrong one."""
     for field in ("modelspec.architecture", "ss_base_model_version"):
         text = metadata.get(field, "")[:200].lower()
         for family, pattern in _METADATA:

@@ -1,4 +1,4 @@
-"""Which container a file is, by its first bytes."""
+"""The container of a file, by its first bytes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ARCHIVES = (
 
 
 def container_of(head: bytes) -> Container:
-    """The container that starts with `head`. A plausible safetensors length comes first: it rules the others out.
+    """Return the container that starts with `head`. A plausible safetensors length comes first: it excludes the others.
 
-    Any zip is called `zip`; what is in it says whether it is torch's."""
+    Any zip is called `zip`; its members tell whether it is torch's."""
     if not head:
         return "empty"
     if safetensors.plausible(head):
@@ -43,8 +43,10 @@ def container_of(head: bytes) -> Container:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Whether Python's tarfile takes it for a tar, which torch tries before it reads a file as pickles: the oldest have
-    no mark, only a checksum of the header, and so whatever else begins here may be one."""
+    """Return True if Python's tarfile takes the bytes for a tar. Torch tries that before it reads pickles.
+
+    The oldest tars have no mark, only a checksum of the header. So a file that begins like
+    another format may be a tar."""
     block, field = head[:512], head[148:156]
     if len(block) < 512:
         return False
@@ -54,7 +56,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _tar_number(field: bytes) -> int | None:
-    """A number of a tar's header as lenient readers take it: octal, or, marked so, the rest in base 256."""
+    """Return a number of a tar's header as lenient readers do: octal, or base 256 when it is marked so."""
     if field[0] in (0x80, 0xFF):
         return int.from_bytes(field[1:], signed=field[0] == 0xFF)
     try:
@@ -64,7 +66,7 @@ def _tar_number(field: bytes) -> int | None:
 
 
 def zip_container(names: list[str]) -> Container:
-    """What a zip with these members is: torch's, a program in TorchScript, or an archive of anything."""
+    """Return what a zip with these members is: torch's, a TorchScript program, or any archive."""
     inner = [name.lower().partition("/")[2] for name in names]
     if any(name == "constants.pkl" or name.startswith("code/") for name in inner):
         return "torchscript"
@@ -73,12 +75,12 @@ def zip_container(names: list[str]) -> Container:
 
 
 def looks_torn_from_torch(head: bytes) -> bool:
-    """Whether a zip whose directory is missing began as torch's: its first members are named as torch names them."""
+    """Return True if a zip without a directory began as torch's: its first members have torch's names."""
     return b"/data.pkl" in head or b"/version" in head or b"/.format_version" in head
 
 
 def _text(head: bytes) -> Container | None:
-    """Web pages, XML errors of object stores and JSON answers, in UTF-8 or UTF-16, after blanks."""
+    """Return True for web pages, XML errors of object stores and JSON, in UTF-8 or UTF-16, after blanks."""
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     text = head[:4096].decode(encoding, errors="replace").lstrip("\ufeff \t\r\n\f")
     if re.match(r"<[!?/a-zA-Z]", text):

@@ -1,4 +1,4 @@
-"""Which family a part belongs to: a LoRA, an embedding, a VAE, a text encoder, by names and widths of its tensors."""
+"""The family of a LoRA, an embedding, a VAE or a text encoder, by names and widths of its tensors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _VIDEO_LATENTS = {16: "wan/qwen-image", 48: "wan"}
 
 
 def architecture_of(keys: Keys, kind: Kind | None, metadata: Mapping[str, str]) -> Architecture | None:
-    """The architecture of a model of that kind: by its tensors, else by what its metadata says of it."""
+    """Return the architecture of a model of that kind: by its tensors, else by its metadata."""
     hint = told(metadata)
     match kind:
         case Kind.LORA:

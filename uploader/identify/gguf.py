@@ -1,8 +1,11 @@
-"""The GGUF format: what a model is for, the names and shapes of its tensors, and whether it is whole.
+"""The GGUF format: the purpose of a model, the names and shapes of its tensors, and whether it is complete.
 
-Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Little-endian: `GGUF`, u32 version, u64 tensors,
-u64 pairs, then the pairs: a name, a u32 type, a value. Texts are a u64 length and UTF-8. Then for each tensor its name,
-a u32 count of axes, their u64 lengths (the fastest first), a u32 type, a u64 offset; then, aligned, the tensors.
+Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. All numbers are little-endian:
+
+- `GGUF`, u32 version, u64 count of tensors, u64 count of pairs
+- the pairs: a name, a u32 type, a value; a text is a u64 length and UTF-8
+- for each tensor: its name, a u32 count of axes, their u64 lengths (the fastest first), a u32 type, a u64 offset
+- the tensors, aligned
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ _BLOCKS: Mapping[int, tuple[int, int]] = {
     **{kind: (256, width) for kind, width in ((16, 66), (17, 74), (18, 98), (19, 50), (21, 110), (22, 82), (23, 136))},
     **{kind: (256, width) for kind, width in ((29, 56), (34, 54), (35, 66))},
 }
-"""How many numbers of a type make a block, and the block's bytes (ggml's type traits)."""
+"""Numbers in a block of each type, and the bytes of a block (ggml's type traits)."""
 
 LARGEST_HEADER = 48 << 20
 _MOST_PAIRS = 4096
@@ -56,13 +59,15 @@ class Malformed(Exception):
 
 
 class OtherVersion(Exception):
-    """The format has a version that is not known here; the file may well be sound."""
+    """The version of the format is unknown here. The file may be sound."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """`expected_size` is where the last tensor ends, in bytes, None if its type is not known; the writer may fill up
-    to `alignment`. `shapes` are as torch would tell them."""
+    """What the header tells.
+
+    `expected_size` is where the last tensor ends, in bytes; None if its type is unknown. The writer may fill up to
+    `alignment`. `shapes` are as torch tells them."""
 
     architecture: str | None = None
     adapter: bool = False
@@ -72,14 +77,14 @@ class Header:
 
 
 def kind_and_family(header: Header) -> tuple[Kind | None, str | None]:
-    """What the architecture that the file names is for; None for each not told."""
+    """Return the kind and the family of the architecture that the file names; None when it is unknown."""
     told = header.architecture
     kind = Kind.DIFFUSION_MODEL if told in _DIFFUSION else Kind.TEXT_ENCODER if told in _TEXT else None
     return (Kind.LORA if header.adapter else kind), _NAMES.get(told or "", told)
 
 
 def read_header(read: Read, size: int | None) -> Header:
-    """Reads the header. Raises Cut, Malformed, OtherVersion, TooMuch (it is larger than any), what `read` raises."""
+    """Read the header. Raises Cut, Malformed, OtherVersion, TooMuch for one larger than any, and what `read` raises."""
     return _Reading(Window(read, 0, size, LARGEST_HEADER), size).run()
 
 
@@ -102,7 +107,7 @@ class _Reading:
         try:
             for _ in range(pairs):
                 self._pair()
-        except TooMuch:  # a text encoder's own dictionary may be endless; what is told before it is told
+        except TooMuch:  # a text encoder's dictionary may be endless; keep what came before it
             return Header(_word(self._told.get(b"general.architecture")))
         architecture = self._told.get(b"general.architecture")
         alignment = self._told.get(b"general.alignment", _ALIGNMENT)

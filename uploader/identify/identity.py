@@ -1,4 +1,4 @@
-"""One look at a file's bytes: which container, which kind, which architecture, whole or not, harmless or not."""
+"""The identity of a file: container, kind, architecture, completeness and harmlessness, read once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from uploader.identify.zips import Doubtful, NoDirectory, read_directory
 __all__ = ["Container", "Identity", "Read", "identify"]
 
 _HEAD_BYTES = 512 << 10
-"""Holds most headers: over a slow line one question is better than two."""
+"""Bytes of the first read. They hold most headers: one round trip is better than two."""
 
 _BUDGET = 64 << 20
-"""Bytes asked for beside the head, where the container is not safetensors."""
+"""Most bytes that are read besides the head, when the container is not safetensors."""
 
 _DETECTORS = ("ultralytics", "models.yolo")
 
@@ -30,14 +30,16 @@ _DETECTORS = ("ultralytics", "models.yolo")
 class Identity:
     """What a file is.
 
-    `container` is by the bytes alone: `zip` and `pickle` are torch's two pickle formats, `torchscript` a program of
-    torch's, `archive` any other archive. `architecture` is the family of models that it belongs to or fits, several
-    with a slash between them; `variant` what of the family. `complete` is true when the header covers exactly the
-    file's bytes, None where that cannot be said (another container, a size that is not known). `problems` are
-    sentences on what is wrong with it, `warnings` on what is worth saying and no reason to refuse it. `extension` is
-    the ending that programs know this container by; None for pickles, whose ending depends on what is in them.
-    `expected_size` is how many bytes the header accounts for, if it tells. `pickle` is what a look through its pickles
-    found, None for a file without any. `blank_start`: a safetensors header that does not begin with `{"`.
+    - `container`: by the bytes alone. `zip` and `pickle` are torch's two pickle formats, `torchscript` is a program
+      of torch's, `archive` any other archive.
+    - `architecture`: the family of models that the file belongs to or fits; several have a slash between them.
+    - `variant`: the variant of the family.
+    - `complete`: true when the header covers exactly the file's bytes; None for another container or an unknown size.
+    - `problems`: sentences on what is wrong. `warnings`: sentences that are no reason to refuse the file.
+    - `extension`: the ending that programs know this container by; None for pickles, whose content decides.
+    - `expected_size`: the bytes that the header accounts for, if it tells.
+    - `pickle`: what the check of its pickles found; None for a file without pickles.
+    - `blank_start`: the safetensors header does not begin with `{"`.
     """
 
     container: Container
@@ -54,16 +56,16 @@ class Identity:
 
     @property
     def described(self) -> str | None:
-        """The architecture with its variant, as a person may read it: `flux1-dev`."""
+        """The architecture with its variant as a text: `flux1-dev`."""
         return f"{self.architecture}-{self.variant}" if self.variant else self.architecture
 
 
 def identify(read: Read, size: int | None, name: str) -> Identity:
-    """Looks at a file through `read(offset, length)`, which returns fewer bytes only at the end.
+    """Identify a file through `read(offset, length)`, which returns fewer bytes only at the end.
 
-    `size` is in bytes, None if not known. `name` is used where bytes alone do not tell (never to overrule them).
-    Whatever the bytes are, this returns an Identity; only what `read` raises is raised. At most 64 MiB are read, and of
-    a sound model a few at most.
+    `size` is in bytes, None if unknown. `name` is used when the bytes alone do not tell, and never overrules them.
+    Returns an Identity for any bytes; raises only what `read` raises. Reads at most 64 MiB, and a few of a sound
+    model.
     """
     head = read(0, _HEAD_BYTES)
     container = container_of(head)
@@ -143,7 +145,7 @@ def _gguf(ranges: Ranges) -> Identity:
 def _zip(head: bytes, ranges: Ranges) -> Identity:
     torn = looks_torn_from_torch(head)
     if ranges.size is None:
-        # The directory is out of sight; what is in it is looked at once all of it is there.
+        # The directory cannot be read yet. It is checked when the whole file is there.
         return Identity("zip", pickle=PickleScan(unseen=True)) if torn else Identity("archive")
     try:
         members = read_directory(ranges)
@@ -187,7 +189,7 @@ def _stream(looked: Looked, size: int | None) -> Identity:
 
 
 def _unknown(head: bytes, ranges: Ranges, name: str) -> Identity:
-    """The oldest pickles have no mark to know them by; one that can be followed to its end is one."""
+    """Return True for a pickle without a mark, as the oldest are: it can be followed to its end."""
     looked = look_at_stream(ranges)
     if looked.pickles or looked.scan.globals:
         return _stream(looked, ranges.size)

@@ -1,4 +1,4 @@
-"""What a model is for, by the names of its tensors: an ordered table of rules, the first that holds wins."""
+"""The kind of a model, by the names of its tensors: an ordered table of rules. The first match wins."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _EMBEDDING_NUMBERS = 1 << 20
 
 
 def kind_of(keys: Keys) -> Kind | None:
-    """The kind, None for a model that no rule knows."""
+    """Return the kind, or None when no rule matches."""
     return next((kind for kind, holds in _RULES if holds(keys)), None) if len(keys) else None
 
 
@@ -108,7 +108,7 @@ def _vae(keys: Keys) -> bool:
 
 
 def _clip(keys: Keys) -> bool:
-    """Both halves of a CLIP: people use such a file for either, and nothing in it says for which."""
+    """Both halves of a CLIP. Such a file is used for either half, and nothing in it tells which."""
     return _text_encoder(keys) and _clip_vision(keys)
 
 
@@ -131,7 +131,7 @@ def _hypernetwork(keys: Keys) -> bool:
 
 
 def _unknown_transformer(keys: Keys) -> bool:
-    """Blocks of attention that are told the time step: new ones appear monthly, under names of their own."""
+    """Attention blocks that get the time step. New models appear monthly, with names of their own."""
     return keys.holds(*_TIMES) and keys.matches(_BLOCKS)
 
 

@@ -1,4 +1,4 @@
-"""Which names a pickle may look up: those that only build tensors, and what each program of the kind takes of them."""
+"""The names that a pickle may look up: those that only build tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STRICT = frozenset(
         ("__builtin__", "set"),
     }
 )
-"""The list of AUTOMATIC1111's own loader (modules/safe.py of 1.10): it reads no file that looks up another name."""
+"""The list of AUTOMATIC1111's own loader (modules/safe.py of 1.10). It refuses a file with any other name."""
 
 BENIGN = frozenset(
     {
@@ -59,22 +59,22 @@ BENIGN = frozenset(
         ("argparse", "Namespace"),
     }
 )
-"""Names that hold or build plain data too, and that AUTOMATIC1111's loader refuses all the same."""
+"""More names that hold or build plain data. AUTOMATIC1111's loader refuses them."""
 
 ALLOWED = STRICT | BENIGN
 
 STRICT_MEMBERS = re.compile(r"[^/]+/(?:data/\d+|version|data\.pkl)")
-"""The members of a torch zip that AUTOMATIC1111 takes; torch 2.1 and later write more."""
+"""The members of a torch zip that AUTOMATIC1111 accepts. Torch 2.1 and later write more."""
 
 _LARGEST = 1 << 63
 
 
 def storage_bytes(name: str, numbers: int) -> int | None:
-    """The size of a storage of that class with so many numbers; None for a class or a number that is not known."""
+    """Return the bytes of a storage of that class and that many `numbers`; None for an unknown class."""
     width = _STORAGES.get(name)
     return numbers * width if width is not None and 0 <= numbers < _LARGEST else None
 
 
 def is_storage(module: str, name: str) -> bool:
-    """Whether that name is a class of storages."""
+    """Return True if that name is a class of storages."""
     return (module == "torch" and name in _STORAGES) or (module, name) == ("torch.storage", "UntypedStorage")

@@ -1,7 +1,7 @@
-"""A pickle followed opcode by opcode, without anything being looked up, made or called.
+"""A pickle followed opcode by opcode. Nothing is looked up, made or called.
 
-Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py, whose `genops` reads the opcodes. What is not
-known to be harmless is a finding, also where the values cannot be followed.
+Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py, whose `genops` reads the opcodes. All that is
+not known to be harmless is a finding, even if its values cannot be followed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uploader.identify.pickle_values import OPAQUE, Global, Instance, Sequence, 
 from uploader.identify.ranges import TooMuch, Window
 
 MOST_STEPS = 400_000
-"""Opcodes of all pickles of one file, and the items that they go through; the largest checkpoints have some 100 000."""
+"""Most opcodes of all pickles of one file, with the items they go through. The largest checkpoints have 100,000."""
 
 MOST_FINDINGS = 20
 _HIGHEST_PROTOCOL = 5
@@ -28,7 +28,7 @@ _MOST_NAMES = 1000
 
 
 class _Mark:
-    """Where a group of items begins on the stack."""
+    """The begin of a group of items on the stack."""
 
 
 _MARK: Final = _Mark()
@@ -39,8 +39,10 @@ class Broken(Exception):
 
 
 class Machine:
-    """Follows pickles one after another. `findings` are the names and deeds that are not allowed, each once;
-    `globals` all names that were looked up; `storages` by key, as torch's persistent ids tell of them."""
+    """A machine that follows pickles one after another.
+
+    `findings` are the names and calls that are not allowed, each once. `globals` are all names that were looked up.
+    `storages` are those of torch's persistent ids, by key."""
 
     def __init__(self) -> None:
         self.findings: dict[str, None] = {}
@@ -52,7 +54,7 @@ class Machine:
         self._memo: dict[int, Value] = {}
 
     def follow(self, window: Window) -> Value:
-        """Follows one pickle to its STOP and returns what it would leave. Raises Broken and TooMuch."""
+        """Follow one pickle to its STOP. Return what it would leave. Raises Broken and TooMuch."""
         self._stack, self._memo = [], {}
         try:
             for opcode, argument, _ in pickletools.genops(window):  # type: ignore[arg-type]
@@ -61,13 +63,15 @@ class Machine:
                     return self._pop()
                 self._step(opcode.name, argument)
         except (ValueError, OverflowError, MemoryError, KeyError, Warning) as error:
-            # A text of protocol 0 with an escape that Python does not know is warned of, which may be an error too.
+            # Python warns of an unknown escape in a text of protocol 0. The warning may be an error.
             raise Broken(str(error)) from None
         raise Broken("it does not stop")
 
     def _spend(self, steps: int) -> None:
-        """Counts work: an opcode, and each item of a value that it goes through, as that may be recalled from the memo
-        any number of times. What is taken off the stack counts no more: an opcode put each there."""
+        """Count an opcode, and each item of a value that it goes through.
+
+        The memo may recall a value any number of times. What is taken off the stack does not count: an opcode put
+        it there."""
         self._steps += steps
         if self._steps > MOST_STEPS:
             raise TooMuch
@@ -158,7 +162,7 @@ class Machine:
         return Global(module, name)
 
     def _named(self, argument: object) -> Global:
-        """GLOBAL and INST name module and name in two lines, which arrive joined by a blank."""
+        """Follow GLOBAL or INST. They give module and name in two lines, which arrive joined by a blank."""
         module, _, name = str(argument).partition(" ")
         return self._name(module, name)
 
@@ -194,7 +198,7 @@ class Machine:
                 return Instance(maker)
 
     def _ordered(self, arguments: list[Value]) -> Table:
-        """An ordered dictionary, empty or made of a list of pairs."""
+        """Return an ordered dictionary, empty or made of a list of pairs."""
         table = Table()
         pairs = arguments[0].items if arguments and isinstance(arguments[0], Sequence) else []
         self._spend(len(pairs))
@@ -204,7 +208,7 @@ class Machine:
         return table
 
     def _tensor(self, arguments: list[Value]) -> Value:
-        """Torch's way to make a tensor: a storage, where it begins in it, its shape, and more."""
+        """Return the tensor that torch makes of a storage, an offset in it, a shape, and more."""
         shape = arguments[2] if len(arguments) > 2 else OPAQUE
         if isinstance(shape, Tuple) and len(shape.items) <= _MOST_AXES:
             self._spend(len(shape.items))
@@ -248,7 +252,7 @@ class Machine:
                 self.found("a change of what only loading would tell")
 
     def persistent(self) -> None:
-        """Torch's id of a storage: a tuple of "storage", its class, its key, a device, a count of numbers."""
+        """Follow torch's id of a storage: "storage", its class, its key, a device, a count of numbers."""
         value = self._pop()
         match value:
             case Tuple(items=["storage", Global() as kind, str() as key, str(), int() as count, *_]) if is_storage(

@@ -1,4 +1,4 @@
-"""The names and shapes of the tensors in what a pickle would leave."""
+"""Names and shapes of the tensors in what a pickle would leave."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _MOST_LETTERS = 8 << 20
 
 
 def shapes_of(value: Value) -> dict[str, tuple[int, ...]]:
-    """Returns every tensor's shape by its name: keys of nested tables are joined with dots.
+    """Return each tensor's shape by its name. Keys of nested tables are joined with dots.
 
-    Trainers wrap the weights in a table of their own, whose other entries are left out."""
+    Trainers wrap the weights in a table of their own. Its other entries are left out."""
     table = _table(value)
     for wrapper in _WRAPPERS:
         inner = _table((table.items or {}).get(wrapper)) if table else None
@@ -28,7 +28,7 @@ def _table(value: Value | None) -> Table | None:
 
 
 class _Gathering:
-    """Walks a value that may hold itself, and hold one thing a thousand times, within bounds."""
+    """Walk a value within bounds. It may hold itself, or hold one item a thousand times."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, ...]] = {}
@@ -56,6 +56,6 @@ class _Gathering:
         else:
             return
         for key, item in parts:
-            # Modules keep their weights in tables of these names, which no name of a tensor shows.
+            # Modules keep their weights in tables of these names. They are no part of a tensor's name.
             same = key in ("_parameters", "_buffers", "_modules")
             self._walk(name if same else f"{name}.{key}" if name else key, item, depth + 1)

@@ -1,4 +1,4 @@
-"""What a pickle would build, as far as it tells what a file is: names, numbers, tables, tensors' shapes. No objects."""
+"""What a pickle would build: names, numbers, tables and tensors' shapes, but no objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Global:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A tensor's numbers, kept outside of the pickle: `key` names them, `bytes` is their size, None if not known."""
+    """A tensor's numbers, which lie outside of the pickle. `key` names them; `bytes` is their size, None if unknown."""
 
     key: str
     bytes: int | None
@@ -37,14 +37,14 @@ class Tuple:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """A list or a set; what is in it is kept no further than its first items."""
+    """A list or a set. Only its first items are kept."""
 
     items: list[Value] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
 class Table:
-    """A dictionary; keys that are neither text nor number are left out."""
+    """A dictionary. Keys that are neither text nor number are left out."""
 
     items: dict[str, Value] | None = None
 
@@ -57,14 +57,14 @@ class Table:
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """What calling a global returned; `items` are those set on it or in its state."""
+    """What the call of a global returned. `items` are those set on it or in its state."""
 
     maker: Global
     items: Table = field(default_factory=Table)
 
 
 class Opaque:
-    """A value that says nothing: bytes, fractions, truths, None, a text without end."""
+    """A value that tells nothing: bytes, fractions, truth values, None, a very long text."""
 
 
 OPAQUE: Final = Opaque()

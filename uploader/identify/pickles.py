@@ -1,7 +1,7 @@
-"""Looks through every pickle of a torch file, by default refusing: nothing is ever unpickled.
+"""Check of all pickles of a torch file. It refuses by default and never unpickles.
 
-Sources: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py (`_save`, `_legacy_save`: the zip with
-NAME/data.pkl, and before it five pickles with the storages behind them), AUTOMATIC1111's modules/safe.py.
+Sources: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py and AUTOMATIC1111's modules/safe.py.
+`_save` writes a zip with NAME/data.pkl. The older `_legacy_save` wrote five pickles, then the storages.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from uploader.identify.ranges import Budget, Ranges, Read, TooMuch, Window
 from uploader.identify.zips import Doubtful, Member, NoDirectory, ends_as_zip, open_member, read_directory
 
 LARGEST_PICKLE = 16 << 20
-"""Bytes of one pickle; the storages do not count, and without them the largest have a few megabytes."""
+"""Most bytes of one pickle, without its storages. The largest have a few megabytes."""
 
 _BUDGET = 64 << 20
-"""Bytes of one file that are unpacked or followed, whatever lies in what: a few kilobytes may unpack to any number."""
+"""Most bytes of one file that are unpacked or followed. A few kilobytes may unpack to any number."""
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = 5
@@ -34,11 +34,11 @@ _TOO_MUCH = "more than can be looked through"
 
 @dataclass(frozen=True)
 class PickleScan:
-    """What a look through all pickles of a file found.
+    """What the check of all pickles of a file found.
 
-    `findings` are the names and deeds outside of the allow list; none means clean. `strict` are harmless things that
-    AUTOMATIC1111's own loader refuses all the same. `globals` are the names that are looked up, as (module, name).
-    `unseen`: it could not be looked through, as the file's size is not known before all of it is there."""
+    `findings` are the names and calls outside of the allow list; none means clean. `strict` are harmless items that
+    AUTOMATIC1111's own loader refuses. `globals` are the names that are looked up, as (module, name). `unseen`: the
+    check was impossible, because the file's size is unknown until all of it is there."""
 
     findings: tuple[str, ...] = ()
     strict: tuple[str, ...] = ()
@@ -48,8 +48,10 @@ class PickleScan:
 
 @dataclass(frozen=True)
 class Looked:
-    """`value` is what the main pickle would leave. `expected_size`, in bytes, is what the pickles account for, None
-    where they do not tell. `torch`: it is laid out as torch does; `pickles`: how many were followed to their end."""
+    """What was read of a file's pickles.
+
+    `value` is what the main pickle would leave. `expected_size`, in bytes, is what the pickles account for; None when
+    they do not tell. `torch`: the layout is torch's. `pickles`: how many were followed to their end."""
 
     scan: PickleScan
     value: Value = OPAQUE
@@ -59,17 +61,17 @@ class Looked:
 
 
 def look_at_zip(ranges: Ranges, members: list[Member]) -> Looked:
-    """Looks through the members of a torch zip. Raises what reading raises."""
+    """Check the members of a torch zip. Raises what reading raises."""
     machine = Machine()
     value: Value = OPAQUE
-    with suppress(TooMuch):  # which is a finding by then, and ends the walk
+    with suppress(TooMuch):  # it is a finding already, and ends the walk
         value = _Walk(machine).members(ranges, members, depth=1)
     strict = [f"{name.partition('/')[2] or name} (in the zip)" for name in _not_strict(members)]
     return Looked(_scan(machine, strict), value, ranges.size, torch=True, pickles=1)
 
 
 def look_at_stream(ranges: Ranges) -> Looked:
-    """Looks through the pickles that a file begins with. Raises what reading raises."""
+    """Check the pickles that a file begins with. Raises what reading raises."""
     machine = Machine()
     window = Window(ranges.read, 0, ranges.size, LARGEST_PICKLE)
     values: list[Value] = []
@@ -95,7 +97,7 @@ def look_at_stream(ranges: Ranges) -> Looked:
 
 
 def _legacy_size(machine: Machine, pickles: int) -> int | None:
-    """Behind the pickles stands each storage: a count of eight bytes and its numbers."""
+    """Return where the file ends. Each storage follows the pickles: a count of eight bytes, then its numbers."""
     total = pickles
     for storage in machine.storages.values():
         if storage.bytes is None:
@@ -113,15 +115,14 @@ def _not_strict(members: list[Member]) -> list[str]:
 
 
 class _Walk:
-    """Goes through the members of a zip and of those in it. What is too much for one of them ends all of it: the same
-    could wait in every other one."""
+    """Check the members of a zip, and of zips in it. One that is too large ends the check, as others may be like it."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._budget = Budget(_BUDGET)
 
     def members(self, ranges: Ranges, members: list[Member], depth: int) -> Value:
-        """Returns what the main pickle would leave. Raises TooMuch, once that is among the findings."""
+        """Return what the main pickle would leave. Raises TooMuch after it added that to the findings."""
         value: Value = OPAQUE
         looked = [member for member in members if not _RAW.fullmatch(member.name)]
         try:
@@ -147,13 +148,13 @@ class _Walk:
             window = Window(self._budget.of(read), begin, end, LARGEST_PICKLE)
             value = self._machine.follow(window)
             while not window.ended():
-                # Torch loads one pickle of a member; what stands behind it is looked at all the same.
+                # Torch loads one pickle of a member. The bytes that follow it are checked, too.
                 self._machine.follow(window)
             return value
         except Doubtful as doubtful:
             self._machine.found(str(doubtful))
         except Broken as broken:
-            # A text or a picture is no pickle; one that is named so, or begins as one, must be followed to its end.
+            # A text or a picture is no pickle. A member that is named or begins like one is followed to its end.
             if named_so or start[:1] == b"\x80":
                 self._machine.found(f"a broken pickle: {broken}")
         return OPAQUE

@@ -1,4 +1,4 @@
-"""Reading a file by ranges within bounds: the first bytes kept, a budget for the rest, and files made of both."""
+"""Bounded reads of a file by ranges: the first bytes are kept, and the rest has a budget."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Read: TypeAlias = Callable[[int, int], bytes]
-"""read(offset, length) -> at most `length` bytes, fewer only at the end."""
+"""`read(offset, length)` returns at most `length` bytes, fewer only at the end."""
 
 LONGEST_LINE = 64 << 10
-"""Bytes of one line of text in a pickle; names are far shorter."""
+"""Most bytes of one line of text in a pickle. Names are far shorter."""
 
 _CHUNK = 256 << 10
 
 
 class TooMuch(Exception):
-    """More would have to be read than a look at a file may take."""
+    """The check of a file would read more than its budget."""
 
 
 class Budget:
-    """How many bytes one file may cost altogether, whatever it is made of."""
+    """The bytes that one file may cost altogether."""
 
     def __init__(self, size: int) -> None:
         self.left = size
 
     def spend(self, count: int) -> None:
-        """Raises TooMuch beyond."""
+        """Take `count` bytes. Raises TooMuch when fewer are left."""
         self.left -= count
         if self.left < 0:
             raise TooMuch
 
     def of(self, read: Read) -> Read:
-        """Reads as `read` does, and spends what it returns."""
+        """Return a `read` that takes what it returns from the budget."""
 
         def spending(offset: int, length: int) -> bytes:
             found = read(offset, length)
@@ -43,9 +43,9 @@ class Budget:
 
 
 class Ranges:
-    """A file read by ranges. `head` are its first bytes, not asked for again; `size` is in bytes, None if not known.
+    """A file that is read by ranges. `head` are its first bytes, which are read once; `size` is None if unknown.
 
-    At most `budget` bytes are asked for beside them: `read` raises TooMuch beyond, and what the given `read` raises.
+    `read` raises TooMuch after `budget` more bytes, and what the given `read` raises.
     """
 
     def __init__(self, head: bytes, read: Read, size: int | None, budget: int) -> None:
@@ -64,9 +64,9 @@ class Ranges:
 
 
 class Window:
-    """The bytes from `begin` to `end` (None: the file's end) as a file that can be read forwards.
+    """The bytes from `begin` to `end` as a file that is read forwards. An `end` of None is the file's end.
 
-    It reads ahead a chunk at a time, and never more than `budget` bytes in all: TooMuch is raised beyond.
+    It reads ahead in blocks. Raises TooMuch after `budget` bytes.
     """
 
     def __init__(self, read: Read, begin: int, end: int | None, budget: int) -> None:
@@ -77,11 +77,11 @@ class Window:
         self._chunk = io.BytesIO()
 
     def tell(self) -> int:
-        """How many bytes of the window have been given out."""
+        """Return how many bytes of the window were read."""
         return self._next - self._begin - (len(self._chunk.getbuffer()) - self._chunk.tell())
 
     def ended(self) -> bool:
-        """Whether there is nothing more to read."""
+        """Return True when nothing more is to be read."""
         return self._chunk.tell() == len(self._chunk.getbuffer()) and not self._fill()
 
     def read(self, length: int) -> bytes:
@@ -116,5 +116,5 @@ class Window:
 
 
 def of_bytes(content: bytes) -> Read:
-    """Reads what is in memory as if it were a file."""
+    """Return a `read` of bytes in memory."""
     return lambda offset, length: content[offset : offset + length]

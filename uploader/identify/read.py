@@ -1,4 +1,4 @@
-"""Identify a file of this disk."""
+"""Identify an open source, or a local file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def identify_source(open_source: Callable[[], Ranges], size: int | None, name: s
 
 
 def read_identity(path: Path, name: str) -> Identity:
-    """Identifies a file of this disk."""
+    """Identify a local file."""
     size = path.stat().st_size
     with path.open("rb") as file:
 

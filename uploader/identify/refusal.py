@@ -1,4 +1,4 @@
-"""Which files are never placed, and the sentence that says why."""
+"""The files that are never placed, and why."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PICKLE = "Prefer the safetensors file of the same model. If you trust its maker
 
 
 def refuse(identity: Identity, name: str, *, allow_pickle: bool) -> None:
-    """Raises NotAModel or Truncated for what must not be placed under `name`; returns for what may.
+    """Raise NotAModel or Truncated for a file that must not be placed under `name`.
 
-    The bytes decide, then the ending: programs choose their reader by it, and a reader of pickles runs what it finds.
+    The bytes decide first, then the ending: programs choose their reader by it, and a reader of pickles runs code.
     """
     _refuse_by_bytes(identity, name)
     ending = PurePosixPath(name).suffix.lower()
@@ -44,7 +44,7 @@ def _refuse_pickle(identity: Identity, name: str, ending: str) -> None:
 
 
 def _listed(findings: tuple[str, ...]) -> str:
-    """The findings as a sentence may hold them: not endless, and nothing in them that steers a terminal."""
+    """Return the findings for a sentence: limited in length, and without characters that control a terminal."""
     named = [ascii(finding)[1:-1] for finding in findings[:_NAMED]]
     more = len(findings) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
@@ -74,7 +74,7 @@ def _refuse_by_bytes(identity: Identity, name: str) -> None:
 
 
 def _read_as_pickle(identity: Identity, ending: str) -> bool:
-    """Whether a WebUI would unpickle it: the oldest pickles have no mark to know them by, only an ending."""
+    """Return True if a WebUI would unpickle it. The oldest pickles have no mark, only an ending."""
     return identity.container == "unknown" and ending in _PICKLE_ENDINGS
 
 

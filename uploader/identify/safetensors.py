@@ -1,7 +1,7 @@
 """The safetensors format: its header, and whether that covers exactly the file's bytes.
 
-Source: https://github.com/huggingface/safetensors#format. Eight bytes of little-endian length N, N bytes of JSON that
-begin with `{`, then the tensors, laid end to end from offset 0.
+Source: https://github.com/huggingface/safetensors#format. Eight bytes of little-endian length N come first. N bytes
+of JSON follow, which begin with `{`; then the tensors, without gaps from offset 0.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ MAX_HEADER = 100_000_000
 """The format's own limit, in bytes."""
 
 LARGEST_READ = 8 << 20
-"""Bytes of a header that is read at all: far above any model's, and what a hostile one can take of memory and time."""
+"""Most bytes of a header that is read. Far above any model's; bounds the memory and time of a hostile one."""
 
 MAX_TENSORS = 65_536
-"""Far above any model, too."""
+"""Most tensors of a header. Far above any model's."""
 
 MAX_AXES = 64
-"""The product of a shape's numbers must not become a computation of its own."""
+"""Most axes of a shape. The product of its numbers must stay cheap."""
 
 SMALLEST = 10
-"""A length and `{}`."""
+"""Bytes of the smallest file: a length and `{}`."""
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -44,7 +44,7 @@ _BITS = {
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _TEXT = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\.)*+"')
 _ENTRY = re.compile(rb"\{[^{}]{0,2000}+\}")
-"""A tensor's entry: no braces within, and short."""
+"""The entry of a tensor: short, and without braces inside."""
 
 _MOST_BLANKS = 64
 _LONG_TEXT = 1 << 20
@@ -78,14 +78,14 @@ class _Tensor:
 
 
 def plausible(head: bytes) -> bool:
-    """Whether these first bytes begin a safetensors file of a size that programs read.
+    """Return True if these bytes begin a safetensors file whose header has a size that programs read.
 
-    The format's own library takes blanks before the brace, though the format does not know them."""
+    The format's own library accepts blanks before the brace, although the format does not."""
     return _opens(head) and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER
 
 
 def huge(head: bytes) -> bool:
-    """Whether they would, but for a header that is longer than the format allows."""
+    """Return True if these bytes begin a safetensors file whose header is longer than the format allows."""
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER
 
 
@@ -94,7 +94,7 @@ def _opens(head: bytes) -> bool:
 
 
 def read_header(head: bytes, read: Callable[[int, int], bytes], size: int | None) -> Header:
-    """Reads and checks the header. Raises Malformed, Short, and what `read` raises."""
+    """Read and check the header. Raises Malformed, Short, and what `read` raises."""
     length = int.from_bytes(head[:8], "little")
     if length > MAX_HEADER:
         raise Malformed(f"its header claims {length} bytes, and no program reads more than {MAX_HEADER}")
@@ -113,7 +113,7 @@ def read_header(head: bytes, read: Callable[[int, int], bytes], size: int | None
 
 
 def coverage_problem(header: Header, size: int | None) -> str | None:
-    """What is wrong between the header and the bytes; None when they fit exactly, or as far as is known."""
+    """Return how header and bytes differ; None when they fit, as far as is known."""
     if header.gap:
         return header.gap
     if size is None or size == header.expected_size:
@@ -125,7 +125,7 @@ def coverage_problem(header: Header, size: int | None) -> str | None:
 
 
 def _parse(text: bytes) -> tuple[Mapping[str, str], dict[str, _Tensor]]:
-    """Reads the header piece by piece: as one JSON text, a hostile one would become millions of objects."""
+    """Reads the header step by step. As one JSON text, a hostile header would become millions of objects."""
     metadata: Mapping[str, str] = {}
     tensors: dict[str, _Tensor] = {}
     seen_metadata = False
@@ -146,14 +146,14 @@ def _parse(text: bytes) -> tuple[Mapping[str, str], dict[str, _Tensor]]:
 
 
 class _Reader:
-    """Goes through the header's JSON once. Raises Malformed where it is not what the format says."""
+    """Read the header's JSON once. Raises Malformed when it breaks the format."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
         self._at = 0
 
     def names(self) -> Iterator[str]:
-        """Yields the names in an object; the value of each is read before the next is asked for."""
+        """Yield the names in an object. The caller reads the value of each before it asks for the next."""
         self._take(b"{")
         if self._try(b"}"):
             return
@@ -166,7 +166,7 @@ class _Reader:
             self._take(b",")
 
     def texts(self) -> dict[str, str]:
-        """Reads a table of texts; long ones are left out."""
+        """Read a table of texts. Long ones are left out."""
         found: dict[str, str] = {}
         names: set[str] = set()
         if not self._sees(b"{"):
@@ -185,7 +185,7 @@ class _Reader:
         return found
 
     def entry(self) -> object:
-        """Reads a tensor's entry; None for what is none."""
+        """Read a tensor's entry. Return None for any other value."""
         self._skip()
         match = _ENTRY.match(self._text, self._at)
         if match is None:
@@ -205,7 +205,7 @@ class _Reader:
             raise _no_json()
         self._at = match.end()
         if match.end() - match.start() > _LONG_TEXT:
-            # A longer one is no name, and of the metadata's nothing is told: it is not made into a text.
+            # A longer one is no name, and the metadata's values are not used: make no text of it.
             return "?" * (_TOLD_TEXT + 1)
         text = match[0]
         if b"\\" in text:
@@ -276,7 +276,7 @@ def _tensor(name: str, entry: object) -> _Tensor:
 
 
 def _counts(value: object) -> TypeGuard[list[int]]:
-    """True for a list of whole numbers that fit an unsigned 64-bit field (a bool is none of them)."""
+    """Return True for a list of integers that fit an unsigned 64-bit field. A bool is none."""
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 64 for item in value)
 
 
@@ -285,7 +285,7 @@ def _bad(name: str, what: str) -> Malformed:
 
 
 def _layout(tensors: Mapping[str, _Tensor]) -> tuple[int, str | None]:
-    """Where the last tensor ends, and the first overlap or hole."""
+    """Return where the last tensor ends, and the first overlap or hole."""
     end, gap = 0, None
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != end and gap is None:

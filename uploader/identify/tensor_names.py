@@ -1,4 +1,4 @@
-"""A model's tensor names and shapes, made quick to ask."""
+"""A model's tensor names and shapes, with fast search."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _PREFIX = re.compile(r"^(?:model\.diffusion_model\.|diffusion_model\.|net\.|mode
 
 _LONGEST = 1024
 _MOST_LETTERS = 4 << 20
-"""Of all names that are searched: a model has some hundred thousand, and what is beyond tells nothing more."""
+"""Most characters of all names that are searched. A model has some hundred thousand."""
 
 
 class Keys:
-    """The names as one text, a line each: a prefix or an ending is found by one search, however many they are."""
+    """The names as one text, one name a line. One search finds a prefix or an ending among all of them."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = shapes
-        # A name with a line break in it belongs to no model that we know; it must not pass for two. Nor does one in
-        # other letters than these, or without end.
+        # No known model has a name with a line break, which would pass for two names, or with other characters,
+        # or a very long one.
         names = [name for name in shapes if len(name) <= _LONGEST and name.isascii() and "\n" not in name]
         self._text = "\n" + "\n".join(names)[:_MOST_LETTERS] + "\n"
         self._bare = _PREFIX.sub("", self._text)
@@ -27,31 +27,31 @@ class Keys:
         return len(self.shapes)
 
     def has(self, *names: str) -> bool:
-        """Whether all these names are there, in full."""
+        """Return True if all these names exist in full."""
         return all(name in self.shapes for name in names)
 
     def starts(self, *prefixes: str) -> bool:
-        """Whether any name starts with any of these."""
+        """Return True if a name starts with one of these."""
         return any(f"\n{prefix}" in self._text for prefix in prefixes)
 
     def holds(self, *parts: str) -> bool:
-        """Whether any of these is part of any name."""
+        """Return True if one of these is part of a name."""
         return any(part in self._text for part in parts)
 
     def matches(self, pattern: re.Pattern[str]) -> bool:
-        """Whether the pattern is found; `^` in one with MULTILINE is a name's beginning."""
+        """Return True if the pattern is found. With MULTILINE, `^` is the begin of a name."""
         return pattern.search(self._text) is not None
 
     def bare(self, *starts: str) -> bool:
-        """Whether any name starts with any of these once the prefix of the diffusion model is off."""
+        """Return True if a name, without the diffusion model's prefix, starts with one of these."""
         return any(f"\n{start}" in self._bare for start in starts)
 
     def count(self, starts: tuple[str, ...], ends: tuple[str, ...]) -> int:
-        """How many names start with any of `starts` or end with any of `ends`."""
+        """Return how many names start with one of `starts` or end with one of `ends`."""
         return sum(name.startswith(starts) or name.endswith(ends) for name in self.shapes)
 
     def width(self, name: str, axis: int = 1) -> int | None:
-        """The size of one axis of a tensor, with or without the diffusion model's prefix; None if there is none."""
+        """Return the size of one axis of a tensor, with or without the diffusion model's prefix, or None."""
         for prefix in ("", "model.diffusion_model.", "diffusion_model.", "net.", "model."):
             shape = self.shapes.get(prefix + name)
             if shape is not None and len(shape) > axis:

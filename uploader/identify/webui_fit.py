@@ -1,4 +1,4 @@
-"""What a WebUI will make of a file: sentences for the plan, none of them a reason to refuse."""
+"""What a WebUI will do with a file: sentences for the plan, which are no reason to refuse."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NAMED = 4
 
 
 def choose_kind(identity: Identity, *, told: Kind | None, wanted: Kind | None) -> Kind | None:
-    """Decides what a file is placed as: by the user's word, its own header, its source; None where none of them says.
+    """Return the kind that a file is placed as: the user's, its header's or its source's; None when none tells.
 
-    Services call a transformer alone a checkpoint too; a GGUF file is never a whole one."""
+    Services also call a lone transformer a checkpoint. A GGUF file is never a complete checkpoint."""
     if wanted or identity.kind:
         return wanted or identity.kind
     if identity.container == "gguf" and told is Kind.CHECKPOINT:
@@ -37,9 +37,9 @@ def choose_kind(identity: Identity, *, told: Kind | None, wanted: Kind | None) -
 def warnings(
     identity: Identity, name: str, kind: Kind, webui: WebUI, *, told: Kind | None = None, wanted: Kind | None = None
 ) -> tuple[str, ...]:
-    """Returns what is worth saying of a file that is placed as `kind` under `name`.
+    """Return sentences on a file that is placed as `kind` under `name`.
 
-    `told` is the kind that its source says, `wanted` the one that the user says; None for each that said nothing."""
+    `told` is the kind that its source gives, `wanted` the kind that the user gives; None when not given."""
     return (
         *identity.warnings,
         *_disagreement(identity, told, wanted),
@@ -50,7 +50,7 @@ def warnings(
 
 
 def remarks(identity: Identity) -> tuple[str, ...]:
-    """Returns what is worth saying of a file wherever it goes."""
+    """Return sentences on a file that hold in any folder."""
     found = list(identity.warnings)
     if identity.blank_start:
         found.append("its header begins with a blank: AUTOMATIC1111 and Forge would not read its metadata")
@@ -60,7 +60,7 @@ def remarks(identity: Identity) -> tuple[str, ...]:
 
 
 def _some(names: tuple[str, ...]) -> str:
-    """A few of the names, fit to be shown."""
+    """Return a few of the names, without characters that control a terminal."""
     more = len(names) - _NAMED
     named = ", ".join(ascii(name)[1:-1] for name in names[:_NAMED])
     return f"{named} and {more} more" if more > 0 else named
@@ -97,7 +97,7 @@ def _loading(identity: Identity, name: str, kind: Kind, webui: WebUI) -> Iterato
             yield f"{webui.name} lists {ending} files only with {need}"
     if identity.blank_start and loads.strict_metadata:
         yield f"its header begins with a blank: {webui.name} would not read its metadata"
-    # Detectors are loaded by an extension, in a way of its own.
+    # An extension loads detectors by itself.
     if identity.pickle is None or not loads.strict_pickles or kind is Kind.DETECTOR:
         return
     if refused := (*identity.pickle.findings, *identity.pickle.strict):

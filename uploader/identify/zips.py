@@ -1,7 +1,7 @@
-"""A zip's directory and members, read by range, and strictly: what two programs could read in two ways is refused.
+"""A zip's directory and members, read by ranges. What two programs could read in two ways is refused.
 
-Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3). The directory stands at the file's end;
-torch's reader and Python's find it and the members in ways of their own, so nothing is taken that they differ about.
+Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3). The directory is at the file's end. Torch's
+reader and Python's find it and the members in different ways. A file that they read differently is refused.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from uploader.identify.ranges import Budget, Ranges, Read, TooMuch, of_bytes
 
 MOST_MEMBERS = 1 << 16
 LARGEST_UNPACKED = 16 << 20
-"""Bytes that a packed member may unpack to."""
+"""Most bytes that a packed member may unpack to."""
 
 _LARGEST_DIRECTORY = 16 << 20
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_BYTES, _END_64_BYTES, _LOCATOR_BYTES = 22, 56, 20
 _STORED, _DEFLATED = 0, 8
-_HARMLESS_FLAGS = 0x0800 | 0x0008 | 0x0006  # names in UTF-8, sizes told behind the data, how hard it was packed
+_HARMLESS_FLAGS = 0x0800 | 0x0008 | 0x0006  # names in UTF-8, sizes after the data, degree of compression
 _MOST_16, _MOST_32 = 0xFFFF, 0xFFFFFFFF
 
 
 class NoDirectory(Exception):
-    """The file ends without a directory: it is cut short."""
+    """The file ends without a directory: it is cut off."""
 
 
 class Doubtful(Exception):
@@ -33,7 +33,7 @@ class Doubtful(Exception):
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of the directory. `header` is where its own header begins; sizes are in bytes."""
+    """An entry of the directory. `header` is the offset of the member's own header; sizes are in bytes."""
 
     raw_name: bytes
     method: int
@@ -48,7 +48,7 @@ class Member:
 
 
 def read_directory(ranges: Ranges) -> list[Member]:
-    """Returns all members. The file's size must be known. Raises NoDirectory, Doubtful, TooMuch."""
+    """Return all members. The file's size must be known. Raises NoDirectory, Doubtful, TooMuch."""
     count, length, begin = _place(ranges, ranges.size or 0)
     if count > MOST_MEMBERS or length > _LARGEST_DIRECTORY:
         raise TooMuch
@@ -58,7 +58,7 @@ def read_directory(ranges: Ranges) -> list[Member]:
 
 
 def _place(ranges: Ranges, size: int) -> tuple[int, int, int]:
-    """How many members the directory lists, how long it is and where it begins, in bytes, as the file's end tells."""
+    """Return the count of members, and the length and offset of the directory in bytes, from the file's end."""
     tail_at = max(0, size - _END_BYTES - _LOCATOR_BYTES - _END_64_BYTES)
     tail = ranges.read(tail_at, size - tail_at)
     end = tail[-_END_BYTES:]
@@ -82,7 +82,7 @@ def _place(ranges: Ranges, size: int) -> tuple[int, int, int]:
 
 
 def _large_place(record: bytes, small: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The 64-bit numbers of the larger record, which must be those of the smaller one where they fit it."""
+    """Return the 64-bit numbers of the larger record. Those that fit must equal the smaller record's."""
     if not record.startswith(_END_64) or _number(record, 4, 8) != _END_64_BYTES - 12:
         raise Doubtful("its two directories differ")
     if _number(record, 16, 8) or _number(record, 24, 8) != _number(record, 32, 8):
@@ -119,7 +119,7 @@ def _members(directory: bytes, count: int) -> list[Member]:
 
 
 def _large(sizes: list[int], extra: bytes) -> list[int]:
-    """Puts the 64-bit sizes of the extra field 1 in the place of those that did not fit."""
+    """Return the sizes. Those that do not fit in 32 bits come from the extra field 1."""
     at, found = 0, b""
     while at + 4 <= len(extra):
         kind, length = _number(extra, at, 2), _number(extra, at + 2, 2)
@@ -136,7 +136,7 @@ def _large(sizes: list[int], extra: bytes) -> list[int]:
 
 
 def _refuse_doubtful(members: list[Member], directory_at: int) -> None:
-    # Torch looks names up without regard to case.
+    # Torch ignores the case of names.
     names = {member.raw_name.lower() for member in members}
     if len(names) != len(members):
         raise Doubtful("it holds two members of one name")
@@ -150,10 +150,10 @@ def _refuse_doubtful(members: list[Member], directory_at: int) -> None:
 
 
 def open_member(ranges: Ranges, member: Member, budget: Budget) -> tuple[Read, int, int]:
-    """Returns a way to read a member: a reader, where the member begins in it and where it ends.
+    """Return a `read` for a member, and where the member begins and ends in it.
 
-    Raises Doubtful for one that is encrypted, packed in another way than deflate, or has another name in its own
-    header, and TooMuch for one that unpacks to more than `LARGEST_UNPACKED` bytes, or than `budget` has left."""
+    Raises Doubtful for one that is encrypted, uses another method than deflate, or has another name in its header.
+    Raises TooMuch for one that unpacks to more than `LARGEST_UNPACKED` bytes or the `budget`."""
     fixed = ranges.read(member.header, 30 + len(member.raw_name))
     if not fixed.startswith(b"PK\x03\x04") or fixed[30:] != member.raw_name or _number(fixed, 8, 2) != member.method:
         raise Doubtful(f"the member {member.name[:80]!a} has another name or form in its own header")
@@ -186,7 +186,7 @@ def _inflated(packed: bytes, most: int) -> bytes:
 
 
 def ends_as_zip(ranges: Ranges) -> bool:
-    """Whether a file that begins otherwise ends as a zip does: some programs look at the end first."""
+    """Return True if a file ends like a zip. Some programs look at the end first."""
     if ranges.size is None:
         return False
     length = min(ranges.size, _END_BYTES + _MOST_16)

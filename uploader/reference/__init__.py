@@ -1,4 +1,4 @@
-"""Text <-> Reference: parses what people type, never resolves it."""
+"""Text to Reference and back: parses what the user types, and never resolves it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 _WAYS = "Give a path, an https:// link, civitai:MODEL@VERSION, an AIR, or hf://ORG/REPO/FILE."
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 _HAS_FORMAT = re.compile(r"civitai:[0-9@+]+\.[A-Za-z]+", re.IGNORECASE)
-"""An AIR without its beginning."""
+"""An AIR without its `urn:air:` prefix."""
 
 _BARE_HOST = re.compile(
     "|".join(re.escape(host) for site in (civitai, huggingface, github, modelscope) for host in sorted(site.HOSTS)),
@@ -49,7 +49,7 @@ class PathReference:
 
 @dataclass(frozen=True)
 class UrlReference:
-    """A file behind http or https."""
+    """A file at an http or https link."""
 
     url: str = field(repr=False)  # a signed link is a secret
 
@@ -63,9 +63,9 @@ Reference: TypeAlias = (
 
 
 def parse(text: str) -> Reference:
-    """Parses one reference; `parse(str(ref)) == ref` for all that it returns.
+    """Parse one reference. `parse(str(ref)) == ref` holds for each result.
 
-    Raises ReferenceInvalid, which never repeats the text: what was typed may hold a password or a signed query."""
+    Raises ReferenceInvalid, which never repeats the text: that may hold a password or a signed query."""
     if not text.strip():
         raise ReferenceInvalid("an empty reference names no model", remedy=_WAYS)
     if "\x00" in text:
@@ -135,7 +135,7 @@ def _from_air(bare: str) -> Reference:
 
 
 def _huggingface_air(id: str, version: str | None, file: str | None) -> HuggingFaceReference:
-    """The path stands behind the revision, behind the repository, or behind a plus."""
+    """Return the parts of an AIR. The path follows the revision, the repository, or a plus."""
     owner, _, rest = id.partition("/")
     name, _, path = rest.partition("/")
     revision = version

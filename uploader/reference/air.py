@@ -19,7 +19,7 @@ _WAYS = "Copy the AIR from the model's page once more, or push the page's addres
 
 @dataclass(frozen=True)
 class Air:
-    """An AIR's parts, as written. `format` is read off Civitai's alone: elsewhere a dot is part of a name."""
+    """The parts of an AIR, as written. Only Civitai's have a `format`: elsewhere a dot is part of a name."""
 
     source: str
     id: str
@@ -29,12 +29,12 @@ class Air:
 
 
 def looks_like_air(text: str) -> bool:
-    """Whether a text begins like an AIR and like nothing else."""
+    """Return True if a text begins like an AIR and like nothing else."""
     return _START.match(text) is not None
 
 
 def read_air(text: str) -> Air:
-    """Takes an AIR apart. Raises ReferenceInvalid for what is none, or of a source that nothing can be had from."""
+    """Split an AIR into its parts. Raises ReferenceInvalid for other texts and unsupported sources."""
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise ReferenceInvalid("this begins like an AIR and is none", remedy=_WAYS)

@@ -11,7 +11,7 @@ from uploader.errors import ReferenceInvalid
 from uploader.reference.links import Link
 
 HOSTS = frozenset(f"{www}civitai.{end}" for www in ("", "www.") for end in ("com", "red", "green"))
-"""Civitai's front doors, which are views of one catalogue."""
+"""Civitai's hosts. They show one catalogue."""
 
 SHAPES = "civitai:MODEL (its newest version), civitai:MODEL@VERSION, civitai:@VERSION, each with +FILE if you like"
 
@@ -24,7 +24,7 @@ _COPY = "Open the model's page and copy its address, or the link of its download
 
 @dataclass(frozen=True)
 class CivitaiReference:
-    """A model of Civitai, one version of it, one file of that: ids, of which the model's or the version's is there.
+    """A model of Civitai, one version of it, or one file of that version, by ids. A model or a version is given.
 
     `filters` are what a download link asks of the file (`type`, `format`, `size`, `fp`, `quantType`), as written."""
 
@@ -41,7 +41,7 @@ class CivitaiReference:
 
 
 def from_short(text: str) -> CivitaiReference:
-    """Parses `civitai:MODEL@VERSION+FILE`. Raises ReferenceInvalid."""
+    """Parse `civitai:MODEL@VERSION+FILE`. Raises ReferenceInvalid."""
     match = _SHORT.fullmatch(text)
     pairs = parse_qsl(match["filters"], keep_blank_values=True) if match is not None and match["filters"] else []
     if match is None or not all(name in _FILTERS for name, _ in pairs):
@@ -50,7 +50,7 @@ def from_short(text: str) -> CivitaiReference:
 
 
 def from_link(link: Link) -> CivitaiReference:
-    """Parses a link to one of Civitai's hosts; a token in it is let go. Raises ReferenceInvalid for other pages."""
+    """Parse a link to one of Civitai's hosts and drop a token in it. Raises ReferenceInvalid for other pages."""
     filters = [(name, link.query[name]) for name in _FILTERS if link.query.get(name)]
     match tuple(segment.lower() for segment in link.segments):
         case ("api", "download", "models", version):
@@ -68,7 +68,7 @@ def from_link(link: Link) -> CivitaiReference:
 def made(
     model: str | None, version: str | None, file: str | None, filters: Iterable[tuple[str, str]] = ()
 ) -> CivitaiReference:
-    """Makes a reference of ids as they are written. Raises ReferenceInvalid for one that is no number, or of none."""
+    """Return the reference of ids, as written. Raises ReferenceInvalid when one is no number, or all are missing."""
     filters = tuple(filters)
     if not all(_VALUE.fullmatch(value) for _, value in filters):
         raise ReferenceInvalid("what this link to Civitai asks of the file cannot be read", remedy=_COPY)

@@ -9,11 +9,11 @@ from uploader.http import shown
 from uploader.reference import PathReference, UrlReference, parse
 
 _PLAIN = re.compile(r"(?:civitai|(?:urn:)?air):[^?#\0]*|[^:@?#\0]*:?", re.IGNORECASE)
-"""What of a text that is no link holds neither query, fragment nor password; an `@` names a version there."""
+"""The start of a text that is no link: no query, fragment or password. An `@` names a version there."""
 
 
 def shown_reference(text: str) -> str:
-    """A reference as it may be shown. One that cannot be parsed may be a link all the same, with a secret in it."""
+    """Return a reference without its secrets. A text that cannot be parsed may be a link with a secret, too."""
     bare = text.strip()
     try:
         reference = parse(text)

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 @dataclass(frozen=True)
 class GitHubReference:
-    """A release's asset. `tag` None: the latest release; `asset` None: the list of what it holds."""
+    """An asset of a release. A `tag` of None is the latest release; an `asset` of None is all of them."""
 
     owner: str
     repo: str
@@ -32,7 +32,7 @@ class GitHubReference:
 
 
 def from_link(link: Link) -> GitHubReference | None:
-    """Parses a link to a release or its asset; None for GitHub's other pages. Raises ReferenceInvalid."""
+    """Parse a link to a release or its asset. Return None for other pages of GitHub. Raises ReferenceInvalid."""
     match link.segments:
         case (owner, repo, "releases") | (owner, repo, "releases", "latest"):
             return _made(owner, repo, None, None)

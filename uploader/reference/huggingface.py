@@ -30,8 +30,10 @@ _COPY = "Open the file's page and copy its address, or the link of its download 
 
 @dataclass(frozen=True)
 class HuggingFaceReference:
-    """A repository, or one file in it. `revision` is a branch, tag or commit, None for the main one; `path` is the
-    file's, a folder's with a slash at its end, None for the whole repository."""
+    """A repository, or one file or folder in it.
+
+    `revision` is a branch, tag or commit; None is the main branch. `path` ends with a slash for a folder; None is the
+    whole repository."""
 
     repo: str
     revision: str | None = None
@@ -40,7 +42,7 @@ class HuggingFaceReference:
 
     def __str__(self) -> str:
         prefix = f"{_PLURALS[self.type]}/" if self.type in _PLURALS else ""
-        if "/" not in self.repo:  # of the early days, without an organization: only their links are unmistakable
+        if "/" not in self.repo:  # early repositories have no organization: only their links are unmistakable
             route = "resolve" if self.path is not None and not self.path.endswith("/") else "tree"
             path = "" if self.path is None else f"/{encoded(self.path)}"
             return f"https://huggingface.co/{prefix}{self.repo}/{route}/{_revision(self.revision or 'main')}{path}"
@@ -50,7 +52,7 @@ class HuggingFaceReference:
 
 
 def from_short(text: str) -> HuggingFaceReference:
-    """Parses `hf://[datasets/|spaces/]org/repo[@revision][/path]`. Raises ReferenceInvalid."""
+    """Parse `hf://[datasets/|spaces/]org/repo[@revision][/path]`. Raises ReferenceInvalid."""
     rest = text[len("hf://") :]
     if "?" in rest or "#" in rest:
         raise _nothing()
@@ -62,7 +64,7 @@ def from_short(text: str) -> HuggingFaceReference:
         raise _nothing()
     name, at, revision = parts[1].partition("@")
     path = "/".join(parts[2:])
-    # refs/pr/1 and refs/convert/parquet are revisions, although they hold slashes.
+    # refs/pr/1 and refs/convert/parquet are revisions, although they contain slashes.
     if at and revision == "refs" and len(parts) >= 4:
         revision, path = "/".join(("refs", *parts[2:4])), "/".join(parts[4:])
     if at and not revision:
@@ -71,7 +73,7 @@ def from_short(text: str) -> HuggingFaceReference:
 
 
 def from_link(link: Link) -> HuggingFaceReference:
-    """Parses a link to one of its hosts. Raises ReferenceInvalid for pages that are no repository's."""
+    """Parse a link to one of its hosts. Raises ReferenceInvalid for pages that are no repository's."""
     segments = link.segments
     kind: RepoType = _PREFIXES.get(segments[0], "model") if segments else "model"
     if kind != "model":
@@ -96,12 +98,12 @@ def from_link(link: Link) -> HuggingFaceReference:
 
 
 def from_air(repo: str, revision: str | None, path: str | None) -> HuggingFaceReference:
-    """Makes a reference of an AIR's parts. Raises ReferenceInvalid."""
+    """Return the reference of an AIR's parts. Raises ReferenceInvalid."""
     return made(repo, revision, path, "model")
 
 
 def made(repo: str, revision: str | None, path: str | None, kind: RepoType) -> HuggingFaceReference:
-    """Makes a reference of its parts as they are written in a link. Raises ReferenceInvalid."""
+    """Return the reference of a link's parts. Raises ReferenceInvalid."""
     if not all(_NAME.fullmatch(part) and part.strip(".") for part in repo.split("/")):
         raise _nothing()
     revision = decoded(revision) if revision is not None else None

@@ -1,4 +1,4 @@
-"""Links taken apart and put together: segments, queries, and what in them could not be written back."""
+"""Links, split into host, segments and query."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ COPY = "Copy the download link once more."
 _UNWRITTEN = frozenset("%?#")
 _OWN_PORTS = {"http": 80, "https": 443}
 _WITH_A_HOST = re.compile(r"(?://)?[\w-]+(?:(?:\.[\w-]+)+\.?(?::\d+)?|:\d+)/?(?:(?<=/)[^?]*)?\?(.*)", re.DOTALL)
-"""A host with a dot or a port in it, a path, and what stands behind the question mark."""
+"""A host with a dot or a port, a path, and a query."""
 
 _VALUE = re.compile(r"(?:^|[?&;])[\w.~%\[\]-]+=")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link: `host` in lower case, without the dot of the root, with its port where that is not the scheme's own;
-    `segments` of the path as typed, without empty ones at its end; `query` with its first value of each name."""
+    """A link in its parts.
+
+    `host` is in lower case, without a dot at its end, with its port unless that is the scheme's own. `segments` are
+    those of the path as typed, without empty ones at its end. `query` has the first value of each name."""
 
     text: str = field(repr=False)
     host: str
@@ -31,7 +33,7 @@ class Link:
 
 
 def read_link(text: str) -> Link:
-    """Takes an http or https link apart. Raises ReferenceInvalid, which repeats its host at most."""
+    """Split an http or https link. Raises ReferenceInvalid, which repeats no more than its host."""
     host = _host(text).rstrip(".")  # "civitai.com." and "civitai.com:443" are civitai.com to DNS and to HTTP
     parts = urlsplit(text)
     port = "" if parts.port in (None, _OWN_PORTS.get(parts.scheme)) else f":{parts.port}"
@@ -41,8 +43,9 @@ def read_link(text: str) -> Link:
 
 
 def lacks_its_scheme(text: str) -> bool:
-    """Whether this is a link from its host on, with a value in its query. As a path it would be shown, and what such
-    values are is often a signature or a token."""
+    """Return True for a link without a scheme that has a value in its query.
+
+    As a path it would be shown, and such a value is often a signature or a token."""
     found = _WITH_A_HOST.fullmatch(text)
     return found is not None and _VALUE.search(found[1]) is not None
 
@@ -68,8 +71,9 @@ def _host(text: str) -> str:
 
 
 def decoded(text: str) -> str:
-    """A path or a revision with its %XX read. Raises ReferenceInvalid for parts that lead elsewhere, or cannot be
-    shown."""
+    """Return a path or a revision with its %XX decoded.
+
+    Raises ReferenceInvalid for parts that lead elsewhere or cannot be shown."""
     plain = unquote(text)
     parts = plain.removesuffix("/").split("/")
     if any(part in ("", ".", "..") for part in parts) or any(
@@ -80,7 +84,7 @@ def decoded(text: str) -> str:
 
 
 def encoded(text: str, also: str = "") -> str:
-    """The inverse of `decoded`, with no more than what needs it in %XX. `also` are further letters to encode."""
+    """Return the inverse of `decoded`. Only what needs it, and the characters `also`, become %XX."""
     return re.sub(r".", lambda match: _letter(match[0], also), text, flags=re.DOTALL)
 
 

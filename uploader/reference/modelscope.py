@@ -17,8 +17,10 @@ _COPY = "Open the file's page and copy its address."
 
 @dataclass(frozen=True)
 class ModelScopeReference:
-    """A repository of models, or one file in it. `site` is `cn`, or `ai` for the international one, which has models
-    of its own; `revision` None is the main one, `path` None the whole repository; a folder's ends in a slash."""
+    """A repository of models, or one file or folder in it.
+
+    `site` is `cn`, or `ai` for the international site, which has models of its own. A `revision` of None is the main
+    one. `path` ends with a slash for a folder; None is the whole repository."""
 
     repo: str
     revision: str | None = None
@@ -35,7 +37,7 @@ class ModelScopeReference:
 
 
 def from_link(link: Link) -> ModelScopeReference:
-    """Parses a link to one of its hosts. Raises ReferenceInvalid for pages that are no model's."""
+    """Parse a link to one of its hosts. Raises ReferenceInvalid for pages that are no model's."""
     match link.segments:
         case ("models", owner, name) | ("models", owner, name, "files" | "summary" | "feedback"):
             return _made(link, owner, name, None, None)

@@ -28,18 +28,18 @@ def look(content: bytes, size: int | None = -1) -> Identity:
     ],
 )
 @pytest.mark.parametrize("before", [(), (gguf_pair("general.name", "x"), gguf_list("tokens", ["a", "bc"] * 40_000))])
-def test_a_gguf_file_says_what_it_is(
+def test_gguf_header_gives_kind_and_architecture(
     architecture: str, kind: Kind | None, said: str, before: tuple[bytes, ...]
 ) -> None:
     found = look(gguf(architecture, pairs=before))
     assert (found.container, found.kind, found.architecture, found.extension) == ("gguf", kind, said, ".gguf")
 
 
-def test_an_adapter_is_a_lora() -> None:
+def test_gguf_adapter_is_a_lora() -> None:
     assert look(gguf("flux", pairs=(gguf_pair("general.type", "adapter"),))).kind is Kind.LORA
 
 
-def test_its_tensors_tell_where_its_own_word_does_not() -> None:
+def test_gguf_tensors_decide_when_the_header_does_not() -> None:
     found = look(gguf("pig", FLUX))
     assert (found.kind, found.architecture) == (Kind.DIFFUSION_MODEL, "pig")
     assert look(gguf("flux", FLUX)).described == "flux1-dev"
@@ -47,7 +47,7 @@ def test_its_tensors_tell_where_its_own_word_does_not() -> None:
 
 @pytest.mark.parametrize("alignment", [32, 4096])
 @pytest.mark.parametrize("pad", [True, False])
-def test_it_is_whole_when_the_last_tensor_is_with_or_without_filling(alignment: int, pad: bool) -> None:
+def test_gguf_is_complete_with_or_without_padding(alignment: int, pad: bool) -> None:
     content = gguf("flux", {"a.weight": (3, 5), "b.weight": (7,)}, alignment=alignment, pad=pad)
     assert look(content).complete is True
     assert look(content, size=None).complete is None
@@ -55,7 +55,7 @@ def test_it_is_whole_when_the_last_tensor_is_with_or_without_filling(alignment: 
 
 @settings(max_examples=examples(60))
 @given(st.data())
-def test_no_prefix_of_it_passes_for_the_whole(data: st.DataObject) -> None:
+def test_gguf_prefix_is_never_complete(data: st.DataObject) -> None:
     content = gguf("flux", FLUX, pairs=(gguf_list("tokens", ["ab", "cde"]),), pad=False)
     length = data.draw(st.integers(4, len(content) - 1))
     found = look(content[:length])
@@ -66,12 +66,12 @@ def test_no_prefix_of_it_passes_for_the_whole(data: st.DataObject) -> None:
 
 @settings(max_examples=examples(60))
 @given(st.binary(max_size=300))
-def test_no_bytes_behind_its_mark_make_it_fail(content: bytes) -> None:
+def test_gguf_reader_survives_any_bytes(content: bytes) -> None:
     look(b"GGUF\x03\0\0\0" + content)
     look(b"GGUF" + content)
 
 
-def test_an_endless_dictionary_of_words_leaves_what_was_told_before_it() -> None:
+def test_gguf_keeps_what_precedes_an_endless_dictionary() -> None:
     words = (5).to_bytes(8, "little") + b"words" + (9).to_bytes(4, "little") + (8).to_bytes(4, "little")
     head = b"GGUF\x03\0\0\0" + bytes(8) + (2).to_bytes(8, "little") + gguf_pair("general.architecture", "t5encoder")
     body = head + words + (2_000_000).to_bytes(8, "little") + bytes(17_000_000)
@@ -80,12 +80,12 @@ def test_an_endless_dictionary_of_words_leaves_what_was_told_before_it() -> None
 
 
 @pytest.mark.parametrize("rest", [b"\xff" * 30, b"\0" * 8 + b"\xff" * 8, bytes(16)])
-def test_a_header_that_lies_about_its_counts_says_nothing(rest: bytes) -> None:
+def test_gguf_header_with_false_counts_tells_nothing(rest: bytes) -> None:
     found = look(b"GGUF\x03\0\0\0" + rest)
     assert (found.kind, found.architecture) == (None, None)
 
 
-def test_a_version_of_the_future_is_no_reason_to_refuse_it() -> None:
+def test_gguf_of_a_future_version_is_not_refused() -> None:
     found = look(b"GGUF\x09\0\0\0" + bytes(16))
     assert (found.problems, len(found.warnings)) == ((), 1)
     refuse(found, "a.gguf", allow_pickle=False)

@@ -55,7 +55,7 @@ def refusal(content: bytes, name: str = "a.safetensors", *, allow_pickle: bool =
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_sound_model_is_whole_and_may_be_placed(preset: str) -> None:
+def test_identify_sound_model_is_complete_and_placed(preset: str) -> None:
     content = safetensors(preset)
     found = look(content)
     assert (found.container, found.complete, found.problems) == ("safetensors", True, ())
@@ -64,21 +64,21 @@ def test_a_sound_model_is_whole_and_may_be_placed(preset: str) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 50_000, 99_000])
-def test_a_truncated_file_is_refused_with_both_sizes(cut: int) -> None:
+def test_refusal_of_a_truncated_file_names_both_sizes(cut: int) -> None:
     error = refusal(MODEL[:-cut])
     assert isinstance(error, Truncated)
     assert error.exit_code == 7
     assert str(len(MODEL) - cut) in error.message
 
 
-def test_a_file_cut_inside_its_data_names_what_is_missing() -> None:
+def test_refusal_of_cut_data_names_the_missing_bytes() -> None:
     error = refusal(MODEL[:-10])
     assert error is not None
     assert "100000" in error.message
     assert "99990" in error.message
 
 
-def test_a_file_that_is_too_long_is_refused_with_both_sizes() -> None:
+def test_refusal_of_a_too_long_file_names_both_sizes() -> None:
     error = refusal(MODEL + b"\0" * 7)
     assert isinstance(error, Truncated)
     assert "100000" in error.message
@@ -86,22 +86,22 @@ def test_a_file_that_is_too_long_is_refused_with_both_sizes() -> None:
 
 
 @given(st.integers(9, len(MODEL) - 1))
-def test_no_prefix_of_a_model_passes_for_a_model(length: int) -> None:
+def test_identify_prefix_of_a_model_is_never_complete(length: int) -> None:
     assert isinstance(refusal(MODEL[:length]), Truncated)
 
 
 @pytest.mark.parametrize("length", range(1, 9))
-def test_a_file_of_a_few_bytes_is_no_model(length: int) -> None:
+def test_identify_few_bytes_are_no_model(length: int) -> None:
     assert isinstance(refusal(MODEL[:length]), NotAModel)
 
 
-def test_without_a_known_size_completeness_stays_open() -> None:
+def test_identify_unknown_size_leaves_completeness_open() -> None:
     found = look(MODEL, size=None)
     assert (found.complete, found.problems, found.kind) == (None, (), Kind.CHECKPOINT)
     assert found.expected_size == len(MODEL)
 
 
-def test_a_header_longer_than_the_first_look_is_read_to_its_end() -> None:
+def test_header_longer_than_the_first_read_is_read_to_its_end() -> None:
     metadata = {"ss_tag_frequency": "x" * 2_000_000}
     assert look(safetensors("lora", metadata=metadata)).complete is True
     assert look(safetensors("lora", metadata=metadata)[:1_000_000], size=None).complete is False
@@ -109,7 +109,7 @@ def test_a_header_longer_than_the_first_look_is_read_to_its_end() -> None:
 
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\n\t  "])
 @pytest.mark.parametrize("opening", [b'{"', b'{ "'])
-def test_a_header_behind_blanks_is_read_and_what_automatic1111_makes_of_it_said(blanks: bytes, opening: bytes) -> None:
+def test_header_after_blanks_is_read_with_a_warning(blanks: bytes, opening: bytes) -> None:
     text = json.dumps({"emb_params": tensor(0, 3072, "F16", [2, 768])}).encode()
     content = raw(blanks + text.replace(b'{"', opening, 1) + b"  ", bytes(3072))
     found = look(content)
@@ -126,7 +126,7 @@ def test_a_header_behind_blanks_is_read_and_what_automatic1111_makes_of_it_said(
         ({"a": tensor(1, 6)}, "unused"),
     ],
 )
-def test_overlaps_and_holes_are_refused(header: object, said: str) -> None:
+def test_header_with_overlaps_or_holes_is_refused(header: object, said: str) -> None:
     error = refusal(raw(header, b"123456"))
     assert isinstance(error, Truncated)
     assert said in error.message
@@ -171,7 +171,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_header_ends_in_a_refusal(content: bytes) -> None:
+def test_header_that_is_hostile_is_refused(content: bytes) -> None:
     began = time.monotonic()
     error = refusal(content)
     assert isinstance(error, (NotAModel, Truncated))
@@ -180,9 +180,7 @@ def test_a_hostile_header_ends_in_a_refusal(content: bytes) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6), st.integers(0, 40))
-def test_a_file_is_whole_when_its_tensors_cover_its_bytes_exactly_and_never_else(
-    places: list[tuple[int, int]], size: int
-) -> None:
+def test_identify_complete_means_tensors_cover_all_bytes(places: list[tuple[int, int]], size: int) -> None:
     places = [(min(place), max(place)) for place in places]
     found = look(raw({str(number): tensor(*place) for number, place in enumerate(places)}, bytes(size)))
     covered = [0] * size
@@ -198,21 +196,21 @@ def test_a_file_is_whole_when_its_tensors_cover_its_bytes_exactly_and_never_else
 
 @settings(max_examples=examples(50))
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=40))
-def test_whatever_length_a_header_claims_it_is_refused_unless_it_is_there(length: int, rest: bytes) -> None:
+def test_header_of_a_false_length_is_refused(length: int, rest: bytes) -> None:
     content = length.to_bytes(8, "little") + b"{" + rest
     assert isinstance(refusal(content), NotAModel | Truncated)
 
 
 @settings(max_examples=examples(50))
 @given(st.integers(1, 60_000), st.sampled_from([b"[", b'{"a":', b'[{"":']))
-def test_however_deep_a_header_is_nested_it_is_refused(depth: int, opening: bytes) -> None:
+def test_header_nested_to_any_depth_is_refused(depth: int, opening: bytes) -> None:
     assert isinstance(refusal(raw(b'{"a":' + opening * depth)), NotAModel)
     assert isinstance(refusal(raw(b'{"__metadata__":' + opening * depth)), NotAModel)
 
 
 @settings(max_examples=examples(50))
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=8, unique=True), st.data())
-def test_a_name_that_comes_twice_is_refused_wherever_it_stands(names: list[str], data: st.DataObject) -> None:
+def test_header_with_a_name_twice_is_refused(names: list[str], data: st.DataObject) -> None:
     twice = [*names, data.draw(st.sampled_from(names))]
     entries = ",".join(f"{json.dumps(name)}:{json.dumps(tensor(0, 0))}" for name in twice)
     assert isinstance(refusal(raw(f"{{{entries}}}".encode())), NotAModel)
@@ -221,7 +219,7 @@ def test_a_name_that_comes_twice_is_refused_wherever_it_stands(names: list[str],
     assert isinstance(refusal(raw(header.encode(), b"1")), NotAModel)
 
 
-def test_a_header_that_claims_much_takes_little() -> None:
+def test_header_that_claims_much_costs_little() -> None:
     tracemalloc.start()
     try:
         look(HOSTILE["longer than a disk"], size=2**63)
@@ -232,7 +230,7 @@ def test_a_header_that_claims_much_takes_little() -> None:
 
 
 @given(st.binary(max_size=400), st.sampled_from(["a.safetensors", "a.ckpt", "a.gguf", "a", "a.onnx"]))
-def test_no_bytes_make_it_fail(content: bytes, name: str) -> None:
+def test_identify_survives_any_bytes(content: bytes, name: str) -> None:
     refusal(content, name)
 
 
@@ -242,12 +240,12 @@ def test_no_bytes_make_it_fail(content: bytes, name: str) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_no_json_makes_it_fail(header: object) -> None:
+def test_identify_survives_any_json(header: object) -> None:
     refusal(raw({"a": header, "__metadata__": {}}))
     refusal(raw({"a": {"dtype": "U8", "shape": header, "data_offsets": header}}))
 
 
-def test_a_line_that_is_cut_while_looking_is_not_hidden() -> None:
+def test_identify_raises_a_lost_connection() -> None:
     def read(offset: int, length: int) -> bytes:
         raise UploaderError("cut")
 
@@ -285,13 +283,13 @@ def test_a_line_that_is_cut_while_looking_is_not_hidden() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt", "a"])
-def test_the_bytes_say_what_it_is_whatever_the_name(content: bytes, container: str, name: str) -> None:
+def test_identify_bytes_overrule_the_name(content: bytes, container: str, name: str) -> None:
     assert look(content, name).container == container
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b'{"error": 1}', b"Rar!\x1a\x07", zipped("a.txt")])
 @pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt", "a.html", "a"])
-def test_what_is_no_model_is_refused_whatever_its_name_and_flags(content: bytes, name: str) -> None:
+def test_refusal_of_no_model_ignores_name_and_flags(content: bytes, name: str) -> None:
     error = refusal(content, name, allow_pickle=True)
     assert isinstance(error, NotAModel)
     assert error.exit_code == 4
@@ -307,7 +305,7 @@ PICKLES = [
 
 @pytest.mark.parametrize("content", PICKLES)
 @pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.PTH", "a.bin"])
-def test_a_pickle_that_could_run_code_is_refused_unless_it_is_allowed(content: bytes, name: str) -> None:
+def test_refusal_of_a_dangerous_pickle_unless_allowed(content: bytes, name: str) -> None:
     error = refusal(content, name)
     assert isinstance(error, NotAModel)
     assert "run code" in error.message
@@ -317,7 +315,7 @@ def test_a_pickle_that_could_run_code_is_refused_unless_it_is_allowed(content: b
 
 
 @pytest.mark.parametrize("name", ["a.ckpt", "a.pt", "a.bin"])
-def test_what_would_be_read_as_a_pickle_and_cannot_be_followed_is_refused_unless_it_is_allowed(name: str) -> None:
+def test_refusal_of_an_unreadable_pickle_unless_allowed(name: str) -> None:
     error = refusal(b"words and more words", name)
     assert isinstance(error, NotAModel)
     assert "run code" in error.message
@@ -326,27 +324,27 @@ def test_what_would_be_read_as_a_pickle_and_cannot_be_followed_is_refused_unless
 
 @pytest.mark.parametrize("content", [*PICKLES, b"words", b"GGUF\x03\0\0\0" + b"\0" * 16])
 @pytest.mark.parametrize("allow_pickle", [True, False])
-def test_what_is_named_safetensors_and_is_not_is_refused(content: bytes, allow_pickle: bool) -> None:
+def test_refusal_of_another_format_named_safetensors(content: bytes, allow_pickle: bool) -> None:
     assert isinstance(refusal(content, "a.safetensors", allow_pickle=allow_pickle), NotAModel)
 
 
-def test_a_safetensors_file_under_the_name_of_a_pickle_is_refused_with_its_right_name() -> None:
+def test_refusal_of_safetensors_named_pickle_gives_right_name() -> None:
     error = refusal(MODEL, "a.ckpt", allow_pickle=True)
     assert isinstance(error, NotAModel)
     assert "a.safetensors" in str(error.remedy)
 
 
 @pytest.mark.parametrize("name", ["a", "a.SafeTensors", "a.sft", "a.v1"])
-def test_a_safetensors_file_may_have_its_own_ending_or_none(name: str) -> None:
+def test_safetensors_is_placed_with_its_ending_or_none(name: str) -> None:
     assert refusal(MODEL, name) is None
 
 
-def test_a_pointer_of_git_lfs_is_called_one() -> None:
+def test_refusal_of_a_git_lfs_pointer_says_so() -> None:
     error = refusal(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "a.bin", allow_pickle=True)
     assert isinstance(error, NotAModel)
     assert "Git LFS" in error.message
 
 
-def test_what_is_not_known_is_no_error() -> None:
+def test_identify_unknown_format_is_no_error() -> None:
     assert look(b"\x08\x07some onnx", "a.onnx") == Identity("unknown")
     assert refusal(b"\x08\x07some onnx", "a.onnx") is None

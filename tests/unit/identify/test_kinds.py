@@ -45,13 +45,13 @@ def told(**metadata: str) -> str | None:
     return identify(lambda at, length: content[at : at + length], len(content), "a.safetensors").architecture
 
 
-def test_every_preset_has_its_kind() -> None:
+def test_kind_of_each_preset_is_its_own() -> None:
     assert PRESET_KINDS.keys() == PRESETS.keys()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("size", [None, 200_000])
-def test_a_model_is_told_by_its_tensors(preset: str, size: int | None) -> None:
+def test_kind_follows_from_tensors(preset: str, size: int | None) -> None:
     found = look(preset) if size is None else look(preset, size_bytes=size)
     assert (found.kind, found.architecture) == PRESET_KINDS[preset]
     assert found.complete is True
@@ -92,21 +92,21 @@ def test_a_model_is_told_by_its_tensors(preset: str, size: int | None) -> None:
         (["decoy\nmodel.diffusion_model.x"], None),
     ],
 )
-def test_the_rules_know_the_usual_names(names: list[str], kind: Kind | None) -> None:
+def test_kind_rules_match_common_names(names: list[str], kind: Kind | None) -> None:
     assert look(dict.fromkeys(names, (3, 5))).kind == kind
 
 
-def test_a_checkpoint_with_leftovers_of_a_merge_is_no_lora() -> None:
+def test_kind_of_a_checkpoint_with_lora_leftovers() -> None:
     leftovers = {"lora_unet_a.lora_down.weight": (1, 1), "lora_unet_a.lora_up.weight": (1, 1)}
     assert look({**PRESETS["checkpoint"], **leftovers}).kind == Kind.CHECKPOINT
 
 
 @pytest.mark.parametrize("shape", [(768,), (4, 768), (2, 1024), (8, 1280)])
-def test_one_small_vector_of_a_text_encoders_width_is_an_embedding(shape: tuple[int, ...]) -> None:
+def test_kind_of_a_small_vector_is_embedding(shape: tuple[int, ...]) -> None:
     assert look({"<my-concept>": shape}).kind == Kind.EMBEDDING
 
 
-def test_a_large_matrix_of_that_width_is_not() -> None:
+def test_kind_of_a_large_matrix_is_not_embedding() -> None:
     assert look({"weight": (4096, 768)}).kind is None
 
 
@@ -172,7 +172,7 @@ _P = "model.diffusion_model."
         ({"visual_transformer_blocks.0.cross_attention.key_norm.weight": (2,)}, "kandinsky5"),
     ],
 )
-def test_the_architecture_follows_names_and_widths(
+def test_architecture_follows_from_names_and_widths(
     tensors: dict[str, tuple[int, ...]], architecture: str | None
 ) -> None:
     found = look(tensors)
@@ -197,12 +197,12 @@ def test_the_architecture_follows_names_and_widths(
         (["something.new.lora_A.weight"], 9, None),
     ],
 )
-def test_a_lora_tells_what_it_was_made_for(names: list[str], width: int, family: str | None) -> None:
+def test_architecture_of_a_lora_is_its_base_model(names: list[str], width: int, family: str | None) -> None:
     found = look({name: (4, width) for name in names})
     assert (found.kind, found.architecture) == (Kind.LORA, family)
 
 
-def test_where_a_loras_names_fit_two_families_its_metadata_decides_between_them() -> None:
+def test_architecture_of_an_unclear_lora_is_in_metadata() -> None:
     flux = {"diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight": (4, 3072)}
     assert described(flux, **{"modelspec.architecture": "chroma/lora"}) == "chroma"
     assert described(flux, **{"modelspec.architecture": "stable-diffusion-v1/lora"}) == "flux1"
@@ -219,7 +219,7 @@ def test_where_a_loras_names_fit_two_families_its_metadata_decides_between_them(
         ({"decoder.middle.0.residual.0.gamma": (8,), "decoder.conv1.weight": (8, 48, 3, 3, 3)}, "wan"),
     ],
 )
-def test_a_vae_tells_its_families_by_the_width_of_its_latents(tensors: dict[str, tuple[int, ...]], family: str) -> None:
+def test_architecture_of_a_vae_follows_from_its_latents(tensors: dict[str, tuple[int, ...]], family: str) -> None:
     found = look(tensors)
     assert (found.kind, found.architecture) == (Kind.VAE, family)
 
@@ -239,24 +239,24 @@ def test_a_vae_tells_its_families_by_the_width_of_its_latents(tensors: dict[str,
         ({"transformer.resblocks.0.ln_1.weight": (8,)}, "open-clip"),
     ],
 )
-def test_a_text_encoder_tells_which_one_it_is(tensors: dict[str, tuple[int, ...]], size: str) -> None:
+def test_architecture_of_a_text_encoder_is_known(tensors: dict[str, tuple[int, ...]], size: str) -> None:
     found = look(tensors)
     assert (found.kind, found.architecture) == (Kind.TEXT_ENCODER, size)
 
 
-def test_a_transformer_of_a_family_that_is_not_known_is_a_diffusion_model_all_the_same() -> None:
+def test_kind_of_an_unknown_transformer_is_diffusion_model() -> None:
     found = look({"layers.0.attn.qkv.weight": (8, 8), "t_embedder.mlp.0.weight": (8, 8), "out.weight": (8, 8)})
     assert (found.kind, found.architecture, found.problems) == (Kind.DIFFUSION_MODEL, None, ())
     assert look({"layers.0.attn.qkv.weight": (8, 8), "out.weight": (8, 8)}).kind is None
 
 
-def test_a_main_model_with_a_lora_left_in_it_is_no_lora() -> None:
+def test_kind_of_a_model_with_a_lora_in_it_is_not_lora() -> None:
     leftovers = {f"blocks.{n}.self_attn.q.lora_A.weight": (4, 8) for n in range(9)}
     tensors = {"blocks.0.self_attn.q.weight": (8, 8), "head.modulation": (1, 2, 2), **leftovers}
     assert look(tensors).kind is Kind.DIFFUSION_MODEL
 
 
-def test_metadata_tells_the_architecture_where_tensors_do_not() -> None:
+def test_architecture_comes_from_metadata_without_tensors() -> None:
     assert told(**{"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}) == "sdxl"
     assert told(ss_base_model_version="flux1") == "flux1"
     assert told(ss_base_model_version="sd_v1") == "sd1"

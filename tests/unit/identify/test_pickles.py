@@ -93,7 +93,7 @@ CLEAN: dict[str, tuple[object, Kind | None, str | None]] = {
 
 @pytest.mark.parametrize("made", [torch_zip, torch_legacy], ids=["zip", "legacy"])
 @pytest.mark.parametrize("case", CLEAN.values(), ids=CLEAN.keys())
-def test_a_clean_pickle_needs_no_leave_and_shows_its_kind(
+def test_pickle_that_is_clean_is_placed_with_its_kind(
     case: tuple[object, Kind | None, str | None], made: Callable[[object], bytes]
 ) -> None:
     value, kind, architecture = case
@@ -107,15 +107,13 @@ def test_a_clean_pickle_needs_no_leave_and_shows_its_kind(
 @pytest.mark.parametrize("change", [with_two_directories, lambda content: content], ids=["two directories", "one"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("deflate", [True, False])
-def test_a_zip_may_be_laid_out_as_torchs_own_writer_does(
-    change: Callable[[bytes], bytes], stream: bool, deflate: bool
-) -> None:
+def test_zip_laid_out_by_torch_is_clean(change: Callable[[bytes], bytes], stream: bool, deflate: bool) -> None:
     members = {"archive/data.pkl": bare_pickle(WEIGHTS), "archive/data/0": bytes(12), "archive/version": b"3\n"}
     content = change(zipped(members, deflate=deflate, stream=stream))
     assert (look(content).complete, refusal(content)) == (True, None)
 
 
-def test_a_detector_is_told_by_its_classes_and_needs_leave() -> None:
+def test_pickle_of_a_detector_is_refused_unless_allowed() -> None:
     content = torch_zip(yolo())
     assert look(content).kind is Kind.DETECTOR
     error = refusal(content)
@@ -131,12 +129,12 @@ def test_a_detector_is_told_by_its_classes_and_needs_leave() -> None:
     ),
     st.integers(0, 5),
 )
-def test_plain_data_is_clean_in_every_protocol(value: object, protocol: int) -> None:
+def test_pickle_of_plain_data_is_clean_in_each_protocol(value: object, protocol: int) -> None:
     # Protocols below 3 have no bytes, and make them by a name that is allowed.
     assert findings(b"\x80\x02" + pickle.dumps(value, protocol)) == ()
 
 
-def test_what_only_automatic1111_refuses_is_clean_and_said() -> None:
+def test_pickle_refused_by_automatic1111_only_is_clean() -> None:
     scan = look(torch_zip({"state_dict": WEIGHTS, "dtype": Name("torch", "int64")}, modern=True)).pickle
     assert scan is not None
     assert scan.findings == ()
@@ -233,7 +231,7 @@ STREAMS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", STREAMS.values(), ids=STREAMS.keys())
-def test_a_stream_that_may_do_more_than_hold_data_is_refused_with_the_name(case: tuple[bytes, str]) -> None:
+def test_pickle_that_may_run_code_is_refused_by_name(case: tuple[bytes, str]) -> None:
     content, said = case
     error = refusal(content)
     assert isinstance(error, NotAModel)
@@ -245,13 +243,13 @@ def test_a_stream_that_may_do_more_than_hold_data_is_refused_with_the_name(case:
 
 
 @pytest.mark.parametrize("case", STREAMS.values(), ids=STREAMS.keys())
-def test_the_same_stream_in_a_torch_zip_is_refused(case: tuple[bytes, str]) -> None:
+def test_pickle_that_may_run_code_in_a_zip_is_refused(case: tuple[bytes, str]) -> None:
     content = zipped({"archive/data.pkl": case[0], "archive/version": b"3\n"})
     assert isinstance(refusal(content), NotAModel)
 
 
 @pytest.mark.parametrize("which", range(5))
-def test_each_of_the_five_pickles_of_a_legacy_file_is_looked_through(which: int) -> None:
+def test_legacy_file_has_all_five_pickles_checked(which: int) -> None:
     content = torch_legacy({"state_dict": WEIGHTS})
     starts = [0]
     for _ in range(5):
@@ -262,7 +260,7 @@ def test_each_of_the_five_pickles_of_a_legacy_file_is_looked_through(which: int)
     assert findings(content[: starts[which]] + evil)[0] == "os.system"
 
 
-def test_a_legacy_file_is_whole_to_the_byte() -> None:
+def test_legacy_file_is_complete_to_the_byte() -> None:
     content = torch_legacy({"state_dict": weights(PRESETS["vae"])})
     assert isinstance(refusal(content[:-1]), Truncated)
     error = refusal(content + b"x")
@@ -297,7 +295,7 @@ def tar_in_pickles(checksum: Callable[[bytes], bytes]) -> bytes:
     ],
     ids=["unsigned", "signed", "in base 256"],
 )
-def test_a_tar_without_a_mark_is_no_pickle_whatever_else_it_is(checksum: Callable[[bytes], bytes]) -> None:
+def test_tar_without_a_mark_is_no_pickle(checksum: Callable[[bytes], bytes]) -> None:
     content = tar_in_pickles(checksum)
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
         assert tar.getnames()[1:] == ["storages"]
@@ -307,14 +305,14 @@ def test_a_tar_without_a_mark_is_no_pickle_whatever_else_it_is(checksum: Callabl
     assert isinstance(refusal(content, "a.pt"), NotAModel)
 
 
-def test_a_safetensors_file_under_a_pickles_name_is_refused_whatever_is_allowed() -> None:
+def test_safetensors_named_pickle_is_refused_even_if_allowed() -> None:
     for allowed in (True, False):
         error = refusal(safetensors("checkpoint"), "a.ckpt", allow_pickle=allowed)
         assert isinstance(error, NotAModel)
         assert "a.safetensors" in str(error.remedy)
 
 
-def test_many_names_are_told_in_few_words() -> None:
+def test_refusal_of_many_names_is_short() -> None:
     content = b"\x80\x02" + b"".join(f"cm\nn{number}\n".encode() for number in range(500)) + b"."
     error = refusal(content)
     assert error is not None
@@ -322,7 +320,7 @@ def test_many_names_are_told_in_few_words() -> None:
     assert len(error.message) < 400
 
 
-def test_a_name_cannot_steer_a_terminal() -> None:
+def test_refusal_shows_no_control_characters() -> None:
     error = refusal(b"\x80\x02c\x1b[2J\nx\n.")
     assert error is not None
     assert "\x1b" not in error.message
@@ -334,20 +332,20 @@ GOOD = torch_zip({"state_dict": WEIGHTS})
 EVIL = b"\x80\x02" + SYSTEM + RUN + b"."
 
 
-def test_a_pickle_under_another_name_in_the_zip_is_found() -> None:
+def test_zip_member_of_another_name_is_checked() -> None:
     for name in ("config.p", "extra/evil.pkl", "code.bin", "notes", "other.pickle"):
         assert "os.system" in findings(torch_zip({}, more={name: EVIL}))
 
 
-def test_a_text_in_the_zip_is_no_pickle() -> None:
+def test_zip_member_that_is_text_is_no_pickle() -> None:
     assert findings(torch_zip({}, more={"notes.txt": b"trained on cats\n", "empty": b""})) == ()
 
 
-def test_a_packed_pickle_is_unpacked_and_looked_through() -> None:
+def test_zip_member_that_is_packed_is_checked() -> None:
     assert findings(torch_zip(Raw(SYSTEM + RUN), deflate=True)) == ("os.system",)
 
 
-def test_a_zip_in_the_zip_is_looked_through_and_a_third_one_refused() -> None:
+def test_zip_in_a_zip_is_checked_and_a_third_refused() -> None:
     inner = zipped({"archive/data.pkl": EVIL})
     assert findings(torch_zip({}, more={"nested.pt": inner})) == ("os.system",)
     deeper = zipped({"a/b.pt": zipped({"archive/data.pkl": EVIL})})
@@ -356,13 +354,13 @@ def test_a_zip_in_the_zip_is_looked_through_and_a_third_one_refused() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 22, 100, 400])
-def test_a_truncated_zip_is_not_whole(cut: int) -> None:
+def test_zip_that_is_truncated_is_incomplete(cut: int) -> None:
     error = refusal(GOOD[:-cut])
     assert isinstance(error, Truncated)
     assert error.exit_code == 7
 
 
-def test_a_wrong_checksum_hides_nothing() -> None:
+def test_zip_with_a_wrong_checksum_is_checked() -> None:
     content = torch_zip(Raw(SYSTEM + RUN))
     at = content.rfind(b"PK\x01\x02")
     assert findings(content[: at + 16] + b"\0\0\0\0" + content[at + 20 :]) == ("os.system",)
@@ -370,23 +368,23 @@ def test_a_wrong_checksum_hides_nothing() -> None:
 
 @pytest.mark.parametrize("flag", [0x0001, 0x0040, 0x2000])
 @pytest.mark.parametrize("mark", [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)], ids=["its own", "the directory's"])
-def test_a_member_that_is_marked_as_encrypted_is_refused(flag: int, mark: tuple[bytes, int]) -> None:
+def test_zip_member_marked_as_encrypted_is_refused(flag: int, mark: tuple[bytes, int]) -> None:
     at = GOOD.index(mark[0]) + mark[1]
     changed = GOOD[:at] + struct.pack("<H", flag) + GOOD[at + 2 :]
     assert "encrypted" in findings(changed)[0]
 
 
-def test_a_member_with_two_names_is_refused() -> None:
+def test_zip_member_with_two_names_is_refused() -> None:
     at = GOOD.index(b"archive/data.pkl")
     assert "another name" in findings(GOOD[:at] + b"archive/datA.pkl" + GOOD[at + 16 :])[0]
 
 
-def test_two_members_of_one_name_are_refused_whatever_their_case() -> None:
+def test_zip_members_of_one_name_in_any_case_are_refused() -> None:
     content = torch_zip({}, more={"DATA.pkl": EVIL})
     assert findings(content) == ("it holds two members of one name",)
 
 
-def test_a_member_packed_in_an_unknown_way_is_refused() -> None:
+def test_zip_member_of_an_unknown_method_is_refused() -> None:
     content = bytearray(GOOD)
     for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         start = content.index(mark) + at
@@ -394,13 +392,13 @@ def test_a_member_packed_in_an_unknown_way_is_refused() -> None:
     assert "packed in a way" in findings(bytes(content))[0]
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = zipped({"archive/data.pkl": b"\x80\x02" + bytes(40 << 20)}, deflate=True)
     assert len(bomb) < 100_000
     assert findings(bomb) == ("more than can be looked through",)
 
 
-def test_a_zip_of_seven_gigabytes_is_looked_at_by_its_ends() -> None:
+def test_zip_of_seven_gigabytes_is_read_at_its_ends() -> None:
     pickled, weights_bytes = bare_pickle(WEIGHTS), 7 << 30
     members = {"archive/data.pkl": (0, len(pickled)), "archive/data/0": (0, weights_bytes), "archive/version": (0, 2)}
     chunks: dict[int, bytes] = {}
@@ -448,7 +446,7 @@ def test_a_zip_of_seven_gigabytes_is_looked_at_by_its_ends() -> None:
     assert (found.container, found.complete, found.pickle and found.pickle.findings) == ("zip", True, ())
 
 
-def test_a_zip_that_starts_as_a_pickle_is_refused() -> None:
+def test_zip_that_starts_as_a_pickle_is_refused() -> None:
     assert findings(b"\x80\x02N." + GOOD)
     legacy = torch_legacy({"state_dict": WEIGHTS})
     assert any("zip behind" in found for found in findings(legacy + GOOD))
@@ -458,17 +456,17 @@ def test_a_zip_that_starts_as_a_pickle_is_refused() -> None:
     "change",
     [
         lambda content: content + b"x" * 30,  # a directory that is not at the end
-        lambda content: content[:-2] + b"\x05\x00hello",  # one with a comment behind it
+        lambda content: content[:-2] + b"\x05\x00hello",  # one that a comment follows
         lambda content: GOOD[:200] + content,  # one whose offsets are another zip's
         lambda content: content[:-12] + struct.pack("<I", 9) + content[-8:],
         lambda content: content[:-14] + struct.pack("<H", 900) + content[-12:],
     ],
 )
-def test_a_zip_that_could_be_read_in_two_ways_is_refused(change: Callable[[bytes], bytes]) -> None:
+def test_zip_that_reads_in_two_ways_is_refused(change: Callable[[bytes], bytes]) -> None:
     assert isinstance(refusal(change(GOOD)), NotAModel | Truncated)
 
 
-def test_a_program_in_torchscript_needs_leave() -> None:
+def test_torchscript_is_refused_unless_allowed() -> None:
     content = zipped(
         {
             "m/constants.pkl": b"\x80\x02).",
@@ -483,7 +481,7 @@ def test_a_program_in_torchscript_needs_leave() -> None:
     assert refusal(content, "a.pt", allow_pickle=True) is None
 
 
-def test_of_a_file_without_a_known_size_the_pickles_are_looked_at_once_it_is_there() -> None:
+def test_pickle_of_unknown_size_is_checked_when_complete() -> None:
     found = look(GOOD, size=None)
     assert found.pickle is not None
     assert found.pickle.unseen
@@ -494,7 +492,7 @@ def test_of_a_file_without_a_known_size_the_pickles_are_looked_at_once_it_is_the
 
 
 class _Stub:
-    """Stands for whatever a pickle looks up: it can be called and changed, and does nothing."""
+    """Stands for any name that a pickle looks up. It can be called and changed, and does nothing."""
 
     def __call__(self, *arguments: object, **options: object) -> _Stub:
         return self
@@ -530,7 +528,7 @@ _PIECES = [
 
 @settings(max_examples=examples(400))
 @given(st.lists(st.sampled_from(_PIECES), max_size=25))
-def test_no_name_that_python_would_look_up_is_missed(chunks: list[bytes]) -> None:
+def test_pickle_check_misses_no_name_that_python_looks_up(chunks: list[bytes]) -> None:
     content = b"\x80\x04" + b"".join(chunks) + b"."
     recorder = _Recorder(io.BytesIO(content))
     try:
@@ -543,14 +541,14 @@ def test_no_name_that_python_would_look_up_is_missed(chunks: list[bytes]) -> Non
 
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=300))
-def test_no_bytes_make_a_look_at_a_pickle_fail(content: bytes) -> None:
+def test_pickle_check_survives_any_bytes(content: bytes) -> None:
     look(b"\x80\x02" + content)
     look(zipped({"archive/data.pkl": content}))
 
 
 @settings(max_examples=examples(200))
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
-def test_no_byte_of_a_zip_changed_makes_it_fail(at: int, byte: int) -> None:
+def test_zip_check_survives_any_changed_byte(at: int, byte: int) -> None:
     look(GOOD[:at] + bytes([byte]) + GOOD[at + 1 :])
 
 
@@ -562,7 +560,7 @@ def test_no_byte_of_a_zip_changed_makes_it_fail(at: int, byte: int) -> None:
     ],
     ids=["tables", "nested tuples"],
 )
-def test_a_stream_of_endless_opcodes_is_given_up_soon(content: bytes) -> None:
+def test_pickle_of_endless_opcodes_ends_soon(content: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     assert findings(content) == ("more than can be looked through",)
@@ -570,14 +568,14 @@ def test_a_stream_of_endless_opcodes_is_given_up_soon(content: bytes) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
-def test_values_that_hold_themselves_end() -> None:
+def test_pickle_values_that_hold_themselves_end() -> None:
     content = b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."
     assert look(content).kind is None
     doubling = b"".join(b"h%ch%c\x86q%c0" % (n, n, n + 1) for n in range(60))
     assert look(b"\x80\x02}q\x00" + doubling + b"}X\x01\x00\x00\x00ah\x3cs.").kind is None
 
 
-def test_of_a_large_file_little_is_read() -> None:
+def test_pickle_check_of_a_large_file_reads_little() -> None:
     content = torch_zip({"state_dict": weights({"first_stage_model.decoder.conv_in.weight": (2000, 2000, 2, 2)})})
     asked: list[int] = []
 
@@ -590,7 +588,7 @@ def test_of_a_large_file_little_is_read() -> None:
     assert sum(asked) < 600_000 < len(content)
 
 
-def test_a_tensor_is_told_by_its_shape_alone() -> None:
+def test_pickle_tensor_is_known_by_its_shape() -> None:
     found = look(
         torch_zip({"state_dict": Call(Name("collections", "OrderedDict"), ([("emb_params", Tensor((4, 1280)))],))})
     )

@@ -106,14 +106,14 @@ ALL: dict[str, Reference] = {**CIVITAI, **HUGGING_FACE, **OTHERS}
 
 
 @pytest.mark.parametrize("text", ALL)
-def test_each_form_names_what_it_names_and_is_written_back(text: str) -> None:
+def test_parse_of_each_form_is_written_back(text: str) -> None:
     reference = parse(text)
     assert reference == ALL[text]
     assert parse(str(reference)) == reference
 
 
 @pytest.mark.parametrize("text", [text for text in ALL if "SECRET" in text])
-def test_a_token_in_a_link_is_let_go_at_once(text: str) -> None:
+def test_parse_drops_a_token_in_a_link(text: str) -> None:
     reference = parse(text)
     assert "SECRET" not in f"{reference} {reference!r}"
 
@@ -150,13 +150,13 @@ def test_a_token_in_a_link_is_let_go_at_once(text: str) -> None:
         "https://modelscope.cn/models/o/n/resolve/master",
     ],
 )
-def test_what_names_no_model_of_its_site_is_refused_with_what_to_do(text: str) -> None:
+def test_parse_of_a_page_without_a_model_has_a_remedy(text: str) -> None:
     with pytest.raises(ReferenceInvalid) as caught:
         parse(text)
     assert caught.value.remedy
 
 
-def test_a_number_alone_is_asked_about_both_ways() -> None:
+def test_parse_of_a_lone_number_asks_for_both_forms() -> None:
     with pytest.raises(ReferenceInvalid) as caught:
         parse("128713")
     remedy = caught.value.remedy or ""

@@ -110,7 +110,7 @@ PIECES = [
         "/srv/b2.civitai.com/x?token=1",
     ],
 )
-def test_what_is_no_link_is_a_path_kept_as_typed(text: str) -> None:
+def test_parse_of_no_link_is_a_path_as_typed(text: str) -> None:
     assert parse(text) == PathReference(text)
 
 
@@ -123,23 +123,23 @@ def test_what_is_no_link_is_a_path_kept_as_typed(text: str) -> None:
         "https://[::1]:1/a",
     ],
 )
-def test_a_link_is_kept_as_typed(text: str) -> None:
+def test_parse_keeps_a_link_as_typed(text: str) -> None:
     assert parse(text) == UrlReference(text)
 
 
 @pytest.mark.parametrize("host", ["civitai.com:443", "civitai.com.", "CIVITAI.com.:443"])
-def test_another_way_to_write_a_service_is_that_service_and_its_token_is_dropped(host: str) -> None:
+def test_parse_of_another_spelling_of_a_host_drops_its_token(host: str) -> None:
     link = f"https://{host}/api/download/models/1?token=SECRET"
     assert parse(link) == parse("https://civitai.com/api/download/models/1")
     assert "SECRET" not in str(parse(link))
 
 
-def test_another_port_is_another_server() -> None:
+def test_parse_of_another_port_is_another_server() -> None:
     link = "https://civitai.com:8443/api/download/models/1"
     assert parse(link) == UrlReference(link)
 
 
-def test_blanks_around_a_link_are_dropped() -> None:
+def test_parse_drops_blanks_around_a_link() -> None:
     assert parse("  https://example.com/a\n") == UrlReference("https://example.com/a")
 
 
@@ -147,27 +147,27 @@ def test_blanks_around_a_link_are_dropped() -> None:
     "text",
     ["", "   ", "a\0b", "https://", "https:///path", "https://host:port/", "https://[::1/", "ftp://host/a", "s3://b/c"],
 )
-def test_what_cannot_be_a_reference_is_refused(text: str) -> None:
+def test_parse_refuses_what_is_no_reference(text: str) -> None:
     with pytest.raises(ReferenceInvalid):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["https://me:hunter2@example.com/a", "https://hunter2@example.com/a"])
-def test_a_link_with_a_password_is_refused_without_repeating_it(text: str) -> None:
+def test_parse_refuses_a_password_without_repeating_it(text: str) -> None:
     with pytest.raises(ReferenceInvalid) as caught:
         parse(text)
     assert "hunter2" not in str(caught.value) + (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
-def test_a_refusal_never_repeats_a_secret(text: str) -> None:
+def test_parse_error_repeats_no_secret(text: str) -> None:
     with pytest.raises(ReferenceInvalid) as caught:
         parse(text)
     assert "secret" not in f"{caught.value.message} {caught.value.remedy} {caught.value!r}".lower()
 
 
 @pytest.mark.parametrize("text", ["https:/example.com/a", "http:example.com/a", "HTTPS:a"])
-def test_a_link_without_its_slashes_is_no_file_that_is_not_there(text: str) -> None:
+def test_parse_of_a_link_without_slashes_says_so(text: str) -> None:
     with pytest.raises(ReferenceInvalid) as caught:
         parse(text)
     assert "slashes" in (caught.value.remedy or "")
@@ -175,7 +175,7 @@ def test_a_link_without_its_slashes_is_no_file_that_is_not_there(text: str) -> N
 
 
 @given(st.text() | st.builds("".join, st.lists(st.sampled_from(PIECES))))
-def test_what_is_parsed_is_written_back_to_the_same(text: str) -> None:
+def test_parse_result_parses_to_itself(text: str) -> None:
     try:
         reference = parse(text)
     except ReferenceInvalid:
