@@ -243,11 +243,7 @@ def test_stop_ends_within_two_seconds_and_keeps_chunks(start: Start) -> None:
     thread.join(2)
     assert [type(fault) for fault in faults] == [Interrupted]
     assert download.names == ["m.safetensors.part"]
-<<<<<<< HEAD
-    assert len(chunk_numbers(download.bench.state)) == 2
-=======
-    assert set(download.record["pieces"]) >= {"0", "2"}  # a third reader may have read the short last chunk
->>>>>>> bd2bc6a (identify, reference: plain English; test names say unit, situation, result)
+    assert chunk_numbers(download.bench.state) >= {0, 2}  # a third reader may have read the short last chunk
 
 
 # a later run ------------------------------------------------------------------------------------------
