@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from uploader.commands.push.request import PushRequest
     from uploader.commands.rm import Removal
     from uploader.commands.search import SearchRequest
-    from uploader.commands.sync.request import SyncPlan, SyncRequest
+    from uploader.commands.sync.decide import SyncStep
+    from uploader.commands.sync.request import SyncRequest
     from uploader.credentials import Prompter
     from uploader.errors import UploaderError
     from uploader.events import Observer
@@ -60,7 +61,8 @@ _MODULES = {
     "uploader.commands.push.request": ("PushRequest",),
     "uploader.commands.rm": ("Removal",),
     "uploader.commands.search": ("SearchRequest",),
-    "uploader.commands.sync.request": ("SyncPlan", "SyncRequest"),
+    "uploader.commands.sync.decide": ("SyncStep",),
+    "uploader.commands.sync.request": ("SyncRequest",),
     "uploader.credentials": ("Prompter",),
     "uploader.errors": ("UploaderError",),
     "uploader.events": ("Observer",),
@@ -113,8 +115,8 @@ __all__ = [
     "Secret",
     "Service",
     "Session",
-    "SyncPlan",
     "SyncRequest",
+    "SyncStep",
     "Target",
     "TokenRequest",
     "TokenResult",
@@ -170,10 +172,10 @@ def push(session: Session, request: PushRequest) -> Report | Plan[PushStep]:
     return push(request, session)
 
 
-def sync(session: Session, request: SyncRequest) -> Report | SyncPlan:
+def sync(session: Session, request: SyncRequest) -> Report | Plan[SyncStep]:
     """Make a folder of the target hold what a local folder holds.
 
-    Return a `SyncPlan` with `request.dry_run`, else a `Report` with an outcome per file. Raises UsageError,
+    Return a `Plan` with `request.dry_run`, else a `Report` with an outcome per file. Raises UsageError,
     DeletionRefused when more files would be removed than allowed, NoSuchRoot, and what connecting raises.
     """
     from uploader.commands.sync.run import sync

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         LoginResult,
         PullPlan,
         Removal,
-        SyncPlan,
         TokenResult,
         WebUIFacts,
         WebUISeen,
@@ -250,23 +249,6 @@ def of_diagnosis(diagnosis: Diagnosis) -> Document:
         for check in diagnosis.checks
     ]
     return {"schema": SCHEMA, "ok": diagnosis.ok, "target": diagnosis.target, "checks": checks}
-
-
-def of_sync_plan(plan: SyncPlan) -> Document:
-    steps = [
-        {
-            "source": step.here.path if step.here else None,
-            "name": posixpath.basename(step.path),
-            "kind": plan.kinds.get(step.key),
-            "action": step.action,
-            "route": "local" if step.action in ("send", "replace", "keep") else "server",
-            "path": posixpath.relpath(step.path, plan.root),
-            "size": step.size,
-            "reason": step.reason,
-        }
-        for step in plan.steps
-    ]
-    return {"schema": SCHEMA, "plan": steps}
 
 
 def of_pull_plan(plan: PullPlan) -> Document:

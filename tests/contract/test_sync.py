@@ -11,7 +11,7 @@ import pytest
 from tests.contract.test_living import Person, with_person
 from tests.contract.world import CHECKPOINTS, LORAS, MIB, World, serve, world
 from tests.servers.tcp_proxy import Proxy
-from uploader.api import SyncPlan, SyncRequest
+from uploader.api import Plan, SyncRequest
 from uploader.errors import NoSuchRoot, UsageError
 from uploader.result import Report
 from uploader.scan.filters import TRASH
@@ -37,7 +37,7 @@ def statuses(report: Report) -> dict[str | None, str]:
 
 def actions(here: World, **wishes: Any) -> dict[str, str]:
     plan = here.app.sync(SyncRequest(str(here.disk), dry_run=True, **{"into": "outputs", **wishes}))
-    assert isinstance(plan, SyncPlan)
+    assert isinstance(plan, Plan)
     return {step.key: str(step.action) for step in plan.steps}
 
 

@@ -156,6 +156,6 @@ def test_ctrl_c_while_a_file_is_on_its_way_ends_it(here: World) -> None:
     put(here, "first")
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
     with open_sync(request, here.app.session) as syncing:
-        syncing._cancelled.set()
+        syncing._target.cancelled.set()
         with pytest.raises(Interrupted):
             watch(syncing, Script(lambda: None), StableFiles(here.disk), here.app.session, lambda _report: None)

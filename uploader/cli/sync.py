@@ -66,8 +66,8 @@ def sync(invocation: Invocation, /, **options: Any) -> int:
     from uploader.cli.show.plan import plan_exit_code, print_sync_plan
     from uploader.cli.show.report import print_faults
 
-    if isinstance(answer, api.SyncPlan):
-        write_document(documents.of_sync_plan(answer)) if invocation.json else print_sync_plan(answer)
+    if isinstance(answer, api.Plan):
+        write_document(documents.of_plan(answer)) if invocation.json else print_sync_plan(answer)
         return plan_exit_code(step.error for step in answer.steps)
     if invocation.json:
         write_document(documents.of_report(answer))

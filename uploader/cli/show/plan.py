@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from uploader.cli.show.report import MARGIN, folder_of, print_failures
 from uploader.cli.terminal import print_answer, print_note
 
 if TYPE_CHECKING:
-    from uploader.api import Plan, PullPlan, PushStep, SyncPlan, UploaderError
+    from uploader.api import Plan, PullPlan, PushStep, SyncStep, UploaderError
 
 
 def print_push_plan(plan: Plan[PushStep]) -> None:
@@ -41,15 +40,15 @@ def _reasons(step: PushStep) -> Iterable[str]:
     yield from (f"note: {warning}" for warning in step.item.warnings)
 
 
-def print_sync_plan(plan: SyncPlan) -> None:
+def print_sync_plan(plan: Plan[SyncStep]) -> None:
     """Print what a sync would do, step by step; files that stay are counted."""
     for step in plan.steps:
-        path = posixpath.relpath(step.path, plan.root)
+        path = plan.shown(step)
         if step.error is not None:
             print_answer(f"{step.action:<7}  {path}")
         elif step.action != "keep":
             print_answer(f"{step.action:<7}  {path} ({size(step.size)})\n{MARGIN}{step.reason}")
-    sent = sum(step.size for step in plan.steps if step.action in ("send", "replace"))
+    sent = sum(step.payload for step in plan.steps)
     same = _same(sum(step.action == "keep" for step in plan.steps), "there")
     print_note(f"Nothing was done. Without --dry-run {size(sent)} would be sent{same}.")
     _print_refusals((step.key, step.error) for step in plan.steps)

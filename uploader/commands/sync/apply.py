@@ -1,25 +1,29 @@
-"""Carries out the steps of a sync: small files many at a time, big ones piece by piece, the rest on the server."""
+"""The changes that a sync makes on the server: send, copy, move, delete, trash."""
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from uploader.commands.sync.decide import Action, SyncStep
+from uploader.artifact import Artifact, LocalFile
+from uploader.commands.sync.decide import SyncStep
 from uploader.errors import Busy, RemoteExists, RemoteMissing, RemoteRefused, UploaderError, WrongBytes
 from uploader.placement import part_name
-from uploader.reference import PathReference
 from uploader.remote.interface import Connection, Entry
 from uploader.result import Evidence
 from uploader.scan.local import read_blocks
 from uploader.session.runner import StepResult
+from uploader.session.target import TargetSession
 from uploader.sources import local
-from uploader.state.manifest import Manifest, PlacedFile
-from uploader.transfer import TransferContext, Upload, UploadJob
+from uploader.state.manifest import PlacedFile
+from uploader.steps import Action
+from uploader.transfer import Upload, UploadJob
 from uploader.transfer.chunks import ChunkLayout, FileChunks
 from uploader.transfer.small_files import SmallPlaced, SmallUpload, place_small
 from uploader.transfer.verify import Expected, Verifier
@@ -28,18 +32,18 @@ T = TypeVar("T")
 
 
 class RemoteChanges:
-    """Carries out the steps of one sync from `folder` to `target`; thread-safe. Every file that it places is in the
-    manifest, and so is, beforehand, what it is about to place. `replaces_any`: whatever has come to a name meanwhile
-    may be replaced as well."""
+    """Carries out the steps of one sync from `folder` to `target`. Thread-safe.
 
-    def __init__(
-        self, folder: Path, target: str, manifest: Manifest, context: TransferContext, *, replaces_any: bool = False
-    ) -> None:
+    The manifest has every file that it places, and beforehand what it is about to place. With `replaces_any` it also
+    replaces what came to a name after the plan looked.
+    """
+
+    def __init__(self, folder: Path, target: TargetSession, *, replaces_any: bool = False) -> None:
         self._replaces_any = replaces_any
         self._folder = folder
-        self._target = target
-        self._manifest = manifest
-        self._context = context
+        self._target = target.name
+        self._manifest = target.manifest
+        self._context = target.transfer
         self._running: dict[str, Upload] = {}
 
     def goes_together(self, step: SyncStep) -> bool:
@@ -47,8 +51,10 @@ class RemoteChanges:
         return step.size < self._context.config.chunk_bytes
 
     def clear_parts(self, base: str, steps: Sequence[SyncStep] = ()) -> None:
-        """Removes the part files that earlier runs began below `base`, which this run has claimed, but those that
-        `steps` will build on: big ones. What another run is about, here or in a folder above or below, is its own."""
+        """Remove the part files that earlier runs began below `base`, which this run has claimed.
+
+        Those of large files that `steps` continue stay, and those of another run, in a folder above or below too.
+        """
         names = {
             step.path for step in steps if step.action in (Action.SEND, Action.REPLACE) and not self.goes_together(step)
         }
@@ -81,14 +87,13 @@ class RemoteChanges:
 
     # sending ------------------------------------------------------------------------------------------
 
-    def send_big(self, step: SyncStep) -> StepResult:
-        """Sends a file by itself: resumable, over several connections."""
-        path = self._folder / step.file.path
-        artifact = replace(local.resolve(PathReference(str(path)))[0], name=posixpath.basename(step.path))
+    def send_large(self, step: SyncStep) -> StepResult:
+        """Send a file alone: resumable, over several connections."""
+        artifact = self._artifact(step)
         job = UploadJob(
             step.key,
             artifact,
-            lambda: local.open(artifact),
+            partial(local.open, artifact),
             step.path,
             self._target,
             step.file.size,
@@ -101,18 +106,17 @@ class RemoteChanges:
         running = self._running[step.key] = Upload(job, self._context)
         result = running.run()
         seen = self._context.with_connection(lambda connection: connection.files.stat(step.path))
-        self._manifest.record(
-            step.path, replace(known, sha256=result.sha256, seen=seen.mtime if seen is not None else None)
-        )
+        mtime = seen.mtime if seen is not None else None
+        self._manifest.record(step.path, replace(known, sha256=result.sha256, seen=mtime, evidence=result.evidence))
         self._manifest.end([job.part])
         return StepResult(result.evidence, result.sha256, result.bytes_sent, result.resumed_from)
 
     def bytes_sent(self, key: str) -> int:
-        """Payload bytes of a big file that went out so far."""
+        """Return the payload bytes of a large file that went out so far."""
         return self._running[key].sent if key in self._running else 0
 
     def send_small(self, steps: Sequence[SyncStep]) -> list[StepResult | UploaderError]:
-        """Sends small files together. Returns how each ended, in order; raises what a line raises that is lost."""
+        """Send small files together. Return how each ended, in order. Raises NetworkError."""
         results: dict[str, StepResult | UploaderError] = {}
         files: dict[str, SmallUpload] = {}
         for step in steps:
@@ -128,7 +132,8 @@ class RemoteChanges:
         placed = self._context.with_connection(lambda connection: place_small(connection, list(files.values())))
         for step, result in zip(sending, placed, strict=True):
             if isinstance(result, SmallPlaced):
-                self._manifest.record(step.path, replace(known[step.path], seen=result.mtime))
+                placed_file = replace(known[step.path], seen=result.mtime, evidence=result.evidence)
+                self._manifest.record(step.path, placed_file)
                 file = files[step.key]
                 results[step.key] = StepResult(result.evidence, file.sha256, len(file.data))
             else:
@@ -144,8 +149,8 @@ class RemoteChanges:
     # on the server ------------------------------------------------------------------------------------
 
     def copy(self, step: SyncStep) -> StepResult | None:
-        """Has the server copy the bytes that it has already, and proves them. None when that came to nothing."""
-        source, sha256, here = step.source or "", step.sha256 or "", step.file
+        """Let the server copy the bytes that it has, and prove them. Return None when it did not work."""
+        source, sha256, here = step.origin or "", step.sha256 or "", step.file
         folder, name = posixpath.split(step.path)
         part = posixpath.join(folder, part_name(name, sha256[:8]))
         known = replace(self._known(step), sha256=sha256)
@@ -170,17 +175,18 @@ class RemoteChanges:
         return StepResult(proof, sha256)
 
     def _proof(self, step: SyncStep, part: str) -> Evidence | None:
-        path = self._folder / step.file.path
-        stream = local.open(local.resolve(PathReference(str(path)))[0])
+        stream = local.open(self._artifact(step))
         chunks = FileChunks(stream, ChunkLayout(step.file.size, self._context.config.chunk_bytes))
         found = Verifier(self._context).verify(part, Expected(step.file.size, step.sha256, chunks))
         return None if found.bad else found.evidence
 
     def move(self, step: SyncStep) -> StepResult:
-        """Renames a file that this program placed."""
-        source = step.source or ""
+        """Rename a file that this program placed."""
+        source = step.origin or ""
         before = self._manifest.get(source)
-        known = replace(self._known(step), sha256=step.sha256, seen=before.seen if before else None)
+        known = replace(self._known(step), sha256=step.sha256)
+        if before is not None:
+            known = replace(known, seen=before.seen, evidence=before.evidence)
         self._manifest.begin([], {step.path: known})
         self._unless_changed(source, before, lambda connection: _renamed(connection, source, step.path))
         self._manifest.forget(source)
@@ -188,21 +194,21 @@ class RemoteChanges:
         return StepResult(Evidence.SIZE, step.sha256)
 
     def remove(self, step: SyncStep) -> StepResult:
-        """Removes a file that this program placed, if it is still that one."""
+        """Remove a file that this program placed, if it is still that one."""
         known = self._manifest.get(step.path)
         self._unless_changed(step.path, known, lambda connection: connection.files.remove(step.path))
         self._manifest.forget(step.path)
         return StepResult()
 
     def put_into_trash(self, step: SyncStep, place: str) -> StepResult:
-        """Moves a file to `place`, whose folder is there."""
+        """Move a file to `place`, whose folder is there."""
         known = self._manifest.get(step.path)
         self._unless_changed(step.path, known, lambda connection: _renamed(connection, step.path, place))
         self._manifest.forget(step.path)
         return StepResult()
 
     def _unless_changed(self, path: str, known: PlacedFile | None, act: Callable[[Connection], object]) -> None:
-        """Acts upon a file that this program placed, if it is still that one. Raises RemoteRefused."""
+        """Run `act` on a file that this program placed, if it is still that one. Raises RemoteRefused."""
 
         def looked(connection: Connection) -> None:
             there = connection.files.stat(path)
@@ -213,14 +219,16 @@ class RemoteChanges:
         self._context.with_connection(looked)
 
     def _expected(self, step: SyncStep) -> tuple[int, int | None] | None:
-        """Size and time of the one file that a step may replace; None where any may go."""
+        """Return size and time of the one file that a step may replace; None where any may go."""
         if self._replaces_any or step.action is not Action.REPLACE or step.there is None:
             return None
         return step.there.size, step.there.mtime
 
     def keep(self, steps: Sequence[SyncStep]) -> None:
-        """Takes down what is the same, so that the next sync need not compare it again. The server's file is left as it
-        is, its time included: it may be somebody else's."""
+        """Record what is the same, so that the next sync need not compare it again.
+
+        The server's file stays as it is, its time included: it may be another person's.
+        """
         for step in steps:
             before = self._manifest.get(step.path)
             if step.there is None or (before is None and step.evidence is Evidence.SIZE):
@@ -230,11 +238,22 @@ class RemoteChanges:
             if before is not None and still:  # the same bytes: what was known of them is true still
                 sha256 = step.sha256 or before.sha256
                 known = replace(
-                    known, placed=before.placed, sha256=sha256, kind=before.kind, architecture=before.architecture
+                    known,
+                    placed=before.placed,
+                    sha256=sha256,
+                    kind=before.kind,
+                    architecture=before.architecture,
+                    evidence=before.evidence,
                 )
             self._manifest.record(step.path, known)
 
     # small things -------------------------------------------------------------------------------------
+
+    def _artifact(self, step: SyncStep) -> Artifact:
+        """Return the local file as the scan saw it. Reading it raises SourceChanged when it is another one now."""
+        here, path = step.file, self._folder / step.file.path
+        identity = hashlib.sha256(f"{here.size}\n{here.mtime_ns}".encode()).hexdigest()[:8]
+        return Artifact(str(path), step.name, here.size, LocalFile(path, here.mtime_ns), identity)
 
     def _known(self, step: SyncStep) -> PlacedFile:
         here = step.file
@@ -242,7 +261,7 @@ class RemoteChanges:
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """A path and the folders above it."""
+    """Yield a path and the folders above it."""
     while path != "/":
         yield path
         path = posixpath.dirname(path)
@@ -258,7 +277,7 @@ def _changed(path: str) -> RemoteRefused:
 
 
 def _renamed(connection: Connection, source: str, destination: str) -> None:
-    """Renames, and takes a rename whose answer was lost for one that was done."""
+    """Rename. A rename whose answer was lost counts as done when its effect is there."""
     try:
         connection.files.rename(source, destination)
     except (RemoteMissing, RemoteExists):

@@ -6,13 +6,13 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from uploader.commands.sync.state import SyncOptions, SyncState
-from uploader.errors import DeletionRefused, Exists, RemoteRefused, UploaderError, UsageError
+from uploader.errors import DeletionRefused, Exists, RemoteRefused, UsageError
 from uploader.result import Evidence
 from uploader.scan.tree import LocalEntry, RemoteEntry, clashing, spelling
 from uploader.state.manifest import PlacedFile
+from uploader.steps import Action, Route, Step
 
 MOST_DELETED = 10
 """Files that one sync deletes unless more are allowed."""
@@ -21,35 +21,19 @@ WORTH_COPYING = 64 * 1024
 """Bytes below which a file is sent sooner than copied."""
 
 
-class Action(StrEnum):
-    """What a step will do. `copy` and `move` happen on the server."""
+@dataclass(frozen=True, kw_only=True)
+class SyncStep(Step):
+    """What will be done with one file. `path` is absolute, on the server.
 
-    COPY = "copy"
-    MOVE = "move"
-    SEND = "send"
-    REPLACE = "replace"
-    KEEP = "keep"
-    DELETE = "delete"
-    TRASH = "trash"
-    REFUSE = "refuse"
+    `here` and `there` are the file on both sides. `origin` is the server's path that a copy or a move takes the bytes
+    from. `sha256` is the content's, where it is known by now. `evidence` is how a kept file is known to be the same.
+    """
 
-
-@dataclass(frozen=True)
-class SyncStep:
-    """What will be done with one file, and why. `path` is absolute, on the server; `source` is where a copy or a move
-    takes the bytes from; `sha256` is the content's where it is known by now. `evidence` is how a kept file is known to
-    be the same. `error` is what a refused step fails with."""
-
-    key: str
-    action: Action
-    reason: str
-    path: str
     here: LocalEntry | None = None
     there: RemoteEntry | None = None
-    source: str | None = None
+    origin: str | None = None
     sha256: str | None = None
     evidence: Evidence | None = None
-    error: UploaderError | None = None
 
     @property
     def file(self) -> LocalEntry:
@@ -60,8 +44,20 @@ class SyncStep:
 
     @property
     def size(self) -> int:
-        """The file's, in bytes."""
         return self.here.size if self.here else self.there.size if self.there else 0
+
+    @property
+    def source(self) -> str | None:
+        return self.here.path if self.here else None
+
+    @property
+    def route(self) -> Route:
+        sent = self.action in (Action.SEND, Action.REPLACE, Action.KEEP)
+        return Route.LOCAL if sent else Route.SERVER
+
+    @property
+    def payload(self) -> int:
+        return self.size if self.action in (Action.SEND, Action.REPLACE) else 0
 
 
 @dataclass
@@ -121,7 +117,7 @@ def decide(scene: SyncState, wishes: SyncOptions, answers: Answers) -> list[Sync
 
 
 def _one(scene: SyncState, wishes: SyncOptions, answers: Answers, key: str, here: LocalEntry) -> SyncStep:
-    step = SyncStep(key, Action.SEND, "it is not there yet", scene.path(key), here, sha256=answers.sha256.get(key))
+    step = SyncStep(key, Action.SEND, "it is not there yet", scene.path(key), here=here, sha256=answers.sha256.get(key))
     if scene.folder_there(key):
         return _refused(scene, key, "a folder of that name is there", here)
     if (blocked := _blocked(scene, key)) is not None:
@@ -236,10 +232,10 @@ def _moved(
             old, _ = gone.pop(free)
             found.remove(free)
             reason = f"it is there as {old}, which is not here any more"
-            decided.append(replace(step, action=Action.MOVE, source=free, reason=reason))
+            decided.append(replace(step, action=Action.MOVE, origin=free, reason=reason))
         elif scene.duplicates and step.size >= WORTH_COPYING and found[0] not in gone:
             decided.append(
-                replace(step, action=Action.COPY, source=found[0], reason=f"the same bytes are there as {found[0]}")
+                replace(step, action=Action.COPY, origin=found[0], reason=f"the same bytes are there as {found[0]}")
             )
         else:
             decided.append(step)
@@ -293,4 +289,4 @@ def _too_many(scene: SyncState, wishes: SyncOptions, count: int) -> DeletionRefu
 def _refused(scene: SyncState, key: str, reason: str, here: LocalEntry | None = None) -> SyncStep:
     kind = RemoteRefused if here is not None else UsageError
     error = kind(f"{key} is not taken along: {reason}", remedy="Rename it, or leave it out with --exclude.")
-    return SyncStep(key, Action.REFUSE, error.message, posixpath.join(scene.base, key), here, error=error)
+    return SyncStep(key, Action.REFUSE, error.message, posixpath.join(scene.base, key), error, here=here)

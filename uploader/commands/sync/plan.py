@@ -1,4 +1,4 @@
-"""Looks at both sides of a sync and decides: what the local folder holds, what the server has, what is to be done."""
+"""Looks at both sides of a sync and decides what to do."""
 
 from __future__ import annotations
 
@@ -9,61 +9,101 @@ from functools import partial
 from pathlib import Path
 
 from uploader.commands.sync.compare import answer
-from uploader.commands.sync.decide import WORTH_COPYING, Action, SyncStep, decide, questions
-from uploader.commands.sync.request import SyncPlan, SyncRequest
+from uploader.commands.sync.decide import WORTH_COPYING, SyncStep, decide, questions
+from uploader.commands.sync.request import SyncRequest
 from uploader.commands.sync.sort_by_kind import Sorted, sort_by_kind
 from uploader.commands.sync.state import Place, SyncOptions, SyncState
-from uploader.errors import NoSuchRoot
+from uploader.errors import NoSuchRoot, UsageError
+from uploader.events import Message
+from uploader.placement import folder_fault, model_extension
 from uploader.remote.interface import Connection, Entry
 from uploader.scan.filters import Filters
 from uploader.scan.local import scan
 from uploader.scan.remote import is_insensitive, list_tree
 from uploader.scan.tree import LocalEntry, LocalTree, RemoteEntry, RemoteTree, clashing, folded
+from uploader.session.session import Session
+from uploader.session.target import TargetSession
 from uploader.state.manifest import Manifest
-from uploader.transfer import TransferContext
+from uploader.steps import Action, Plan
+
+
+def choose_place(request: SyncRequest, target: TargetSession) -> Place:
+    """Decide where a sync goes.
+
+    A folder does not tell whether it is a tree to mirror or a heap of models to sort. Then the user is asked. Raises
+    UsageError where there is no user to ask, or the user says no.
+    """
+    into = None if request.by_kind else request.into
+    if into is not None:
+        into = into.strip("/")
+        if into and (fault := folder_fault(into)) is not None:
+            raise UsageError(f"--into {request.into}: {fault}", remedy="Give a folder below the target's root.")
+    elif not request.by_kind and not _sorts_by_kind(request.folder, target.session):
+        into = ""
+    return Place(target.target.root, into, target.webui, target.folders)
+
+
+def _sorts_by_kind(folder: str, session: Session) -> bool:
+    """Whether a folder holds models at its top and the user wants them sorted. Raises UsageError."""
+    try:
+        models = [entry.name for entry in Path(folder).iterdir() if entry.is_file() and model_extension(entry.name)]
+    except OSError:
+        return False  # the scan says what is wrong with it
+    if not models:
+        return False
+    remedy = "Give --by-kind to sort them into the WebUI's folders, or --into SUBFOLDER to mirror the folder there."
+    if session.prompter is None:
+        raise UsageError(f"{folder} holds models: are they to be sorted by kind?", remedy=remedy)
+    session.prompter.show(f"{folder} holds models ({models[0]} …).")
+    if not session.prompter.confirm("Sort them into the WebUI's folders by what they are?"):
+        raise UsageError(f"nothing was done with {folder}", remedy=remedy)
+    return True
 
 
 def make_plan(
     request: SyncRequest,
     place: Place,
-    context: TransferContext,
-    manifest: Manifest,
+    target: TargetSession,
     *,
     growing: Callable[[LocalEntry], bool] | None = None,
-    say: Callable[[str], None] = lambda _text: None,
-) -> SyncPlan:
-    """Returns the plan. Raises what makes a side impossible to look at; what is wrong with single files is in it."""
+) -> Plan[SyncStep]:
+    """Scan both sides, ask what they do not tell, and decide. What is wrong with single files is in the plan.
+
+    Raises what makes a side impossible to look at.
+    """
+
+    def say(text: str) -> None:
+        target.session.observer(Message(text, "info"))
+
     folder = Path(request.folder).absolute()
     filters = Filters(request.include, request.exclude)
     tree = scan(folder, filters, growing=growing)
     found = Sorted(tree) if place.into is not None else sort_by_kind(tree, folder, place)
     if found.tree.others:
         say(f"{len(found.tree.others)} file(s) of {folder} are no models, and are left out")
-    wishes = SyncOptions(
+    options = SyncOptions(
         replace=request.replace,
         checksum=request.checksum,
         delete=request.delete,
         trash=request.trash,
         max_delete=request.max_delete,
     )
-
-    scene = context.with_connection(partial(_scene, place, folder, filters, found, manifest))
-    asked = questions(scene, wishes)
+    state = target.with_connection(partial(_look, place, folder, filters, found, target.manifest))
+    asked = questions(state, options)
     if keys := [*asked.hash, *asked.compare]:
         size = sum(found.tree.files[key].size for key in keys)
         say(f"reading {len(keys)} file(s) here, {size:,} bytes, to know what they are")
-    answers = answer(scene, asked, context, folder)
-    steps = decide(scene, wishes, answers)
+    steps = decide(state, options, answer(state, asked, target.transfer, folder))
     if growing is not None and not tree.complete:  # what still grows is no reason to complain, nor to delete
         steps = [step for step in steps if not (step.action is Action.REFUSE and step.here is None and step.there)]
-    root = context.with_connection(lambda connection: connection.files.resolve(place.root))
-    return SyncPlan(place.target, root, str(folder), tuple(steps), found.kinds)
+    steps = [replace(step, kind=found.kinds.get(step.key)) for step in steps]
+    return Plan(target.name, target.resolve(place.root), steps)
 
 
-def _scene(
+def _look(
     place: Place, folder: Path, filters: Filters, found: Sorted, manifest: Manifest, connection: Connection
 ) -> SyncState:
-    """Looks at the server's side. Raises NoSuchRoot."""
+    """Look at the server's side. Raises NoSuchRoot."""
     root = connection.files.resolve(place.root)
     base = posixpath.join(root, place.into) if place.into else root
     # Sorted by kind, the names on the server are not the names that the rules are about.
@@ -119,8 +159,3 @@ def _elsewhere(connection: Connection, root: str, scene: SyncState) -> dict[str,
         for path, entry in zip(paths, found, strict=True)
         if isinstance(entry, Entry) and not entry.is_folder
     }
-
-
-def source_of(step: SyncStep, folder: str) -> str:
-    """What a step's outcome calls its source: the local file, else the name on the server."""
-    return str(Path(folder) / step.here.path) if step.here else step.key

@@ -98,7 +98,6 @@ class SyncState:
 class Place:
     """Where a sync goes. `into` is below the root; None sorts by kind, into the folders of `webui`."""
 
-    target: str
     root: str
     into: str | None
     webui: WebUI

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.remote_memory import MemoryConnection, MemoryConnector, MemoryFiles, MemoryServer
-from uploader.commands.sync.request import SyncPlan, SyncRequest
-from uploader.commands.sync.run import Sync, place_of
+from uploader.commands.sync.decide import SyncStep
+from uploader.commands.sync.plan import choose_place
+from uploader.commands.sync.request import SyncRequest
+from uploader.commands.sync.run import Sync
 from uploader.errors import NetworkError
 from uploader.events import Event
 from uploader.profile import Target
 from uploader.result import Outcome, Report
 from uploader.session.session import Session
 from uploader.session.target import TargetSession
+from uploader.steps import Plan
 
 ROOT = "/home/user/webui"
 NOON = 1_790_000_000
@@ -69,9 +72,9 @@ class Bench:
         )
         request = self.request(**wishes)
         with TargetSession(session, self.target, connector=Cutting(self.server, self.cuts)) as target:
-            yield Sync(request, session, target, place_of(request, session, target))
+            yield Sync(request, target, choose_place(request, target))
 
-    def plan(self, **wishes: Any) -> SyncPlan:
+    def plan(self, **wishes: Any) -> Plan[SyncStep]:
         with self.syncing(**wishes) as syncing:
             return syncing.plan()
 

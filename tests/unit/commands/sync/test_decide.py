@@ -128,7 +128,7 @@ def test_a_renamed_file_is_moved_where_the_manifest_proves_it() -> None:
     scenery = scene(here("new"), there("old"), known("old"))
     assert questions(scenery, SyncOptions()) == Questions(hash=["new"])
     moved = steps(scenery, Answers(sha256={"new": "aa"}))["new"]
-    assert (moved.action, moved.source, moved.path) == ("move", f"{BASE}/old", f"{BASE}/new")
+    assert (moved.action, moved.origin, moved.path) == ("move", f"{BASE}/old", f"{BASE}/new")
     assert actions(scenery, Answers(sha256={"new": "bb"})) == {"new": "send"}
     assert actions(scenery, Answers()) == {"new": "send"}
 
@@ -156,7 +156,7 @@ def test_bytes_that_are_there_are_copied_there_where_it_is_worth_it() -> None:
     kept = (here("a", size), there("a", size), known("a", size))
     proof = Answers(sha256={"b": "aa"})
     copied = steps(scene(*kept, here("b", size), duplicates=True), proof)["b"]
-    assert (copied.action, copied.source) == ("copy", f"{BASE}/a")
+    assert (copied.action, copied.origin) == ("copy", f"{BASE}/a")
     assert actions(scene(*kept, here("b", size)), proof)["b"] == "send"
     small = scene(here("a", 9), there("a", 9), known("a", 9), here("b", 9), duplicates=True)
     assert actions(small, proof)["b"] == "send"
@@ -166,7 +166,7 @@ def test_bytes_elsewhere_below_the_root_are_copied_too() -> None:
     size = 1 << 20
     path, placed = "/root/other/x", PlacedFile(size, "aa", NOON * 10**9, NOON)
     scenery = scene(here("b", size), (path, placed), elsewhere={path: RemoteEntry(path, size, NOON)}, duplicates=True)
-    assert steps(scenery, Answers(sha256={"b": "aa"}))["b"].source == path
+    assert steps(scenery, Answers(sha256={"b": "aa"}))["b"].origin == path
     gone = replace(scenery, elsewhere={path: RemoteEntry(path, size, NOON + 1)})
     assert actions(gone, Answers(sha256={"b": "aa"})) == {"b": "send"}
 
