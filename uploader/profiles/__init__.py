@@ -13,7 +13,7 @@ from uploader.artifact import Kind
 from uploader.errors import ConfigurationError, Several, UsageError
 from uploader.profile import Facts, Provider, Refusal, WebUI
 from uploader.profiles.read import read_provider, read_webui
-from uploader.profiles.toml_table import Table, did_you_mean
+from uploader.profiles.toml_table import Table, did_you_mean, nearest
 
 _Profile = TypeVar("_Profile", Provider, WebUI)
 
@@ -128,8 +128,7 @@ def _sureness(facts: Facts) -> str:
 def _find(profiles: Mapping[str, _Profile], id_: str, word: str, otherwise: str) -> _Profile:
     if id_ in profiles:
         return profiles[id_]
-    near = did_you_mean(id_, profiles) or ""
-    raise UsageError(f"there is no {word} {id_!r}", remedy=near if near.startswith("Did you mean") else otherwise)
+    raise UsageError(f"there is no {word} {id_!r}", remedy=nearest(id_, profiles) or otherwise)
 
 
 def _files(folder: Path, faults: list[ConfigurationError]) -> Iterable[Path]:

@@ -113,10 +113,11 @@ class Table:
         return found
 
     def close(self) -> None:
-        """Reports every key that nobody asked for."""
+        """Report every key of the file that was not asked for. A key that the file has already is no suggestion."""
+        free = [key for key in self._known if key not in self._data]
         for key in self._data:
             if key not in self._known:
-                self.fault(key, "is not a key that belongs here", did_you_mean(key, self._known))
+                self.fault(key, "is not a key that belongs here", did_you_mean(key, free))
 
     def _value(self, key: str, kind: type[_Value], *, required: bool = False) -> _Value | None:
         self._known.append(key)
@@ -136,9 +137,12 @@ class Table:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A remedy for a word that is not known: the nearest that is, else all of them."""
+    """Return a remedy for an unknown word: the nearest known one, else all of them, None when there is none."""
     words = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean {near[0]}?"
-    return f"Known here: {', '.join(words)}." if words else None
+    return nearest(word, words) or (f"Known here: {', '.join(words)}." if words else None)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return a remedy that names the known word most like `word`, None when none is like it."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else None

@@ -252,17 +252,18 @@ f = 1
     )
     told = "\n".join(faults(targets))
     for part in (
-        "target: is not known",
-        "[targets.a] webui: must be text",
-        "[targets.a] hots: is not known",
-        "[targets.a] host: is missing",
-        "[targets.a] port: must be a whole number",
-        "[targets.b] port: 99999",
-        "[targets.b] user: it is empty",
-        "[targets.c] provider: is missing",
-        "[targets.c] root: is missing",
+        "target: is not a key",
+        "targets.a.webui: must be text",
+        "targets.a.hots: is not a key",
+        "targets.a.host: is missing",
+        "targets.a.root: is empty",
+        "targets.a.port: must be a whole number",
+        "targets.b.port: 99999",
+        "targets.b.user: is empty",
+        "targets.c.provider: is missing",
+        "targets.c.root: is missing",
         "'d e' cannot be a target's name",
-        "[targets.f] must be a table",
+        "targets.f: must be a table",
     ):
         assert part in told
     assert all(str(targets.path) in message for message in faults(targets))
@@ -342,7 +343,7 @@ from pathlib import Path
 from uploader.profile import Target
 from uploader.state.targets import Targets
 for index in range(10):
-    Targets(Path(sys.argv[1]), patience=60).save(Target(f"t-{sys.argv[2]}-{index}", "generic", "a1111", "host", "sd"))
+    Targets(Path(sys.argv[1]), seconds=60).save(Target(f"t-{sys.argv[2]}-{index}", "generic", "a1111", "host", "sd"))
 """
 
 
@@ -356,7 +357,7 @@ def test_processes_that_save_at_once_lose_nothing(targets: Targets, tmp_path: Pa
 
 
 def test_another_process_that_never_ends_its_writing_is_named(tmp_path: Path) -> None:
-    targets = Targets(tmp_path, patience=0)
+    targets = Targets(tmp_path, seconds=0)
     with FileLock(tmp_path / "targets.lock"), pytest.raises(Busy, match=r"targets\.toml"):
         targets.save(POD)
     targets.save(POD)
@@ -587,9 +588,9 @@ def test_what_cannot_be_of_it_is_a_fault_of_the_file(targets: Targets, line: str
 @pytest.mark.parametrize(
     ("groups", "fault"),
     [
-        ('groups = "all"', "groups: it holds lists of names"),
-        ('[groups]\nall = "box"', r"\[groups\] all: must be a list of names"),
-        ("[groups]\nall = [1]", r"\[groups\] all: must be a list of names"),
+        ('groups = "all"', "groups: must be a table"),
+        ('[groups]\nall = "box"', r"groups\.all: must be a list"),
+        ("[groups]\nall = [1]", r"groups\.all\[0\]: must be text"),
         ('[groups]\n"@all" = ["box"]', "cannot be a group's name"),
     ],
 )

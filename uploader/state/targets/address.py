@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,13 +9,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from uploader.errors import UsageError
 from uploader.profile import Target
+from uploader.profiles.toml_table import nearest
 from uploader.state.targets.values import normal_root, value_faults
 
 PROVIDER = "generic"
 WEBUI = "a1111"
 _SCHEME = "sftp://"
 _SHAPE = "An address looks like sftp://user@host:port/root?webui=a1111 (//root for an absolute folder)."
-_KEYS = ("webui",)
 
 
 def is_address(text: str) -> bool:
@@ -92,10 +91,9 @@ def _webui(query: str) -> str:
     except ValueError:
         raise UsageError("what follows the ? in the address cannot be read", remedy=_SHAPE) from None
     for key, _ in pairs:
-        if key not in _KEYS:
-            close = difflib.get_close_matches(key, _KEYS, 1)
-            hint = f"Did you mean {close[0]}? {_SHAPE}" if close else _SHAPE
-            raise UsageError("the address takes webui=... after the ?, and nothing else", remedy=hint)
+        if key != "webui":
+            remedy = " ".join(filter(None, (nearest(key, ["webui"]), _SHAPE)))
+            raise UsageError("the address takes webui=... after the ?, and nothing else", remedy=remedy)
     if len(pairs) > 1:
         raise UsageError("the address names two WebUIs", remedy="Give one.")
     return pairs[0][1]
