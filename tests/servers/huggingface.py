@@ -98,7 +98,7 @@ class HuggingFace(Origin):
             limits = {"RateLimit": f'"resolvers";r=0;t={seconds}', "RateLimit-Policy": '"fixed window";"resolvers"'}
             return _failed(429, None, "We had to rate limit you", limits)
         parts = urlsplit(request.path)
-        path = [unquote(part) for part in parts.path.strip("/").split("/")]  # a revision may hold an escaped slash
+        path = _parts(parts.path)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token and token not in self.tokens:
             return _failed(401, None, "Invalid credentials in Authorization header")
@@ -113,7 +113,7 @@ class HuggingFace(Origin):
                 return self._tree(kind, name, revision, "/".join(below), query, token)
             case [name, "resolve", revision, *inside]:
                 return self._resolve("models", name, revision, "/".join(inside), token)
-            case [("datasets" | "spaces") as kind, owner, name, "resolve", revision, *inside]:
+            case [("datasets" | "spaces" | "buckets") as kind, owner, name, "resolve", revision, *inside]:
                 return self._resolve(kind, f"{owner}/{name}", revision, "/".join(inside), token)
             case [owner, name, "resolve", revision, *inside]:
                 return self._resolve("models", f"{owner}/{name}", revision, "/".join(inside), token)
@@ -136,7 +136,7 @@ class HuggingFace(Origin):
         if inside not in files:
             return _failed(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
         content = files[inside]
-        if len(content) >= repo.large:
+        if len(content) >= repo.large or repo.kind == "buckets":
             return self._linked(repo, content, commit, inside)
         etag = f'"{_git_digest(content)}"'
         if self.small_by_cache:
@@ -155,6 +155,8 @@ class HuggingFace(Origin):
             "Link": '<https://huggingface.co/api/models/x/xet-read-token/y>; rel="xet-auth"',
         }
         body = b"Found. Redirecting to the store"
+        if repo.kind == "buckets":  # of which nothing is versioned, and all lies in the store
+            told.pop("X-Repo-Commit")
         return Resource(body, status=302, location=self.storage.link(content, disposition), headers=told)
 
     @staticmethod
@@ -187,7 +189,11 @@ class HuggingFace(Origin):
         there = repo.at(revision)
         if there is None:
             return _failed(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        entries = [_entry(path, content, repo.large) for path, content in there[1].items() if _is_below(path, below)]
+        entries = [
+            _entry(path, content, repo.large)
+            for path, content in there[1].items()
+            if _is_below(path, below, prefix=kind == "buckets")
+        ]
         if below and not entries:
             return _failed(404, "EntryNotFound", f"{below} does not exist on {revision}")
         folders = {path.rpartition("/")[0] for path in there[1] if "/" in path}
@@ -200,8 +206,16 @@ class HuggingFace(Origin):
         return _json(entries[at : at + self.page_size], headers)
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return not folder or path == folder or path.startswith(f"{folder}/")
+def _parts(address: str) -> list[str]:
+    """Returns an address's parts, with a revision for a bucket too. A revision may hold an escaped slash."""
+    path = [unquote(part) for part in address.strip("/").split("/")]
+    at = 5 if path[:2] == ["api", "buckets"] else 4 if path[0] == "buckets" else None
+    return path if at is None else [*path[:at], "main", *path[at:]]
+
+
+def _is_below(path: str, folder: str, *, prefix: bool) -> bool:
+    """Of a bucket the beginning of a name is given, of a repository a folder."""
+    return not folder or path == folder or path.startswith(folder if prefix else f"{folder}/")
 
 
 def _git_digest(content: bytes) -> str:

@@ -29,7 +29,7 @@ from uploader.sources.published_file import Published, artifact, run_out
 
 _MOST_HOPS = 5
 _MOST_PAGES = 50
-_PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+_PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/", "bucket": "buckets/"}
 _SIGN_IN = "`uploader login huggingface`"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
@@ -79,7 +79,9 @@ class _Repo:
         return _repo(self.reference)
 
     def link(self, path: str, revision: str) -> str:
-        return f"{self.address}/{self.name}/resolve/{quote(revision, safe='')}/{quote(path)}"
+        """Return a file's link. Buckets have no revisions: theirs leads to the file of today."""
+        at = "" if self.reference.type == "bucket" else f"{quote(revision, safe='')}/"
+        return f"{self.address}/{self.name}/resolve/{at}{quote(path)}"
 
     def file(self, path: str) -> Published:
         """Ask for a file's headers. Of a redirect, only what it says of the file counts, never its own length."""
@@ -88,6 +90,8 @@ class _Repo:
         commit = told.get("x-repo-commit", "")
         link = self.link(path, commit if _COMMIT.fullmatch(commit) else revision)
         hashed, size = _SHA256.fullmatch(told.get("x-linked-etag", "")), told.get("x-linked-size", "")
+        if hashed and hashed[1] == told.get("x-xet-hash"):  # the hash of its store, which is no sha256
+            hashed = None
         return Published(
             str(self.reference),
             path,
@@ -114,9 +118,11 @@ class _Repo:
 
     def files(self, folder: str) -> tuple[list[Listed], bool]:
         """Return all files below a folder, and whether the listing is complete."""
-        kinds = f"{self.reference.type}s"
-        revision = quote(self.reference.revision or "main", safe="")
-        url = f"{self.address}/api/{kinds}/{self.reference.repo}/tree/{revision}/{quote(folder)}".rstrip("/")
+        url = f"{self.address}/api/{self.reference.type}s/{self.reference.repo}/tree/"
+        if self.reference.type == "bucket":  # not a folder but the beginning of its names, as one segment
+            url = f"{url}{quote(folder.rstrip('/'), safe='')}".rstrip("/")
+        else:
+            url = f"{url}{quote(self.reference.revision or 'main', safe='')}/{quote(folder)}".rstrip("/")
         entries: list[Fields] = []
         asked = {"recursive": "true"}
         for _ in range(_MOST_PAGES):
@@ -125,17 +131,17 @@ class _Repo:
             # Of the next page's address nothing is used but where it begins: a mirror names the Hub itself there.
             cursor = parse_qs(urlsplit(following or "").query).get("cursor")
             if not cursor:
-                return self._listed(entries), True
+                return self._listed(entries, folder), True
             if len(entries) >= MOST_ENTRIES:
                 break
             asked["cursor"] = cursor[0]
-        return self._listed(entries), False
+        return self._listed(entries, folder), False
 
-    def _listed(self, entries: list[Fields]) -> list[Listed]:
+    def _listed(self, entries: list[Fields], folder: str) -> list[Listed]:
         return [
             Listed(path, str(replace(self.reference, path=path)), entry.whole("size"))
             for entry in entries
-            if entry.text("type") == "file" and (path := entry.text("path")) is not None
+            if entry.text("type") == "file" and (path := entry.text("path")) is not None and path.startswith(folder)
         ]
 
 
@@ -158,10 +164,11 @@ def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> Uploade
     if code == "RepoNotFound" or (refusal.status == 401 and not signed_in):
         return _hidden(name, page, signed_in=signed_in)
     if refusal.status == 404:
+        tree = "" if name.startswith(_PREFIXES["bucket"]) else "/tree/main"
         missing = "no such revision" if code == "RevisionNotFound" else "no such file"
         return SourceMissing(
             f"{name} on Hugging Face has {missing}",
-            remedy=f"`uploader push hf://{name}` lists its models; see also {page}/tree/main.",
+            remedy=f"`uploader push hf://{name}` lists its models; see also {page}{tree}.",
         )
     if "access to this resource is disabled" in refusal.headers.get("x-error-message", "").lower():
         return SourceRefused(f"Hugging Face has disabled {name}: nobody can download it", remedy=f"See {page}.")

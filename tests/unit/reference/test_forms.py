@@ -61,6 +61,31 @@ HUGGING_FACE = {
     "hf://org/repo@refs%2Fpr%2F3/b.safetensors": H("org/repo", "refs/pr/3", "b.safetensors"),
     "HF://datasets/org/repo/x.pt": H("org/repo", None, "x.pt", "dataset"),
     "hf://spaces/org/repo/x.pt": H("org/repo", None, "x.pt", "space"),
+    "hf://models/org/repo/x.pt": H("org/repo", None, "x.pt"),
+    "hf://models/org/repo@v1/a/x.pt": H("org/repo", "v1", "a/x.pt"),
+    "hf://models/org/repo": H("org/repo"),
+    "hf://buckets/org/repo": H("org/repo", None, None, "bucket"),
+    "hf://buckets/org/repo/a/x.pt": H("org/repo", None, "a/x.pt", "bucket"),
+    "hf://buckets/org/repo/main/x%20y.pt": H("org/repo", None, "main/x y.pt", "bucket"),
+    "hf://buckets/org/repo/resolve/a/x.pt?download=true": H("org/repo", None, "a/x.pt", "bucket"),
+    "https://huggingface.co/buckets/org/repo": H("org/repo", None, None, "bucket"),
+    "https://huggingface.co/buckets/org/repo/resolve/a/x%20y.pt?download=true": H(
+        "org/repo", None, "a/x y.pt", "bucket"
+    ),
+    "https://huggingface.co/buckets/org/repo/resolve/a%2Fx.pt": H("org/repo", None, "a/x.pt", "bucket"),
+    "hf.co/buckets/org/repo/blob/x.pt": H("org/repo", None, "x.pt", "bucket"),
+    "https://huggingface.co/buckets/org/repo/tree": H("org/repo", None, None, "bucket"),
+    "https://huggingface.co/buckets/org/repo/tree/a/b": H("org/repo", None, "a/b/", "bucket"),
+    "hf://org/repo/blob/main/a/x.pt": H("org/repo", "main", "a/x.pt"),
+    "hf://org/repo/resolve/main/x.pt?download=true": H("org/repo", "main", "x.pt"),
+    "hf://datasets/org/repo/resolve/refs%2Fpr%2F1/x.pt": H("org/repo", "refs/pr/1", "x.pt", "dataset"),
+    "hf://models/org/repo/raw/v1/x.pt": H("org/repo", "v1", "x.pt"),
+    "hf://org/repo/tree/main": H("org/repo", "main"),
+    "hf://org/repo/tree/main/vae": H("org/repo", "main", "vae/"),
+    "hf://huggingface.co/org/repo/blob/main/x.pt": H("org/repo", "main", "x.pt"),
+    "hf://org/repo/raw/x.pt": H("org/repo", None, "raw/x.pt"),
+    "hf://org/repo@v1/blob/main/x.pt": H("org/repo", "v1", "blob/main/x.pt"),
+    "hf://org/repo/%62lob/main/x.pt": H("org/repo", None, "blob/main/x.pt"),
     "https://huggingface.co/org/repo": H("org/repo"),
     "https://huggingface.co/org/repo/": H("org/repo"),
     "https://huggingface.co/org/repo/tree/main": H("org/repo", "main"),
@@ -146,6 +171,17 @@ def test_parse_drops_a_token_in_a_link(text: str) -> None:
         "hf://org/repo/a//b",
         "hf://org/../x",
         "hf://org/repo/a?b",
+        "hf://models/gpt2",
+        "hf://model/org/repo/x.pt",
+        "hf://bucket/org/name/x.pt",
+        "hf://kernels/org/name/x.pt",
+        "hf://buckets/org",
+        "hf://buckets/org/name@v1/x.pt",
+        "hf://org/repo/blob/main/../x",
+        "https://huggingface.co/buckets/org/name/resolve",
+        "https://huggingface.co/buckets/org/name/settings",
+        "https://huggingface.co/kernels/org/name",
+        "air:sdxl:vae:huggingface:datasets/org",
         "https://modelscope.cn/datasets/o/n",
         "https://modelscope.cn/models/o/n/resolve/master",
     ],
@@ -154,6 +190,22 @@ def test_parse_of_a_page_without_a_model_has_a_remedy(text: str) -> None:
     with pytest.raises(ReferenceInvalid) as caught:
         parse(text)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("hf://dataset/org/repo/x.pt", "hf://datasets/"),
+        ("hf://bucket/org/name/x.pt", "hf://buckets/"),
+        ("hf://buckets/org/name@v1/x.pt", "a bucket of Hugging Face has no revisions"),
+        ("hf://kernels/org/name/x.pt", "a kernel of Hugging Face is code"),
+        ("https://huggingface.co/kernels/org/name", "a kernel of Hugging Face is code"),
+    ],
+)
+def test_parse_other_type_says_what_it_is(text: str, says: str) -> None:
+    with pytest.raises(ReferenceInvalid) as caught:
+        parse(text)
+    assert says in f"{caught.value.message} {caught.value.remedy}"
 
 
 def test_parse_of_a_lone_number_asks_for_both_forms() -> None:

@@ -61,6 +61,7 @@ PIECES = [
     *("civitai:", "@", "+", "?", "&", "#", "=", "%2F", "%25", " ", ".", "..", "hf://", "datasets", "resolve", "tree"),
     *(
         "blob",
+        "buckets",
         "refs",
         "pr",
         "main",

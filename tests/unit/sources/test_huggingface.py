@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers.huggingface import HuggingFace
 from tests.servers.models import safetensors
-from uploader.artifact import Artifact, Service, WebFile
+from uploader.artifact import Artifact, Digest, Service, WebFile
 from uploader.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -139,6 +139,53 @@ def test_datasets_and_spaces_hold_models_too(hub: HuggingFace, http: Http, kind:
     assert read(hub, http, found(hub, http, f"hf://{kind}/org/model/a.safetensors")) == MODEL
     with pytest.raises(UsageError, match=rf"hf://{kind}/org/model/a\.safetensors"):
         found(hub, http, f"https://huggingface.co/{kind}/org/model")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hf://buckets/org/model/loras/a b.safetensors",
+        "https://huggingface.co/buckets/org/model/resolve/loras/a%20b.safetensors?download=true",
+    ],
+)
+@pytest.mark.parametrize("sha256", [True, False])
+def test_resolve_bucket_file_has_no_revision(hub: HuggingFace, http: Http, text: str, sha256: bool) -> None:
+    bucket = hub.repo(REPO, {"loras/a b.safetensors": MODEL}, kind="buckets")
+    if not sha256:  # the store's own hash in its place
+        bucket.claimed["loras/a b.safetensors"] = hashlib.sha256(b"xet" + MODEL).hexdigest()
+    artifact = found(hub, http, text)
+    assert (artifact.name, artifact.size) == ("a b.safetensors", len(MODEL))
+    assert artifact.digest == (Digest(hashlib.sha256(MODEL).hexdigest()) if sha256 else None)
+    assert isinstance(artifact.origin, WebFile)
+    assert artifact.origin.url == hub.url("/buckets/org/model/resolve/loras/a%20b.safetensors")
+    assert read(hub, http, artifact) == MODEL
+
+
+def test_resolve_private_bucket_with_its_token(hub: HuggingFace, http: Http) -> None:
+    hub.repo(REPO, {"a.safetensors": MODEL}, kind="buckets", private=True)
+    hub.tokens[TOKEN] = {REPO}
+    assert read(hub, http, found(hub, http, "hf://buckets/org/model/a.safetensors", TOKEN), TOKEN) == MODEL
+    assert type(refused(hub, http, "hf://buckets/org/model/a.safetensors", None)) is CredentialsMissing
+
+
+def test_resolve_bucket_lists_its_models(hub: HuggingFace, http: Http) -> None:
+    files = {"a.safetensors": MODEL, "vae/b.safetensors": OTHER, "vae-old/c.safetensors": OTHER}
+    hub.repo(REPO, files, kind="buckets")
+    told = refused(hub, http, "hf://buckets/org/model", None)
+    assert [line.split()[2] for line in told.message.splitlines()[1:]] == [
+        f"hf://buckets/org/model/{path}" for path in sorted(files)
+    ]
+    told = refused(hub, http, "https://huggingface.co/buckets/org/model/tree/vae", None)
+    assert [line.split()[2] for line in told.message.splitlines()[1:]] == ["hf://buckets/org/model/vae/b.safetensors"]
+    missing = refused(hub, http, "hf://buckets/org/model/d.safetensors", None)
+    assert "hf://buckets/org/model" in str(missing.remedy)
+    assert "/tree/main" not in str(missing.remedy)
+
+
+@pytest.mark.parametrize("text", ["hf://models/org/model/a.safetensors", "hf://org/model/blob/main/a.safetensors"])
+def test_resolve_other_forms_of_the_hub(hub: HuggingFace, http: Http, text: str) -> None:
+    hub.repo(REPO, {"a.safetensors": MODEL})
+    assert read(hub, http, found(hub, http, text)) == MODEL
 
 
 def test_a_repository_of_the_early_days_has_no_organization(hub: HuggingFace, http: Http) -> None:
