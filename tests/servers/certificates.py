@@ -1,4 +1,4 @@
-"""Certificates that are made for the test that needs them."""
+"""Certificates made for one test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Certificate:
-    """One that its owner signed. `file` holds it in PEM, without the key; `fingerprint` is its sha256, hexadecimal."""
+    """A self-signed certificate: `file` holds it in PEM without its key, `fingerprint` is its sha256 in hex."""
 
     file: Path
     fingerprint: str
@@ -25,7 +25,7 @@ class Certificate:
 
 
 def self_signed(folder: Path, name: str = "box", *, address: str = "127.0.0.1") -> Certificate:
-    """Makes a certificate for an IP address, valid today."""
+    """Make a certificate for an IP address, valid today."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     today = datetime.datetime.now(datetime.UTC)

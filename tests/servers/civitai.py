@@ -1,4 +1,4 @@
-"""Civitai as its own source describes it: two front doors, an API, download links that lead to signed storage.
+"""Civitai as its own source describes it: two sites, an API, download links that lead to signed storage.
 
     with Civitai() as civitai:
         civitai.add(model(4384, "DreamShaper", version(128713, file(77, content))))
@@ -91,7 +91,7 @@ class Civitai:
     """The service. `refusals` and `failures` (statuses that the next answers of a host have) may be set at any time.
 
     `cuts`: each body of the storage takes the first number off, sends that many bytes, drops the line, and the link
-    has run out from then on. `on_red_alone`: models that the first front door does not show.
+    has run out from then on. `on_red_alone`: models that the first site does not show.
     """
 
     token = "civitai-t0ken"
@@ -138,7 +138,7 @@ class Civitai:
         return {"url": f"{self.address('images')}/{name}", "type": "image", "nsfwLevel": 1}
 
     def assert_no_token_strayed(self) -> None:
-        """No host but the front doors ever saw the token, and no address ever held it."""
+        """Assert that only the two sites ever saw the token, and that no address ever held it."""
         for seen in self.seen:
             told = " ".join((seen.path, *(f"{name}: {value}" for name, value in seen.headers.items())))
             if seen.host in ("site", "red"):
@@ -149,7 +149,7 @@ class Civitai:
                 assert self.token not in told
 
     def forget_signatures(self) -> None:
-        """Lets every link to the storage run out."""
+        """Let every link to the storage expire."""
         with self._lock:
             self._valid.clear()
 
@@ -292,7 +292,7 @@ class _Host(ThreadingHTTPServer):
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=name)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignore a client that hangs up."""
 
 
 class _Line(BaseHTTPRequestHandler):
@@ -300,7 +300,7 @@ class _Line(BaseHTTPRequestHandler):
     server: _Host
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: `Civitai.seen` is the record."""
+        """Log nothing: `Civitai.seen` has the requests."""
 
     def do_GET(self) -> None:
         with suppress(ConnectionError):

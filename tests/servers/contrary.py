@@ -1,4 +1,4 @@
-"""SFTP servers that do not do what they are asked to, at a moment of the test's choosing; more of `faulty`'s kind."""
+"""SFTP servers that disobey at a moment that the test chooses."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ class Fails(ObservedServer):
         self.failed = 0
 
     def begin(self) -> None:
-        """Counts from now on."""
+        """Count requests from now on."""
         with self.counting:
             self._seen = 0
 
     def end(self) -> None:
-        """Fails no more."""
+        """Stop failing."""
         with self.counting:
             self._seen = None
 
     def is_due(self, kind: int) -> bool:
-        """Counts a request; whether it is one of those that fail."""
+        """Count a request; whether it is one of those that fail."""
         if kind != self._kind:
             return False
         with self.counting:
@@ -122,7 +122,7 @@ class _OneChannelGate(NotingGate):
         return verdict
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        self._open -= 1  # whoever asked closes it again
+        self._open -= 1  # the client closes it again
         return False
 
 
@@ -155,8 +155,8 @@ class _CountingHandle(Handle):
 
 
 class HoldsPart(Cuts):
-    """Drops its connections once `after` bytes were written, and then lets nobody open a file for writing `refusals`
-    times, as while a process of the lost connection still has it. `held` counts the refusals."""
+    """Drops its connections once `after` bytes were written, and then refuses `refusals`
+    times to open a file for writing, as if a process of the lost connection still had it. `held` counts the refusals."""
 
     class tree(_HoldingTree):  # noqa: N801 - an attribute of the server
         handle = _CountingHandle

@@ -77,7 +77,7 @@ class ObservedServer(EmbeddedServer):
             return sum(attempt.method == method for attempt in self.attempts)
 
     def count(self, size: int) -> int:
-        """Adds to the bytes that were sent to be stored; returns how many there are now."""
+        """Add to the bytes that were sent to be stored; returns how many there are now."""
         with self.counting:
             self.stored += size
             return self.stored
@@ -139,7 +139,7 @@ class WriteFault(ObservedServer):
     tree = _CountingTree
 
     def verdict(self, total: int, offset: int, data: bytes) -> int | bytes | None:
-        """Judges a write; `total` counts the bytes of all writes up to this one's end."""
+        """Judge a write; `total` counts the bytes of all writes up to this one's end."""
         return None
 
 
@@ -180,7 +180,7 @@ class DropsWrites(WriteFault):
 
 
 class Cuts(WriteFault):
-    """Drops every connection once `after` bytes were written, as often as `times`; the count then begins anew."""
+    """Drops every connection once `after` bytes were written, `times` times; each drop starts the count again."""
 
     def __init__(self, root: Path, *, after: int, times: int = 1, **options: Any) -> None:
         super().__init__(root, **options)

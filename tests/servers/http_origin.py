@@ -46,7 +46,7 @@ class Request:
 class Resource:
     """How one path answers. Every field may be set again at any time and holds from the next request on.
 
-    content        the body; a Path is read from disk, piece by piece
+    content        the body; a Path is read from disk, a block at a time
     ranges         False: Range is ignored, all is answered with 200, and no Accept-Ranges is sent
     etag           as sent, with its quotes (and W/ if weak); with ranges, If-Range is honoured
     last_modified  as sent, an HTTP date; used for If-Range where there is no etag
@@ -95,7 +95,7 @@ class Resource:
 
 
 class Origin:
-    """The server. Made to be used in a `with` block; safe to use from several threads. With `tls` it speaks https."""
+    """An HTTP server for a `with` block, safe to use from several threads. With `tls` it speaks https."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._lock = threading.Lock()
@@ -125,28 +125,28 @@ class Origin:
         return f"{self._server.scheme}://{host}:{self._server.server_port}{path}"
 
     def serve(self, path: str, content: bytes | Path, **behaviour: Any) -> Resource:
-        """Lets `path` answer with `content`; `behaviour` is any field of Resource. Replaces what was there."""
+        """Let `path` answer with `content`; `behaviour` is any field of Resource. Replaces what was there."""
         resource = Resource(content, **behaviour)
         with self._lock:
             self._resources[path] = resource
         return resource
 
     def page(self, path: str, status: int = 200) -> Resource:
-        """Lets `path` answer with a web page."""
+        """Let `path` answer with a web page."""
         html = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.</body></html>"
         return self.serve(path, html, content_type="text/html; charset=utf-8", ranges=False, status=status)
 
     def redirect(self, path: str, to: str, status: int = 302) -> Resource:
-        """Lets `path` send its visitors to `to`, a path or a URL."""
+        """Let `path` send its visitors to `to`, a path or a URL."""
         return self.serve(path, b"moved", status=status, location=to)
 
     def unless(self, path: str, agent: str, other: Resource) -> None:
-        """Lets `path` answer with `other` to all whose User-Agent does not hold `agent`."""
+        """Let `path` answer with `other` to all whose User-Agent does not hold `agent`."""
         with self._lock:
             self._others[path] = (agent, other)
 
     def fail(self, path: str, status: int, body: bytes = b"no", **headers: str) -> Resource:
-        """Lets `path` answer with `status`; `headers` as keywords, with _ for -."""
+        """Let `path` answer with `status`; `headers` as keywords, with _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.serve(path, body, status=status, headers=named)
 
@@ -157,7 +157,7 @@ class Origin:
             return list(self._requests)
 
     def forget(self) -> None:
-        """Empties `requests`."""
+        """Empty `requests`."""
         with self._lock:
             self._requests.clear()
 
@@ -207,7 +207,7 @@ class _Server(ThreadingHTTPServer):
                     line.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignore a client that hangs up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: `Origin.requests` is the record."""
+        """Log nothing: `Origin.requests` has the requests."""
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -302,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _range(text: str | None, size: int) -> tuple[int, int] | None:
-    """The half-open range that `bytes=FIRST-[LAST]` means; None for what is not understood."""
+    """Return the half-open range of `bytes=FIRST-[LAST]`; None for any other text."""
     match = re.fullmatch(r"bytes=(\d+)-(\d*)", text or "")
     if match is None:
         return None

@@ -41,7 +41,7 @@ class Repo:
     claimed: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: Mapping[str, bytes], ref: str = "main") -> str:
-        """Moves a branch to these files; returns the commit."""
+        """Move a branch to these files; returns the commit."""
         digest = hashlib.sha1(f"{self.name} {len(self.commits)}".encode()).hexdigest()
         self.commits[digest] = dict(files)
         self.refs[ref] = digest
@@ -166,7 +166,7 @@ class HuggingFace(Origin):
     def _refusal(self, repo: Repo | None, kind: str, name: str, token: str) -> Resource | None:
         opened = name in self.tokens.get(token, set())
         if repo is None or repo.kind != kind or (repo.private and not opened):
-            # Without a token nobody is told whether there is such a thing.
+            # Without a token the Hub does not tell whether such a repository exists.
             return _failed(404 if token else 401, "RepoNotFound", "Repository not found")
         if repo.disabled:
             return _failed(403, None, "Access to this resource is disabled.")

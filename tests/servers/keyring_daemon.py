@@ -43,7 +43,7 @@ sys.exit(code)
 
 
 def require() -> None:
-    """Skips the test where the programs are not installed; in CI that is a failure."""
+    """Skip the test where the programs are not installed; in CI that is a failure."""
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if not missing:
         return
@@ -54,7 +54,7 @@ def require() -> None:
 
 
 def run(snippet: str, home: Path, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Runs Python code in a session with an unlocked, empty keyring that is kept below `home`.
+    """Run Python code in a session with an unlocked, empty keyring that is kept below `home`.
 
     The code finds the daemon's process id in $KEYRING_DAEMON_PID."""
     require()
@@ -79,7 +79,7 @@ def run(snippet: str, home: Path, *, timeout: float = 60) -> subprocess.Complete
         with process:
             try:
                 out, err = process.communicate(timeout=timeout)
-            except BaseException:  # a test that failed leaves no daemon behind
+            except BaseException:  # also after a failed test
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

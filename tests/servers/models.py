@@ -106,7 +106,7 @@ def _filler(preset: str) -> str:
 def _header(
     tensors: Mapping[str, Shape], filler: str, size_bytes: int | None, metadata: Mapping[str, str] | None
 ) -> tuple[bytes, int]:
-    """Returns the length field with the header, and how many bytes of tensors follow it."""
+    """Return the length field with the header, and how many bytes of tensors follow it."""
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for key, shape in tensors.items():
@@ -147,7 +147,7 @@ def safetensors(
     metadata: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> bytes:
-    """Returns a whole, valid safetensors file of random numbers.
+    """Return a whole, valid safetensors file of random numbers.
 
     `model` is the name of a preset or a mapping of tensor names to shapes (F16). With `size_bytes` the file has
     exactly that size: one more tensor fills it up. The same arguments give the same bytes; another `seed` gives
@@ -164,7 +164,7 @@ def write_safetensors(
     metadata: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> str:
-    """Writes what `safetensors` returns to `path`, a few megabytes in memory at a time. Returns its sha256, hex."""
+    """Write what `safetensors` returns to `path`, a few megabytes in memory at a time. Returns its sha256, hex."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for chunk in _chunks(model, size_bytes, metadata, seed):
@@ -181,9 +181,9 @@ def gguf(
     alignment: int = 32,
     pad: bool = True,
 ) -> bytes:
-    """Returns a whole GGUF file of version 3, its tensors all zeros in F16 (shapes as torch tells them).
+    """Return a whole GGUF file of version 3, its tensors all zeros in F16 (shapes as torch tells them).
 
-    `pairs` are more pairs, written before the architecture; `pad` fills up behind the last tensor too."""
+    `pairs` are more pairs, written before the architecture; `pad` pads the last tensor, too."""
     given = [*pairs, gguf_pair("general.architecture", architecture)]
     if alignment != 32:
         given.append(_text("general.alignment") + (4).to_bytes(4, "little") + alignment.to_bytes(4, "little"))
@@ -203,12 +203,12 @@ def gguf(
 
 
 def gguf_pair(name: str, value: str) -> bytes:
-    """Returns one pair of a name and a text."""
+    """Return one pair of a name and a text."""
     return _text(name) + (8).to_bytes(4, "little") + _text(value)
 
 
 def gguf_list(name: str, values: list[str]) -> bytes:
-    """Returns one pair of a name and a list of texts."""
+    """Return one pair of a name and a list of texts."""
     head = _text(name) + (9).to_bytes(4, "little") + (8).to_bytes(4, "little")
     return head + len(values).to_bytes(8, "little") + b"".join(map(_text, values))
 
@@ -218,7 +218,7 @@ def _text(value: str) -> bytes:
 
 
 def write_sparse_safetensors(path: Path, size_bytes: int, *, seed: int = 0) -> None:
-    """Writes a valid checkpoint that takes next to no room on this disk: holes, and a megabyte of random numbers in
+    """Write a valid checkpoint that takes next to no room on this disk: holes, and a megabyte of random numbers in
     every two hundred."""
     head, _ = _header(PRESETS["checkpoint"], _filler("checkpoint"), size_bytes, None)
     source = random.Random(seed)

@@ -46,7 +46,7 @@ class ModelScope(Origin):
         self.models[name, revision] = dict(files)
 
     def serve_list(self, said: object) -> None:
-        """Lets every list of files be this document, with status 200."""
+        """Let every list of files be this document, with status 200."""
         self._said = said
 
     def choose(self, request: Request) -> Resource | None:

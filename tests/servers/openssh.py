@@ -50,7 +50,7 @@ __all__ = ["Identity", "OpenSSH", "Shape", "needs_sshd", "why_not"]
 
 
 def needs_sshd(shape: Shape = "full", *, disk: bool = False) -> None:
-    """Skips the test where this shape cannot run, with the reason; fails it where CI is set."""
+    """Skip the test where this shape cannot run, with the reason; fails it where CI is set."""
     reason = why_not(shape, disk=disk)
     if reason is None:
         return
@@ -127,19 +127,19 @@ class OpenSSH:
         return " ".join((self.base / "host_key.pub").read_text().split()[:2])
 
     def identity(self, kind: str = "ed25519", *, passphrase: str = "", authorized: bool = True) -> Identity:
-        """Makes one more key: `ed25519`, `ecdsa` or `rsa`. Not `authorized`: the account does not know it."""
+        """Make one more key: `ed25519`, `ecdsa` or `rsa`. Not `authorized`: the account does not know it."""
         identity = make_key(self.base, kind, passphrase)
         if authorized:
             self.authorize(identity.public.read_text())
         return identity
 
     def authorize(self, public_key: str) -> None:
-        """Lets one more public key in, such as another server's `identity_file`."""
+        """Let one more public key in, such as another server's `identity_file`."""
         with (self.base / "authorized_keys").open("a") as keys:
             keys.write(public_key.rstrip("\n") + "\n")
 
     def certified_identity(self, kind: str = "ed25519") -> Identity:
-        """Makes a key that is known by its certificate alone; that lies beside it as `<name>-cert.pub`."""
+        """Make a key that is known by its certificate alone; that lies beside it as `<name>-cert.pub`."""
         identity = self.identity(kind, authorized=False)
         authority, key = str(self.base / "user_ca"), str(identity.public)
         sign = ["ssh-keygen", "-q", "-s", authority, "-I", "tests", "-n", self.user, key]
@@ -147,7 +147,7 @@ class OpenSSH:
         return identity
 
     def make_folder(self, path: str) -> Path:
-        """Makes a folder below `home`, parents too, that the account may write to. Returns it as seen from here."""
+        """Make a folder below `home`, parents too, that the account may write to. Returns it as seen from here."""
         folder = self.home
         for part in Path(path).parts:
             folder = folder / part
@@ -162,24 +162,24 @@ class OpenSSH:
             return self._said
 
     def wait_for_log(self, text: str, timeout: float = 10) -> bool:
-        """Waits (seconds) until the log holds `text`; false when it does not come."""
+        """Wait (seconds) until the log holds `text`; false when it does not come."""
         with self._news:
             return self._news.wait_for(lambda: text in self._said, timeout)
 
     # its life -----------------------------------------------------------------------------------------
 
     def start(self, *, new_host_key: bool = False) -> None:
-        """Begins to listen; after a `stop()` on the same port. Raises RuntimeError with the log when it cannot."""
+        """Begin to listen; after a `stop()` on the same port. Raises RuntimeError with the log when it cannot."""
         if new_host_key:
             self._make_host_key()
         if self._launched(self.port or free_port()):
             return
-        if not self.port and any(self._launched(free_port()) for _ in range(5)):  # somebody was quicker
+        if not self.port and any(self._launched(free_port()) for _ in range(5)):  # another process took the port
             return
         raise RuntimeError(f"sshd does not start:\n{self.log()}")
 
     def kill_sessions(self) -> int:
-        """Kills the processes of every connection, so that each client sees its line end; returns how many."""
+        """Kill the processes of every connection, so that each client sees its line end; returns how many."""
         victims = _descendants(self.pid)
         for victim in victims:
             with contextlib.suppress(ProcessLookupError):
@@ -187,7 +187,7 @@ class OpenSSH:
         return len(victims)
 
     def freeze_sessions(self) -> int:
-        """Stops the processes of every connection, so that nothing is read or answered; returns how many."""
+        """Stop the processes of every connection, so that nothing is read or answered; returns how many."""
         stopped = _descendants(self.pid)
         for process in stopped:
             with contextlib.suppress(ProcessLookupError):
@@ -195,7 +195,7 @@ class OpenSSH:
         return len(stopped)
 
     def stop(self) -> None:
-        """Ends sshd and every connection."""
+        """End sshd and every connection."""
         if self._process is None or self._reader is None:
             return
         self._process.send_signal(signal.SIGSTOP)  # no connection begins between looking and killing
@@ -253,7 +253,7 @@ class OpenSSH:
         make_key(self.base, "ed25519", name="host_key")
 
     def _launched(self, port: int) -> bool:
-        """Starts sshd and waits until it listens; false when it ended instead."""
+        """Start sshd and waits until it listens; false when it ended instead."""
         (self.base / "sshd_config").write_text(configuration(self._setup, port))
         before = self.log()
         process = subprocess.Popen(
@@ -290,7 +290,7 @@ class OpenSSH:
 
 
 def _descendants(ancestor: int) -> list[int]:
-    """Finds the living processes below one, children first."""
+    """Find the living processes below one, children first."""
     parents: dict[int, int] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

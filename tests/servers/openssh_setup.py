@@ -20,7 +20,7 @@ ACCOUNT = "canvas"
 ACCOUNT_ID = 61184
 """User and group of the account that exists in a mount namespace alone."""
 
-_PRIVATE = Path("/mnt")  # root's own, unlike /tmp: sshd locks nobody into a folder below one that others may write to
+_PRIVATE = Path("/mnt")  # root's own, unlike /tmp: sshd refuses a chroot below a folder that others may write to
 _SFTP_SERVERS = ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/lib/ssh", "/usr/libexec")
 
 
@@ -66,7 +66,7 @@ def sshd_path() -> str | None:
 
 
 def why_not(shape: Shape = "full", *, disk: bool = False) -> str | None:
-    """Returns the reason why this shape cannot run here; None when it can."""
+    """Return the reason why this shape cannot run here; None when it can."""
     if sys.platform != "linux":
         return "the tests' sshd is run on Linux alone"
     if sshd_path() is None or shutil.which("ssh-keygen") is None:
@@ -108,14 +108,14 @@ def this_user() -> str:
 
 
 def make_key(folder: Path, kind: str, passphrase: str = "", *, name: str | None = None) -> Identity:
-    """Makes a key pair: `ed25519`, `ecdsa` or `rsa`."""
+    """Make a key pair: `ed25519`, `ecdsa` or `rsa`."""
     path = folder / (name or f"id_{kind}_{secrets.token_hex(4)}")
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "tests", "-f", path], check=True)
     return Identity(path, passphrase)
 
 
 def fingerprint(public: Path) -> str:
-    """Returns a public key's `SHA256:...`."""
+    """Return a public key's `SHA256:...`."""
     shown = subprocess.run(["ssh-keygen", "-l", "-f", public], check=True, capture_output=True, text=True)
     return shown.stdout.split()[1]
 
@@ -124,7 +124,7 @@ def fingerprint(public: Path) -> str:
 
 
 def free_port() -> int:
-    """Finds a port below those that outgoing connections take, so that a stopped server finds it free again."""
+    """Find a port below those that outgoing connections take, so that a stopped server finds it free again."""
     for _ in range(200):
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as trial:
@@ -137,7 +137,7 @@ def free_port() -> int:
 
 
 def configuration(setup: Setup, port: int) -> str:
-    """Writes sshd_config. sshd takes the first value of each key, hence the order."""
+    """Write sshd_config. sshd takes the first value of each key, hence the order."""
     base = setup.base
     keys = _PRIVATE / "authorized_keys" if setup.shape == "chroot" else base / "authorized_keys"
     lines = [
@@ -234,7 +234,7 @@ _ACCOUNT_FILES = ("passwd", "group", "shadow")
 
 
 def write_account_files(base: Path, password: str) -> None:
-    """Writes copies of /etc/passwd, group and shadow that know one account more."""
+    """Write copies of /etc/passwd, group and shadow that know one account more."""
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True
     ).stdout.strip()

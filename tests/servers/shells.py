@@ -26,7 +26,7 @@ _START = 'IFS= read -r program && eval "$program"'
 
 
 def needs(*programs: str) -> None:
-    """Skips the test where one of these is not installed; fails it where CI is set."""
+    """Skip the test where one of these is not installed; fails it where CI is set."""
     missing = [name for name in programs if shutil.which(name) is None]
     if missing and os.environ.get("CI"):
         pytest.fail(f"{', '.join(missing)} is not installed")
@@ -61,7 +61,7 @@ class LocalShell:
 
 
 def tools(base: Path, *more: str, busybox: bool = False) -> str:
-    """Makes a folder with the basic commands and those in `more`; with `busybox` the basic ones are its own."""
+    """Make a folder with the basic commands and those in `more`; with `busybox` the basic ones are its own."""
     folder = base / ("tools-busybox" if busybox else "tools")
     folder.mkdir(parents=True)
     for name in (*_BASICS, *more):
@@ -72,7 +72,7 @@ def tools(base: Path, *more: str, busybox: bool = False) -> str:
 
 
 def login_shell(base: Path, shell: Sequence[str], *, path: str | None = None, banner: str = "") -> str:
-    """Returns the line of sshd_config by which every command runs as if this were the account's login shell.
+    """Return the line of sshd_config by which every command runs as if this were the account's login shell.
 
     `banner` is what a login script prints into everything but SFTP."""
     base.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A store behind signed links, as the services' files lie in: it takes no Authorization, and its links run out.
+"""A store with signed links, as the services' files lie in: it takes no Authorization, and its links run out.
 
 with Storage() as storage:
     link = storage.link(content)        # good until `storage.expire()`

@@ -86,15 +86,15 @@ class Proxy:
         return self._connections
 
     def cut_after(self, n_bytes: int, direction: Direction = "up") -> None:
-        """Resets every connection once `n_bytes` more went in that direction; not one byte more is handed on."""
+        """Reset every connection once `n_bytes` more went in that direction; not one byte more is handed on."""
         self._order(lambda: self._limits.update({direction: self._bytes[direction] + n_bytes}))
 
     def cut_now(self) -> None:
-        """Resets every connection; it has happened when this returns."""
+        """Reset every connection; it has happened when this returns."""
         self._order(self._cut)
 
     def busiest(self, direction: Direction, seconds: float) -> int:
-        """The most bytes that were handed on within any stretch of so many seconds."""
+        """Return the most bytes that were handed on within any `seconds`."""
         self._order(lambda: None)
         most = held = first = 0
         moved = self._moved[direction]
@@ -107,15 +107,15 @@ class Proxy:
         return most
 
     def freeze(self, *directions: Direction) -> None:
-        """Hands nothing on any more in these directions, in both if none is named; keeps every connection open."""
+        """Hand nothing on any more in these directions, in both if none is named; keeps every connection open."""
         self._order(lambda: self._set(frozen=frozenset(directions or ("up", "down"))))
 
     def thaw(self) -> None:
-        """Hands on again."""
+        """Hand on again."""
         self._order(lambda: self._set(frozen=frozenset()))
 
     def swallow(self, direction: Direction) -> None:
-        """Loses what comes in that direction from now on, over every connection that there is; later ones are whole."""
+        """Lose what comes in that direction from now on, over every connection that there is; later ones are whole."""
 
         def lose() -> None:
             for pipe in self._pipes:
@@ -127,19 +127,19 @@ class Proxy:
         self._order(lose)
 
     def delay(self, round_trip: float) -> None:
-        """Gives the line so many seconds to the server and back, half of them each way, from now on."""
+        """Delay what comes from now on: `seconds` to the server and back, half of them each way."""
         self._order(lambda: self._set(delay=round_trip / 2))
 
     def refuse(self) -> None:
-        """Resets new connections; those there are go on."""
+        """Reset new connections; those there are go on."""
         self._order(lambda: self._set(refusing=True))
 
     def admit(self) -> None:
-        """Takes new connections again."""
+        """Take new connections again."""
         self._order(lambda: self._set(refusing=False))
 
     def close(self) -> None:
-        """Resets what is open and joins the thread."""
+        """Reset what is open and joins the thread."""
         if self._thread.is_alive():
             self._order(lambda: self._set(closing=True))
             self._thread.join()
@@ -158,7 +158,7 @@ class Proxy:
 
     def _counted(self, direction: Direction) -> int:
         if self._thread.is_alive():
-            self._order(lambda: None)  # the piece under way is counted before the answer
+            self._order(lambda: None)  # the block in flight is counted before the answer
         return self._bytes[direction]
 
     def _order(self, action: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The fake holds what is known of Civitai: whoever asks wrongly gets what the real one gives."""
+"""The fake answers a wrong request as the real Civitai does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ask(url: str, headers: dict[str, str], method: str = "GET") -> tuple[int, di
         line.close()
 
 
-def test_a_good_request_leads_to_signed_storage_that_gives_ranges(civitai: Civitai) -> None:
+def test_civitai_good_request_leads_to_storage_with_ranges(civitai: Civitai) -> None:
     status, headers, _ = ask(civitai.endpoint + LINK, GOOD)
     assert (status, headers["cache-control"]) == (307, "no-store")
     assert ask(headers["location"], {"Range": "bytes=5-9"})[::2] == (206, b"aaaaa")
@@ -54,7 +54,7 @@ def test_a_good_request_leads_to_signed_storage_that_gives_ranges(civitai: Civit
         ("GET", "/api/v1/models/2", {}, 404),
     ],
 )
-def test_a_wrong_one_gets_what_the_real_service_gives(
+def test_civitai_wrong_request_is_refused_as_by_the_real_one(
     civitai: Civitai, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
     got, told, _ = ask(civitai.endpoint + path, headers, method)
@@ -62,18 +62,18 @@ def test_a_wrong_one_gets_what_the_real_service_gives(
     assert status != 307 or "reason=download-auth" in told["location"]
 
 
-def test_without_the_file_s_id_another_file_comes(civitai: Civitai) -> None:
+def test_civitai_without_file_id_sends_another_file(civitai: Civitai) -> None:
     _, headers, _ = ask(civitai.endpoint + "/api/download/models/10", GOOD)
     assert len(ask(headers["location"], {})[2]) == 2000
 
 
-def test_the_hash_is_in_capitals_and_no_content_is_in_the_catalogue(civitai: Civitai) -> None:
+def test_civitai_catalogue_has_hash_in_capitals_and_no_content(civitai: Civitai) -> None:
     said = json.loads(ask(civitai.endpoint + "/api/v1/model-versions/10", {})[2])
     assert said["files"][0]["hashes"]["SHA256"].isupper()
     assert "content" not in said["files"][0]
 
 
-def test_a_token_that_strays_is_seen(civitai: Civitai) -> None:
+def test_civitai_stray_token_is_seen(civitai: Civitai) -> None:
     civitai.assert_no_token_strayed()
     ask(civitai.address("images") + "/x.png", GOOD)
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""The servers that lie tell exactly the lies they promise, and the line is cut where it is said to be."""
+"""Each faulty server has exactly its fault, and the proxy cuts exactly where it is told to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONTENT = bytes(range(256)) * 1000
 
 
 def put(server: EmbeddedServer, name: str = "a") -> None:
-    """Writes CONTENT in pieces of 1000 bytes, each acknowledged before the next."""
+    """Write CONTENT in blocks of 1000 bytes, each acknowledged before the next."""
     with sftp_to(server) as client, client.open(name, "wb") as file:
         for start in range(0, len(CONTENT), 1000):
             file.write(CONTENT[start : start + 1000])
@@ -87,7 +87,7 @@ def test_what_is_forbidden_is_denied_and_the_rest_is_not(tmp_path: Path, forbidd
         allowed()
 
 
-def test_a_full_disk_fails_without_a_reason_and_the_session_lives(tmp_path: Path) -> None:
+def test_full_disk_fails_without_reason_and_session_lives(tmp_path: Path) -> None:
     with FullDisk(tmp_path, after=10_000) as server, sftp_to(server) as client:
         with client.open("a", "wb") as file:
             for _ in range(10):
@@ -216,7 +216,7 @@ def test_hashes_of_ranges_are_taken_without_a_shell(tmp_path: Path) -> None:
 
 
 class Echo:
-    """Sends back what it gets."""
+    """An echo server."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -326,7 +326,7 @@ def test_one_direction_alone_can_be_frozen(line: Proxy, echo: Echo) -> None:
         assert read(end, 1000) == b"x" * 1000
 
 
-def test_a_direction_that_is_swallowed_is_lost_over_the_connections_there_are(line: Proxy, echo: Echo) -> None:
+def test_proxy_swallowed_direction_is_lost_on_open_connections(line: Proxy, echo: Echo) -> None:
     with dial(line) as old:
         old.sendall(b"before")
         assert read(old, 6) == b"before"
@@ -340,7 +340,7 @@ def test_a_direction_that_is_swallowed_is_lost_over_the_connections_there_are(li
         assert read(new, 5) == b"whole"
 
 
-def test_a_long_line_takes_its_time_and_carries_many_bytes_at_once(line: Proxy) -> None:
+def test_proxy_delayed_line_carries_many_bytes_at_once(line: Proxy) -> None:
     line.delay(0.2)
     with dial(line) as end:
         began = time.monotonic()
@@ -353,7 +353,7 @@ def test_a_long_line_takes_its_time_and_carries_many_bytes_at_once(line: Proxy) 
 
 
 def wait_until(true: Callable[[], bool]) -> bool:
-    """Waits for what another thread counts; nothing else tells."""
+    """Wait for what another thread counts; nothing else tells."""
     deadline = time.monotonic() + 10
     while not true() and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""The real servers are what their shapes promise, told by OpenSSH's own clients."""
+"""Each shape of real server keeps its promises towards OpenSSH's own clients."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_sftp_only_account_has_no_shell(tmp_path: Path, content: Path) -> Non
         assert "hello" not in ssh(server, tmp_path, "echo", "hello").stdout
 
 
-def test_a_chrooted_account_comes_in_by_password_and_sees_its_folder_alone(tmp_path: Path, content: Path) -> None:
+def test_chroot_password_opens_one_folder_alone(tmp_path: Path, content: Path) -> None:
     needs_sshd("chroot")
     with OpenSSH(tmp_path / "server", "chroot") as server:
         folder = server.make_folder("home/data/models")
@@ -262,7 +262,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_shape_that_cannot_run_has_a_reason_and_one_that_can_has_none() -> None:
+def test_why_not_gives_a_reason_only_where_a_shape_cannot_run() -> None:
     assert why_not() is None
     if os.getuid() != 0:
         assert why_not("chroot") == "an account or a disk of its own takes root"

@@ -109,7 +109,7 @@ def _plain(value: object) -> bytes:
 def torch_zip(
     value: object, *, modern: bool = False, more: Mapping[str, bytes] | None = None, deflate: bool = False
 ) -> bytes:
-    """Returns the zip that torch 1.6 and later write; `modern` adds the members of 2.1 and later, `more` others."""
+    """Return the zip that torch 1.6 and later write; `modern` adds the members of 2.1 and later, `more` others."""
     writing = _Writing(legacy=False)
     members = {"data.pkl": writing.one(value)}
     if modern:
@@ -120,7 +120,7 @@ def torch_zip(
 
 
 def torch_legacy(value: object) -> bytes:
-    """Returns the stream that torch wrote before 1.6: five pickles, and the storages behind them."""
+    """Return the stream that torch wrote before 1.6: five pickles, and then the storages."""
     writing = _Writing(legacy=True)
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
     parts = [writing.one(_MAGIC), writing.one(1001), writing.one(system), writing.one(value)]
@@ -130,12 +130,12 @@ def torch_legacy(value: object) -> bytes:
 
 
 def bare_pickle(value: object) -> bytes:
-    """Returns one pickle of protocol 2 that is no file of torch's."""
+    """Return one pickle of protocol 2 that is no file of torch's."""
     return _Writing(legacy=False).one(value)
 
 
 def zipped(members: Mapping[str, bytes], *, deflate: bool = False, stream: bool = False) -> bytes:
-    """Returns a zip; one that is written as a `stream` tells sizes behind the data, as torch's own writer does."""
+    """Return a zip; a `stream` has its sizes after the data, as torch's own writer does."""
     out = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
     with zipfile.ZipFile(_Forwards(out) if stream else out, "w", method) as file:
@@ -156,7 +156,7 @@ class _Forwards(io.RawIOBase):
 
 
 def with_two_directories(content: bytes) -> bytes:
-    """Returns a zip with the 64-bit directory record before its end too, as torch's own writer always has it."""
+    """Return a zip with the 64-bit directory record before its end too, as torch's own writer always has it."""
     body, end = content[:-22], content[-22:]
     count, length, begin = struct.unpack_from("<HII", end, 10)
     record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, count, count, length, begin)
@@ -164,13 +164,13 @@ def with_two_directories(content: bytes) -> bytes:
 
 
 def weights(shapes: Mapping[str, Shape]) -> Call:
-    """Returns an ordered dictionary of tensors."""
+    """Return an ordered dictionary of tensors."""
     pairs: list[object] = [(name, Tensor(shape)) for name, shape in shapes.items()]
     return Call(Name("collections", "OrderedDict"), (pairs,))
 
 
 def lightning_checkpoint(shapes: Mapping[str, Shape]) -> dict[object, object]:
-    """Returns what the trainer of the first Stable Diffusion models left."""
+    """Return what the trainer of the first Stable Diffusion models left."""
     callback = Name("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")
     kind = Call(Name("numpy", "dtype"), ("f8", 0, 1))
     score = Call(Name("numpy.core.multiarray", "scalar"), (kind, Call(Name("_codecs", "encode"), ("x", "latin1"))))
@@ -183,7 +183,7 @@ def lightning_checkpoint(shapes: Mapping[str, Shape]) -> dict[object, object]:
 
 
 def embedding(width: int = 768) -> dict[object, object]:
-    """Returns a textual inversion as AUTOMATIC1111 trains it."""
+    """Return a textual inversion as AUTOMATIC1111 trains it."""
     return {
         "string_to_token": {"*": 265},
         "string_to_param": {"*": Tensor((4, width), "FloatStorage")},
@@ -194,7 +194,7 @@ def embedding(width: int = 768) -> dict[object, object]:
 
 
 def first_embedding(width: int = 768) -> dict[object, object]:
-    """Returns a textual inversion as its first trainer left it: the vectors in a module of torch's."""
+    """Return a textual inversion as its first trainer left it: the vectors in a module of torch's."""
     parameter = Call(Name("torch._utils", "_rebuild_parameter"), (Tensor((1, width), "FloatStorage"), True, None))
     state = {"training": True, "_parameters": {"*": parameter}, "_buffers": {}, "_non_persistent_buffers_set": None}
     module = Call(Name("torch.nn.modules.container", "ParameterDict"), (), state, new=True)
@@ -202,7 +202,7 @@ def first_embedding(width: int = 768) -> dict[object, object]:
 
 
 def hypernetwork() -> dict[object, object]:
-    """Returns a hypernetwork as AUTOMATIC1111 trains it: for each width two modules."""
+    """Return a hypernetwork as AUTOMATIC1111 trains it: for each width two modules."""
 
     def module(width: int) -> Call:
         return weights({"linear.0.weight": (width * 2, 4), "linear.0.bias": (4,)})
@@ -212,6 +212,6 @@ def hypernetwork() -> dict[object, object]:
 
 
 def yolo() -> dict[object, object]:
-    """Returns a detector of ultralytics: a whole model, with classes of its own."""
+    """Return a detector of ultralytics: a whole model, with classes of its own."""
     model = Call(Name("ultralytics.nn.tasks", "DetectionModel"), (), {"_parameters": {}, "names": {0: "face"}})
     return {"epoch": -1, "model": model, "train_args": {"task": "detect"}}

@@ -1,4 +1,4 @@
-"""Somebody on the server who reads all that can be read there, all the time: arguments, environments, files.
+"""A watcher on the server that reads arguments, environments and files all the time.
 
 with Watcher(server.home, ["the secret"]) as watcher:
     ...
@@ -19,7 +19,7 @@ _MOST = 1 << 20
 
 class Watcher:
     """Looks round and round for `secrets` until the block ends. `found` says where each was seen; `names` are the
-    names of the programs that ran meanwhile."""
+    names of the programs that ran."""
 
     def __init__(self, home: Path, secrets: Sequence[str]) -> None:
         self._home = home

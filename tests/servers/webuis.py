@@ -412,7 +412,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: `requests` is the record."""
+        """Say nothing: `requests` is the record."""
 
     def do_GET(self) -> None:
         webui = self.server.webui

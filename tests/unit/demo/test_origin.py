@@ -84,7 +84,7 @@ def test_a_range_that_is_not_there_is_told(url: str, wanted: str) -> None:
     assert (answer.status, answer.body, answer.headers["Content-Range"]) == (416, b"", f"bytes */{len(CONTENT)}")
 
 
-def test_a_changed_file_is_sent_whole_where_a_range_of_the_old_one_was_wanted(
+def test_origin_if_range_of_changed_file_sends_all_of_it(
     url: str, origin: Origin, tmp_path: Path
 ) -> None:
     etag = get(url, "HEAD").headers["ETag"]
