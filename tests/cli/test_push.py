@@ -184,7 +184,8 @@ def test_demo_shows_the_job_and_cleans_up(program: Program) -> None:
     assert [path.name for path in program.home.iterdir()] == []
 
 
-def test_demo_keep_leaves_its_folder(program: Program) -> None:
+def test_demo_keep_leaves_its_folder(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uploader.demo.job._CHECKPOINT_BYTES", 4 << 20)
     done = program.run("demo", "--keep", "--quiet", TMPDIR=str(program.home))
     assert done.code == 0, done.err
     kept = next(program.home.glob("uploader-demo-*"))

@@ -110,7 +110,8 @@ def this_user() -> str:
 def make_key(folder: Path, kind: str, passphrase: str = "", *, name: str | None = None) -> Identity:
     """Make a key pair: `ed25519`, `ecdsa` or `rsa`."""
     path = folder / (name or f"id_{kind}_{secrets.token_hex(4)}")
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "tests", "-f", path], check=True)
+    size = ["-b", "2048"] if kind == "rsa" else []  # ten times as fast to make as ssh-keygen's own 3072
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *size, "-N", passphrase, "-C", "tests", "-f", path], check=True)
     return Identity(path, passphrase)
 
 
