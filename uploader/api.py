@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from uploader.commands.jobs import Cancelled, JobView
     from uploader.commands.login.request import LoginRequest, LoginResult, TokenRequest, TokenResult, WebUISeen
     from uploader.commands.ls import Listed
-    from uploader.commands.pull.request import PullPlan, PullRequest
+    from uploader.commands.pull.decide import PullStep
+    from uploader.commands.pull.request import PullRequest
     from uploader.commands.push.plan import PushStep
     from uploader.commands.push.request import PushRequest
     from uploader.commands.rm import Removal
@@ -56,7 +57,8 @@ _MODULES = {
     "uploader.commands.jobs": ("Cancelled", "JobView"),
     "uploader.commands.login.request": ("LoginRequest", "LoginResult", "TokenRequest", "TokenResult", "WebUISeen"),
     "uploader.commands.ls": ("Listed",),
-    "uploader.commands.pull.request": ("PullPlan", "PullRequest"),
+    "uploader.commands.pull.decide": ("PullStep",),
+    "uploader.commands.pull.request": ("PullRequest",),
     "uploader.commands.push.plan": ("PushStep",),
     "uploader.commands.push.request": ("PushRequest",),
     "uploader.commands.rm": ("Removal",),
@@ -105,8 +107,8 @@ __all__ = [
     "Profiles",
     "Prompter",
     "Provider",
-    "PullPlan",
     "PullRequest",
+    "PullStep",
     "PushRequest",
     "PushStep",
     "Removal",
@@ -200,10 +202,10 @@ def watch(session: Session, request: SyncRequest, tell: Callable[[Report], None]
         watch(syncing, FolderWatcher(folder), StableFiles(folder), session, tell)
 
 
-def pull(session: Session, request: PullRequest) -> Report | PullPlan:
+def pull(session: Session, request: PullRequest) -> Report | Plan[PullStep]:
     """Fetch a file or a folder of the target into a local folder.
 
-    Return a `PullPlan` with `request.dry_run`, else a `Report` with an outcome per file. Raises UsageError,
+    Return a `Plan` with `request.dry_run`, else a `Report` with an outcome per file. Raises UsageError,
     NoSuchRoot, and what connecting raises.
     """
     from uploader.commands.pull.run import pull

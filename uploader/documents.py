@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
         JobView,
         Listed,
         LoginResult,
-        PullPlan,
         Removal,
         TokenResult,
         WebUIFacts,
@@ -249,23 +247,6 @@ def of_diagnosis(diagnosis: Diagnosis) -> Document:
         for check in diagnosis.checks
     ]
     return {"schema": SCHEMA, "ok": diagnosis.ok, "target": diagnosis.target, "checks": checks}
-
-
-def of_pull_plan(plan: PullPlan) -> Document:
-    steps = [
-        {
-            "source": posixpath.relpath(step.remote, plan.root),
-            "name": step.local.name,
-            "kind": None,
-            "action": step.action,
-            "route": "local",
-            "path": str(step.local),
-            "size": step.size,
-            "reason": step.reason,
-        }
-        for step in plan.steps
-    ]
-    return {"schema": SCHEMA, "plan": steps}
 
 
 def of_models(models: Sequence[Listed]) -> Document:

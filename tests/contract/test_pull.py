@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.world import MIB, World, serve, sha256, world
 from tests.servers.tcp_proxy import Proxy
-from uploader.api import PullPlan, PullRequest
+from uploader.api import Plan, PullRequest
 from uploader.commands.pull.run import Pull
 from uploader.commands.pull.watch import watch_pull
 from uploader.errors import Interrupted, RemoteMissing, UsageError
@@ -163,7 +163,7 @@ def test_pull_dry_run_plans_what_filters_choose(here: World) -> None:
     plan = here.app.pull(
         PullRequest("outputs", str(here.disk / "got"), include=("*.png",), exclude=("grids/",), dry_run=True)
     )
-    assert isinstance(plan, PullPlan)
+    assert isinstance(plan, Plan)
     assert {step.key: str(step.action) for step in plan.steps} == {"a.png": "fetch"}
     assert not (here.disk / "got").exists()
 

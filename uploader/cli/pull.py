@@ -52,8 +52,8 @@ def pull(invocation: Invocation, /, **options: Any) -> int:
     from uploader.cli.show.plan import plan_exit_code, print_pull_plan
     from uploader.cli.show.report import print_faults
 
-    if isinstance(answer, api.PullPlan):
-        write_document(documents.of_pull_plan(answer)) if invocation.json else print_pull_plan(answer)
+    if isinstance(answer, api.Plan):
+        write_document(documents.of_plan(answer)) if invocation.json else print_pull_plan(answer)
         return plan_exit_code(step.error for step in answer.steps)
     if invocation.json:
         write_document(documents.of_report(answer))

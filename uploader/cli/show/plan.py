@@ -10,7 +10,7 @@ from uploader.cli.show.report import MARGIN, folder_of, print_failures
 from uploader.cli.terminal import print_answer, print_note
 
 if TYPE_CHECKING:
-    from uploader.api import Plan, PullPlan, PushStep, SyncStep, UploaderError
+    from uploader.api import Plan, PullStep, PushStep, SyncStep, UploaderError
 
 
 def print_push_plan(plan: Plan[PushStep]) -> None:
@@ -54,14 +54,14 @@ def print_sync_plan(plan: Plan[SyncStep]) -> None:
     _print_refusals((step.key, step.error) for step in plan.steps)
 
 
-def print_pull_plan(plan: PullPlan) -> None:
+def print_pull_plan(plan: Plan[PullStep]) -> None:
     """Print what a pull would do, file by file; files that stay are counted."""
     for step in plan.steps:
         if step.action == "fetch":
             print_answer(f"{step.action:<7}  {step.key} → {step.local} ({size(step.size)})\n{MARGIN}{step.reason}")
         elif step.error is not None:
             print_answer(f"{step.action:<7}  {step.key}")
-    fetched = sum(step.size for step in plan.steps if step.action == "fetch")
+    fetched = sum(step.payload for step in plan.steps)
     same = _same(sum(step.action == "keep" for step in plan.steps), "here")
     print_note(f"Nothing was done. Without --dry-run {size(fetched)} would be fetched{same}.")
     _print_refusals((step.key, step.error) for step in plan.steps)

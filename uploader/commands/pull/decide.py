@@ -5,44 +5,47 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
-from uploader.errors import Exists, SourceRefused, UploaderError
+from uploader.errors import Exists, SourceRefused
 from uploader.scan.tree import RemoteEntry, folded, path_fault, spelling
 from uploader.state.manifest import PlacedFile
+from uploader.steps import Action, Step
 
 
-class PullAction(StrEnum):
-    """What a step will do. `compare`: the sizes are equal and the times are not, so the bytes decide."""
+@dataclass(frozen=True, kw_only=True)
+class PullStep(Step):
+    """What will be done with one file. `path` is the local one.
 
-    FETCH = "fetch"
-    COMPARE = "compare"
-    KEEP = "keep"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True)
-class FetchStep:
-    """What will be done with one file, and why.
-
-    `remote` is its absolute path on the server, `local` the one on this disk. `replaces`: the local file `here` may
-    be replaced. `error` is what a refused step fails with.
+    `remote` is its absolute path on the server; `below_root` is the same below the target's root. `replaces`: the local
+    file `here` may be replaced.
     """
 
-    key: str
-    action: PullAction
-    reason: str
     remote: str
-    local: Path
+    below_root: str
     there: RemoteEntry
     replaces: bool = False
     here: LocalState | None = None
-    error: UploaderError | None = None
+
+    @property
+    def local(self) -> Path:
+        return Path(self.path)
 
     @property
     def size(self) -> int:
         return self.there.size
+
+    @property
+    def source(self) -> str:
+        return self.below_root
+
+    @property
+    def name(self) -> str:
+        return self.local.name
+
+    @property
+    def payload(self) -> int:
+        return self.size if self.action is Action.FETCH else 0
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,9 @@ class LocalState:
 class PullState:
     """Both sides before a pull.
 
-    `base` is the absolute folder on the server, `folder` the local one. `there` are the server's files, `here` the
-    local files of the same names. `known` is what was fetched before, by path on the server. `insensitive`: this disk
-    takes `A` and `a` for one name.
+    `base` is the absolute folder on the server, below `root`; `folder` is the local one. `there` are the server's
+    files, `here` the local files of the same names. `known` is what was fetched before, by path on the server.
+    `insensitive`: this disk takes `A` and `a` for one name.
     """
 
     base: str
@@ -68,10 +71,11 @@ class PullState:
     there: Mapping[str, RemoteEntry]
     here: Mapping[str, LocalState]
     known: Mapping[str, PlacedFile]
+    root: str = ""
     insensitive: bool = False
 
 
-def decide(state: PullState, *, new_only: bool = False, replace_others: bool = False) -> list[FetchStep]:
+def decide(state: PullState, *, new_only: bool = False, replace_others: bool = False) -> list[PullStep]:
     """Return a step for each file of the server, in the order of their keys."""
     groups: dict[str, list[str]] = {}
     for key in state.there:
@@ -79,13 +83,15 @@ def decide(state: PullState, *, new_only: bool = False, replace_others: bool = F
     rivals = {key: group for group in groups.values() if len(group) > 1 for key in group}
     steps = []
     for key, there in state.there.items():
-        step = FetchStep(
+        remote = posixpath.join(state.base, there.path)
+        step = PullStep(
             key,
-            PullAction.FETCH,
+            Action.FETCH,
             "it is not here yet",
-            posixpath.join(state.base, there.path),
-            state.folder / key,
-            there,
+            str(state.folder / key),
+            remote=remote,
+            below_root=posixpath.relpath(remote, state.root or state.base),
+            there=there,
         )
         fault = path_fault(key)
         if key in rivals:
@@ -94,34 +100,34 @@ def decide(state: PullState, *, new_only: bool = False, replace_others: bool = F
     return sorted(steps, key=lambda step: step.key)
 
 
-def _decided(state: PullState, step: FetchStep, new_only: bool, replace_others: bool) -> FetchStep:
+def _decided(state: PullState, step: PullStep, new_only: bool, replace_others: bool) -> PullStep:
     there, here, known = step.there, state.here.get(step.key), state.known.get(step.remote)
     step = replace(step, here=here)
     before = known if known is not None and known.is_still(there.size, there.mtime) else None
     if new_only and before is not None:
-        return replace(step, action=PullAction.KEEP, reason="it was fetched before")
+        return replace(step, action=Action.KEEP, reason="it was fetched before")
     if here is None:
         return step
     if here.is_folder:
         return _refused(step, "a folder of that name is here")
     if here.size == there.size and (_mine(before, here) or there.mtime == here.mtime_ns // 1_000_000_000):
-        return replace(step, action=PullAction.KEEP, reason="size and time are the same")
+        return replace(step, action=Action.KEEP, reason="size and time are the same")
     if _mine(known, here):
         return replace(step, reason="it was changed on the server since it was fetched", replaces=True)
     if replace_others:
         return replace(step, reason="another file is here, and --replace was said", replaces=True)
     if here.size == there.size:
-        return replace(step, action=PullAction.COMPARE, reason="a file of that name and size is here")
+        return replace(step, action=Action.COMPARE, reason="a file of that name and size is here")
     return taken(step)
 
 
-def taken(step: FetchStep) -> FetchStep:
+def taken(step: PullStep) -> PullStep:
     """Return the refused step of a file whose name stands for other bytes on this disk."""
     error = Exists(
         f"{step.local} exists already, with other bytes",
         remedy="Fetch into another folder, or put the server's in its place with --replace.",
     )
-    return replace(step, action=PullAction.REFUSE, reason=error.message, error=error)
+    return replace(step, action=Action.REFUSE, reason=error.message, error=error)
 
 
 def _mine(known: PlacedFile | None, here: LocalState) -> bool:
@@ -129,6 +135,6 @@ def _mine(known: PlacedFile | None, here: LocalState) -> bool:
     return known is not None and (known.size, known.mtime_ns) == (here.size, here.mtime_ns)
 
 
-def _refused(step: FetchStep, fault: str) -> FetchStep:
+def _refused(step: PullStep, fault: str) -> PullStep:
     error = SourceRefused(f"{step.key} is not fetched: {fault}", remedy="Leave it out with --exclude.")
-    return replace(step, action=PullAction.REFUSE, reason=error.message, error=error)
+    return replace(step, action=Action.REFUSE, reason=error.message, error=error)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from uploader.artifact import Artifact, LocalFile
-from uploader.commands.pull.decide import FetchStep
+from uploader.commands.pull.decide import PullStep
 from uploader.commands.pull.local_files import identity_of, local_errors, make_folder, part_of, place
 from uploader.commands.pull.remote_file import RemoteStream, wrong_bytes
 from uploader.errors import SourceChanged, SourceMissing, SourceRefused, WrongBytes
@@ -23,7 +23,7 @@ _READER_CHUNKS = 8
 """Chunks that each connection must have to read, to be worth its sign-in."""
 
 
-def download_large(step: FetchStep, target: str, context: TransferContext) -> StepResult:
+def download_large(step: PullStep, target: str, context: TransferContext) -> StepResult:
     """Download one file, without the chunks that an earlier run left. `target` names the server in the record."""
     part, stream = part_of(step), RemoteStream(step, context)
     most = context.connections or context.pool.most
@@ -46,7 +46,7 @@ def download_large(step: FetchStep, target: str, context: TransferContext) -> St
     return StepResult(evidence, sha256, 0, download.resumed)
 
 
-def is_same(step: FetchStep, context: TransferContext) -> bool:
+def is_same(step: PullStep, context: TransferContext) -> bool:
     """Return True if the local file has the bytes of the server's. Both have the same size."""
     if step.here is None:
         return False
@@ -61,7 +61,7 @@ def is_same(step: FetchStep, context: TransferContext) -> bool:
         return False
 
 
-def _verify(step: FetchStep, sha256: str, chunks: Mapping[int, str], context: TransferContext) -> Evidence:
+def _verify(step: PullStep, sha256: str, chunks: Mapping[int, str], context: TransferContext) -> Evidence:
     """Compare what was written with the server's hash, else with samples. Raises WrongBytes."""
     verifier = Verifier(context, "samples")
     by_server = verifier.hash(step.remote, step.size)

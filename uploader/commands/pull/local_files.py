@@ -8,23 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from uploader.commands.pull.decide import FetchStep
+from uploader.commands.pull.decide import PullStep
 from uploader.errors import ConfigurationError, SourceChanged, SourceRefused
 from uploader.placement import part_name
 
 
-def identity_of(step: FetchStep) -> str:
+def identity_of(step: PullStep) -> str:
     """Return 8 hexadecimal digits that name this version of the server's file."""
     version = f"{step.remote}\n{step.size}\n{step.there.mtime}"
     return hashlib.sha256(version.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def part_of(step: FetchStep) -> Path:
+def part_of(step: PullStep) -> Path:
     """Return the path of the step's part file, which lies beside its final name."""
     return step.local.with_name(part_name(step.local.name, identity_of(step)))
 
 
-def make_folder(step: FetchStep) -> None:
+def make_folder(step: PullStep) -> None:
     """Make the folder of a step's file. Raises SourceRefused when a link leads out of the requested folder."""
     folder = step.local.parents[step.key.count("/")]
     if not step.local.parent.resolve().is_relative_to(folder.resolve()):
@@ -35,7 +35,7 @@ def make_folder(step: FetchStep) -> None:
     step.local.parent.mkdir(parents=True, exist_ok=True)
 
 
-def place(step: FetchStep) -> None:
+def place(step: PullStep) -> None:
     """Give the complete part file its time and its final name.
 
     Raises SourceChanged and removes the part file when another program made or changed the local file.
@@ -62,7 +62,7 @@ def local_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _change_since_plan(step: FetchStep) -> str | None:
+def _change_since_plan(step: PullStep) -> str | None:
     """Say what happened to the local name since the plan. A link that leads nowhere is a change, too."""
     try:
         now = step.local.stat()

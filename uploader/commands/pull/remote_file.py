@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from uploader.commands.pull.decide import FetchStep
+from uploader.commands.pull.decide import PullStep
 from uploader.errors import RemoteMissing, SourceChanged, WrongBytes
 from uploader.remote.interface import Entry
 from uploader.transfer import TransferContext
@@ -20,7 +20,7 @@ class RemoteStream:
     a read costs two round trips.
     """
 
-    def __init__(self, step: FetchStep, context: TransferContext) -> None:
+    def __init__(self, step: PullStep, context: TransferContext) -> None:
         self._step = step
         self._context = context
 
@@ -51,7 +51,7 @@ class RemoteStream:
         """Do nothing: each read returns its connection."""
 
 
-def refuse_changed(step: FetchStep, entry: Entry | None) -> None:
+def refuse_changed(step: PullStep, entry: Entry | None) -> None:
     """Raise SourceChanged or RemoteMissing unless the server's file is the one that was listed."""
     if entry is None:
         raise RemoteMissing(f"{step.key} is not there any more")
@@ -59,14 +59,14 @@ def refuse_changed(step: FetchStep, entry: Entry | None) -> None:
         raise changed(step)
 
 
-def changed(step: FetchStep) -> SourceChanged:
+def changed(step: PullStep) -> SourceChanged:
     """Return the error of a file that is not the one that was listed."""
     return SourceChanged(
         f"{step.key} changed on the server while it was fetched", remedy="Run the same command again when it is whole."
     )
 
 
-def wrong_bytes(step: FetchStep) -> WrongBytes:
+def wrong_bytes(step: PullStep) -> WrongBytes:
     """Return the error of a file whose bytes arrived wrong."""
     return WrongBytes(
         f"{step.key} came with other bytes than the server has",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uploader.commands.pull.decide import FetchStep
-
 
 @dataclass(frozen=True)
 class PullRequest:
@@ -20,12 +18,3 @@ class PullRequest:
     dry_run: bool = False
     watch: bool = False
     replace: bool = False
-
-
-@dataclass(frozen=True)
-class PullPlan:
-    """What a pull would do. `root` is the absolute path on the server."""
-
-    target: str
-    root: str
-    steps: tuple[FetchStep, ...] = ()

@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from uploader.commands.pull.decide import FetchStep, LocalState, PullAction, PullState, decide, taken
+from uploader.commands.pull.decide import LocalState, PullState, PullStep, decide, taken
 from uploader.commands.pull.large_files import download_large, is_same
-from uploader.commands.pull.request import PullPlan, PullRequest
+from uploader.commands.pull.request import PullRequest
 from uploader.commands.pull.small_files import MOST_BYTES, MOST_FILES, download_small
 from uploader.errors import RemoteMissing, UploaderError
 from uploader.events import Planned
@@ -20,14 +20,15 @@ from uploader.result import Failure, Outcome, Report
 from uploader.scan.filters import Filters
 from uploader.scan.remote import list_tree
 from uploader.scan.tree import RemoteEntry
-from uploader.session.runner import IN_FLIGHT, Runner, StepResult, Task, Together
+from uploader.session.runner import Runner, StepResult, Task, Together, run_small_then_large
 from uploader.session.session import Session
 from uploader.session.target import TargetSession
 from uploader.state.manifest import PlacedFile
+from uploader.steps import Action, Plan
 from uploader.transfer.batches import batches
 
 
-def pull(request: PullRequest, session: Session) -> Report | PullPlan:
+def pull(request: PullRequest, session: Session) -> Report | Plan[PullStep]:
     """Fetch files and report on each, or return the plan of a dry run.
 
     Raises UsageError, and what keeps either side from being listed.
@@ -59,7 +60,7 @@ class Pull:
         """True after the user stopped it."""
         return self._target.cancelled.is_set()
 
-    def plan(self, choose: Callable[[Mapping[str, RemoteEntry]], dict[str, RemoteEntry]] = dict) -> PullPlan:
+    def plan(self, choose: Callable[[Mapping[str, RemoteEntry]], dict[str, RemoteEntry]] = dict) -> Plan[PullStep]:
         """List both sides and decide. `choose` returns the files of the server that take part."""
         remote = self._request.remote
         start = self._target.root if remote.strip("/") in ("", ".") else self._target.below(remote)
@@ -71,22 +72,23 @@ class Pull:
             found,
             _local_states(self._folder, found),
             self._manifest.files,
+            self._target.root,
             insensitive=sys.platform in ("win32", "darwin"),
         )
         steps = decide(state, new_only=self._request.new_only, replace_others=self._request.replace)
-        steps = [self._compared(step) if step.action is PullAction.COMPARE else step for step in steps]
-        return PullPlan(self._target.name, self._target.root, tuple(steps))
+        steps = [self._compared(step) if step.action is Action.COMPARE else step for step in steps]
+        return Plan(self._target.name, "", steps)
 
-    def carry_out(self, plan: PullPlan) -> Report:
+    def carry_out(self, plan: Plan[PullStep]) -> Report:
         """Download what the plan says. Return an outcome for each step."""
-        wanted = [step for step in plan.steps if step.action is PullAction.FETCH]
+        wanted = [step for step in plan.steps if step.action is Action.FETCH]
         self._session.observer(Planned(len(wanted), sum(step.size for step in wanted)))
-        outcomes: dict[FetchStep, Outcome] = {}
+        outcomes: dict[PullStep, Outcome] = {}
         for step in plan.steps:
             known = _known(plan, step)
             if step.error is not None:
                 outcomes[step] = replace(known, error=Failure.of(step.error))
-            elif step.action is PullAction.KEEP:
+            elif step.action is Action.KEEP:
                 outcomes[step] = replace(known, status="kept")
         try:
             outcomes |= self._download(plan, wanted)
@@ -108,35 +110,31 @@ class Pull:
         folder, name = posixpath.split(start)
         return folder, {name: RemoteEntry(name, there.size, there.mtime)}
 
-    def _compared(self, step: FetchStep) -> FetchStep:
+    def _compared(self, step: PullStep) -> PullStep:
         if not is_same(step, self._context):
             return taken(step)
         if not self._request.dry_run:
             self._record(step, None)
-        return replace(step, action=PullAction.KEEP, reason="the bytes are the same")
+        return replace(step, action=Action.KEEP, reason="the bytes are the same")
 
-    def _record(self, step: FetchStep, sha256: str | None) -> None:
+    def _record(self, step: PullStep, sha256: str | None) -> None:
         """Record that the local file is the server's."""
         mtime_ns = step.local.stat().st_mtime_ns
         self._manifest.record(step.remote, PlacedFile(step.size, sha256, mtime_ns, step.there.mtime, str(step.local)))
 
-    def _download(self, plan: PullPlan, steps: Sequence[FetchStep]) -> dict[FetchStep, Outcome]:
+    def _download(self, plan: Plan[PullStep], steps: Sequence[PullStep]) -> dict[PullStep, Outcome]:
         """Download the small files in batches, then the large ones."""
         chunk_bytes = self._context.config.chunk_bytes
         small = [step for step in steps if step.size <= chunk_bytes]
         large = [step for step in steps if step.size > chunk_bytes]
         together = [self._batch(plan, batch) for batch in batches(small, most=MOST_FILES, most_bytes=MOST_BYTES)]
         tasks = [self._task(plan, step) for step in large]
-        return self._run(small, together, len(together)) | self._run(large, tasks, IN_FLIGHT)
-
-    def _run(
-        self, steps: Sequence[FetchStep], work: Sequence[Task | Together], workers: int
-    ) -> dict[FetchStep, Outcome]:
         pool = self._target.pool
-        runner = Runner(self._session.observer, self._target.cancelled, pool.interrupt, min(workers, pool.most))
-        return dict(zip(steps, runner.run(work) if work else [], strict=True))
+        runner = Runner(self._session.observer, self._target.cancelled, pool.interrupt, pool.most)
+        outcomes = run_small_then_large(runner, together, tasks, groups=len(together))
+        return dict(zip([*small, *large], outcomes, strict=True))
 
-    def _batch(self, plan: PullPlan, steps: Sequence[FetchStep]) -> Together:
+    def _batch(self, plan: Plan[PullStep], steps: Sequence[PullStep]) -> Together:
         def run() -> list[Outcome | UploaderError]:
             results = self._context.with_connection(partial(download_small, steps))
             return [
@@ -146,13 +144,13 @@ class Pull:
 
         return Together(tuple(self._task(plan, step) for step in steps), run)
 
-    def _task(self, plan: PullPlan, step: FetchStep) -> Task:
+    def _task(self, plan: Plan[PullStep], step: PullStep) -> Task:
         def run() -> Outcome:
             return self._placed(plan, step, download_large(step, plan.target, self._context))
 
         return Task(step.key, _known(plan, step), run)
 
-    def _placed(self, plan: PullPlan, step: FetchStep, result: StepResult) -> Outcome:
+    def _placed(self, plan: Plan[PullStep], step: PullStep, result: StepResult) -> Outcome:
         self._record(step, result.sha256)
         return replace(
             _known(plan, step),
@@ -163,15 +161,15 @@ class Pull:
         )
 
 
-def _known(plan: PullPlan, step: FetchStep) -> Outcome:
+def _known(plan: Plan[PullStep], step: PullStep) -> Outcome:
     """Return the outcome of a step that has not been carried out. It goes from the root to a local path."""
     return Outcome(
         plan.target,
-        posixpath.relpath(step.remote, plan.root),
+        step.source,
         "failed",
-        name=step.local.name,
+        name=step.name,
         route="local",
-        path=str(step.local),
+        path=step.path,
         size=step.size,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from uploader.commands.pull.decide import FetchStep
+from uploader.commands.pull.decide import PullStep
 from uploader.commands.pull.local_files import local_errors, make_folder, part_of, place
 from uploader.commands.pull.remote_file import changed, refuse_changed, wrong_bytes
 from uploader.errors import RemoteRefused, UploaderError
@@ -20,7 +20,7 @@ MOST_BYTES = 16 << 20
 """Bytes of one batch. They are held in memory."""
 
 
-def download_small(steps: Sequence[FetchStep], connection: Connection) -> list[StepResult | UploaderError]:
+def download_small(steps: Sequence[PullStep], connection: Connection) -> list[StepResult | UploaderError]:
     """Download small files in one batch. Return how each ended, in order. Raises NetworkError."""
     paths = [step.remote for step in steps]
     # One byte more than expected: a file that grew since the plan shows it.
@@ -36,7 +36,7 @@ def download_small(steps: Sequence[FetchStep], connection: Connection) -> list[S
     return results
 
 
-def _keep(step: FetchStep, data: bytes | RemoteRefused, by_server: str | None, after: Entry | None) -> StepResult:
+def _keep(step: PullStep, data: bytes | RemoteRefused, by_server: str | None, after: Entry | None) -> StepResult:
     if isinstance(data, RemoteRefused):
         raise data
     sha256 = hashlib.sha256(data).hexdigest()
