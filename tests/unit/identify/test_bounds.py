@@ -105,13 +105,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     [pytest.param(make, marks=pytest.mark.slow) if id == "of 100 MB" else make for id, make in HOSTILE.items()],
     ids=HOSTILE.keys(),
 )
-<<<<<<< HEAD
-def test_header_that_is_hostile_costs_two_seconds_and_200_mb(make: Callable[[], bytes], tmp_path: Path) -> None:
-=======
-def test_identify_hostile_header_is_refused_within_bounds(
+def test_header_that_is_hostile_costs_two_seconds_and_200_mb(
     make: Callable[[], bytes], tmp_path: Path, look_at: LookAt
 ) -> None:
->>>>>>> b308145 (tests: hostile files are measured in forks of one process; smaller keys)
     path = tmp_path / "a.safetensors"
     path.write_bytes(make())
     assert look_at(path) in ("NotAModel", "Truncated")
@@ -122,11 +118,7 @@ def text(word: bytes) -> bytes:
 
 
 def block_names() -> bytes:
-<<<<<<< HEAD
-    """As many names as fit. Each is nearly a transformer's."""
-=======
     """Return as many names as fit, each nearly that of a transformer."""
->>>>>>> b308145 (tests: hostile files are measured in forks of one process; smaller keys)
     start = "t_embedder.blocks.1." + "a" * 80
     names = [f'"{start}{n:05}":{_TENSOR}' for n in range(_LARGEST // (len(start) + 60))]
     return raw(("{" + ",".join(names) + "}").encode())
@@ -159,13 +151,8 @@ MODELS: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 @pytest.mark.parametrize("case", MODELS.values(), ids=MODELS.keys())
-<<<<<<< HEAD
 def test_model_that_is_hostile_costs_two_seconds_and_200_mb(
-    case: tuple[str, Callable[[], bytes]], tmp_path: Path
-=======
-def test_identify_hostile_model_stays_within_bounds(
     case: tuple[str, Callable[[], bytes]], tmp_path: Path, look_at: LookAt
->>>>>>> b308145 (tests: hostile files are measured in forks of one process; smaller keys)
 ) -> None:
     name, make = case
     path = tmp_path / name
@@ -226,13 +213,9 @@ PICKLES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("make", PICKLES.values(), ids=PICKLES.keys())
-<<<<<<< HEAD
-def test_pickle_that_is_hostile_costs_two_seconds_and_200_mb(make: Callable[[], bytes], tmp_path: Path) -> None:
-=======
-def test_identify_hostile_pickle_stays_within_bounds(
+def test_pickle_that_is_hostile_costs_two_seconds_and_200_mb(
     make: Callable[[], bytes], tmp_path: Path, look_at: LookAt
 ) -> None:
->>>>>>> b308145 (tests: hostile files are measured in forks of one process; smaller keys)
     path = tmp_path / "a.ckpt"
     path.write_bytes(make())
     look_at(path)
