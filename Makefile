@@ -16,7 +16,8 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 TEMP := TMPDIR=$(CURDIR)/.cache/tmp
 
-# Tests that wait leave a core to others. Those that measure time run alone, after all others.
+# Tests that wait leave a core to others. Those that measure time run alone, and first: one process prepares all
+# test files for the several that follow.
 PYTEST := $(TEMP) $(BIN)/python -m pytest
 TOGETHER := -n $$((2 * $$($(BIN)/python -c 'import os; print(os.cpu_count())'))) --dist worksteal
 
@@ -28,13 +29,13 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	@mkdir -p .cache/tmp
-	$(PYTEST) $(TOGETHER) -m "not slow and not timing"
 	$(PYTEST) -m "timing and not slow"
+	$(PYTEST) $(TOGETHER) -m "not slow and not timing"
 
 test-all: .venv/ready-dev
 	@mkdir -p .cache/tmp
-	$(PYTEST) $(TOGETHER) -m "not timing"
 	$(PYTEST) -m timing
+	$(PYTEST) $(TOGETHER) -m "not timing"
 
 check: .venv/ready-dev
 	$(BIN)/ruff format --check .
@@ -45,8 +46,8 @@ check: .venv/ready-dev
 coverage: .venv/ready-dev
 	@mkdir -p .cache/tmp
 	$(BIN)/coverage erase
-	$(TEMP) $(BIN)/coverage run -m pytest $(TOGETHER) -m "not timing"
 	$(TEMP) $(BIN)/coverage run -m pytest -m timing
+	$(TEMP) $(BIN)/coverage run -m pytest $(TOGETHER) -m "not timing"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

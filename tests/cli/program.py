@@ -67,7 +67,7 @@ class Program:
             code = main(arguments)
         return self._checked(Done(code, _text(out), _text(err)), arguments)
 
-    def run_process(self, *arguments: str, stdin: str = "", timeout: float = 60, **more: str) -> Done:
+    def run_process(self, *arguments: str, stdin: str = "", timeout: float = 90, **more: str) -> Done:
         """Run it as a process of its own, for at most `timeout` seconds; otherwise as `run`."""
         with self.start(*arguments, **more) as process:
             out, err = process.communicate(stdin.encode(), timeout=timeout)

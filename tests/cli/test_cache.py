@@ -14,6 +14,7 @@ from tests.cli.program import Program
 from tests.servers.http_origin import Origin
 from tests.servers.models import write_safetensors
 from tests.servers.openssh import OpenSSH
+from tests.until import until
 from uploader.state.uploads import FLUSH_BYTES
 
 SIZE = 40_000_000
@@ -34,14 +35,15 @@ def test_download_after_stop_resumes_and_is_kept(
         origin.serve(LINK, model, etag='"v1"')
         push = ("push", origin.url(LINK), "--via", "local", "--json")
         with program.start(*push, "--limit", "30M") as process:
-            deadline = time.monotonic() + 30
-            while _arrived(program) < LEAST:
+
+            def arrived() -> bool:
                 assert process.poll() is None, process.communicate()
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+                return _arrived(program) >= LEAST
+
+            until(arrived, f"{LEAST} bytes in the cache")
             began = time.monotonic()
             process.send_signal(how)
-            process.communicate(timeout=10)
+            process.communicate(timeout=90)
             seconds = time.monotonic() - began
         if how is signal.SIGINT:
             assert process.returncode == 130

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.program import Program
 from tests.servers.models import write_sparse_safetensors
 from tests.servers.openssh import OpenSSH, needs_sshd
+from tests.until import until
 from uploader.state.uploads import FLUSH_BYTES
 from uploader.transfer.config import TransferConfig
 
@@ -65,11 +66,8 @@ def test_push_after_kill_resends_at_most_what_the_journal_loses(tmp_path: Path, 
 
         push = ("push", str(model), "--connections", str(connections), "--json")
         with program.start(*push, "--limit", "120M") as process:
-            deadline = time.monotonic() + 30
-            while arrived() < 0.8 * size:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.002)  # another process's progress: nothing else tells
+            until(lambda: arrived() >= 0.8 * size or process.poll() is not None, "four fifths on the server")
+            assert process.poll() is None, process.communicate()
             process.kill()
         assert not (server.home / DREAM).exists()
         server.kill_sessions()

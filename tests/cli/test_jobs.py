@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.servers.http_origin import Origin
 from tests.servers.models import safetensors
 from tests.servers.openssh import OpenSSH
 from tests.servers.shells import needs
+from tests.until import until
 
 NAME = "linked.safetensors"
 CONTENT = safetensors("checkpoint", size_bytes=2 << 20)
@@ -51,14 +52,7 @@ class Stalled:
         self.link = origin.url(f"/{NAME}?token=hush-hush")
 
     def half_there(self, box: OpenSSH) -> None:
-        until(lambda: any(part.stat().st_size for part in box.home.rglob("*.part")))
-
-
-def until(there: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        until(lambda: any(part.stat().st_size for part in box.home.rglob("*.part")), "bytes on the server")
 
 
 def downloads(box: OpenSSH) -> list[int]:
@@ -99,10 +93,10 @@ def test_server_download_ctrl_c_ends_it_and_keeps_the_part(program: Program, box
     stalled = Stalled(origin)
     with program.start("push", stalled.link, "--json") as process:
         stalled.half_there(box)
-        until(lambda: downloads(box))
+        until(lambda: downloads(box), "a download on the server")
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=90)
         seconds = time.monotonic() - began
     assert process.returncode == 130
     assert seconds < 2
@@ -131,7 +125,7 @@ def test_server_download_detached_is_listed_awaited_and_placed(program: Program,
     assert 0 < job["done"] < len(CONTENT)
     assert "hush" not in json.dumps(job)
     stalled.go.set()
-    until(lambda: not downloads(box))
+    until(lambda: not downloads(box), "the end of the download on the server")
     shown = program.run("jobs")
     assert "finished" in shown.out
     assert "uploader jobs wait" in shown.out
@@ -226,9 +220,9 @@ def test_server_download_to_group_reaches_every_target(program: Program, both: O
 def test_server_download_ctrl_c_ends_it_on_every_target(program: Program, both: OpenSSH, origin: Origin) -> None:
     stalled = Stalled(origin)
     with program.start("push", stalled.link, "--to", "@both", "--json") as process:
-        until(lambda: len([part for part in both.home.rglob("*.part") if part.stat().st_size]) == 2)
+        until(lambda: len([part for part in both.home.rglob("*.part") if part.stat().st_size]) == 2, "two part files")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=90)
     assert process.returncode == 130
     assert b"Traceback" not in err
     outcomes = json.loads(out)["outcomes"]

@@ -155,8 +155,8 @@ class _CountingHandle(Handle):
 
 
 class HoldsPart(Cuts):
-    """Drops its connections once `after` bytes were written, and then refuses `refusals`
-    times to open a file for writing, as if a process of the lost connection still had it. `held` counts the refusals."""
+    """Drops its connections once `after` bytes were written. Then refuses `refusals` times to open a file for
+    writing, as if a process of the lost connection still had it; `held` counts these refusals."""
 
     class tree(_HoldingTree):  # noqa: N801 - an attribute of the server
         handle = _CountingHandle

@@ -84,9 +84,7 @@ def test_a_range_that_is_not_there_is_told(url: str, wanted: str) -> None:
     assert (answer.status, answer.body, answer.headers["Content-Range"]) == (416, b"", f"bytes */{len(CONTENT)}")
 
 
-def test_origin_if_range_of_changed_file_sends_all_of_it(
-    url: str, origin: Origin, tmp_path: Path
-) -> None:
+def test_origin_if_range_of_changed_file_sends_all_of_it(url: str, origin: Origin, tmp_path: Path) -> None:
     etag = get(url, "HEAD").headers["ETag"]
     assert get(url, Range="bytes=5-", If_Range=etag).status == 206
     (origin.folder / "a model.safetensors").write_bytes(b"other")
