@@ -1,4 +1,4 @@
-"""Waiting for what another process does, of which no event tells."""
+"""Waiting for another process, where no event tells what it does."""
 
 from __future__ import annotations
 
