@@ -27,7 +27,7 @@ def main() -> None:
     unlimited = RateLimiter(None, cancelled)
     retry = Retry(cancelled, silence)
     context = TransferContext(
-        ConnectionPool(MemoryConnector(MemoryServer())), uploads, silence, retry, cancelled, unlimited, unlimited
+        ConnectionPool(MemoryConnector(MemoryServer())), uploads, silence, retry, cancelled, unlimited
     )
     with Http(allow_http=True) as http:
         sources = Sources(http)

@@ -138,7 +138,7 @@ class MemoryConnection:
             raise RemoteRefused(f"nothing listens at port {port} of memory")
         return self.server.ports[host, port]()
 
-    def read_along(self, path: str, limited: RangeLimiter) -> MemoryRollingDigest | None:
+    def read_along(self, path: str, limited: RangeLimiter = list) -> MemoryRollingDigest | None:
         self.check()
         return MemoryRollingDigest(self, path, limited) if self.server.sessions > 1 and self.server.readable else None
 

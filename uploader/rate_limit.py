@@ -1,36 +1,69 @@
-"""Wrappers around streams of bytes: cutting into pieces, pacing."""
+"""Streams of bytes: cut into blocks of one size, and held to a rate."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from uploader.errors import Interrupted
 
+if TYPE_CHECKING:
+    from uploader.sources.interface import Stream
 
-def cut(chunks: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
-    """Yields pieces of exactly `piece_bytes`, the last one shorter, whatever the size of the chunks."""
+
+def cut(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield blocks of exactly `size` bytes, the last one shorter, from blocks of any size."""
     held: list[bytes] = []
-    size = 0
-    for chunk in chunks:
+    filled = 0
+    for block in blocks:
         at = 0
-        while len(chunk) - at >= piece_bytes - size:
-            end = at + piece_bytes - size
-            held.append(chunk[at:end])
+        while len(block) - at >= size - filled:
+            end = at + size - filled
+            held.append(block[at:end])
             yield b"".join(held) if len(held) > 1 else held[0]
-            held, size, at = [], 0, end
-        if at < len(chunk):
-            held.append(chunk[at:] if at else chunk)
-            size += len(chunk) - at
+            held, filled, at = [], 0, end
+        if at < len(block):
+            held.append(block[at:] if at else block)
+            filled += len(block) - at
     if held:
         yield b"".join(held)
 
 
-class RateLimiter:
-    """Holds all who share it to a rate of `bytes_per_second`; None does not hold anybody.
+class LimitedStream:
+    """A stream whose bytes come within a limit. Fulfils sources.interface.Stream."""
 
-    Time that nobody used is not saved up, so there are no bursts. `cancelled` ends a wait at once.
+    def __init__(self, stream: Stream, limit: RateLimiter) -> None:
+        self._stream = stream
+        self._limit = limit
+
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        blocks = self._stream.read(offset, length)
+        try:
+            for data in blocks:
+                self._limit.pass_through(len(data))
+                yield data
+        finally:
+            if isinstance(blocks, Generator):
+                blocks.close()  # its request ends now, in the thread that read it
+
+    def slice(self, offset: int, length: int) -> bytes:
+        data = self._stream.slice(offset, length)
+        self._limit.pass_through(len(data))
+        return data
+
+    def check(self) -> None:
+        self._stream.check()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class RateLimiter:
+    """Holds all threads that share it to a rate of `bytes_per_second` together; None is no limit.
+
+    Unused time is not saved up, so there are no bursts. `cancelled` ends a wait at once.
     """
 
     def __init__(
@@ -49,7 +82,7 @@ class RateLimiter:
         self._free_at = 0.0
 
     def pass_through(self, size: int) -> None:
-        """Waits until `size` bytes may go. Raises Interrupted when it is cancelled meanwhile."""
+        """Wait until `size` bytes may go. Raises Interrupted when it is cancelled before."""
         if self.rate is None:
             return
         with self._lock:
@@ -62,8 +95,8 @@ class RateLimiter:
             raise Interrupted("the transfer was stopped")
 
     def ranges(self, ranges: Sequence[tuple[int, int]]) -> Iterable[tuple[int, int]]:
-        """Ranges (offset, length in bytes) of what is to be fetched; under a rate cut into even portions, of which each
-        comes out when its bytes may go."""
+        """Return the ranges (offset, length in bytes) to read. Under a rate they are portions, each of which comes out
+        when its bytes may go."""
         return ranges if self.rate is None else self._portions(ranges)
 
     def _portions(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -75,5 +108,5 @@ class RateLimiter:
                 yield at, size
 
     def portion(self, size: int) -> int:
-        """The largest piece, in bytes, that keeps the flow even: a tenth of a second's worth, at most `size`."""
+        """Return the bytes that keep the flow even: a tenth of a second's worth, at most `size`."""
         return size if self.rate is None else min(size, max(1024, int(self.rate / 10)))

@@ -185,9 +185,7 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
         sources = Sources(http)
         pool, cancelled = ConnectionPool(session.connector(session.choose_target(None))[0]), threading.Event()
         retry, rate_limiter = Retry(cancelled, here.events.append, here.wait), RateLimiter(None, cancelled)
-        context = TransferContext(
-            pool, session.uploads, here.events.append, retry, cancelled, up=rate_limiter, down=rate_limiter
-        )
+        context = TransferContext(pool, session.uploads, here.events.append, retry, cancelled, rate_limiter)
         job = UploadJob("item", artifact, partial(open_stream, artifact, sources), path, "canvas", len(MODEL))
         known = (link, NAME, "checkpoint", path, path, job.part, len(MODEL), SHA256)
         terms = ServerDownloadOptions(

@@ -1,3 +1,5 @@
+"""Blocks of one size, and bytes within a rate."""
+
 from __future__ import annotations
 
 import threading
@@ -8,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploader.errors import Interrupted
-from uploader.rate_limit import RateLimiter, cut
+from uploader.rate_limit import LimitedStream, RateLimiter, cut
 
 
 class Clock:
-    """Time that passes only when somebody waits; each waiter waits for itself, as threads do."""
+    """Time that stands still. Waits are recorded."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -29,14 +31,14 @@ class Clock:
 
 
 @given(st.lists(st.binary(max_size=20)), st.integers(1, 9))
-def test_cutting_keeps_the_bytes_and_makes_every_piece_but_the_last_one_whole(chunks: list[bytes], size: int) -> None:
-    chunks = list(cut(chunks, size))
-    assert b"".join(chunks) == b"".join(chunks)
-    assert all(len(chunk) == size for chunk in chunks[:-1])
-    assert all(0 < len(chunk) <= size for chunk in chunks)
+def test_cut_keeps_bytes_and_fills_all_but_the_last_block(source: list[bytes], size: int) -> None:
+    blocks = list(cut(source, size))
+    assert b"".join(blocks) == b"".join(source)
+    assert all(len(block) == size for block in blocks[:-1])
+    assert all(0 < len(block) <= size for block in blocks)
 
 
-def test_cutting_hands_a_piece_out_before_the_next_chunk_is_asked_for() -> None:
+def test_cut_yields_a_block_before_it_reads_on() -> None:
     asked = []
 
     def source() -> Iterator[bytes]:
@@ -50,7 +52,7 @@ def test_cutting_hands_a_piece_out_before_the_next_chunk_is_asked_for() -> None:
     assert asked == [1]
 
 
-def test_no_rate_holds_nobody() -> None:
+def test_limiter_without_rate_never_waits() -> None:
     clock = Clock()
     rate_limiter = RateLimiter(None, clock=clock, wait=clock.wait)
     rate_limiter.pass_through(10**12)
@@ -58,7 +60,7 @@ def test_no_rate_holds_nobody() -> None:
     assert rate_limiter.portion(255 * 1024) == 255 * 1024
 
 
-def test_several_threads_share_one_rate_exactly() -> None:
+def test_limiter_threads_share_one_rate_exactly() -> None:
     clock = Clock()
     rate_limiter = RateLimiter(1000.0, clock=clock, wait=clock.wait)
 
@@ -75,7 +77,7 @@ def test_several_threads_share_one_rate_exactly() -> None:
     assert sorted(clock.waits) == pytest.approx([0.05 * n for n in range(1, 40)])
 
 
-def test_time_that_nobody_used_makes_no_burst() -> None:
+def test_limiter_unused_time_makes_no_burst() -> None:
     clock = Clock()
     rate_limiter = RateLimiter(1000.0, clock=clock, wait=clock.wait)
     rate_limiter.pass_through(100)
@@ -85,7 +87,7 @@ def test_time_that_nobody_used_makes_no_burst() -> None:
     assert clock.waits == pytest.approx([0.1])
 
 
-def test_a_stop_ends_a_long_wait_at_once() -> None:
+def test_limiter_cancelled_ends_a_long_wait_at_once() -> None:
     cancelled = threading.Event()
     rate_limiter = RateLimiter(1.0, cancelled)
     rate_limiter.pass_through(1000)
@@ -103,7 +105,7 @@ def test_a_stop_ends_a_long_wait_at_once() -> None:
     thread.join()
 
 
-def test_after_a_stop_nothing_passes() -> None:
+def test_limiter_cancelled_lets_nothing_pass() -> None:
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(Interrupted):
@@ -111,16 +113,16 @@ def test_after_a_stop_nothing_passes() -> None:
 
 
 @given(st.floats(1, 1e9), st.integers(1, 10**6))
-def test_a_portion_is_never_more_than_one_request_takes(rate: float, size: int) -> None:
+def test_portion_is_at_most_the_given_size(rate: float, size: int) -> None:
     assert 1 <= RateLimiter(rate).portion(size) <= size
 
 
-def test_a_portion_is_a_tenth_of_a_second_s_worth() -> None:
+def test_portion_is_a_tenth_of_a_second() -> None:
     assert RateLimiter(1_000_000.0).portion(255 * 1024) == 100_000
     assert RateLimiter(100.0).portion(255 * 1024) == 1024
 
 
-def test_ranges_come_out_whole_without_a_rate_and_in_portions_that_wait_with_one() -> None:
+def test_ranges_with_a_rate_are_portions_that_wait() -> None:
     ranges = [(0, 250_000), (400_000, 100_000)]
     assert list(RateLimiter(None).ranges(ranges)) == ranges
     waited: list[float] = []
@@ -132,3 +134,46 @@ def test_ranges_come_out_whole_without_a_rate_and_in_portions_that_wait_with_one
     limited = RateLimiter(1_000_000, clock=lambda: 0.0, wait=wait).ranges(ranges)
     assert list(limited) == [(0, 100_000), (100_000, 100_000), (200_000, 50_000), (400_000, 100_000)]
     assert waited == pytest.approx([0.1, 0.2, 0.25])
+
+
+class Stream:
+    """Two blocks, and what became of the reading."""
+
+    def __init__(self) -> None:
+        self.ended = self.checked = self.closed = False
+
+    def read(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        try:
+            yield bytes(100)
+            yield bytes(200)
+        finally:
+            self.ended = True
+
+    def slice(self, offset: int, length: int) -> bytes:
+        return bytes(length)
+
+    def check(self) -> None:
+        self.checked = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_limited_stream_passes_blocks_within_the_rate() -> None:
+    clock, inner = Clock(), Stream()
+    stream = LimitedStream(inner, RateLimiter(1000.0, clock=clock, wait=clock.wait))
+    assert [len(block) for block in stream.read()] == [100, 200]
+    assert len(stream.slice(0, 50)) == 50
+    assert clock.waits == pytest.approx([0.1, 0.3])
+    stream.check()
+    stream.close()
+    assert inner.checked
+    assert inner.closed
+
+
+def test_limited_stream_left_early_ends_the_reading() -> None:
+    inner = Stream()
+    blocks = LimitedStream(inner, RateLimiter(1e6)).read()
+    next(blocks)
+    blocks.close()  # type: ignore[attr-defined]
+    assert inner.ended

@@ -319,7 +319,7 @@ class Connection(Protocol):
 
         It goes on beside other uses of the connection, and ends with it."""
 
-    def read_along(self, path: str, limited: RangeLimiter) -> RollingDigest | None:
+    def read_along(self, path: str, limited: RangeLimiter = list) -> RollingDigest | None:
         """As `hash_along`, by reading back what has arrived, on the idle direction of the same line. None when the
         server allows no second SFTP session on this connection."""
 

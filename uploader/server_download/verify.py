@@ -51,11 +51,10 @@ class ServerFileVerifier:
         found = self._verifier.hash(path, job.size) if self._readable else None
         if found is None:
             return None
-        stream = job.open_stream()
+        stream = self._context.limited(job.open_stream())
         digest = hashlib.sha256()
         try:
             for data in read_steadily(stream, 0, self._context.retry):
-                self._context.down.pass_through(len(data))
                 digest.update(data)
         finally:
             stream.close()
@@ -121,7 +120,7 @@ class ServerFileVerifier:
         job = self._job
         last = max(0, job.size - _SAMPLE_BYTES)
         chosen = {0, last, *(random.SystemRandom().randint(0, last) for _ in range(_SAMPLES))}
-        stream = job.open_stream()
+        stream = self._context.limited(job.open_stream())
         try:
             for at in sorted(chosen):
                 here = self._context.retry(partial(stream.slice, at, _SAMPLE_BYTES))
@@ -135,8 +134,5 @@ class ServerFileVerifier:
         return self._read_of(self._job.part, offset, length)
 
     def _read_of(self, path: str, offset: int, length: int) -> bytes:
-        data = self._context.with_connection(
-            lambda connection: b"".join(connection.files.read(path, [(offset, length)]))
-        )
-        self._context.down.pass_through(len(data))
-        return data
+        ranges = [(offset, length)]
+        return self._context.with_connection(lambda connection: b"".join(connection.files.read(path, ranges)))

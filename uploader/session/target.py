@@ -14,6 +14,7 @@ from uploader.placement import folder_fault, folder_of, root_fault
 from uploader.profile import MOST_CONNECTIONS, Target
 from uploader.rate_limit import RateLimiter
 from uploader.remote.interface import Connection, Connector
+from uploader.remote.limited import limited
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import ATTEMPTS, Retry
 from uploader.scan.models import models
@@ -59,15 +60,15 @@ class TargetSession:
         self.manifest = session.manifests.of(self.name)
         self.cancelled = threading.Event()
         most = min(connections or MOST_CONNECTIONS, provider.quirks.max_connections or MOST_CONNECTIONS)
-        self.pool = ConnectionPool(connector or session.connector(self.target)[0], most)
+        up, down = RateLimiter(limit, self.cancelled), RateLimiter(limit, self.cancelled)
+        self.pool = ConnectionPool(limited(connector or session.connector(self.target)[0], up, down), most)
         self.transfer = TransferContext(
             self.pool,
             session.uploads,
             session.observer,
             Retry(self.cancelled, session.observer, session.wait, attempts),
             self.cancelled,
-            up=RateLimiter(limit, self.cancelled),
-            down=RateLimiter(limit, self.cancelled),
+            limit=down,
             connections=most if connections else None,
             config=session.config,
         )

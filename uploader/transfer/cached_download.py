@@ -28,7 +28,7 @@ class CachedDownload:
     def __init__(self, item: str, artifact: Artifact, stream: Stream, cache: Cache, context: TransferContext) -> None:
         self._item = item
         self._artifact = artifact
-        self._stream = stream
+        self._stream = context.limited(stream)
         self._cache = cache
         self._context = context
         self._held: CacheLease | None = None
@@ -144,7 +144,6 @@ class CachedDownload:
         with hold.part.open("wb") as file:
             for data in read_steadily(self._stream, 0, self._context.retry):
                 self._refuse_stopped()
-                self._context.down.pass_through(len(data))
                 file.write(data)
                 digest.update(data)
                 done += len(data)

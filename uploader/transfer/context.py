@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from uploader.events import Observer
-from uploader.rate_limit import RateLimiter
+from uploader.rate_limit import LimitedStream, RateLimiter
 from uploader.remote.interface import Connection
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
+from uploader.sources.interface import Stream
 from uploader.state.uploads import UploadRecords
 from uploader.transfer.config import TransferConfig
 
@@ -28,8 +29,8 @@ class WithConnection(Protocol):
 class TransferContext:
     """What a transfer works with.
 
-    `up` and `down` hold the payload of each direction to the user's limit. `connections` is their number for one file;
-    None: as many as pay, up to the pool's.
+    `limit` holds the bytes of links to the user's limit; the pool's connections have the limit in themselves.
+    `connections` is their number for one file; None: as many as pay, up to the pool's.
     """
 
     pool: ConnectionPool
@@ -37,10 +38,13 @@ class TransferContext:
     observer: Observer
     retry: Retry
     cancelled: threading.Event
-    up: RateLimiter
-    down: RateLimiter
+    limit: RateLimiter
     connections: int | None = 1
     config: TransferConfig = field(default_factory=TransferConfig)
+
+    def limited(self, stream: Stream) -> Stream:
+        """Return the stream of a link within the user's limit."""
+        return stream if self.limit.rate is None else LimitedStream(stream, self.limit)
 
     def with_connection(self, call: Callable[[Connection], T], progress: Callable[[], int] = int, /) -> T:
         """Lease a connection and run `call`; run it again while its error may pass.

@@ -63,7 +63,7 @@ class Download:
         with self._part.open("r+b" if present else "wb") as file:
             file.truncate(layout.size)
         chunks = ChunkMap(self._part, layout, present, record, context.config)
-        supply = Supply(self._stream, context.retry, context.cancelled, context.down, context.config)
+        supply = Supply.of(self._stream, context)
         with (
             DownloadHasher(chunks, self._part, digest, hashed) as hasher,
             RangeReaders(supply, chunks, first=self._readers, most=self._readers) as readers,

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from uploader.errors import CredentialsRefused, Interrupted, NetworkError, NoRanges, SourceRefused
-from uploader.rate_limit import RateLimiter
 from uploader.retry import Retry
 from uploader.sources.interface import Stream
 from uploader.threads import WorkerGroup
 from uploader.transfer.config import TransferConfig
+from uploader.transfer.context import TransferContext
 
 
 @dataclass(eq=False)
@@ -57,13 +57,18 @@ class RangeQueue(Protocol[S]):
 
 @dataclass(frozen=True)
 class Supply:
-    """Where the bytes come from, and what a reading obeys: retry, stop, limit, tuning numbers."""
+    """Where the bytes come from, and what a reading obeys. `limited`: the stream is held to a limit."""
 
     stream: Stream
     retry: Retry
     cancelled: threading.Event
-    rate_limiter: RateLimiter
+    limited: bool = False
     config: TransferConfig = field(default_factory=TransferConfig)
+
+    @classmethod
+    def of(cls, stream: Stream, context: TransferContext) -> Supply:
+        """Return the supply of a stream within these surroundings."""
+        return cls(stream, context.retry, context.cancelled, context.limit.rate is not None, context.config)
 
 
 class RangeReaders(Generic[S]):
@@ -88,7 +93,7 @@ class RangeReaders(Generic[S]):
         self._supply = supply
         self._queue = queue
         self._config = supply.config
-        self._first = first or (1 if supply.rate_limiter.rate is not None else self._config.first_readers)
+        self._first = first or (1 if supply.limited else self._config.first_readers)
         self._most = most or self._config.most_readers
         self._clock = clock
         self._lock = threading.Lock()
@@ -186,7 +191,6 @@ class RangeReaders(Generic[S]):
             for data in blocks:
                 if supply.cancelled.is_set():
                     raise Interrupted("the transfer was stopped")
-                supply.rate_limiter.pass_through(len(data))
                 if self._queue.over.is_set():
                     return
                 self._queue.put(taken, data)

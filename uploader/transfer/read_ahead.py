@@ -30,9 +30,7 @@ def read_ahead(supply: Supply, offset: int, size: int | None, *, most: int | Non
             return
         except NoRanges:
             pass
-    for data in read_steadily(supply.stream, at, supply.retry):
-        supply.rate_limiter.pass_through(len(data))
-        yield data
+    yield from read_steadily(supply.stream, at, supply.retry)
 
 
 @dataclass(eq=False)

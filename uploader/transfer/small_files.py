@@ -24,7 +24,7 @@ from uploader.transfer.verify import hash_many
 def is_small(job: UploadJob, context: TransferContext) -> bool:
     """Return True if a push sends this file together with others: a local file, verified in full, without a limit."""
     local = isinstance(job.artifact.origin, LocalFile)
-    return local and job.size <= context.config.small_bytes and job.verify != "samples" and context.up.rate is None
+    return local and job.size <= context.config.small_bytes and job.verify != "samples" and context.limit.rate is None
 
 
 class SmallFiles:

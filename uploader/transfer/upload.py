@@ -243,7 +243,7 @@ class Upload:
             return digest, Evidence.REMOTE_HASH
         if connection.abilities.hash or not reads_all(self._job.verify, self._job.size, self._context.config):
             return None  # then all of it is hashed at the end
-        digest = connection.read_along(part, self._context.down.ranges)
+        digest = connection.read_along(part)
         return None if digest is None else (digest, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:
@@ -290,7 +290,7 @@ class Upload:
         origin, context = self._artifact.origin, self._context
         if not isinstance(origin, WebFile):
             return read_steadily(stream, offset, context.retry)
-        supply = Supply(stream, context.retry, context.cancelled, context.down, context.config)
+        supply = Supply.of(context.limited(stream), context)
         # Ranges that nothing ties to one file could be of two.
         return read_ahead(supply, offset, self._job.size if origin.ranges and self._is_pinned() else None)
 

@@ -71,7 +71,6 @@ class UploadWorkers:
         held: bool = False,
     ) -> None:
         self._pool = context.pool
-        self._limit = context.up
         self._retry = context.retry
         self._config = context.config
         self._part = part
@@ -161,11 +160,10 @@ class UploadWorkers:
 
     def _send(self, writer: Writer, chunk: Chunk, flight: dict[int, _InFlight], sizer: WriteSizer) -> None:
         view = memoryview(chunk.data)
-        most = self._limit.portion(writer.request_bytes)
+        most = writer.request_bytes
         at = 0
         while at < len(view):
             data = view[at : at + sizer.portion(most)]
-            self._limit.pass_through(len(data))
             writer.send(chunk.offset + at, data)
             with self._lock:
                 self.sent += len(data)

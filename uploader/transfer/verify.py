@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Literal, TypeVar
 
 from uploader.errors import NoPermission, RemoteRefused, SourceChanged, SourceMissing, SourceRefused
@@ -197,7 +196,7 @@ class Verifier:
 
         def read(connection: Connection) -> None:
             # `todo` shrinks while chunks come, so that a retry begins where the connection was lost.
-            for data in self._chunks(connection, path, [layout.range(index) for index in todo]):
+            for data in connection.files.read(path, [layout.range(index) for index in todo]):
                 found[todo.popleft()] = hashlib.sha256(data).hexdigest()
                 if update is not None:
                     update(data)
@@ -205,13 +204,6 @@ class Verifier:
 
         self._call(read)
         return found
-
-    def _chunks(self, connection: Connection, path: str, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-        """Read ranges back. Under a limit each comes in several portions."""
-        limit = self._context.down
-        portions = connection.files.read(path, limit.ranges(ranges))
-        for _, length in ranges:
-            yield b"".join(islice(portions, -(-length // limit.portion(length))))
 
     def _samples(self, chunks: Mapping[int, str]) -> dict[int, str]:
         """Return the first, the last and some random ones: the server cannot know which are compared."""

@@ -63,8 +63,7 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
         events.append,
         Retry(cancelled, events.append),
         cancelled,
-        up=rate_limiter,
-        down=rate_limiter,
+        limit=rate_limiter,
         config=SMALL,
     )
     return ServerFileVerifier(job, context, readable=False)

@@ -17,6 +17,7 @@ from uploader.events import Event, Message, Phase, Progress, silence
 from uploader.rate_limit import RateLimiter
 from uploader.reference import PathReference
 from uploader.remote.interface import Connector
+from uploader.remote.limited import limited
 from uploader.remote.pool import ConnectionPool
 from uploader.retry import Retry
 from uploader.sources import local
@@ -85,14 +86,14 @@ def context_of(
 ) -> TransferContext:
     """Return a context for tests that record nothing and wait for no retry."""
     cancelled = cancelled or threading.Event()
+    down = down or RateLimiter(None, cancelled)
     return TransferContext(
-        ConnectionPool(connector),
+        ConnectionPool(limited(connector, up or RateLimiter(None, cancelled), down)),
         UploadRecords(Database(Path("not-used"))),
         silence,
         Retry(cancelled, silence, at_once),
         cancelled,
-        up=up or RateLimiter(None, cancelled),
-        down=down or RateLimiter(None, cancelled),
+        limit=down,
         config=SMALL,
     )
 

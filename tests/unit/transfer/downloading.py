@@ -38,7 +38,7 @@ def main() -> None:
             ).alone() as it:
                 it.run()
         else:
-            supply = Supply(stream, context.retry, context.cancelled, context.down)
+            supply = Supply.of(context.limited(stream), context)
             say(sum(map(len, read_ahead(supply, 0, artifact.size))))
     say(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
 

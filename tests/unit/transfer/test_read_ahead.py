@@ -16,7 +16,7 @@ from tests.unit.transfer.bench import WebStream, at_once, large
 from uploader.errors import Interrupted, NetworkError, RateLimited, SourceChanged, UploaderError
 from uploader.events import Event
 from uploader.http import Http
-from uploader.rate_limit import RateLimiter
+from uploader.rate_limit import LimitedStream, RateLimiter
 from uploader.reference import UrlReference
 from uploader.retry import Retry
 from uploader.sources import direct
@@ -35,7 +35,8 @@ PATH = "/m.safetensors"
 def supply(stream: Stream, *, rate: float | None = None, cancelled: threading.Event | None = None) -> Supply:
     cancelled = cancelled or threading.Event()
     events: list[Event] = []
-    return Supply(stream, Retry(cancelled, events.append, at_once), cancelled, RateLimiter(rate, cancelled))
+    limited = stream if rate is None else LimitedStream(stream, RateLimiter(rate, cancelled))
+    return Supply(limited, Retry(cancelled, events.append, at_once), cancelled, rate is not None)
 
 
 @pytest.fixture(autouse=True)

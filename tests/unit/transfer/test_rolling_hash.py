@@ -175,7 +175,7 @@ class Counting(MemoryConnector):
             def hash_along(self, path: str) -> MemoryRollingDigest | None:
                 return super().hash_along(path) if along else None
 
-            def read_along(self, path: str, limited: RangeLimiter) -> MemoryRollingDigest | None:
+            def read_along(self, path: str, limited: RangeLimiter = list) -> MemoryRollingDigest | None:
                 outer.along += 1
                 return super().read_along(path, limited)
 

@@ -109,4 +109,4 @@ def test_what_is_large_or_sampled_or_held_to_a_rate_goes_alone(bench: Bench) -> 
     assert is_small(small, context)
     assert not is_small(replace(small, size=SMALL.small_bytes + 1), context)
     assert not is_small(replace(small, verify="samples"), context)
-    assert not is_small(small, replace(context, up=RateLimiter(1000.0, bench.cancelled)))
+    assert not is_small(small, replace(context, limit=RateLimiter(1000.0, bench.cancelled)))

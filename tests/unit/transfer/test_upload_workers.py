@@ -241,8 +241,11 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
 def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
     users: dict[Connection, set[str]] = {}
 
+    together = threading.Barrier(3)
+
     class Noting(MemoryConnector):
         def connect(self) -> Any:
+            together.wait(10)  # else the first worker may send all before the others begin
             connection = super().connect()
             users[connection] = {threading.current_thread().name}
             return connection

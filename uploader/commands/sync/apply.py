@@ -128,7 +128,6 @@ class RemoteChanges:
         known = {step.path: replace(self._known(step), sha256=files[step.key].sha256) for step in sending}
         parts = [files[step.key].part for step in sending]
         self._manifest.begin(parts, known)
-        self._context.up.pass_through(sum(len(file.data) for file in files.values()))
         placed = self._context.with_connection(lambda connection: place_small(connection, list(files.values())))
         for step, result in zip(sending, placed, strict=True):
             if isinstance(result, SmallPlaced):

@@ -129,7 +129,7 @@ class SftpConnection:
         except RemoteRefused:  # a server that allows few channels
             return None
 
-    def read_along(self, path: str, limited: RangeLimiter) -> SftpReadBackDigest | None:
+    def read_along(self, path: str, limited: RangeLimiter = list) -> SftpReadBackDigest | None:
         where = self.files.protocol.where
         try:
             channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
