@@ -58,7 +58,7 @@ def print_pull_plan(plan: Plan[PullStep]) -> None:
     """Print what a pull would do, file by file; files that stay are counted."""
     for step in plan.steps:
         if step.action == "fetch":
-            print_answer(f"{step.action:<7}  {step.key} → {step.local} ({size(step.size)})\n{MARGIN}{step.reason}")
+            print_answer(f"{step.action:<7}  {step.key} → {step.path} ({size(step.size)})\n{MARGIN}{step.reason}")
         elif step.error is not None:
             print_answer(f"{step.action:<7}  {step.key}")
     fetched = sum(step.payload for step in plan.steps)

@@ -15,14 +15,13 @@ from uploader.steps import Action, Step
 
 @dataclass(frozen=True, kw_only=True)
 class PullStep(Step):
-    """What will be done with one file. `path` is the local one.
+    """What will be done with one file. `path` is its absolute path on this disk.
 
-    `remote` is its absolute path on the server; `below_root` is the same below the target's root. `replaces`: the local
-    file `here` may be replaced.
+    `remote` is its absolute path on the server, below `root`. `replaces`: the local file `here` may be replaced.
     """
 
     remote: str
-    below_root: str
+    root: str
     there: RemoteEntry
     replaces: bool = False
     here: LocalState | None = None
@@ -32,16 +31,16 @@ class PullStep(Step):
         return Path(self.path)
 
     @property
+    def name(self) -> str:
+        return self.local.name
+
+    @property
     def size(self) -> int:
         return self.there.size
 
     @property
     def source(self) -> str:
-        return self.below_root
-
-    @property
-    def name(self) -> str:
-        return self.local.name
+        return posixpath.relpath(self.remote, self.root)
 
     @property
     def payload(self) -> int:
@@ -61,17 +60,17 @@ class LocalState:
 class PullState:
     """Both sides before a pull.
 
-    `base` is the absolute folder on the server, below `root`; `folder` is the local one. `there` are the server's
-    files, `here` the local files of the same names. `known` is what was fetched before, by path on the server.
-    `insensitive`: this disk takes `A` and `a` for one name.
+    `base` is the absolute folder on the server, below the target's `root`; `folder` is the local one. `there` are the
+    server's files, `here` the local files of the same names. `known` is what was fetched before, by path on the
+    server. `insensitive`: this disk takes `A` and `a` for one name.
     """
 
+    root: str
     base: str
     folder: Path
     there: Mapping[str, RemoteEntry]
     here: Mapping[str, LocalState]
     known: Mapping[str, PlacedFile]
-    root: str = ""
     insensitive: bool = False
 
 
@@ -83,14 +82,13 @@ def decide(state: PullState, *, new_only: bool = False, replace_others: bool = F
     rivals = {key: group for group in groups.values() if len(group) > 1 for key in group}
     steps = []
     for key, there in state.there.items():
-        remote = posixpath.join(state.base, there.path)
         step = PullStep(
             key,
             Action.FETCH,
             "it is not here yet",
             str(state.folder / key),
-            remote=remote,
-            below_root=posixpath.relpath(remote, state.root or state.base),
+            remote=posixpath.join(state.base, there.path),
+            root=state.root,
             there=there,
         )
         fault = path_fault(key)

@@ -1,4 +1,4 @@
-"""What `pull` is asked for, and the plan of a dry run."""
+"""What `pull` is asked for."""
 
 from __future__ import annotations
 

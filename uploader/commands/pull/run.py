@@ -67,12 +67,12 @@ class Pull:
         base, found = self._context.with_connection(partial(self._list, start))
         found = choose(found)
         state = PullState(
+            self._target.root,
             base,
             self._folder,
             found,
             _local_states(self._folder, found),
             self._manifest.files,
-            self._target.root,
             insensitive=sys.platform in ("win32", "darwin"),
         )
         steps = decide(state, new_only=self._request.new_only, replace_others=self._request.replace)
@@ -83,18 +83,16 @@ class Pull:
         """Download what the plan says. Return an outcome for each step."""
         wanted = [step for step in plan.steps if step.action is Action.FETCH]
         self._session.observer(Planned(len(wanted), sum(step.size for step in wanted)))
-        outcomes: dict[PullStep, Outcome] = {}
-        for step in plan.steps:
-            known = _known(plan, step)
-            if step.error is not None:
-                outcomes[step] = replace(known, error=Failure.of(step.error))
-            elif step.action is Action.KEEP:
-                outcomes[step] = replace(known, status="kept")
         try:
-            outcomes |= self._download(plan, wanted)
+            done = self._download(wanted)
         finally:
             self._manifest.flush()
-        return Report(tuple(outcomes[step] for step in plan.steps), stopped=self.interrupted)
+        return Report(tuple(done.get(step.key) or self._settled(step) for step in plan.steps), stopped=self.interrupted)
+
+    def _settled(self, step: PullStep) -> Outcome:
+        """Return the outcome of a step that has nothing to download."""
+        known = self._known(step)
+        return replace(known, error=Failure.of(step.error)) if step.error else replace(known, status="kept")
 
     def _list(self, start: str, connection: Connection) -> tuple[str, dict[str, RemoteEntry]]:
         """Return the folder that names are relative to, and the files that take part."""
@@ -122,56 +120,55 @@ class Pull:
         mtime_ns = step.local.stat().st_mtime_ns
         self._manifest.record(step.remote, PlacedFile(step.size, sha256, mtime_ns, step.there.mtime, str(step.local)))
 
-    def _download(self, plan: Plan[PullStep], steps: Sequence[PullStep]) -> dict[PullStep, Outcome]:
-        """Download the small files in batches, then the large ones."""
+    def _download(self, steps: Sequence[PullStep]) -> dict[str, Outcome]:
+        """Download the small files in batches, then the large ones. Return their outcomes by key."""
         chunk_bytes = self._context.config.chunk_bytes
         small = [step for step in steps if step.size <= chunk_bytes]
         large = [step for step in steps if step.size > chunk_bytes]
-        together = [self._batch(plan, batch) for batch in batches(small, most=MOST_FILES, most_bytes=MOST_BYTES)]
-        tasks = [self._task(plan, step) for step in large]
+        together = [self._batch(batch) for batch in batches(small, most=MOST_FILES, most_bytes=MOST_BYTES)]
         pool = self._target.pool
         runner = Runner(self._session.observer, self._target.cancelled, pool.interrupt, pool.most)
-        outcomes = run_small_then_large(runner, together, tasks, groups=len(together))
-        return dict(zip([*small, *large], outcomes, strict=True))
+        tasks = [self._task(step) for step in large]
+        outcomes = run_small_then_large(runner, together, tasks, groups=pool.most)
+        return {step.key: outcome for step, outcome in zip([*small, *large], outcomes, strict=True)}
 
-    def _batch(self, plan: Plan[PullStep], steps: Sequence[PullStep]) -> Together:
+    def _batch(self, steps: Sequence[PullStep]) -> Together:
         def run() -> list[Outcome | UploaderError]:
             results = self._context.with_connection(partial(download_small, steps))
             return [
-                result if isinstance(result, UploaderError) else self._placed(plan, step, result)
+                result if isinstance(result, UploaderError) else self._placed(step, result)
                 for step, result in zip(steps, results, strict=True)
             ]
 
-        return Together(tuple(self._task(plan, step) for step in steps), run)
+        return Together(tuple(self._task(step) for step in steps), run)
 
-    def _task(self, plan: Plan[PullStep], step: PullStep) -> Task:
+    def _task(self, step: PullStep) -> Task:
         def run() -> Outcome:
-            return self._placed(plan, step, download_large(step, plan.target, self._context))
+            return self._placed(step, download_large(step, self._target.name, self._context))
 
-        return Task(step.key, _known(plan, step), run)
+        return Task(step.key, self._known(step), run)
 
-    def _placed(self, plan: Plan[PullStep], step: PullStep, result: StepResult) -> Outcome:
+    def _placed(self, step: PullStep, result: StepResult) -> Outcome:
         self._record(step, result.sha256)
         return replace(
-            _known(plan, step),
+            self._known(step),
             status="placed",
             evidence=result.evidence,
             sha256=result.sha256,
             resumed_from=result.resumed_from,
         )
 
-
-def _known(plan: Plan[PullStep], step: PullStep) -> Outcome:
-    """Return the outcome of a step that has not been carried out. It goes from the root to a local path."""
-    return Outcome(
-        plan.target,
-        step.source,
-        "failed",
-        name=step.name,
-        route="local",
-        path=step.path,
-        size=step.size,
-    )
+    def _known(self, step: PullStep) -> Outcome:
+        """Return the outcome of a step that is not carried out yet."""
+        return Outcome(
+            self._target.name,
+            step.source,
+            "failed",
+            name=step.name,
+            route=step.route,
+            path=step.path,
+            size=step.size,
+        )
 
 
 def _local_states(folder: Path, wanted: Mapping[str, RemoteEntry]) -> dict[str, LocalState]:
