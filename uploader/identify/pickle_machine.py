@@ -68,10 +68,7 @@ class Machine:
         raise Broken("it does not stop")
 
     def _spend(self, steps: int) -> None:
-        """Count an opcode, and each item of a value that it goes through.
-
-        The memo may recall a value any number of times. What is taken off the stack does not count: an opcode put
-        it there."""
+        """Count an opcode, and each item that it goes through. The memo may recall a value any number of times."""
         self._steps += steps
         if self._steps > MOST_STEPS:
             raise TooMuch
