@@ -241,16 +241,22 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
 def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
     users: dict[Connection, set[str]] = {}
 
-    together = threading.Barrier(3)
+    data, all_open = content(6), threading.Event()
 
     class Noting(MemoryConnector):
         def connect(self) -> Any:
-            together.wait(10)  # else the first worker may send all before the others begin
             connection = super().connect()
             users[connection] = {threading.current_thread().name}
+            if len(users) == 3:
+                all_open.set()
             return connection
 
-    sending = Sending(content(6), Noting(MemoryServer()))
+    def chunks() -> Iterator[Chunk]:
+        for chunk in read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, Reading.of_link({})):
+            yield chunk
+            all_open.wait(10)  # else the first worker may send all before the others begin
+
+    sending = Sending(data, Noting(MemoryServer()), chunks())
     sending.run(3)
     sending.whole()
     names = [name for names in users.values() for name in names]
