@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SERVICE = "uploader"
 LIMIT = 8.0
-"""Seconds that a keyring has to answer."""
+"""Time for a keyring to answer, in seconds."""
 
 WAYS_OUT = "Use a key file (--identity-file), the ssh-agent, or put the password into $UPLOADER_PASSWORD."
 _NONE_HERE = "no keyring works on this machine"
@@ -26,25 +26,25 @@ _Result = TypeVar("_Result")
 
 
 def password_account(target: str) -> str:
-    """Returns the keyring's name for a target's password."""
+    """Return the keyring's name for a target's password."""
     return f"target:{target}"
 
 
 def passphrase_account(target: str) -> str:
-    """Returns the keyring's name for the passphrase of a target's key file."""
+    """Return the keyring's name for the passphrase of a target's key file."""
     return f"target:{target}:passphrase"
 
 
 def webui_account(target: str) -> str:
-    """Returns the keyring's name for the sign-in at a target's WebUI."""
+    """Return the keyring's name for the sign-in at a target's WebUI."""
     return f"target:{target}:webui"
 
 
 class Keyring:
     """Secrets in the system's keyring, under one service, by account name.
 
-    A keyring that does not answer within `limit` seconds is given up on for this vault's life: it may be waiting
-    for a dialogue that nobody sees. `observer` hears once, as a note, when secrets cannot be looked up.
+    A keyring that does not answer within `limit` seconds is not asked again by this object: it may be waiting for a
+    dialogue that is not visible. `observer` gets one note when secrets cannot be looked up.
     """
 
     def __init__(self, *, observer: Observer = silence, limit: float = LIMIT) -> None:
@@ -55,8 +55,10 @@ class Keyring:
         self._lock = threading.Lock()
 
     def get(self, account: str) -> Secret | None:
-        """Returns None when it is not there. Without a keyring there is nothing to say; of a keyring that fails or
-        hangs the observer is told, once, and other ways to sign in may still work."""
+        """Return the secret, None when there is none.
+
+        A keyring that fails or hangs counts as empty: other ways to sign in may still work. The observer is told
+        once."""
         try:
             value = self._call(lambda: _look_up(account))
         except KeyringUnavailable as error:
@@ -65,15 +67,15 @@ class Keyring:
         return Secret(value) if value is not None else None
 
     def set(self, account: str, secret: Secret) -> None:
-        """Stores a secret. Raises KeyringUnavailable, with the other ways out, when no safe keyring takes it."""
+        """Store a secret. Raises KeyringUnavailable, which names the alternatives, when no safe keyring takes it."""
         self._call(lambda: _store(account, secret.reveal()))
 
     def delete(self, account: str) -> bool:
-        """Removes a secret; returns whether there was one. Raises KeyringUnavailable."""
+        """Remove a secret. Return False when there was none. Raises KeyringUnavailable."""
         return self._call(lambda: _remove(account))
 
     def _call(self, work: Callable[[], _Result]) -> _Result:
-        """Runs the work in a thread that may be left behind, and raises what it raised as KeyringUnavailable."""
+        """Run `work` in a thread that is abandoned when it hangs. Raises KeyringUnavailable for every error."""
         if self._hung:
             raise self._silent()
         try:
@@ -100,9 +102,9 @@ class Keyring:
 
 
 def named(fault: BaseException) -> KeyringUnavailable:
-    """Returns our error for what came out of the keyring. Backends are plug-ins: anything may.
+    """Return our error for an error of the keyring. Backends are plug-ins and may raise any error.
 
-    Of foreign errors only the class is told, as their text may quote what was being stored."""
+    Of a foreign error only the class is told: its text may quote the secret."""
     from keyring import errors
 
     match fault:
@@ -134,7 +136,7 @@ def _look_up(account: str) -> str | None:
 
 
 def _store(account: str, value: str) -> None:
-    """Stores and reads back, since some backends take everything and keep nothing."""
+    """Store a secret and read it back: some backends accept every secret and keep none."""
     members = _members()
     safe = [member for member in members if not _in_plain_text(member)]
     if not safe:
@@ -159,7 +161,7 @@ def _remove(account: str) -> bool:
 
 
 def _members() -> list[KeyringBackend]:
-    """Returns the keyrings in use: none, one, or the members of a chain. Its first call may ask D-Bus."""
+    """Return the keyrings in use: none, one, or the members of a chain. The first call may ask D-Bus."""
     import keyring
     from keyring.backends.chainer import ChainerBackend
 
@@ -175,5 +177,5 @@ def _does_nothing(member: KeyringBackend) -> bool:
 
 
 def _in_plain_text(member: KeyringBackend) -> bool:
-    """Knows the plain-text backends of keyrings.alt, and those built on them, without importing that package."""
+    """Return True for the plain-text backends of keyrings.alt and their subclasses, without importing that package."""
     return any("plaintext" in base.__name__.lower() for base in type(member).__mro__)

@@ -1,4 +1,4 @@
-"""What a connection to a target must prove, found in the order of the contract or asked of a person."""
+"""The secrets of a target: found in a fixed order of places, or asked of a person."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _LONGEST_TEXT = 2000
 
 
 class Prompter(Protocol):
-    """A person at a terminal. May be called from any thread, one call at a time."""
+    """A person at a terminal. Any thread may call it, one call at a time."""
 
     def ask(self, text: str) -> str:
-        """Shows the text and returns what was typed, visibly."""
+        """Show the text and return what was typed, visibly."""
 
     def ask_secret(self, text: str) -> Secret:
-        """Shows the text and returns what was typed, invisibly."""
+        """Show the text and return what was typed, invisibly."""
 
     def confirm(self, text: str) -> bool:
-        """Asks a yes-or-no question; no when in doubt."""
+        """Ask a yes-or-no question. Return False when in doubt."""
 
     def show(self, text: str) -> None:
-        """Shows a text of several lines."""
+        """Show a text of several lines."""
 
 
 class Question(Protocol):
@@ -53,11 +53,13 @@ class Question(Protocol):
 class TargetSecrets:
     """The secrets of one target for one run; fulfils `remote.interface.Secrets`. Thread-safe.
 
-    `account` is the saved target's name, None where the keyring has no entry for it (an address). Password:
-    `stdin_password` > $UPLOADER_PASSWORD > keyring > a prompt; passphrase: $UPLOADER_PASSPHRASE > keyring > a
-    prompt. What a person typed once serves all later connections of the run. `prompter` None: nobody can be asked.
-    `renew`: when the keyring's password was refused, the person is asked for the new one. A passphrase that does not
-    open its key is always asked for, as the server hears nothing of that.
+    The order of places for the password: `stdin_password`, $UPLOADER_PASSWORD, the keyring, a prompt. For the
+    passphrase: $UPLOADER_PASSPHRASE, the keyring, a prompt. What a person typed once serves all later connections of
+    the run.
+
+    `account` is the saved target's name, None for an address, which has no entry in the keyring. Without a `prompter`
+    no question is asked. `renew`: when the server refuses the keyring's password, the person is asked for a new one.
+    A passphrase that does not open its key is always asked for again: the server does not notice that.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class TargetSecrets:
 
     @property
     def used_password(self) -> Secret | None:
-        """The password that was given out last, for `login` to keep."""
+        """The password that was used last, for `login` to keep."""
         return self._password
 
     @property
@@ -103,7 +105,7 @@ class TargetSecrets:
 
     @property
     def used_passphrase(self) -> Secret | None:
-        """The passphrase that was given out last and opened its key, for `login` to keep."""
+        """The passphrase that was used last and opened its key, for `login` to keep."""
         return self._used_passphrase
 
     @property
@@ -112,15 +114,16 @@ class TargetSecrets:
         return self._used_passphrase_origin
 
     def for_hop(self, address: str) -> TargetSecrets:
-        """The secrets of a jump host on the way, the same ones for every connection of the run. Passphrases stay on
-        this machine, so it has the target's; the target's password, wherever it is kept, is never one of its."""
+        """Return the secrets of a jump host, the same ones for every connection of the run.
+
+        It has the target's passphrases, which stay on this machine. It never has the target's password."""
         with self._lock:
             if address not in self._hops:
                 self._hops[address] = _HopSecrets(self, self._keyring, self._prompter)
             return self._hops[address]
 
     def password(self) -> Secret | None:
-        """Returns the password that is known without asking, or was typed earlier in this run."""
+        """Return the password that is known without a question, or was typed earlier in this run."""
         with self._lock:
             if not self._looked_up:
                 self._looked_up = True
@@ -128,13 +131,13 @@ class TargetSecrets:
             return self._password
 
     def ask_password(self, account: str) -> Secret | None:
-        """Asks for the password of `account` (user and host), once a run; None when nobody can be asked."""
+        """Ask for the password of `account` (user and host), once a run. Return None without a prompter."""
         refused = self.password()
         told = "The saved password was refused. " if refused is not None and self._may_renew() else ""
         return self._typed_password(f"{told}Password for {_line(account)}", refused=refused)
 
     def passphrase(self, key_file: str, *, wrong: Secret | None = None) -> Secret | None:
-        """Returns the passphrase of a key file: typed earlier in this run, known, or asked for; never `wrong`."""
+        """Return the passphrase of a key file: typed earlier in this run, known, or asked for. Never return `wrong`."""
         with self._lock:
             if wrong is not None and wrong == self._used_passphrase:
                 self._used_passphrase = self._used_passphrase_origin = None
@@ -158,11 +161,11 @@ class TargetSecrets:
         return self._known_passphrase, self._known_passphrase_origin
 
     def answer(self, title: str, instructions: str, questions: Sequence[Question]) -> list[Secret] | None:
-        """Answers a round of a server's dialogue (RFC 4256); None when that takes a person and there is none.
+        """Answer one round of a server's dialogue (RFC 4256). Return None when that needs a person and there is none.
 
-        A lone question for the password gets the password, each one once in each thread: each connection holds its
-        dialogue in a thread of its own, and a server that asks the same again did not like it. All else is asked of the
-        person, each time anew, since one-time codes are good once."""
+        A single question for the password gets the password, once in each thread. Each connection has a thread of its
+        own, and a server that asks again has refused the answer. The person answers everything else, each time again,
+        since a one-time code is valid once."""
         if len(questions) == 1 and _wants_password(questions[0]):
             given: Secret | None = getattr(self._dialogue, "given", None)
             secret = self._typed_password(_line(questions[0].text), said=_said(title, instructions), refused=given)
@@ -178,8 +181,9 @@ class TargetSecrets:
         return None if questions else []
 
     def _typed_password(self, prompt: str, said: str = "", *, refused: Secret | None) -> Secret | None:
-        """Returns the known password, else asks for it, or for the one in its place where it was refused and may be
-        renewed; later callers get what the first one was told."""
+        """Return the known password, else ask for it. Later callers get the first caller's answer.
+
+        A password that was refused and may be renewed is asked for, too."""
         with self._lock:
             known = self.password()
             if known == refused and self._may_renew():
@@ -212,14 +216,14 @@ class TargetSecrets:
         return None, None
 
     def _show(self, prompter: Prompter, text: str, *, again: bool) -> None:
-        """Shows what the server wrote; what comes without a question only once a run."""
+        """Show what the server wrote. Show a text without a question only once a run."""
         if text and (again or text not in self._shown):
             self._shown.add(text)
             prompter.show(f"The server says:\n{text}")
 
 
 class _HopSecrets(TargetSecrets):
-    """A jump host's: no password but a typed one, and the target's passphrases."""
+    """The secrets of a jump host: a typed password and the target's passphrases."""
 
     def __init__(self, target: TargetSecrets, keyring: Keyring, prompter: Prompter | None) -> None:
         super().__init__(account=None, keyring=keyring, environ={}, prompter=prompter)
@@ -244,7 +248,7 @@ def _wants_password(question: Question) -> bool:
 
 
 def _line(text: str) -> str:
-    """A server's text as one line that cannot steer a terminal, and not endless."""
+    """Return a server's text as one line of limited length that cannot control a terminal."""
     return " ".join(_paragraph(text).split())[:_LONGEST_PROMPT]
 
 

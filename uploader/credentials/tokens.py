@@ -1,4 +1,4 @@
-"""Tokens of the sources: of the environment, the keyring, and what Hugging Face's own tools keep."""
+"""Tokens of the sources: from the environment, the keyring, and the file of Hugging Face's own tools."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from uploader.errors import CredentialsRefused
 from uploader.secret import Secret, Token
 
 VARIABLES: Mapping[Service, str] = {Service.CIVITAI: "CIVITAI_TOKEN", Service.HUGGINGFACE: "HF_TOKEN"}
-"""The sources that have tokens, and the variable that each one's may come from."""
+"""The sources that have tokens, and the environment variable of each."""
 
 _LONGEST = 4096
 
 
 def token_account(service: Service) -> str:
-    """Returns the keyring's name for a source's token."""
+    """Return the keyring's name for a source's token."""
     return f"source:{service}"
 
 
 def checked(token: Secret, origin: str) -> Secret:
-    """Returns the token without blanks around it. Raises CredentialsRefused, which never repeats it, for what could not
-    be sent as one; `origin` says where it came from."""
+    """Return the token without blanks around it. `origin` says where it came from.
+
+    Raises CredentialsRefused, which never repeats the text, when it cannot be sent as a token."""
     text = token.reveal().strip()
     if not re.fullmatch(r"[\x21-\x7e]+", text) or len(text) > _LONGEST:
         raise CredentialsRefused(
@@ -36,7 +37,7 @@ def checked(token: Secret, origin: str) -> Secret:
 
 
 class Tokens:
-    """The tokens of one run. Each is looked for once. Thread-safe."""
+    """The tokens of one run. Each is looked up once. Thread-safe."""
 
     def __init__(self, keyring: Keyring, environ: Mapping[str, str]) -> None:
         self._keyring = keyring
@@ -45,7 +46,7 @@ class Tokens:
         self._lock = threading.Lock()
 
     def get(self, service: Service) -> Token | None:
-        """Returns None where there is none. Raises CredentialsRefused for one that could not be sent."""
+        """Return the token, None where there is none. Raises CredentialsRefused when it cannot be sent."""
         with self._lock:
             if service not in self._found:
                 self._found[service] = self._find(service) if service in VARIABLES else None
@@ -62,7 +63,7 @@ class Tokens:
         return None
 
     def _saved(self) -> Secret | None:
-        """What `hf auth login` wrote down, as huggingface_hub looks for it."""
+        """Return what `hf auth login` saved, from where huggingface_hub looks for it."""
         environ = self._environ
         home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
         cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")

@@ -1,4 +1,4 @@
-"""The sign-in at a target's WebUI: from the environment, or from the keyring for the one address it was given for."""
+"""The sign-in at a target's WebUI: from the environment, or from the keyring for that one address."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ VARIABLE = "UPLOADER_WEBUI_AUTH"
 
 
 def find_sign_in(account: str | None, address: str, keyring: Keyring, environ: Mapping[str, str]) -> Secret | None:
-    """Returns `user:password`, a token or a header, as it was given. $UPLOADER_WEBUI_AUTH > keyring.
+    """Return `user:password`, a token or a header, as it was given. $UPLOADER_WEBUI_AUTH > keyring.
 
-    `account` is the saved target's name, None where the keyring has no entry for it. `address` tells its WebUI from
-    every other: what was kept for another one is not given out."""
+    `account` is the saved target's name, None for an address. A sign-in that was kept for another `address` of a WebUI
+    is not returned."""
     if environ.get(VARIABLE):
         return Secret(environ[VARIABLE])
     kept = None if account is None else keyring.get(webui_account(account))
@@ -25,5 +25,5 @@ def find_sign_in(account: str | None, address: str, keyring: Keyring, environ: M
 
 
 def keep_sign_in(account: str, address: str, secret: Secret, keyring: Keyring) -> None:
-    """Raises KeyringUnavailable."""
+    """Store the sign-in for the WebUI at `address`. Raises KeyringUnavailable."""
     keyring.set(webui_account(account), Secret(f"{address}\n{secret.reveal()}"))

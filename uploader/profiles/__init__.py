@@ -1,4 +1,12 @@
-"""The catalog: reads the profiles of providers and WebUIs strictly, and reports every fault at once."""
+"""The profiles of providers and WebUIs: TOML files, read strictly, with every fault reported at once.
+
+    load(user_folder)
+        for each file: Table(data) → read_provider / read_webui       # read.py, toml_table.py
+        a user's file replaces the built-in one of the same id
+        raise Several(faults), or return Profiles
+
+One more provider or WebUI is one more file, and no code.
+"""
 
 from __future__ import annotations
 
@@ -23,33 +31,32 @@ TABLE_HEADER = ("Id", "Provider", "SFTP", "WebUI", "Root", "Sign-in", "Sureness"
 
 @dataclass(frozen=True)
 class Profiles:
-    """All providers and WebUIs that are known, by id, in the order of their ids."""
+    """All known providers and WebUIs, by id and in the order of their ids."""
 
     providers: Mapping[str, Provider]
     webuis: Mapping[str, WebUI]
 
     def provider(self, id: str) -> Provider:
-        """Raises UsageError for an id that is not known."""
+        """Return the provider of that id. Raises UsageError for an unknown id."""
         return _find(self.providers, id, "provider", "See `uploader providers`; for any server with SSH take generic.")
 
     def webui(self, id: str) -> WebUI:
-        """Raises UsageError for an id that is not known."""
+        """Return the WebUI of that id. Raises UsageError for an unknown id."""
         return _find(self.webuis, id, "WebUI", f"Known: {', '.join(self.webuis)}.")
 
     def folders(self, provider: Provider, webui: WebUI) -> Mapping[Kind, str]:
-        """The folder of each kind, below the root: the WebUI's, with the provider's own put over them.
+        """Return the folder of each kind, below the root: the provider's own before the WebUI's.
 
-        A provider's folders are where it keeps the models of the WebUI that its profile names; they say nothing
-        about another one that somebody runs there."""
+        A provider's folders are for the WebUI that its profile names. Another WebUI there has its own folders."""
         overrides = provider.folders if provider.webui in (None, webui.id) else {}
         return {**webui.folders, **overrides}
 
 
 def load(user_folder: Path | None = None, *, builtin: Path | None = None) -> Profiles:
-    """Reads the built-in profiles, and a user's own: `*.toml` providers, `webui/*.toml` WebUIs.
+    """Read the built-in profiles, and a user's own: `*.toml` providers, `webui/*.toml` WebUIs.
 
     A user's profile replaces the built-in one of the same id. `builtin` replaces the folder of the built-in ones.
-    Raises Several, of one ConfigurationError for every fault in every file."""
+    Raises Several, with one ConfigurationError for each fault in each file."""
     folders = [builtin or builtin_folder()]
     if user_folder is not None:
         folders.append(user_folder)
@@ -70,24 +77,26 @@ def load(user_folder: Path | None = None, *, builtin: Path | None = None) -> Pro
 
 
 def builtin_folder() -> Path:
-    """The folder of the profiles that come with the program: in a wheel inside the package, in a checkout beside it."""
+    """Return the folder of the built-in profiles: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "_profiles", package.parent / "profiles"):
         if folder.is_dir():
             return folder
     raise ConfigurationError(
-        f"{package} holds no profiles: this installation is not whole", remedy="Install the program again."
+        f"{package} holds no profiles: this installation is incomplete", remedy="Install the program again."
     )
 
 
 def refusal(provider: Provider, host: str) -> Refusal | None:
-    """Returns why a host that looks right for this provider cannot work, if that is known."""
+    """Return why a host that looks right for this provider cannot work, None where no reason is known."""
     name = host.strip().rstrip(".").lower()
     return next((entry for entry in provider.refuses if fnmatchcase(name, entry.host.lower())), None)
 
 
 def table_rows(profiles: Profiles) -> list[tuple[str, ...]]:
-    """One row a provider, in the columns of `TABLE_HEADER`; those with SFTP first. A dash is: ask the user."""
+    """Return one row for each provider, in the columns of `TABLE_HEADER`, those with SFTP first.
+
+    A dash means that the user has to say it."""
     ordered = sorted(profiles.providers.values(), key=lambda provider: (not provider.sftp, provider.id))
     return [
         (
@@ -104,13 +113,13 @@ def table_rows(profiles: Profiles) -> list[tuple[str, ...]]:
 
 
 def markdown_table(profiles: Profiles) -> str:
-    """The same table in Markdown, for the README; ends with a line break."""
+    """Return the same table in Markdown, for the documents. It ends with a line break."""
     rows = [TABLE_HEADER, tuple("---" for _ in TABLE_HEADER), *table_rows(profiles)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
 def webui_markdown_table(profiles: Profiles) -> str:
-    """The WebUIs in Markdown, for the README; ends with a line break."""
+    """Return the table of WebUIs in Markdown, for the documents. It ends with a line break."""
     rows = [("Id", "WebUI", "Told of new models", "Sureness"), ("---",) * 4]
     for webui in profiles.webuis.values():
         grade = webui.facts.fields.get("api", webui.facts.sureness)
@@ -120,7 +129,7 @@ def webui_markdown_table(profiles: Profiles) -> str:
 
 
 def _sureness(facts: Facts) -> str:
-    """The grade of the whole, and of the columns that differ from it; single folders would drown a row."""
+    """Return the grade of the profile, and of the columns that differ from it. Single folders would be too many."""
     apart = [f"{key} {grade}" for key, grade in facts.fields.items() if grade != facts.sureness and "." not in key]
     return f"{facts.sureness} ({', '.join(apart)})" if apart else str(facts.sureness)
 
@@ -144,7 +153,7 @@ def _files(folder: Path, faults: list[ConfigurationError]) -> Iterable[Path]:
 def _read(
     files: Iterable[Path], reader: Callable[[Table], _Profile], faults: list[ConfigurationError]
 ) -> dict[str, tuple[_Profile, Table]]:
-    """Reads each file; a later one replaces an earlier one of the same name."""
+    """Read each file. A later one replaces an earlier one of the same name."""
     found = {}
     for file in files:
         data = _parse(file, faults)

@@ -28,7 +28,7 @@ class SignIn(StrEnum):
 
 
 def read_provider(table: Table) -> Provider:
-    """Reads a provider's profile; worth something only if the table kept no fault."""
+    """Return a provider's profile. Only valid if the table has collected no fault."""
     sftp = table.optional_flag("sftp", required=True)
     provider = Provider(
         id=_id(table),
@@ -59,7 +59,7 @@ def read_provider(table: Table) -> Provider:
 
 
 def read_webui(table: Table) -> WebUI:
-    """Reads a WebUI's profile; worth something only if the table kept no fault."""
+    """Return a WebUI's profile. Only valid if the table has collected no fault."""
     webui = WebUI(
         id=_id(table),
         name=table.text("name"),
@@ -137,7 +137,7 @@ def _folders(table: Table) -> Mapping[Kind, str]:
 
 
 def _kinds(table: Table) -> dict[Kind, str]:
-    """A table from kinds to texts. The unknown keys are told against all kinds, not against those that are used."""
+    """Return a table from kinds to texts. The remedy for an unknown key names all kinds, not only those in use."""
     found = {}
     for key in table.names():
         kind = table.member(key, key, Kind)
@@ -183,12 +183,12 @@ def _facts(table: Table, fields: tuple[str, ...]) -> Facts:
 
 
 def _grades(table: Table, fields: tuple[str, ...]) -> Mapping[str, Sureness]:
-    """The grades of single fields: a key of the profile, or `folders.<kind>` and `missing.<kind>`."""
+    """Return the grades of single fields: keys of the profile, `folders.<kind>` and `missing.<kind>`."""
     known = (*fields, "folders", "missing", *(f"{part}.{kind}" for part in ("folders", "missing") for kind in Kind))
     found = {}
     for key in table.names():
         if key not in known:
-            table.fault(key, "is not a field that could be graded", did_you_mean(key, known))
+            table.fault(key, "is not a field that has a grade", did_you_mean(key, known))
         elif (grade := table.choice(key, Sureness)) is not None:
             found[key] = grade
     return found

@@ -1,4 +1,4 @@
-"""One TOML table, read strictly: every key asked for by type, every fault kept with its address."""
+"""One TOML table, read strictly: each key by its type, each fault with its address in the file."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _TYPES: Mapping[type, str] = {
 class Table:
     """Reads one table of one file.
 
-    Values come back with the type that was asked for. Where the file has none, or a wrong one, the fault is added
-    to `faults` and an empty stand-in is returned, so that reading goes on and finds the next fault. The keys that
-    were asked for are the keys that are known: `close` reports all others.
+    Each method returns a value of its type. A missing or wrong value adds a fault to `faults`, and an empty value is
+    returned instead: so one reading finds all faults. The keys that were asked for are the known keys. `close` reports
+    all others.
     """
 
     def __init__(self, data: Mapping[str, object], file: Path, faults: list[ConfigurationError], at: str = "") -> None:
@@ -40,18 +40,18 @@ class Table:
         self._known: list[str] = []
 
     def fault(self, key: str, problem: str, remedy: str | None = None) -> None:
-        """Keeps a fault of that key."""
+        """Add a fault of that key."""
         self._faults.append(ConfigurationError(f"{self.file}: {self._address(key)}: {problem}", remedy=remedy))
 
     def names(self) -> tuple[str, ...]:
-        """All keys that the file has here."""
+        """Return all keys of this table in the file."""
         return tuple(self._data)
 
     def has(self, key: str) -> bool:
         return key in self._data
 
     def text(self, key: str) -> str:
-        """A required text, not empty."""
+        """Return a required text that is not empty."""
         return self.optional_text(key, required=True) or ""
 
     def optional_text(self, key: str, *, required: bool = False) -> str | None:
@@ -70,12 +70,12 @@ class Table:
         return value
 
     def date(self, key: str) -> str:
-        """A required day, returned as YYYY-MM-DD."""
+        """Return a required date as YYYY-MM-DD."""
         value = self._value(key, datetime.date, required=True)
         return value.isoformat() if value is not None else ""
 
     def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
-        """A list of texts; required means one at least."""
+        """Return a list of texts. `required` means at least one."""
         values = self._value(key, list, required=required) or []
         if required and self.has(key) and values == [] and isinstance(self._data[key], list):
             self.fault(key, "is empty")
@@ -85,12 +85,12 @@ class Table:
         return tuple(value for value in values if isinstance(value, str))
 
     def choice(self, key: str, choices: type[_Enum]) -> _Enum | None:
-        """A required text that is one of an enumeration's words."""
+        """Return a required text that is a word of an enumeration."""
         value = self._value(key, str, required=True)
         return None if value is None else self.member(key, value, choices)
 
     def member(self, key: str, value: str, choices: type[_Enum]) -> _Enum | None:
-        """Turns a word found at `key` into the enumeration's member."""
+        """Return the enumeration's member for a word found at `key`."""
         words = [choice.value for choice in choices]
         if value in words:
             return choices(value)
@@ -98,12 +98,12 @@ class Table:
         return None
 
     def table(self, key: str) -> Table:
-        """A table below this one; where it is missing an empty one, whose required keys will be missed."""
+        """Return a table below this one. A missing one is returned empty, and then lacks its required keys."""
         value = self._value(key, dict)
         return Table(value or {}, self.file, self._faults, self._address(key))
 
     def tables(self, key: str) -> list[Table]:
-        """The tables of an array ([[key]])."""
+        """Return the tables of an array ([[key]])."""
         found = []
         for index, value in enumerate(self._value(key, list) or []):
             if isinstance(value, dict):
@@ -126,7 +126,7 @@ class Table:
                 self.fault(key, "is missing", f"Add it: {_TYPES[kind]}.")
             return None
         value = self._data[key]
-        # `type is`, for a bool is an int to isinstance, and a moment in time is a date.
+        # `type is`: for isinstance a bool is an int, and a datetime is a date.
         if type(value) is not kind:
             self.fault(key, f"must be {_TYPES[kind]}, and is {_TYPES.get(type(value), 'something else')}")
             return None

@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Puts `text` (UTF-8) in the place of what `path` holds; the folder must exist. The new file is its owner's alone.
+    """Replace what `path` holds by `text` (UTF-8). The folder must exist. Only the owner can read the new file.
 
-    A link to a file kept elsewhere stays a link. Raises OSError, and then the old file is as it was.
+    A link to a file elsewhere stays a link. Raises OSError, and then the old file is unchanged.
     """
     path = path.resolve()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)

@@ -33,10 +33,10 @@ _OF_TARGET = "WHERE target = ? AND direction = ?"
 class PlacedFile:
     """One file on the server. `size` is in bytes.
 
-    `mtime_ns` is the local file's time, `seen` the server's in seconds, both from when the two files were known to be
-    the same; None where that was not looked at. `origin` is the local file's absolute path. `placed` is False for a
-    file that this program only found there. `kind` and `architecture` are what its header told ("" for nothing), None
-    where it was not read. `evidence` is how the server's bytes were proven to be `sha256`."""
+    `mtime_ns` is the local file's time, `seen` the server's in seconds; None where it is unknown. Both date from when
+    the two files were known to be the same. `origin` is the local file's absolute path. `placed` is False for a file
+    that this program only found there. `kind` and `architecture` are what its header told ("" for nothing), None where
+    it was not read. `evidence` is how the server's bytes were proven to be `sha256`."""
 
     size: int
     sha256: str | None = None

@@ -1,10 +1,12 @@
-"""The upload records: which chunks of which part file have arrived, so that a later run resumes from there.
+"""The upload records: the chunks of each part file that have arrived. A later run resumes from there.
 
-with uploads.claim(target, path) as record:     # no other run works on that name until the block ends
-    record.begin(identity, size, chunk_bytes, part)
-    record.chunks                               # what an earlier run recorded: not trusted, but checked
-    record.acknowledge(number, sha256)          # written after 16 MiB or 2 s
-    record.remove()                             # the file has its final name
+    with uploads.claim(target, path) as record:     # held until the block ends or the process dies
+        record.begin(identity, size, chunk_bytes, part)
+        record.chunks                               # from an earlier run
+        record.acknowledge(number, sha256)          # written after 16 MiB or 2 s
+        record.remove()                             # the file has its final name
+
+No record is trusted: an upload compares the part file on the server with the recorded digests.
 """
 
 from __future__ import annotations
@@ -100,8 +102,8 @@ class UploadRecord:
     def load(self, identity: str, size: int, chunk_bytes: int) -> dict[int, str]:
         """Return what an earlier run recorded: chunk number -> sha256 (hex) as sent, or "" where none was recorded.
 
-        Empty when there is no record, when it makes no sense, and when it is of another identity, size or chunk
-        size (bytes)."""
+        Empty when there is no record or it makes no sense. Empty when it is of another identity, size or chunk size.
+        Sizes are in bytes."""
         chunks: dict[int, str] = dict(self._database.read(_LOAD, *self._key, identity, size, chunk_bytes))
         count = -(-size // chunk_bytes)
         sound = all(_is_sound(number, digest, count) for number, digest in chunks.items())

@@ -34,7 +34,7 @@ WAYS_OUT = ("--identity-file", "ssh-agent", "$UPLOADER_PASSWORD")
 
 
 class MemoryKeyring(KeyringBackend):
-    """A keyring that lives as long as the test. Priority 0: never chosen by detection."""
+    """A keyring in memory. With priority 0 the keyring package never chooses it."""
 
     priority = 0
 
@@ -55,7 +55,7 @@ class MemoryKeyring(KeyringBackend):
 
 
 class PlaintextKeyring(MemoryKeyring):
-    """Called like the one of keyrings.alt."""
+    """A keyring with the class name of keyrings.alt."""
 
 
 class ReadOnlyKeyring(MemoryKeyring):
@@ -81,7 +81,7 @@ class FailingKeyring(MemoryKeyring):
 
 
 class HangingKeyring(MemoryKeyring):
-    """Does not answer before the test ends."""
+    """A keyring that does not answer before the test ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ Use = Callable[[KeyringBackend], None]
 
 @pytest.fixture
 def use() -> Iterator[Use]:
-    """Puts a keyring in the place of the user's own, for the test."""
+    """Replace the user's keyring during the test."""
     before = keyring.core._keyring_backend  # get_keyring would look for the user's own
     keyring.set_keyring(NOTHING[0])
     yield keyring.set_keyring
@@ -139,10 +139,10 @@ def helps(error: KeyringUnavailable) -> bool:
     return all(way in (error.remedy or "") for way in WAYS_OUT)
 
 
-# the vault --------------------------------------------------------------------------------------------
+# the keyring -----------------------------------------------------------------------------------------
 
 
-def test_what_was_stored_is_found_and_removed(memory: MemoryKeyring) -> None:
+def test_keyring_stored_secret_is_found_and_removed(memory: MemoryKeyring) -> None:
     keyring = Keyring()
     assert keyring.get("target:a") is None
     keyring.set("target:a", Secret("hunter2"))
@@ -153,13 +153,13 @@ def test_what_was_stored_is_found_and_removed(memory: MemoryKeyring) -> None:
     assert keyring.get("target:a") is None
 
 
-def test_each_target_has_an_entry_for_its_password_and_one_for_its_passphrase() -> None:
+def test_keyring_has_two_entries_for_each_target() -> None:
     assert password_account("pod") == "target:pod"
     assert passphrase_account("pod") == "target:pod:passphrase"
 
 
 @pytest.mark.parametrize("backend", NOTHING)
-def test_without_a_keyring_nothing_is_stored_and_the_ways_out_are_told(use: Use, backend: KeyringBackend) -> None:
+def test_set_without_a_keyring_tells_the_alternatives(use: Use, backend: KeyringBackend) -> None:
     use(backend)
     with pytest.raises(KeyringUnavailable, match="no keyring works") as caught:
         Keyring().set("target:a", Secret("hunter2"))
@@ -168,7 +168,7 @@ def test_without_a_keyring_nothing_is_stored_and_the_ways_out_are_told(use: Use,
 
 
 @pytest.mark.parametrize("backend", NOTHING)
-def test_without_a_keyring_looking_up_is_silent(use: Use, backend: KeyringBackend) -> None:
+def test_get_without_a_keyring_is_silent(use: Use, backend: KeyringBackend) -> None:
     use(backend)
     heard: list[Event] = []
     keyring = Keyring(observer=heard.append)
@@ -177,7 +177,7 @@ def test_without_a_keyring_looking_up_is_silent(use: Use, backend: KeyringBacken
     assert heard == []
 
 
-def test_nothing_is_stored_in_plain_text(use: Use) -> None:
+def test_set_refuses_a_plain_text_keyring(use: Use) -> None:
     backend = PlaintextKeyring()
     use(backend)
     with pytest.raises(KeyringUnavailable, match="plain text") as caught:
@@ -186,7 +186,7 @@ def test_nothing_is_stored_in_plain_text(use: Use) -> None:
     assert backend.entries == {}
 
 
-def test_of_a_chain_only_safe_keyrings_are_written(chain: Callable[..., None]) -> None:
+def test_set_writes_only_the_safe_keyrings_of_a_chain(chain: Callable[..., None]) -> None:
     plain, read_only, safe = PlaintextKeyring(), ReadOnlyKeyring(), MemoryKeyring()
     chain(plain, read_only, safe)
     keyring = Keyring()
@@ -197,13 +197,13 @@ def test_of_a_chain_only_safe_keyrings_are_written(chain: Callable[..., None]) -
     assert safe.entries == {}
 
 
-def test_an_empty_chain_is_no_keyring(chain: Callable[..., None]) -> None:
+def test_set_with_an_empty_chain_finds_no_keyring(chain: Callable[..., None]) -> None:
     chain()
     with pytest.raises(KeyringUnavailable, match="no keyring works"):
         Keyring().set("target:a", Secret("hunter2"))
 
 
-def test_a_keyring_that_keeps_nothing_is_noticed(use: Use) -> None:
+def test_set_notices_a_keyring_that_keeps_nothing(use: Use) -> None:
     use(ForgetfulKeyring())
     with pytest.raises(KeyringUnavailable, match="did not keep"):
         Keyring().set("target:a", Secret("hunter2"))
@@ -217,7 +217,7 @@ _KEYRING_ERRORS = [
 
 
 @pytest.mark.parametrize("kind", [*_KEYRING_ERRORS, OSError, RuntimeError, ValueError, ModuleNotFoundError])
-def test_every_error_of_a_keyring_is_ours_when_it_comes_out(use: Use, kind: type[Exception]) -> None:
+def test_keyring_error_becomes_one_of_ours(use: Use, kind: type[Exception]) -> None:
     use(FailingKeyring(kind("could not store hunter2")))
     for call in (lambda: Keyring().set("target:a", Secret("hunter2")), lambda: Keyring().delete("target:a")):
         with pytest.raises(KeyringUnavailable) as caught:
@@ -226,7 +226,7 @@ def test_every_error_of_a_keyring_is_ours_when_it_comes_out(use: Use, kind: type
         assert "hunter2" not in caught.value.message + caught.value.remedy
 
 
-def test_the_errors_of_keyring_are_the_ones_that_were_thought_of() -> None:
+def test_keyring_package_has_no_error_unknown_here() -> None:
     assert {kind.__name__ for kind in _KEYRING_ERRORS} == {
         "KeyringError",
         "PasswordSetError",
@@ -237,7 +237,7 @@ def test_the_errors_of_keyring_are_the_ones_that_were_thought_of() -> None:
     }
 
 
-def test_a_keyring_that_fails_is_told_once_and_gone_on_without(use: Use) -> None:
+def test_keyring_that_fails_is_told_once(use: Use) -> None:
     use(FailingKeyring(keyring_errors.KeyringLocked("no")))
     heard: list[Event] = []
     keyring = Keyring(observer=heard.append)
@@ -246,7 +246,7 @@ def test_a_keyring_that_fails_is_told_once_and_gone_on_without(use: Use) -> None
     assert heard == [Message("the keyring is locked; going on without it", "note")]
 
 
-def test_a_keyring_that_hangs_is_given_up_on(hanging: HangingKeyring) -> None:
+def test_keyring_that_hangs_is_unavailable(hanging: HangingKeyring) -> None:
     began = time.monotonic()
     with pytest.raises(KeyringUnavailable, match="did not answer") as caught:
         Keyring(limit=0.05).set("target:a", Secret("hunter2"))
@@ -254,7 +254,7 @@ def test_a_keyring_that_hangs_is_given_up_on(hanging: HangingKeyring) -> None:
     assert helps(caught.value)
 
 
-def test_a_keyring_that_hangs_costs_its_time_limit_once(hanging: HangingKeyring) -> None:
+def test_keyring_that_hangs_costs_its_time_limit_once(hanging: HangingKeyring) -> None:
     heard: list[Event] = []
     keyring = Keyring(limit=0.05, observer=heard.append)
     assert keyring.get("target:a") is None
@@ -267,7 +267,7 @@ def test_a_keyring_that_hangs_costs_its_time_limit_once(hanging: HangingKeyring)
     assert "did not answer" in heard[0].text
 
 
-def test_a_keyring_that_hangs_does_not_keep_the_program_from_ending() -> None:
+def test_keyring_that_hangs_lets_the_program_end() -> None:
     code = """
 import keyring, threading
 from keyring.backend import KeyringBackend
@@ -285,7 +285,7 @@ print(Keyring(limit=0.05).get("target:a"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
 
 
-def test_keyring_is_imported_only_when_it_is_asked() -> None:
+def test_keyring_package_is_imported_at_its_first_use() -> None:
     code = "import sys, uploader.credentials; sys.exit('keyring' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
 
@@ -293,7 +293,7 @@ def test_keyring_is_imported_only_when_it_is_asked() -> None:
 # a real keyring ---------------------------------------------------------------------------------------
 
 
-def test_a_real_keyring_keeps_a_secret_and_not_in_plain_text(tmp_path: Path) -> None:
+def test_real_keyring_keeps_a_secret_encrypted(tmp_path: Path) -> None:
     done = keyring_daemon.run(
         """
 from uploader.credentials import Keyring
@@ -315,7 +315,7 @@ vault.set("target:a", Secret("hunter2-日本"))
     assert not [path for path in files if b"hunter2" in path.read_bytes() or b"other-secret" in path.read_bytes()]
 
 
-def test_a_real_keyring_that_hangs_is_given_up_on(tmp_path: Path) -> None:
+def test_real_keyring_that_hangs_is_unavailable(tmp_path: Path) -> None:
     done = keyring_daemon.run(
         """
 import os, signal, time
@@ -343,7 +343,7 @@ assert Keyring(limit=0.5).get("target:a") is None
 
 
 class Person:
-    """Someone at a terminal who answers from a list; fulfils Asker."""
+    """A person at a terminal who answers from a list; fulfils Prompter."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -391,12 +391,12 @@ PASSWORD = Question("Password: ", echo=False)
 CODE = Question("Verification code: ", echo=False)
 
 
-def test_they_are_what_a_connection_asks_for(memory: MemoryKeyring) -> None:
+def test_target_secrets_fulfil_the_interface_of_remote(memory: MemoryKeyring) -> None:
     secrets: Secrets = secrets_of()
     assert secrets.password() is None
 
 
-def test_the_password_comes_from_the_first_place_of_the_contract_that_has_one(memory: MemoryKeyring) -> None:
+def test_password_comes_from_the_first_place_that_has_one(memory: MemoryKeyring) -> None:
     memory.entries["uploader", "target:pod"] = "from-keyring"
     environ = {"UPLOADER_PASSWORD": "from-environment"}
     for secrets, value, origin in (
@@ -410,7 +410,7 @@ def test_the_password_comes_from_the_first_place_of_the_contract_that_has_one(me
         assert secrets.ask_password("me@host") == Secret(value)
 
 
-def test_a_password_of_the_keyring_that_was_refused_is_asked_for_anew_where_that_is_wanted(
+def test_password_of_the_keyring_when_refused_is_asked_for(
     memory: MemoryKeyring,
 ) -> None:
     memory.entries["uploader", "target:pod"] = "old"
@@ -424,7 +424,7 @@ def test_a_password_of_the_keyring_that_was_refused_is_asked_for_anew_where_that
     assert secrets_of(renew=True).ask_password("me@host") == Secret("old")
 
 
-def test_only_a_password_of_the_keyring_is_renewed(memory: MemoryKeyring) -> None:
+def test_password_of_another_place_is_not_renewed(memory: MemoryKeyring) -> None:
     memory.entries["uploader", "target:pod"] = "old"
     secrets = secrets_of(Person(), stdin="given", renew=True)
     assert secrets.ask_password("me@host") == Secret("given")
@@ -432,7 +432,7 @@ def test_only_a_password_of_the_keyring_is_renewed(memory: MemoryKeyring) -> Non
     assert secrets.ask_password("me@host") == Secret("set")
 
 
-def test_a_question_that_refuses_the_keyring_s_password_gets_a_new_one_to_keep(memory: MemoryKeyring) -> None:
+def test_answer_after_a_refused_password_is_a_new_one(memory: MemoryKeyring) -> None:
     memory.entries["uploader", "target:pod"] = "old"
     person = Person("new")
     secrets = secrets_of(person, renew=True)
@@ -444,19 +444,19 @@ def test_a_question_that_refuses_the_keyring_s_password_gets_a_new_one_to_keep(m
     assert (secrets.used_password, secrets.password_origin) == (Secret("new"), "prompt")
 
 
-def test_an_address_has_no_entry_in_the_keyring(memory: MemoryKeyring) -> None:
+def test_password_of_an_address_is_not_in_the_keyring(memory: MemoryKeyring) -> None:
     secrets = secrets_of(account=None)
     assert secrets.password() is None
     assert secrets.passphrase("key") is None
     assert memory.lookups == 0
 
 
-def test_a_known_password_keeps_the_keyring_out_of_it(memory: MemoryKeyring) -> None:
+def test_password_known_elsewhere_does_not_ask_the_keyring(memory: MemoryKeyring) -> None:
     secrets_of(environ={"UPLOADER_PASSWORD": "x"}).password()
     assert memory.lookups == 0
 
 
-def test_the_keyring_is_asked_once_a_run(memory: MemoryKeyring) -> None:
+def test_password_asks_the_keyring_once_a_run(memory: MemoryKeyring) -> None:
     secrets = secrets_of()
     for _ in range(3):
         assert secrets.password() is None
@@ -464,7 +464,7 @@ def test_the_keyring_is_asked_once_a_run(memory: MemoryKeyring) -> None:
     assert memory.lookups == 2
 
 
-def test_a_typed_password_serves_every_connection_of_the_run(memory: MemoryKeyring) -> None:
+def test_password_typed_once_serves_every_connection(memory: MemoryKeyring) -> None:
     person = Person("typed")
     secrets = secrets_of(person)
     assert secrets.password() is None
@@ -474,7 +474,7 @@ def test_a_typed_password_serves_every_connection_of_the_run(memory: MemoryKeyri
     assert (secrets.used_password, secrets.password_origin) == (Secret("typed"), "prompt")
 
 
-def test_connections_that_open_together_ask_once(memory: MemoryKeyring) -> None:
+def test_password_for_connections_at_once_is_asked_once(memory: MemoryKeyring) -> None:
     person = Person("typed")
     secrets = secrets_of(person)
     together = threading.Barrier(4)
@@ -493,7 +493,7 @@ def test_connections_that_open_together_ask_once(memory: MemoryKeyring) -> None:
     assert len(person.asked) == 1
 
 
-def test_somebody_who_just_presses_return_is_not_asked_again(memory: MemoryKeyring) -> None:
+def test_password_left_empty_is_not_asked_again(memory: MemoryKeyring) -> None:
     person = Person("", "")
     secrets = secrets_of(person)
     assert secrets.ask_password("me@host") is None
@@ -504,7 +504,7 @@ def test_somebody_who_just_presses_return_is_not_asked_again(memory: MemoryKeyri
     assert secrets.used_password is None
 
 
-def test_where_nobody_can_be_asked_nothing_is_known(memory: MemoryKeyring) -> None:
+def test_secrets_without_a_prompter_are_none(memory: MemoryKeyring) -> None:
     secrets = secrets_of()
     assert secrets.ask_password("me@host") is None
     assert secrets.passphrase("key") is None
@@ -513,7 +513,7 @@ def test_where_nobody_can_be_asked_nothing_is_known(memory: MemoryKeyring) -> No
     assert secrets.answer("", "Welcome", []) == []
 
 
-def test_the_passphrase_comes_from_the_first_place_that_has_one(memory: MemoryKeyring) -> None:
+def test_passphrase_comes_from_the_first_place_that_has_one(memory: MemoryKeyring) -> None:
     memory.entries["uploader", "target:pod:passphrase"] = "from-keyring"
     person = Person("typed for a", "typed for b")
     assert secrets_of(person, environ={"UPLOADER_PASSPHRASE": "x"}).passphrase("a") == Secret("x")
@@ -527,7 +527,7 @@ def test_the_passphrase_comes_from_the_first_place_that_has_one(memory: MemoryKe
     assert secrets.used_passphrase == Secret("typed for b")
 
 
-def test_where_a_passphrase_came_from_is_known(memory: MemoryKeyring) -> None:
+def test_passphrase_origin_is_known(memory: MemoryKeyring) -> None:
     secrets = secrets_of(Person("typed"), environ={"UPLOADER_PASSPHRASE": "x"})
     assert secrets.passphrase("a") == Secret("x")
     assert secrets.passphrase_origin == "environment"
@@ -540,7 +540,7 @@ def test_where_a_passphrase_came_from_is_known(memory: MemoryKeyring) -> None:
     assert secrets.passphrase_origin == "keyring"
 
 
-def test_a_passphrase_that_opens_nothing_is_not_kept_and_never_given_again(memory: MemoryKeyring) -> None:
+def test_passphrase_that_is_wrong_is_never_given_again(memory: MemoryKeyring) -> None:
     person = Person("wrong")
     secrets = secrets_of(person)
     assert secrets.passphrase("a") == Secret("wrong")
@@ -549,7 +549,7 @@ def test_a_passphrase_that_opens_nothing_is_not_kept_and_never_given_again(memor
     assert len(person.asked) == 1
 
 
-def test_a_jump_host_has_the_target_s_passphrase_and_never_its_password(memory: MemoryKeyring) -> None:
+def test_jump_host_has_the_passphrase_and_no_password(memory: MemoryKeyring) -> None:
     memory.entries["uploader", "target:pod"] = "from-keyring"
     memory.entries["uploader", "target:pod:passphrase"] = "of the key"
     secrets = secrets_of(environ={"UPLOADER_PASSWORD": "x"}, stdin="y")
@@ -560,7 +560,7 @@ def test_a_jump_host_has_the_target_s_passphrase_and_never_its_password(memory: 
     assert hop.answer("", "", [PASSWORD]) is None
 
 
-def test_what_is_typed_for_a_jump_host_serves_every_connection_of_the_run(memory: MemoryKeyring) -> None:
+def test_jump_host_password_typed_once_serves_the_run(memory: MemoryKeyring) -> None:
     person = Person("for one", "phrase", "for two")
     secrets = secrets_of(person)
     for _ in range(2):
@@ -571,7 +571,7 @@ def test_what_is_typed_for_a_jump_host_serves_every_connection_of_the_run(memory
     assert person.asked == ["Password for me@one", "Passphrase for the key key", "Password for me@two"]
 
 
-def test_secrets_do_not_print_themselves(memory: MemoryKeyring) -> None:
+def test_secrets_do_not_show_in_repr(memory: MemoryKeyring) -> None:
     secrets = secrets_of(stdin="hunter2")
     secrets.password()
     assert "hunter2" not in repr(secrets) + repr(secrets.used_password)
@@ -581,7 +581,7 @@ def test_secrets_do_not_print_themselves(memory: MemoryKeyring) -> None:
 
 
 def in_a_connection(work: Callable[[], list[list[str] | None]]) -> list[list[str] | None]:
-    """Runs a dialogue in a thread of its own, as each connection does."""
+    """Run a dialogue in a thread of its own, as each connection does."""
     got: list[list[str] | None] = []
     thread = threading.Thread(target=lambda: got.extend(work()))
     thread.start()
@@ -592,7 +592,7 @@ def in_a_connection(work: Callable[[], list[list[str] | None]]) -> list[list[str
 @pytest.mark.parametrize(
     "text", ["Password:", "me@host's password: ", "(me@host) PASSWORD", "パスワード:", "Passwort:"]
 )
-def test_a_question_for_the_password_gets_the_known_one(memory: MemoryKeyring, text: str) -> None:
+def test_answer_to_a_password_question_is_the_known_one(memory: MemoryKeyring, text: str) -> None:
     person = Person()
     secrets = secrets_of(person, stdin="known")
     assert revealed(secrets.answer("", "", [Question(text, echo=False)])) == ["known"]
@@ -611,13 +611,13 @@ def test_a_question_for_the_password_gets_the_known_one(memory: MemoryKeyring, t
         Question("PIN", echo=False),
     ],
 )
-def test_any_other_question_is_the_person_s(memory: MemoryKeyring, question: Question) -> None:
+def test_answer_to_another_question_comes_from_the_person(memory: MemoryKeyring, question: Question) -> None:
     person = Person("typed")
     assert revealed(secrets_of(person, stdin="known").answer("", "", [question])) == ["typed"]
     assert secrets_of(stdin="known").answer("", "", [question]) is None
 
 
-def test_a_server_that_asks_for_the_password_again_does_not_get_the_same_again(memory: MemoryKeyring) -> None:
+def test_answer_is_never_the_same_password_twice(memory: MemoryKeyring) -> None:
     person = Person("typed")
     secrets = secrets_of(person, stdin="known")
 
@@ -627,7 +627,7 @@ def test_a_server_that_asks_for_the_password_again_does_not_get_the_same_again(m
     assert in_a_connection(dialogue) == [["known"], ["typed"]]
 
 
-def test_the_next_connection_gets_the_password_anew(memory: MemoryKeyring) -> None:
+def test_answer_in_the_next_connection_is_the_password(memory: MemoryKeyring) -> None:
     person = Person("typed")
     secrets = secrets_of(person)
     for _ in range(3):
@@ -636,7 +636,7 @@ def test_the_next_connection_gets_the_password_anew(memory: MemoryKeyring) -> No
     assert (secrets.used_password, secrets.password_origin) == (Secret("typed"), "prompt")
 
 
-def test_a_one_time_code_is_asked_for_at_every_connection_and_never_kept(memory: MemoryKeyring) -> None:
+def test_one_time_code_is_asked_for_at_every_connection(memory: MemoryKeyring) -> None:
     person = Person("111111", "222222")
     secrets = secrets_of(person, stdin="known")
     for code in ("111111", "222222"):
@@ -648,7 +648,7 @@ def test_a_one_time_code_is_asked_for_at_every_connection_and_never_kept(memory:
     assert secrets.used_password == Secret("known")
 
 
-def test_several_questions_are_asked_in_their_order_hidden_or_not(memory: MemoryKeyring) -> None:
+def test_answer_to_several_questions_keeps_their_order(memory: MemoryKeyring) -> None:
     person = Person("blue", "hunter3")
     questions = [Question("Favourite colour?", echo=True), Question("Password:", echo=False)]
     assert revealed(secrets_of(person, stdin="known").answer("Bank", "Two things.", questions)) == ["blue", "hunter3"]
@@ -656,13 +656,13 @@ def test_several_questions_are_asked_in_their_order_hidden_or_not(memory: Memory
     assert person.shown == ["The server says:\nBank\nTwo things."]
 
 
-def test_what_the_server_says_is_shown_before_the_password_is_asked_for(memory: MemoryKeyring) -> None:
+def test_answer_shows_the_server_s_text_first(memory: MemoryKeyring) -> None:
     person = Person("typed")
     secrets_of(person).answer("Cluster", "Use your lab password.", [PASSWORD])
     assert person.shown == ["The server says:\nCluster\nUse your lab password."]
 
 
-def test_a_notice_without_questions_is_shown_once_a_run(memory: MemoryKeyring) -> None:
+def test_notice_without_a_question_is_shown_once_a_run(memory: MemoryKeyring) -> None:
     person = Person()
     secrets = secrets_of(person)
     for _ in range(3):
@@ -670,7 +670,7 @@ def test_a_notice_without_questions_is_shown_once_a_run(memory: MemoryKeyring) -
     assert person.shown == ["The server says:\nMaintenance on Sunday"]
 
 
-def test_a_server_s_text_cannot_steer_the_terminal_nor_flood_it(memory: MemoryKeyring) -> None:
+def test_server_text_cannot_control_the_terminal(memory: MemoryKeyring) -> None:
     person = Person("x")
     question = Question("\x1b[2J\x1b]0;title\x07Code\r\n\x00\u202e: " + "y" * 10_000, echo=False)
     secrets_of(person).answer("\x9b31mred\x1b", "a\nb\tc\x08" + "z" * 1_000_000, [question])
@@ -682,16 +682,16 @@ def test_a_server_s_text_cannot_steer_the_terminal_nor_flood_it(memory: MemoryKe
     assert all(char == "\n" or char.isprintable() for char in shown + person.asked[0])
 
 
-def test_a_question_without_a_text_is_still_asked(memory: MemoryKeyring) -> None:
+def test_question_without_a_text_is_asked(memory: MemoryKeyring) -> None:
     person = Person("x")
     assert revealed(secrets_of(person).answer("", "", [Question("\x07", echo=True)])) == ["x"]
     assert person.asked == ["visibly: Answer"]
 
 
-# the WebUI's door -------------------------------------------------------------------------------------
+# the WebUI's sign-in ----------------------------------------------------------------------------------
 
 
-def test_a_webuis_sign_in_is_given_out_for_its_address_alone(use: Use) -> None:
+def test_webui_sign_in_is_found_for_its_address_only(use: Use) -> None:
     use(MemoryKeyring())
     keyring = Keyring()
     keep_sign_in("box", "https://a", Secret("me:pass\nword"), keyring)

@@ -22,7 +22,7 @@ def found(service: Service, **environ: str) -> tuple[str, bool] | None:
     return None if token is None else (token.secret.reveal(), token.explicit)
 
 
-def test_the_environment_comes_before_the_keyring(memory: MemoryKeyring, tmp_path: Path) -> None:
+def test_token_of_the_environment_precedes_the_keyring(memory: MemoryKeyring, tmp_path: Path) -> None:
     memory.entries["uploader", "source:civitai"] = "kept"
     assert found(C, HOME=str(tmp_path)) == ("kept", False)
     assert found(C, HOME=str(tmp_path), CIVITAI_TOKEN=" given\n") == ("given", True)
@@ -40,7 +40,7 @@ def test_the_environment_comes_before_the_keyring(memory: MemoryKeyring, tmp_pat
         ("my-token", {"HF_TOKEN_PATH": "{home}/my-token", "HF_HOME": "{home}/hf"}),
     ],
 )
-def test_hugging_face_s_own_token_file_is_found_where_its_tools_put_it(
+def test_token_file_of_hugging_face_is_found(
     memory: MemoryKeyring, tmp_path: Path, path: str, environ: dict[str, str]
 ) -> None:
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -54,13 +54,13 @@ def test_hugging_face_s_own_token_file_is_found_where_its_tools_put_it(
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", None])
-def test_a_token_file_that_holds_none_is_none(memory: MemoryKeyring, tmp_path: Path, content: bytes | None) -> None:
+def test_token_file_without_a_token_is_none(memory: MemoryKeyring, tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "token"
     path.mkdir() if content is None else path.write_bytes(content)
     assert found(H, HOME=str(tmp_path), HF_TOKEN_PATH=str(path)) is None
 
 
-def test_a_keyring_that_hangs_leaves_the_other_ways(use: Use, tmp_path: Path) -> None:
+def test_token_with_a_hanging_keyring_comes_from_elsewhere(use: Use, tmp_path: Path) -> None:
     hanging = HangingKeyring()
     use(hanging)
     try:
@@ -74,7 +74,7 @@ def test_a_keyring_that_hangs_leaves_the_other_ways(use: Use, tmp_path: Path) ->
         hanging.released.set()
 
 
-def test_each_is_looked_for_once(memory: MemoryKeyring, tmp_path: Path) -> None:
+def test_token_is_looked_up_once(memory: MemoryKeyring, tmp_path: Path) -> None:
     tokens = Tokens(Keyring(), {"HOME": str(tmp_path)})
     for _ in range(3):
         assert tokens.get(C) is None
@@ -84,7 +84,7 @@ def test_each_is_looked_for_once(memory: MemoryKeyring, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "two words", "line\nbreak", "ключ", "a\x00b", "x" * 5000])
-def test_what_could_not_be_sent_is_refused_and_not_repeated(text: str) -> None:
+def test_token_that_cannot_be_sent_is_refused_unquoted(text: str) -> None:
     with pytest.raises(CredentialsRefused) as caught:
         checked(Secret(text), "$CIVITAI_TOKEN")
     told = f"{caught.value.message} {caught.value.remedy}"

@@ -1,4 +1,4 @@
-"""The profiles that come with the program: what each must say, and what no bug may change unseen."""
+"""The built-in profiles: what each must say, and the values that must not change unnoticed."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def _facts() -> Iterator[tuple[str, Facts]]:
         yield webui.id, webui.facts
 
 
-def test_all_promised_providers_are_there_and_say_whether_they_have_sftp() -> None:
+def test_providers_are_the_promised_ones() -> None:
     assert {provider.id: provider.sftp for provider in CATALOG.providers.values()} == PROVIDERS
 
 
-def test_all_promised_webuis_are_there() -> None:
+def test_webuis_are_the_promised_ones() -> None:
     assert set(CATALOG.webuis) == WEBUIS
 
 
 @pytest.mark.parametrize(("id_", "facts"), list(_facts()), ids=[id_ for id_, _ in _facts()])
-def test_every_profile_says_where_its_facts_come_from_when_and_how_sure(id_: str, facts: Facts) -> None:
+def test_profile_names_the_sources_of_its_facts(id_: str, facts: Facts) -> None:
     assert facts.sources
     assert all(len(source) > 10 for source in facts.sources)
     assert date(2026, 1, 1) <= date.fromisoformat(facts.checked) <= date(2027, 12, 31)
@@ -57,38 +57,38 @@ def test_every_profile_says_where_its_facts_come_from_when_and_how_sure(id_: str
 
 
 @pytest.mark.parametrize("id_", sorted(PROVIDERS))
-def test_every_provider_names_a_webui_that_exists(id_: str) -> None:
+def test_provider_names_a_known_webui(id_: str) -> None:
     provider = CATALOG.provider(id_)
     assert provider.webui is None or provider.webui in CATALOG.webuis
 
 
 @pytest.mark.parametrize("id_", sorted(id_ for id_, sftp in PROVIDERS.items() if not sftp))
-def test_a_provider_without_sftp_says_why_and_what_to_do_instead(id_: str) -> None:
+def test_provider_without_sftp_names_an_alternative(id_: str) -> None:
     provider = CATALOG.provider(id_)
     assert provider.reason
     assert provider.instead
 
 
 @pytest.mark.parametrize("id_", sorted(id_ for id_, sftp in PROVIDERS.items() if sftp))
-def test_a_provider_with_sftp_says_where_its_host_is_found(id_: str) -> None:
+def test_provider_with_sftp_says_where_its_host_is_found(id_: str) -> None:
     assert CATALOG.provider(id_).host_hint
 
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("id_", sorted(WEBUIS))
-def test_every_webui_has_a_folder_or_a_reason_for_every_kind_and_never_both(id_: str, kind: Kind) -> None:
+def test_webui_has_a_folder_or_a_reason_for_each_kind(id_: str, kind: Kind) -> None:
     webui = CATALOG.webui(id_)
     assert (kind in webui.folders) != (kind in webui.missing)
 
 
 @pytest.mark.parametrize("id_", sorted(WEBUIS))
-def test_every_webui_lists_safetensors_and_nothing_but_models(id_: str) -> None:
+def test_webui_extensions_are_those_of_models(id_: str) -> None:
     extensions = CATALOG.webui(id_).extensions
     assert ".safetensors" in extensions
     assert extensions <= MODEL_EXTENSIONS
 
 
-def test_conoha_takes_its_address_from_the_user_and_its_layout_from_a1111() -> None:
+def test_conoha_has_the_layout_of_a1111() -> None:
     provider = CATALOG.provider("conoha-ai-canvas")
     assert (provider.webui, provider.root) == ("a1111", "home/data")
     assert (provider.user, provider.port, provider.auth) == (None, None, ())
@@ -98,7 +98,7 @@ def test_conoha_takes_its_address_from_the_user_and_its_layout_from_a1111() -> N
     assert provider.facts.fields["sftp"] == provider.facts.fields["root"] == Sureness.REPORTED
 
 
-def test_picsoroban_says_that_its_sftp_is_not_confirmed() -> None:
+def test_picsoroban_notes_that_sftp_is_unconfirmed() -> None:
     provider = CATALOG.provider("picsoroban")
     assert provider.root == "storage/userdata"
     assert provider.facts.sureness is Sureness.REPORTED
@@ -106,18 +106,18 @@ def test_picsoroban_says_that_its_sftp_is_not_confirmed() -> None:
 
 
 @pytest.mark.parametrize("host", ["ssh.runpod.io", "SSH.RunPod.io.", "abc123-644.ssh.runpod.io"])
-def test_runpods_proxy_is_refused_with_the_way_that_works(host: str) -> None:
+def test_runpod_proxy_is_refused_with_the_address_to_use(host: str) -> None:
     refused = profiles.refusal(CATALOG.provider("runpod"), host)
     assert refused is not None
     assert "exposed TCP" in refused.reason
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "runpod.io", "notssh.runpod.io.example.org"])
-def test_other_hosts_of_runpod_are_not_refused(host: str) -> None:
+def test_runpod_other_hosts_are_not_refused(host: str) -> None:
     assert profiles.refusal(CATALOG.provider("runpod"), host) is None
 
 
-def test_autodls_lower_case_folders_go_over_those_of_its_webui_alone() -> None:
+def test_autodl_folders_apply_to_its_own_webui_only() -> None:
     provider = CATALOG.provider("autodl")
     a1111 = CATALOG.folders(provider, CATALOG.webui("a1111"))
     assert (a1111[Kind.LORA], a1111[Kind.CONTROLNET]) == ("models/lora", "models/ControlNet")
@@ -139,7 +139,7 @@ def test_autodls_lower_case_folders_go_over_those_of_its_webui_alone() -> None:
         ("swarmui", Kind.CHECKPOINT, "Models/Stable-Diffusion"),
     ],
 )
-def test_the_folders_that_differ_between_webuis(webui: str, kind: Kind, folder: str) -> None:
+def test_webui_folders_that_differ(webui: str, kind: Kind, folder: str) -> None:
     assert folder_of(kind, CATALOG.webui(webui), {}) == folder
 
 
@@ -152,19 +152,19 @@ def test_the_folders_that_differ_between_webuis(webui: str, kind: Kind, folder: 
         ("comfyui", Kind.OTHER, "not known"),
     ],
 )
-def test_a_kind_without_a_folder_is_refused_with_its_reason(webui: str, kind: Kind, reason: str) -> None:
+def test_webui_kind_without_a_folder_has_a_reason(webui: str, kind: Kind, reason: str) -> None:
     with pytest.raises(KindUnplaceable, match=reason) as caught:
         folder_of(kind, CATALOG.webui(webui), {})
     assert caught.value.remedy
 
 
-def test_the_families_that_a_webui_runs_are_named_as_files_tell_them() -> None:
+def test_webui_families_are_names_that_headers_tell() -> None:
     known = {family for family, _, _ in _TRANSFORMERS} | set(_WIDTHS.values())
     for webui in CATALOG.webuis.values():
         assert (webui.loads.families or frozenset()) <= known
 
 
 @pytest.mark.parametrize("webui", ["a1111", "reforge", "fooocus", "comfyui", "sdnext", "swarmui"])
-def test_a_diffusion_model_alone_never_goes_among_checkpoints_that_are_kept_apart(webui: str) -> None:
+def test_webui_keeps_diffusion_models_apart(webui: str) -> None:
     folders = CATALOG.webui(webui).folders
     assert folders.get(Kind.DIFFUSION_MODEL) != folders[Kind.CHECKPOINT]

@@ -1,4 +1,4 @@
-"""Reading profiles: strictly, all faults at once, a user's own over the built-in ones."""
+"""Profiles are read strictly, with all faults at once, a user's own before the built-in ones."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _only(faults: list[str]) -> str:
     return faults[0]
 
 
-def test_a_users_own_profiles_stand_beside_the_built_in_ones(own: Path) -> None:
+def test_load_adds_the_user_s_profiles(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER.replace("sftp = true", 'sftp = true\nwebui = "w"'))
     (own / "webui" / "w.toml").write_text(WEBUI)
     loaded = profiles.load(own)
@@ -67,28 +67,28 @@ def test_a_users_own_profiles_stand_beside_the_built_in_ones(own: Path) -> None:
     assert loaded.provider("conoha-ai-canvas").sftp
 
 
-def test_a_users_own_profile_replaces_the_built_in_one(own: Path) -> None:
+def test_load_replaces_a_built_in_profile_of_that_id(own: Path) -> None:
     (own / "runpod.toml").write_text(PROVIDER.replace("mine", "runpod"))
     assert profiles.load(own).provider("runpod").name == "Mine"
 
 
-def test_a_user_without_profiles_has_the_built_in_ones(tmp_path: Path) -> None:
+def test_load_without_user_profiles_has_the_built_in_ones(tmp_path: Path) -> None:
     assert profiles.load(tmp_path / "none") == profiles.load()
 
 
-def test_other_files_in_the_folder_are_passed_over(own: Path) -> None:
+def test_load_skips_other_files(own: Path) -> None:
     (own / "notes.txt").write_text("not a profile")
     (own / "mine.toml~").write_text("= broken")
     (own / ".mine.toml.swp.toml").write_text("= broken")
     assert profiles.load(own) == profiles.load()
 
 
-def test_a_byte_order_mark_of_a_windows_editor_is_read_over(own: Path) -> None:
+def test_load_skips_a_byte_order_mark(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER, encoding="utf-8-sig")
     assert profiles.load(own).provider("mine").name == "Mine"
 
 
-def test_everything_a_provider_may_say_is_read(own: Path) -> None:
+def test_provider_with_every_key_is_read(own: Path) -> None:
     (own / "mine.toml").write_text(
         """
         id = "mine"
@@ -166,7 +166,7 @@ def test_everything_a_provider_may_say_is_read(own: Path) -> None:
         (('"Mine"', "[" * 5000), "is not valid TOML"),
     ],
 )
-def test_a_fault_in_a_profile_is_told_with_its_file_and_key(own: Path, change: tuple[str, str], expected: str) -> None:
+def test_provider_fault_is_told_with_its_file_and_key(own: Path, change: tuple[str, str], expected: str) -> None:
     file = own / "mine.toml"
     assert change[0] in PROVIDER
     file.write_text(PROVIDER.replace(*change, 1))
@@ -189,7 +189,7 @@ def test_a_fault_in_a_profile_is_told_with_its_file_and_key(own: Path, change: t
         (("[folders]", '[loads.needs]\ngguf = "a node"\n[folders]'), "loads.needs.gguf: is not like .gguf"),
     ],
 )
-def test_a_fault_in_a_webui_is_told_with_its_file_and_key(own: Path, change: tuple[str, str], expected: str) -> None:
+def test_webui_fault_is_told_with_its_file_and_key(own: Path, change: tuple[str, str], expected: str) -> None:
     file = own / "webui" / "w.toml"
     assert change[0] in WEBUI
     file.write_text(WEBUI.replace(*change, 1))
@@ -198,7 +198,7 @@ def test_a_fault_in_a_webui_is_told_with_its_file_and_key(own: Path, change: tup
     assert re.search(expected, fault), fault
 
 
-def test_what_a_webui_loads_is_not_known_where_its_profile_does_not_say(own: Path) -> None:
+def test_webui_without_loads_leaves_them_unknown(own: Path) -> None:
     file = own / "webui" / "w.toml"
     file.write_text(WEBUI)
     assert profiles.load(own).webui("w").loads == Loads(None, None, None, {})
@@ -207,7 +207,7 @@ def test_what_a_webui_loads_is_not_known_where_its_profile_does_not_say(own: Pat
     assert profiles.load(own).webui("w").loads == Loads(frozenset(), False, None, {".gguf": "a node"})
 
 
-def test_every_fault_of_every_file_is_told_at_once(own: Path) -> None:
+def test_load_tells_every_fault_of_every_file(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER.replace("sftp = true", "port = 'x'\nusr = 'y'"))
     (own / "other.toml").write_text("= broken")
     (own / "binary.toml").write_bytes(b"\xff\xfe\x00")
@@ -227,18 +227,18 @@ def test_every_fault_of_every_file_is_told_at_once(own: Path) -> None:
     assert len(faults.splitlines()) == 7
 
 
-def test_a_provider_is_not_blamed_for_its_webuis_broken_file(own: Path) -> None:
+def test_provider_of_a_broken_webui_has_no_fault(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER.replace("sftp = true", 'sftp = true\nwebui = "w"'))
     (own / "webui" / "w.toml").write_text("= broken")
     assert "w.toml: is not valid TOML" in _only(_faults(own))
 
 
-def test_a_file_where_the_folder_of_webuis_belongs_is_told(tmp_path: Path) -> None:
+def test_load_of_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "webui").write_text("")
     assert "webui cannot be read" in _only(_faults(tmp_path))
 
 
-def test_an_empty_profile_lists_every_key_that_it_lacks(own: Path) -> None:
+def test_empty_profile_lists_every_missing_key(own: Path) -> None:
     (own / "mine.toml").write_text("")
     faults = _faults(own)
     for key in ("id", "name", "sftp", "facts.sources", "facts.checked", "facts.sureness"):
@@ -246,7 +246,7 @@ def test_an_empty_profile_lists_every_key_that_it_lacks(own: Path) -> None:
     assert len(faults) == 6
 
 
-def test_an_unknown_provider_is_a_usage_error_that_names_the_nearest() -> None:
+def test_unknown_provider_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="no provider 'conoha'") as caught:
         profiles.load().provider("conoha")
     assert "uploader providers" in (caught.value.remedy or "")
@@ -255,7 +255,7 @@ def test_an_unknown_provider_is_a_usage_error_that_names_the_nearest() -> None:
     assert caught.value.remedy == "Did you mean runpod?"
 
 
-def test_an_unknown_webui_is_a_usage_error_that_names_the_nearest() -> None:
+def test_unknown_webui_names_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         profiles.load().webui("comfy")
     assert caught.value.remedy == "Did you mean comfyui?"
@@ -264,7 +264,7 @@ def test_an_unknown_webui_is_a_usage_error_that_names_the_nearest() -> None:
     assert "a1111" in (caught.value.remedy or "")
 
 
-def test_a_providers_folders_go_over_those_of_its_own_webui_only(own: Path) -> None:
+def test_provider_folders_apply_to_its_own_webui_only(own: Path) -> None:
     overriding = 'sftp = true\nwebui = "a1111"\n[folders]\nlora = "models/lora"\ntext-encoder = "te"\n'
     (own / "mine.toml").write_text(PROVIDER.replace("sftp = true\n", overriding))
     (own / "any.toml").write_text(
@@ -277,7 +277,7 @@ def test_a_providers_folders_go_over_those_of_its_own_webui_only(own: Path) -> N
     assert loaded.folders(loaded.provider("any"), loaded.webui("comfyui"))[Kind.LORA] == "l"
 
 
-def test_the_table_has_a_row_a_provider_with_those_that_have_sftp_first() -> None:
+def test_table_rows_begin_with_those_that_have_sftp() -> None:
     loaded = profiles.load()
     rows = profiles.table_rows(loaded)
     assert {row[0] for row in rows} == set(loaded.providers)
@@ -290,7 +290,7 @@ def test_the_table_has_a_row_a_provider_with_those_that_have_sftp_first() -> Non
     assert by_id["runpod"][6] == "documented (webui reported, root reported)"
 
 
-def test_the_markdown_table_keeps_its_columns_whatever_a_profile_holds(own: Path) -> None:
+def test_markdown_table_keeps_its_columns(own: Path) -> None:
     (own / "mine.toml").write_text(PROVIDER.replace('"Mine"', '"Mine | yours"'))
     lines = profiles.markdown_table(profiles.load(own)).splitlines()
     assert lines[0] == "| Id | Provider | SFTP | WebUI | Root | Sign-in | Sureness |"
@@ -300,7 +300,7 @@ def test_the_markdown_table_keeps_its_columns_whatever_a_profile_holds(own: Path
 
 
 @given(data=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=12))
-def test_whatever_a_profile_holds_it_is_read_or_its_faults_are_told(
+def test_any_profile_is_read_or_its_faults_are_told(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, object]
 ) -> None:
     folder = tmp_path_factory.mktemp("profiles")

@@ -19,7 +19,7 @@ NEVER = "0" * 64
 
 
 class Shelf:
-    """A cache with files in it; each is `used` at a second of its own, in the order of their coming."""
+    """A cache with files. Each file is used at another second, in the order of `put`."""
 
     def __init__(self, base: Path, limit: int = 1 << 40) -> None:
         self.base = base
@@ -27,7 +27,7 @@ class Shelf:
         self.cache = self.another(limit)
 
     def another(self, limit: int = 1 << 40) -> Cache:
-        """The same cache as another run sees it."""
+        """Return the same cache as another run opens it."""
         return Cache(self.base / "cache", UploadRecords(Database(self.base)), limit)
 
     def artifact(self, name: str, digest: Digest | None = None) -> Artifact:
@@ -50,7 +50,7 @@ class Shelf:
 
     @property
     def names(self) -> list[str]:
-        """The one used last first."""
+        """The names, the one used last first."""
         return [entry.name[9:] for entry in self.cache.entries()]
 
 
@@ -59,14 +59,14 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path)
 
 
-def test_an_empty_cache_holds_nothing_and_clears_nothing(shelf: Shelf) -> None:
+def test_empty_cache_holds_nothing_and_clears_nothing(shelf: Shelf) -> None:
     assert shelf.cache.entries() == []
     assert shelf.cache.clear() == ([], [])
     shelf.cache.trim()
     assert not shelf.cache.folder.exists()
 
 
-def test_files_are_listed_by_their_last_use(shelf: Shelf) -> None:
+def test_entries_are_in_the_order_of_their_last_use(shelf: Shelf) -> None:
     for name in ("a", "b", "c"):
         shelf.put(name)
     shelf.leave_a_part("d")
@@ -77,7 +77,7 @@ def test_files_are_listed_by_their_last_use(shelf: Shelf) -> None:
     assert [entry.state for entry in shelf.cache.entries()] == [State.WHOLE] * 3 + [State.PART]
 
 
-def test_without_a_sha256_only_the_very_link_is_the_same_file_though_date_and_size_are(shelf: Shelf) -> None:
+def test_whole_without_a_sha256_needs_the_same_link(shelf: Shelf) -> None:
     shelf.put("a")
     artifact = shelf.artifact("a")
     other = replace(artifact, origin=WebFile("https://x/a?id=2", '"v1"', True))
@@ -87,7 +87,7 @@ def test_without_a_sha256_only_the_very_link_is_the_same_file_though_date_and_si
         assert shelf.cache.whole(replace(other, digest=Digest(NEVER)), hold) is not None
 
 
-def test_a_whole_link_is_written_down_nowhere(shelf: Shelf) -> None:
+def test_keep_records_no_link(shelf: Shelf) -> None:
     signed = replace(shelf.artifact("a"), origin=WebFile("https://x/a?token=SECRET", '"v1"', True))
     shelf.cache.folder.mkdir()
     with shelf.cache.hold(signed) as hold:
@@ -97,7 +97,7 @@ def test_a_whole_link_is_written_down_nowhere(shelf: Shelf) -> None:
     assert all(b"SECRET" not in path.read_bytes() for path in shelf.cache.folder.iterdir())
 
 
-def test_what_was_not_used_longest_goes_until_the_rest_is_within_the_limit(tmp_path: Path) -> None:
+def test_trim_removes_the_files_not_used_longest(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, limit=25 * KIB)
     for name in ("a", "b", "c", "d"):
         shelf.put(name)
@@ -106,7 +106,7 @@ def test_what_was_not_used_longest_goes_until_the_rest_is_within_the_limit(tmp_p
     assert sorted(path.name for path in shelf.cache.folder.iterdir() if "-a" in path.name or "-b" in path.name) == []
 
 
-def test_a_file_in_use_stays_whoever_uses_it(tmp_path: Path) -> None:
+def test_trim_and_clear_keep_files_in_use(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, limit=0)
     for name in ("mine", "theirs", "nobody's"):
         shelf.put(name)
@@ -120,7 +120,7 @@ def test_a_file_in_use_stays_whoever_uses_it(tmp_path: Path) -> None:
     assert shelf.names == []
 
 
-def test_room_is_made_for_a_download_before_it_begins(tmp_path: Path) -> None:
+def test_make_room_removes_the_files_not_used_longest(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, limit=35 * KIB)
     for name in ("a", "b", "c"):
         shelf.put(name)
@@ -129,7 +129,7 @@ def test_room_is_made_for_a_download_before_it_begins(tmp_path: Path) -> None:
     assert shelf.names == ["c"]
 
 
-def test_a_download_that_is_bigger_than_the_limit_costs_the_others_nothing(tmp_path: Path) -> None:
+def test_make_room_above_the_limit_removes_nothing(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, limit=35 * KIB)
     shelf.put("a")
     with shelf.cache.hold(shelf.artifact("new")) as hold:
@@ -137,7 +137,7 @@ def test_a_download_that_is_bigger_than_the_limit_costs_the_others_nothing(tmp_p
     assert shelf.names == ["a"]
 
 
-def test_a_disk_that_is_too_small_is_emptied_first_and_then_told(shelf: Shelf) -> None:
+def test_make_room_on_a_small_disk_is_told(shelf: Shelf) -> None:
     shelf.put("a")
     free = shutil.disk_usage(shelf.base).free
     with shelf.cache.hold(shelf.artifact("new")) as hold, pytest.raises(ConfigurationError) as caught:
@@ -147,7 +147,7 @@ def test_a_disk_that_is_too_small_is_emptied_first_and_then_told(shelf: Shelf) -
     assert shelf.names == []
 
 
-def test_clearing_takes_the_list_s_names_and_the_models_own(shelf: Shelf) -> None:
+def test_clear_takes_file_names_and_model_names(shelf: Shelf) -> None:
     for name in ("a.pt", "b.pt", "c.pt"):
         shelf.put(name)
     removed, _ = shelf.cache.clear(["a.pt", "0123abcd-b.pt"])
@@ -158,7 +158,7 @@ def test_clearing_takes_the_list_s_names_and_the_models_own(shelf: Shelf) -> Non
     assert shelf.names == ["c.pt"]
 
 
-def test_a_part_is_cleared_with_its_journal(shelf: Shelf) -> None:
+def test_clear_removes_the_record_of_a_part(shelf: Shelf) -> None:
     shelf.leave_a_part("a")
     assert rows(shelf.base, "upload")
     shelf.cache.clear()
@@ -166,7 +166,7 @@ def test_a_part_is_cleared_with_its_journal(shelf: Shelf) -> None:
     assert rows(shelf.base, "upload") == []
 
 
-def test_what_is_written_down_of_a_file_may_be_any_nonsense(shelf: Shelf) -> None:
+def test_record_that_makes_no_sense_counts_as_none(shelf: Shelf) -> None:
     shelf.put("a")
     record = shelf.cache.folder / ".0123abcd-a.json"
     for nonsense in ("", "[]", "{}", '{"version": 1}', '{"version": 2}', record.read_text().replace(NEVER, "x")):
@@ -181,16 +181,16 @@ def test_what_is_written_down_of_a_file_may_be_any_nonsense(shelf: Shelf) -> Non
     ("said", "limit"),
     [("0", 0), ("500", 500), ("500M", 500 << 20), ("20G", 20 << 30), ("1.5 gb", 3 << 29), ("2TiB", 2 << 40)],
 )
-def test_the_limit_is_said_as_a_size(tmp_path: Path, said: str, limit: int) -> None:
+def test_limit_is_given_as_a_size(tmp_path: Path, said: str, limit: int) -> None:
     assert limit_of({"UPLOADER_CACHE_LIMIT": said}, tmp_path) == limit
 
 
 @pytest.mark.parametrize("said", ["much", "-1", "1X", "1e9"])
-def test_a_limit_that_is_no_size_is_refused(tmp_path: Path, said: str) -> None:
+def test_limit_that_is_no_size_is_refused(tmp_path: Path, said: str) -> None:
     with pytest.raises(ConfigurationError, match="UPLOADER_CACHE_LIMIT"):
         limit_of({"UPLOADER_CACHE_LIMIT": said}, tmp_path)
 
 
-def test_unsaid_the_limit_is_20_gb_or_a_tenth_of_the_disk(tmp_path: Path) -> None:
+def test_limit_by_default_is_20_gb_or_a_tenth_of_the_disk(tmp_path: Path) -> None:
     tenth = shutil.disk_usage(tmp_path).total // 10
     assert limit_of({}, tmp_path / "not" / "there") == min(20_000_000_000, tenth)

@@ -45,13 +45,13 @@ def faults(targets: Targets) -> list[str]:
 # state folder -----------------------------------------------------------------------------------------
 
 
-def test_uploader_home_is_where_all_state_lives(tmp_path: Path) -> None:
+def test_state_folder_is_uploader_home(tmp_path: Path) -> None:
     assert state_folder({"UPLOADER_HOME": str(tmp_path / "x")}) == tmp_path / "x"
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("environ", [{}, {"UPLOADER_HOME": ""}])
-def test_without_uploader_home_it_is_the_system_s_own_folder(environ: dict[str, str]) -> None:
+def test_state_folder_without_uploader_home_is_the_system_s(environ: dict[str, str]) -> None:
     assert state_folder(environ).is_absolute()
     assert "uploader" in state_folder(environ).parts
 
@@ -59,7 +59,7 @@ def test_without_uploader_home_it_is_the_system_s_own_folder(environ: dict[str, 
 # saving and finding -----------------------------------------------------------------------------------
 
 
-def test_what_was_saved_is_found_again_in_its_order(targets: Targets, tmp_path: Path) -> None:
+def test_save_keeps_the_order(targets: Targets, tmp_path: Path) -> None:
     assert targets.all() == []
     targets.save(POD)
     targets.save(CANVAS)
@@ -67,7 +67,7 @@ def test_what_was_saved_is_found_again_in_its_order(targets: Targets, tmp_path: 
     assert targets.get("my-canvas") == CANVAS
 
 
-def test_saving_a_name_that_is_there_updates_it(targets: Targets) -> None:
+def test_save_of_a_known_name_updates_it(targets: Targets) -> None:
     targets.save(POD)
     targets.save(CANVAS)
     moved = replace(POD, host="203.0.113.8", port=12345, jump=None)
@@ -75,7 +75,7 @@ def test_saving_a_name_that_is_there_updates_it(targets: Targets) -> None:
     assert targets.all() == [moved, CANVAS]
 
 
-def test_a_removed_target_is_gone(targets: Targets) -> None:
+def test_remove_drops_a_target(targets: Targets) -> None:
     targets.save(POD)
     targets.save(CANVAS)
     targets.remove("pod")
@@ -86,7 +86,7 @@ def test_a_removed_target_is_gone(targets: Targets) -> None:
     assert targets.all() == [POD]
 
 
-def test_an_unknown_name_says_what_is_saved_and_what_was_meant(targets: Targets) -> None:
+def test_get_of_an_unknown_name_tells_the_nearest(targets: Targets) -> None:
     targets.save(POD)
     targets.save(CANVAS)
     with pytest.raises(UsageError, match="my-canvas") as caught:
@@ -98,14 +98,14 @@ def test_an_unknown_name_says_what_is_saved_and_what_was_meant(targets: Targets)
         targets.remove("my-canvsa")
 
 
-def test_the_first_target_is_asked_for_with_login(targets: Targets) -> None:
+def test_get_without_any_target_tells_of_login(targets: Targets) -> None:
     with pytest.raises(UsageError, match="none is saved") as caught:
         targets.get("pod")
     assert "uploader login PROVIDER" in (caught.value.remedy or "")
 
 
 @pytest.mark.parametrize("name", ["a", "My.Canvas_2-x", "0", "x" * 64])
-def test_names_a_target_may_have(targets: Targets, name: str) -> None:
+def test_name_that_a_target_may_have(targets: Targets, name: str) -> None:
     assert check_name(name) == name
     targets.save(replace(POD, name=name))
     assert targets.get(name).name == name
@@ -113,7 +113,7 @@ def test_names_a_target_may_have(targets: Targets, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "@all", "-x", ".x", "a b", "a/b", "ä", "日本", "a\n", "x" * 65, "a@b", "$(x)"])
-def test_names_a_target_may_not_have(targets: Targets, name: str) -> None:
+def test_name_that_a_target_may_not_have(targets: Targets, name: str) -> None:
     with pytest.raises(UsageError):
         targets.save(replace(POD, name=name))
     assert not targets.path.exists()
@@ -140,7 +140,7 @@ def test_names_a_target_may_not_have(targets: Targets, name: str) -> None:
         replace(POD, webui=""),
     ],
 )
-def test_values_that_reach_no_server_are_not_saved(targets: Targets, wrong: Target) -> None:
+def test_save_refuses_values_that_reach_no_server(targets: Targets, wrong: Target) -> None:
     with pytest.raises(UsageError):
         targets.save(wrong)
     assert not targets.path.exists()
@@ -167,20 +167,20 @@ provider = "generic"
 """
 
 
-def test_comments_and_order_stay_when_a_target_is_updated(targets: Targets) -> None:
+def test_update_keeps_comments_and_order(targets: Targets) -> None:
     written(targets, BY_HAND)
     targets.save(replace(targets.get("pod"), host="203.0.113.8"))
     assert targets.path.read_text() == BY_HAND.replace("203.0.113.7", "203.0.113.8")
 
 
-def test_comments_and_order_stay_when_a_target_is_added(targets: Targets) -> None:
+def test_add_keeps_comments_and_order(targets: Targets) -> None:
     written(targets, BY_HAND)
     targets.save(CANVAS)
     assert targets.path.read_text().startswith(BY_HAND)
     assert [target.name for target in targets.all()] == ["pod", "home", "my-canvas"]
 
 
-def test_only_the_target_s_own_lines_go_when_it_is_removed(targets: Targets) -> None:
+def test_remove_takes_only_the_target_s_lines(targets: Targets) -> None:
     written(targets, BY_HAND)
     targets.remove("pod")
     text = targets.path.read_text()
@@ -191,7 +191,7 @@ def test_only_the_target_s_own_lines_go_when_it_is_removed(targets: Targets) -> 
     assert targets.path.read_text() == "# my machines\n\n# the one at home\n# end of my machines\n"
 
 
-def test_a_file_that_says_it_already_is_left_as_it_is(targets: Targets) -> None:
+def test_save_without_a_change_leaves_the_file(targets: Targets) -> None:
     written(targets, BY_HAND)
     targets.save(targets.get("home"))
     assert targets.path.read_text() == BY_HAND
@@ -211,7 +211,7 @@ _VALUES = 'provider = "generic", webui = "forge", root = "sd", host = "nas"'
         "\ufeff[targets.home]\n" + _VALUES.replace(", ", "\n"),
     ],
 )
-def test_other_ways_to_write_the_same_are_kept_up_too(targets: Targets, text: str) -> None:
+def test_save_into_other_notations_works(targets: Targets, text: str) -> None:
     written(targets, text)
     home = Target("home", "generic", "forge", "nas", "sd")
     assert targets.all() == [home]
@@ -222,7 +222,7 @@ def test_other_ways_to_write_the_same_are_kept_up_too(targets: Targets, text: st
     assert targets.all() == [POD]
 
 
-def test_every_fault_of_the_file_is_told_at_once(targets: Targets) -> None:
+def test_file_with_many_faults_tells_them_all(targets: Targets) -> None:
     written(
         targets,
         """
@@ -269,21 +269,21 @@ f = 1
     assert all(str(targets.path) in message for message in faults(targets))
 
 
-def test_a_misspelt_key_comes_with_the_right_one(targets: Targets) -> None:
+def test_misspelt_key_is_told_with_the_right_one(targets: Targets) -> None:
     written(targets, BY_HAND.replace('host = "nas"', 'host = "nas"\nprot = 22'))
     with pytest.raises(ConfigurationError, match="prot") as caught:
         targets.all()
     assert caught.value.remedy == "Did you mean port?"
 
 
-def test_a_secret_written_into_the_file_is_refused_and_not_repeated(targets: Targets) -> None:
+def test_file_with_a_secret_is_refused_without_quoting_it(targets: Targets) -> None:
     written(targets, BY_HAND.replace('host = "nas"', 'host = "nas"\npassword = "hunter2"'))
     assert "password" in faults(targets)[0]
     assert "hunter2" not in str(faults(targets))
 
 
 @pytest.mark.parametrize("content", [b"[targets", b"\xff\xfe[\x00", b"x = 1", b"[targets.a]\n", b"targets = 3"])
-def test_a_file_that_cannot_be_read_is_never_overwritten(targets: Targets, content: bytes) -> None:
+def test_file_that_cannot_be_read_is_never_overwritten(targets: Targets, content: bytes) -> None:
     targets.path.write_bytes(content)
     for change in (lambda: targets.save(POD), lambda: targets.remove("pod"), lambda: targets.all()):
         with pytest.raises((ConfigurationError, Several)):
@@ -291,7 +291,7 @@ def test_a_file_that_cannot_be_read_is_never_overwritten(targets: Targets, conte
     assert targets.path.read_bytes() == content
 
 
-def test_a_file_laid_out_so_that_a_change_would_do_damage_is_left_alone(targets: Targets) -> None:
+def test_file_that_a_change_would_damage_is_not_written(targets: Targets) -> None:
     trap = BY_HAND.replace('host = "nas"', 'host = "nas"\nidentity_file = """\\\n[targets.pod] #\\\n"""')
     head, _, tail = trap.partition("# the one at home\n")
     text = tail + head
@@ -302,13 +302,13 @@ def test_a_file_laid_out_so_that_a_change_would_do_damage_is_left_alone(targets:
     assert targets.path.read_text() == text
 
 
-def test_a_folder_in_the_file_s_place_is_said(targets: Targets) -> None:
+def test_folder_in_place_of_the_file_is_told(targets: Targets) -> None:
     targets.path.mkdir()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         targets.all()
 
 
-def test_a_state_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_save_without_a_writable_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cannot be written") as caught:
         Targets(tmp_path / "file" / "state").save(POD)
@@ -316,7 +316,7 @@ def test_a_state_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
-def test_only_the_owner_can_read_what_is_saved(tmp_path: Path) -> None:
+def test_save_makes_files_for_their_owner_only(tmp_path: Path) -> None:
     targets = Targets(tmp_path / "state")
     targets.save(POD)
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
@@ -325,7 +325,7 @@ def test_only_the_owner_can_read_what_is_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_to_a_file_kept_elsewhere_stays_a_link(targets: Targets, tmp_path: Path) -> None:
+def test_save_through_a_link_keeps_the_link(targets: Targets, tmp_path: Path) -> None:
     elsewhere = tmp_path / "dotfiles"
     elsewhere.mkdir()
     (elsewhere / "targets.toml").write_text(BY_HAND)
@@ -347,7 +347,7 @@ for index in range(10):
 """
 
 
-def test_processes_that_save_at_once_lose_nothing(targets: Targets, tmp_path: Path) -> None:
+def test_save_of_processes_at_once_loses_nothing(targets: Targets, tmp_path: Path) -> None:
     savers = [
         subprocess.Popen([sys.executable, "-c", _SAVER, str(tmp_path), str(number)], cwd=Path(__file__).parents[3])
         for number in range(3)
@@ -356,7 +356,7 @@ def test_processes_that_save_at_once_lose_nothing(targets: Targets, tmp_path: Pa
     assert {target.name for target in targets.all()} == {f"t-{n}-{i}" for n in range(3) for i in range(10)}
 
 
-def test_another_process_that_never_ends_its_writing_is_named(tmp_path: Path) -> None:
+def test_save_that_waits_too_long_is_busy(tmp_path: Path) -> None:
     targets = Targets(tmp_path, seconds=0)
     with FileLock(tmp_path / "targets.lock"), pytest.raises(Busy, match=r"targets\.toml"):
         targets.save(POD)
@@ -384,7 +384,7 @@ def parsed(text: str) -> Target:
         ("sftp://me@[fe80::1%25eth0]/sd", Target("", "generic", "a1111", "fe80::1%eth0", "sd", None, "me")),
     ],
 )
-def test_an_address_stands_for_a_target(text: str, expected: Target) -> None:
+def test_address_is_parsed_into_a_target(text: str, expected: Target) -> None:
     assert is_address(text)
     assert replace(parsed(text), name="") == expected
 
@@ -404,17 +404,17 @@ def test_an_address_stands_for_a_target(text: str, expected: Target) -> None:
         ("a/../b", "a/../b"),
     ],
 )
-def test_a_root_has_one_spelling_and_nothing_in_it_is_resolved(typed: str, normal: str) -> None:
+def test_root_has_one_spelling_and_is_not_resolved(typed: str, normal: str) -> None:
     assert normal_root(typed) == normal
 
 
-def test_an_address_s_root_is_told_in_its_one_spelling() -> None:
+def test_address_root_has_one_spelling() -> None:
     assert parsed("sftp://host/./home//data/").root == "home/data"
     assert parsed("sftp://host/./home//data/").name == "sftp://host/home/data"
     assert parsed("sftp://host///x/./y").root == "/x/y"
 
 
-def test_an_address_names_its_target_in_its_normal_form() -> None:
+def test_address_in_normal_form_is_the_name() -> None:
     assert parsed("SFTP://me@host//sd//models/?webui=a1111").name == "sftp://me@host//sd/models"
 
 
@@ -446,7 +446,7 @@ def test_an_address_names_its_target_in_its_normal_form() -> None:
         "sftp://host/root?port=22",
     ],
 )
-def test_an_address_that_cannot_be_meant_is_refused_with_its_shape(text: str) -> None:
+def test_address_that_is_wrong_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsed(text)
     assert caught.value.remedy
@@ -464,13 +464,13 @@ def test_an_address_that_cannot_be_meant_is_refused_with_its_shape(text: str) ->
         "sftp://me:p@hunter2@host/root",
     ],
 )
-def test_a_password_in_an_address_is_refused_without_repeating_it(text: str) -> None:
+def test_address_with_a_password_is_refused_without_quoting(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsed(text)
     assert "hunter2" not in caught.value.message + (caught.value.remedy or "")
 
 
-def test_a_password_in_an_address_belongs_into_the_environment() -> None:
+def test_address_with_a_password_names_the_variable() -> None:
     with pytest.raises(UsageError, match="holds a password") as caught:
         parsed("sftp://me:hunter2@host/root")
     assert "$UPLOADER_PASSWORD" in (caught.value.remedy or "")
@@ -494,7 +494,7 @@ _roots = st.builds(
     user=st.none() | _part.filter(lambda user: not user.startswith("-")),
     webui=st.sampled_from(["a1111", "comfyui"]) | _part,
 )
-def test_an_address_and_its_target_say_the_same(
+def test_address_of_a_target_is_parsed_into_the_same(
     host: str, root: str, port: int | None, user: str | None, webui: str
 ) -> None:
     target = Target("", "generic", webui, host, root, port=port, user=user)
@@ -505,7 +505,7 @@ def test_an_address_and_its_target_say_the_same(
 
 
 @given(st.text())
-def test_any_text_is_an_address_or_a_clear_error(text: str) -> None:
+def test_any_text_is_an_address_or_a_usage_error(text: str) -> None:
     try:
         target = parsed(f"sftp://{text}")
     except UsageError:
@@ -513,12 +513,12 @@ def test_any_text_is_an_address_or_a_clear_error(text: str) -> None:
     assert parsed(target.name) == target
 
 
-def test_a_name_is_no_address() -> None:
+def test_name_is_not_an_address() -> None:
     assert not is_address("my-canvas")
     assert not is_address("@all")
 
 
-def test_the_umask_does_not_open_what_is_saved(tmp_path: Path) -> None:
+def test_save_ignores_an_open_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         Targets(tmp_path / "state").save(POD)
@@ -533,7 +533,7 @@ def test_the_umask_does_not_open_what_is_saved(tmp_path: Path) -> None:
 _AWAY = replace(POD, webui_url="https://pod.example.com/ui", webui_ca=f"SHA256:{'ab' * 32}")
 
 
-def test_the_webuis_address_and_folders_come_back_and_go(targets: Targets) -> None:
+def test_webui_address_and_folders_are_saved_and_removed(targets: Targets) -> None:
     tunnel = replace(CANVAS, webui_tunnel=7860, folders={Kind.LORA: "disk/lora", Kind.VAE: "disk/vae"})
     for target in (CANVAS, tunnel, _AWAY):
         targets.save(target)
@@ -544,7 +544,7 @@ def test_the_webuis_address_and_folders_come_back_and_go(targets: Targets) -> No
     assert targets.all() == [_AWAY]
 
 
-def test_folders_may_be_written_as_a_table_of_their_own(targets: Targets) -> None:
+def test_folders_in_a_table_of_their_own_are_read(targets: Targets) -> None:
     values = _VALUES.replace(", ", "\n")
     written(
         targets,
@@ -574,7 +574,7 @@ def test_folders_may_be_written_as_a_table_of_their_own(targets: Targets) -> Non
         ('folders = {lora = ""}', "folders.lora"),
     ],
 )
-def test_what_cannot_be_of_it_is_a_fault_of_the_file(targets: Targets, line: str, fault: str) -> None:
+def test_webui_value_that_is_wrong_is_a_fault(targets: Targets, line: str, fault: str) -> None:
     values = _VALUES.replace(", ", "\n")
     written(targets, f"[targets.home]\n{values}\n{line}\n")
     with pytest.raises(ConfigurationError, match=fault) as caught:
@@ -594,7 +594,7 @@ def test_what_cannot_be_of_it_is_a_fault_of_the_file(targets: Targets, line: str
         ('[groups]\n"@all" = ["box"]', "cannot be a group's name"),
     ],
 )
-def test_groups_that_make_no_sense_are_refused_with_their_place(tmp_path: Path, groups: str, fault: str) -> None:
+def test_group_that_is_wrong_is_refused_with_its_place(tmp_path: Path, groups: str, fault: str) -> None:
     (tmp_path / "targets.toml").write_text(groups)
     with pytest.raises(ConfigurationError, match=fault):
         Targets(tmp_path).all()

@@ -1,4 +1,4 @@
-"""The downloads of route `local` that stay on this disk: found by what they are, held to a size, oldest first out."""
+"""The downloads of route `local` that stay on this disk. The one that was not used longest goes first."""
 
 from uploader.state.cache.entries import Entry, State
 from uploader.state.cache.limit import limit_of

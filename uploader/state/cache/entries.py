@@ -1,4 +1,4 @@
-"""The files of the cache folder and what is written down of each: whole downloads, unfinished ones, wrong ones."""
+"""The files of the cache folder, and the JSON record beside each: whole downloads, unfinished ones, wrong ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PART = ".part"
 
 
 class State(StrEnum):
-    """`wrong`: it came whole, and is not the file that was promised."""
+    """The state of a file. `wrong`: the download is complete and is not the file that was promised."""
 
     WHOLE = "whole"
     PART = "part"
@@ -29,8 +29,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class CachedFile:
-    """What is known of a file that came whole: size in bytes, time and sha256 (hex) as they were then, the validator
-    (ETag or date) that it came under, its source as the user may see it, and the sha256 (hex) of its whole link."""
+    """What was recorded of a complete download.
+
+    `size` is in bytes, `sha256` in hex. `validator` is the ETag or date of the response. `source` is the reference as
+    the user may see it. `link` is the sha256 (hex) of the whole link, which may be secret."""
 
     size: int
     mtime_ns: int
@@ -42,8 +44,9 @@ class CachedFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. `size` is the bytes that it takes on the disk, `used` when it was last of use (seconds since 1970),
-    `name` the file's own, `base` the whole download's that it belongs to."""
+    """One file. `size` is the space on the disk in bytes, `used` the time of its last use in seconds since 1970.
+
+    `name` is the file's own name, `base` the name of the complete download that it belongs to."""
 
     path: Path
     size: int
@@ -70,22 +73,22 @@ def base_of(name: str) -> str:
 
 
 def part_of(path: Path) -> Path:
-    """Where an unfinished download is."""
+    """Return the path of the unfinished download."""
     return path.with_name(path.name + _PART)
 
 
 def wrong_of(path: Path, sha256: str) -> Path:
-    """Where a download is put that has this sha256, and should have another."""
+    """Return the path of a download that has this sha256 and should have another."""
     return path.with_name(f"{path.name}.wrong-{sha256[:8]}")
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """Yields what the folder holds, in no order; one that is not there is empty. Raises OSError."""
+    """Yield the files of the folder, in no order. A missing folder is empty. Raises OSError."""
     with suppress(FileNotFoundError):
         for path in folder.iterdir():
             if path.name.startswith("."):
                 continue
-            with suppress(FileNotFoundError):  # removed by another run meanwhile
+            with suppress(FileNotFoundError):  # another run has just removed it
                 if path.is_file():
                     yield _entry(path)
 
@@ -93,7 +96,7 @@ def entries(folder: Path) -> Iterator[Entry]:
 def _entry(path: Path) -> Entry:
     found = path.stat()
     state = State.WRONG if _WRONG.fullmatch(path.name) else State.PART if path.suffix == _PART else State.WHOLE
-    # An unfinished one has holes, which take no room.
+    # An unfinished download has holes, which take no space.
     size = getattr(found, "st_blocks", found.st_size // 512) * 512 if state is State.PART else found.st_size
     known = recall(path)
     used = found.st_mtime
@@ -102,16 +105,16 @@ def _entry(path: Path) -> Entry:
     return Entry(path, min(size, found.st_size), used, state, known)
 
 
-# what is written down ---------------------------------------------------------------------------------
+# the records ------------------------------------------------------------------------------------
 
 
 def remember(path: Path, known: CachedFile) -> None:
-    """Writes down what is known of a file. Raises OSError."""
+    """Write the record of a file. Raises OSError."""
     replace_text(_record(path), json.dumps({"version": _VERSION, **asdict(known)}))
 
 
 def recall(path: Path) -> CachedFile | None:
-    """Returns what is known of a file; None when nothing is, or it makes no sense."""
+    """Return the record of a file, None when there is none or it makes no sense."""
     try:
         data = json.loads(_record(path).read_bytes())
         if not isinstance(data, dict) or data.pop("version") != _VERSION:
@@ -124,13 +127,13 @@ def recall(path: Path) -> CachedFile | None:
 
 
 def touch(path: Path) -> None:
-    """Takes down that a file was of use now."""
+    """Record that a file was used now."""
     with suppress(OSError):
         os.utime(_record(path))
 
 
 def move(old: Path, new: Path) -> None:
-    """Gives a file another name, and takes along what is known of it. Raises OSError."""
+    """Rename a file and its record. Raises OSError."""
     known = recall(old)
     old.replace(new)
     if known is not None:
@@ -139,15 +142,15 @@ def move(old: Path, new: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file and what is known of it. Raises OSError."""
+    """Remove a file and its record. Raises OSError."""
     path.unlink(missing_ok=True)
     _record(path).unlink(missing_ok=True)
 
 
 def proven(path: Path) -> CachedFile | None:
-    """Returns what is known of a file if it still has those bytes; one that has others is removed.
+    """Return the record of a file that still has the recorded bytes. Remove a file that has others.
 
-    It is read where size or time are not what they were. Raises OSError."""
+    The file is read only when its size or time has changed. Raises OSError."""
     known = recall(path)
     if known is None or not path.is_file():
         return None

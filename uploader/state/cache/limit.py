@@ -1,4 +1,4 @@
-"""How much room the downloads may take."""
+"""How much space the downloads may take."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def limit_of(environ: Mapping[str, str], folder: Path) -> int:
-    """Returns the bytes that the cache in `folder` may hold: `$UPLOADER_CACHE_LIMIT` (`500M`, `20G`; 1024-based; 0
-    keeps nothing), else 20 GB or a tenth of the disk, whichever is less. Raises ConfigurationError."""
+    """Return the most bytes that the cache in `folder` may hold. Raises ConfigurationError.
+
+    `$UPLOADER_CACHE_LIMIT` says it (`500M`, `20G`; 1024-based; 0 keeps nothing). Else it is 20 GB or a tenth of the
+    disk, the smaller of the two."""
     said = environ.get(VARIABLE, "").strip()
     if not said:
         return min(_DEFAULT, shutil.disk_usage(existing(folder)).total // 10)
@@ -31,5 +33,5 @@ def limit_of(environ: Mapping[str, str], folder: Path) -> int:
 
 
 def existing(folder: Path) -> Path:
-    """The nearest folder above, itself included, that is there."""
+    """Return `folder`, or the nearest one above it that exists."""
     return next((path for path in (folder, *folder.parents) if path.is_dir()), Path(folder.anchor or "."))

@@ -1,4 +1,4 @@
-"""The cache as its users see it: who holds which download, what can be used again, what has to go for room."""
+"""The cache: downloads in use, downloads that can be used again, and the space they take."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ from uploader.state.cache.limit import existing
 from uploader.state.uploads import HERE, UploadRecord, UploadRecords
 
 _SPARE = 32 * 1024 * 1024
-"""Bytes that a full disk is left for the records and for other programs."""
+"""Bytes that stay free on a full disk, for the records and for other programs."""
 
 
 @dataclass
 class CacheLease:
-    """One download in use. `path` is the whole file's name, `part` an unfinished one's; `writing` is held by whoever
-    of this process downloads it."""
+    """One download in use.
+
+    `path` is the complete file's name, `part` the unfinished one's. The thread that downloads it holds `writing`."""
 
     path: Path
     record: UploadRecord
@@ -49,8 +50,9 @@ class CacheLease:
 
 
 class Cache:
-    """The downloads in one folder, at most `limit` bytes of them when nobody uses any. Raises ConfigurationError
-    where the disk refuses."""
+    """The downloads in one folder: at most `limit` bytes of those that no run uses.
+
+    Every call raises ConfigurationError when the disk refuses."""
 
     def __init__(self, folder: Path, uploads: UploadRecords, limit: int) -> None:
         self.folder = folder
@@ -63,9 +65,9 @@ class Cache:
 
     @contextmanager
     def hold(self, artifact: Artifact) -> Iterator[CacheLease]:
-        """Nobody removes or writes this artifact's download until the block ends; those of this process share it.
+        """Hold this artifact's download until the block ends. The threads of this process share it.
 
-        Raises Busy when another run holds it."""
+        No other run removes or writes it until then. Raises Busy when another run holds it."""
         name = self._name(artifact)
         with self._lock:
             hold = self._holds.get(name)
@@ -84,7 +86,7 @@ class Cache:
                     hold.stack.close()
 
     def whole(self, artifact: Artifact, hold: CacheLease) -> CachedFile | None:
-        """Returns what is known of the whole download if it is there, unchanged, and is the artifact."""
+        """Return the record of the complete download, if that is there, unchanged, and is the artifact."""
         with self.named_faults():
             if not hold.path.exists():
                 self._adopt(artifact, hold)
@@ -95,7 +97,7 @@ class Cache:
             return known
 
     def _name(self, artifact: Artifact) -> str:
-        """Of the file that has the promised sha256, wherever that came from; else the artifact's own."""
+        """Return the name of the file that has the promised sha256, from any source; else the artifact's own name."""
         own = f"{artifact.identity}-{artifact.name}"
         if artifact.digest is None:
             return own
@@ -104,7 +106,7 @@ class Cache:
         return alike[0].base if alike else own
 
     def _adopt(self, artifact: Artifact, hold: CacheLease) -> None:
-        """A file that was wrong for its publisher's word is right for the user's."""
+        """Rename a file back that is wrong by its publisher's sha256 and right by the user's."""
         if artifact.digest is not None:
             wrong = wrong_of(hold.path, artifact.digest.hex)
             known = recall(wrong)
@@ -114,13 +116,13 @@ class Cache:
     # what became of a download ------------------------------------------------------------------------
 
     def keep(self, artifact: Artifact, hold: CacheLease, sha256: str) -> CachedFile:
-        """Gives the part, which is whole and has this sha256, the whole file's name."""
+        """Give the part, which is complete and has this sha256, the final name."""
         with self.named_faults():
             hold.part.replace(hold.path)
             return self._remember(hold.path, artifact, sha256)
 
     def quarantine(self, artifact: Artifact, hold: CacheLease, sha256: str) -> Path:
-        """Puts the part aside, which is not the file that was promised. Returns where it is; an earlier one goes."""
+        """Rename the part, which is not the promised file. Remove an earlier one. Return the new path."""
         with self.named_faults():
             for entry in entries(self.folder):
                 if entry.state is State.WRONG and entry.base == hold.path.name:
@@ -139,21 +141,21 @@ class Cache:
         return known
 
     def forget(self, hold: CacheLease) -> None:
-        """Removes the whole file: it is not worth keeping."""
+        """Remove the complete file."""
         with self.named_faults():
             remove(hold.path)
 
-    # room ---------------------------------------------------------------------------------------------
+    # space --------------------------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
-        """All files, the one that was of use last first."""
+        """Return all files, the one that was used last first."""
         with self.named_faults():
             return sorted(entries(self.folder), key=lambda entry: -entry.used)
 
     def make_room(self, hold: CacheLease, size: int) -> None:
-        """Removes what was not used longest until a download of `size` bytes fits, into the limit and onto the disk.
+        """Remove the files that were not used longest, until `size` bytes more fit the limit and the disk.
 
-        Raises ConfigurationError when the disk is too small for it."""
+        Raises ConfigurationError when the disk is too small."""
         with self.named_faults():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         others = [entry for entry in self.entries() if entry.base != hold.path.name]
@@ -171,11 +173,11 @@ class Cache:
             )
 
     def drop_oldest(self, hold: CacheLease) -> bool:
-        """Removes the one file, if any, that was not used longest, for a disk that ran full meanwhile."""
+        """Remove the file that was not used longest, for a disk that has become full. Return False if none is left."""
         return any(self._drop(entry) for entry in reversed(self.entries()) if entry.base != hold.path.name)
 
     def trim(self) -> None:
-        """Removes what was not used longest until the rest is within the limit. What is in use stays."""
+        """Remove the files that were not used longest, until the rest is within the limit. Files in use stay."""
         kept = self.entries()
         total = sum(entry.size for entry in kept)
         while kept and total > self.limit:
@@ -184,8 +186,9 @@ class Cache:
                 total -= entry.size
 
     def clear(self, names: Sequence[str] = ()) -> tuple[list[Entry], list[Entry]]:
-        """Removes these files, or all. Returns what was removed and what is in use. Raises UsageError for a name that
-        is none; a name may be the file's, or the model's own."""
+        """Remove these files, or all. Return what was removed and what is in use.
+
+        A name is the file's or the model's own. Raises UsageError for an unknown name."""
         there = self.entries()
         chosen = [entry for entry in there if not names or entry.name in names or entry.base[9:] in names]
         unknown = [name for name in names if not any(name in (entry.name, entry.base[9:]) for entry in there)]
@@ -195,7 +198,7 @@ class Cache:
         return removed, [entry for entry in chosen if entry not in removed]
 
     def _drop(self, entry: Entry) -> bool:
-        """Removes a file, unless somebody uses it."""
+        """Remove a file, unless it is in use. Return True if it was removed."""
         with self._lock:
             if entry.base in self._holds:
                 return False
@@ -213,7 +216,7 @@ class Cache:
 
     @contextmanager
     def named_faults(self) -> Iterator[None]:
-        """What the disk of the downloads refuses until the block ends is a ConfigurationError."""
+        """Turn what the disk refuses until the block ends into a ConfigurationError."""
         try:
             yield
         except OSError as error:
@@ -224,8 +227,9 @@ class Cache:
 
 
 def _is_same(known: CachedFile, artifact: Artifact) -> bool:
-    """By the promised sha256; without one by the validator under which it came from this very link. A validator alone
-    tells versions of one file apart, not files; so what was signed anew is downloaded anew."""
+    """Compare by the promised sha256; without one, by the validator together with the whole link.
+
+    A validator tells versions of one file apart, not files. So a link with a new signature is downloaded again."""
     if artifact.digest is not None:
         return known.sha256 == artifact.digest.hex
     origin = artifact.origin

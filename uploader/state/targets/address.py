@@ -19,16 +19,16 @@ _SHAPE = "An address looks like sftp://user@host:port/root?webui=a1111 (//root f
 
 
 def is_address(text: str) -> bool:
-    """Says whether a `--to` is an address rather than a target's name."""
+    """Return True if a `--to` is an address rather than a target's name."""
     return "://" in text
 
 
 def parse_address(text: str, environ: Mapping[str, str]) -> Target:
-    """Returns the target an address stands for; its name is the address itself, in its normal form.
+    """Return the target that an address stands for. Its name is the address itself, in normal form.
 
-    The root is relative to the login folder after one slash, absolute after two; a part that holds a special
-    character is percent-encoded. Raises UsageError, also for a password: that has no place in a command line.
-    Messages never repeat the text, as a mistyped one may hold a secret anywhere."""
+    The root is relative to the login folder after one slash, absolute after two. A part with a special character is
+    percent-encoded. Raises UsageError, also for a password, which does not belong on a command line. Messages never
+    repeat the text: a mistyped one may hold a secret anywhere."""
     scheme, _, rest = text.partition("://")
     if scheme.lower() != "sftp":
         raise UsageError("a target's address begins with sftp://", remedy=_SHAPE)
@@ -44,9 +44,9 @@ def parse_address(text: str, environ: Mapping[str, str]) -> Target:
 
 
 def address(target: Target) -> str:
-    """Returns the address of a target; `parse_address` makes an equal one of it.
+    """Return the address of a target, from which `parse_address` makes an equal target.
 
-    An address has no room for a provider, a key file or a jump host."""
+    An address cannot hold a provider, a key file or a jump host."""
     user = f"{quote(target.user, safe='')}@" if target.user else ""
     host = f"[{target.host.replace('%', '%25')}]" if ":" in target.host else quote(target.host, safe="")
     port = f":{target.port}" if target.port is not None else ""

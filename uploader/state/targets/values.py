@@ -1,4 +1,4 @@
-"""What a target's values must look like, wherever they come from."""
+"""The rules for a target's values, from every source."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NO_HOST = re.compile(r"[\s/\\@\[\]]")
 
 
 def check_name(name: str) -> str:
-    """Returns the name when a target may be called that. Raises UsageError."""
+    """Return `name` if a target may have it. Raises UsageError."""
     if fault := name_fault(name):
         raise UsageError(f"{name!r} cannot be a target's name: {fault}", remedy="Choose another with --name.")
     return name
 
 
 def name_fault(name: str) -> str | None:
-    """Says what is wrong with a target's name; None when nothing is.
+    """Return what is wrong with a target's name, None for a good one.
 
     A leading `@` is kept for groups, and a name is used in file names and on command lines."""
     if _NAME.fullmatch(name):
@@ -35,7 +35,7 @@ def name_fault(name: str) -> str | None:
 
 
 def check_values(target: Target) -> None:
-    """Raises UsageError when no server could be reached by a target's values."""
+    """Raise UsageError when a target's values cannot reach a server."""
     for field, fault in value_faults(target):
         raise UsageError(
             f"the {field} of {target.name}: {fault}", remedy=f"Give another by --{field.replace('_', '-')}."
@@ -43,9 +43,9 @@ def check_values(target: Target) -> None:
 
 
 def normal_root(root: str) -> str:
-    """Returns a root in its one spelling: `./a//b/` is `a/b`, `//a` is `/a`, none at all is `.`.
+    """Return a root in its one spelling: `./a//b/` is `a/b`, `//a` is `/a`, an empty one is `.`.
 
-    Nothing is resolved: what leads upwards, or has another fault, stays as it is, to be refused."""
+    Nothing is resolved. A root that leads upwards, or has another fault, is returned unchanged, to be refused."""
     if root_fault(root) is not None:
         return root
     normal = posixpath.normpath(root)
@@ -53,7 +53,7 @@ def normal_root(root: str) -> str:
 
 
 def value_faults(target: Target) -> Iterator[tuple[str, str]]:
-    """Yields (field, what is wrong with it) for every value that no server could be reached by.
+    """Yield (field, what is wrong with it) for every value that cannot reach a server.
 
     A leading dash is refused where the value could end up on the command line of a ProxyCommand."""
     for field in ("provider", "webui", "host", "user", "identity_file", "jump", "webui_ca"):
