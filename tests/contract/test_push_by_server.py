@@ -591,6 +591,9 @@ def test_a_page_in_the_place_of_a_model_is_known_by_its_bytes(here: World, serve
     assert error is not None
     assert error.code == "not-a-model"
     assert "is a web page" in error.message
+    assert "gives this file to us and not to the server" in error.message
+    assert "--via relay" in str(error.remedy)
+    assert "link" not in str(error.remedy)
     assert here.there == {}
     nothing_left(server)
 

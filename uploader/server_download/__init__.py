@@ -1,6 +1,14 @@
 """Downloads that servers do for us: started there, looked after, and remembered here."""
 
-from uploader.server_download.errors import EXPIRED, FULL_BYTES, certificate_fault, disk_fault, fault_of, trouble_of
+from uploader.server_download.errors import (
+    EXPIRED,
+    FULL_BYTES,
+    certificate_fault,
+    disk_fault,
+    fault_of,
+    other_answer,
+    trouble_of,
+)
 from uploader.server_download.job import (
     REWIND_BYTES,
     JobStatus,
@@ -32,6 +40,7 @@ __all__ = [
     "fault_of",
     "key_of",
     "look",
+    "other_answer",
     "start",
     "stop",
     "survey",

@@ -8,6 +8,7 @@ from uploader.errors import (
     NetworkError,
     NoPermission,
     NoSpace,
+    NotAModel,
     RateLimited,
     RemoteRefused,
     SourceChanged,
@@ -81,6 +82,16 @@ def certificate_fault(host: str, found: Findings, now: float) -> UploaderError:
             remedy=f"Install ca-certificates there. Or: {_RELAY}",
         )
     return SourceRefused(f"the server does not trust the certificate of {host}", remedy=_RELAY)
+
+
+def other_answer(host: str, error: NotAModel) -> NotAModel:
+    """Return the error for a server that got something else than this machine does, such as a page with a challenge.
+
+    `error` says what its bytes are. No other link helps: the host turns the server's address away.
+    """
+    return NotAModel(
+        f"{host} gives this file to us and not to the server, which got something else: {error.message}", remedy=_RELAY
+    )
 
 
 def _refused(status: int, host: str) -> UploaderError:

@@ -289,10 +289,10 @@ class ServerDownload:
             pass  # that it is not whole is what the sizes say
         except NotAModel as error:
             self.unsuited = True
-            return NotAModel(f"{self._host} gave the server something else: {error.message}", remedy=error.remedy)
+            return jobs.other_answer(self._host, error)
         return SourceChanged(
             f"{self._host} gave the server {size:,} bytes where it had promised {self._job.size:,}",
-            remedy="Run the same command again.",
+            remedy="Run the same command again, or use --via relay.",
         )
 
     def _forget(self) -> None:

@@ -7,6 +7,7 @@ from uploader.errors import (
     NetworkError,
     NoPermission,
     NoSpace,
+    NotAModel,
     RateLimited,
     RemoteRefused,
     SourceChanged,
@@ -70,6 +71,14 @@ def test_a_clock_missing_certificates_and_an_unknown_one_are_three_sentences() -
     assert "does not trust" in other.message
     assert "ahead" in jobs.certificate_fault("h", Findings(now + 10**6, True), now).message
     assert "does not trust" in jobs.certificate_fault("h", Findings(None, True), now).message
+
+
+def test_other_answer_names_another_route() -> None:
+    page = NotAModel("a.safetensors is a web page, not a model", remedy="Copy the link of the download itself.")
+    told = jobs.other_answer("src.example", page)
+    assert "src.example gives this file to us and not to the server" in told.message
+    assert "is a web page" in told.message
+    assert "--via relay" in str(told.remedy)
 
 
 def test_one_that_went_well_has_no_trouble() -> None:
