@@ -59,6 +59,7 @@ class Http:
         self._lock = threading.Lock()
         self._live: set[httpx.Response] = set()
         self._redirects = RedirectMemory()
+        self._moves: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -167,8 +168,17 @@ class Http:
     ) -> tuple[Json, str | None]:
         """Do as `json`, for one page of a list. Also return the address of the next page (RFC 8288), as sent."""
         asked = {"Accept": "application/json", **(headers or {})}
-        with self._get(with_query(url, params or {}), asked, scope) as response:
+        with self._get(with_query(url, params or {}), asked, scope, service=True) as response:
             return json_of(response), response.links.get("next", {}).get("url")
+
+    def moved_to(self, url: str) -> str | None:
+        """Return the host that the service at this address redirects its API to; None if it answers itself."""
+        return self._moves.get(split(url).netloc)
+
+    def note_move(self, url: str, to: str) -> None:
+        """Remember that the service at `url` redirects to `to`, if that is another host."""
+        if split(to).netloc != split(url).netloc:
+            self._moves[split(url).netloc] = host_of(to)
 
     def ask(
         self,
@@ -177,12 +187,13 @@ class Http:
         method: Literal["GET", "HEAD"] = "GET",
         headers: Mapping[str, str] | None = None,
         scope: TokenScope | None = None,
+        origin: str | None = None,
     ) -> Reply:
-        """Return the head of the first answer. Follows no redirect and reads no body.
+        """Return the head of the first answer. Follows no redirect and reads no body. `origin` redirected here.
 
         Raises what `probe` raises for an answer of 400 and above.
         """
-        self._permit(url, origin=url)
+        self._permit(url, origin=origin or url)
         with self._send(method, url, headers or {}, scope, inside=True) as (response, in_scope):
             if response.status_code >= 400:
                 refused(response, scope, in_scope)
@@ -199,21 +210,27 @@ class Http:
         passes: tuple[int, ...] = (),
         *,
         straight: bool = False,
+        service: bool = False,
     ) -> Iterator[httpx.Response]:
         """Follow redirects to an answer of 200, 206 or one of `passes`. Raises an error for any other answer.
 
         With `straight`, or a scope that remembers, it begins at the other host that the link led to last. So a service
-        is not asked again for each range of a file.
+        is not asked again for each range of a file. `service`: it is an API that is asked, not a file's link.
         """
         remembers = straight or (scope is not None and scope.remembers)
         known = self._redirects.get(url) if remembers else None
         at, inside = (url, True) if known is None else (known, False)
+        answered = False
         try:
             for _ in range(_MAX_REDIRECTS + 1):
                 self._permit(at, origin=url)
+                answered = False
                 with self._send("GET", at, headers, scope, inside=inside) as (response, inside):
+                    answered = True
                     if response.status_code in REDIRECTS:
                         at = following(response)
+                        if service:
+                            self.note_move(url, at)
                         if scope is not None and (error := scope.explain(refusal(response, inside, at))) is not None:
                             raise error
                     elif response.status_code in (200, 206, *passes):
@@ -227,9 +244,11 @@ class Http:
                         at, inside, known = url, True, None
                     else:
                         refused(response, scope, inside)
-        except NetworkError:
+        except NetworkError as error:
             self._redirects.forget(url)
-            raise
+            if answered or service or host_of(at) == host_of(url):
+                raise
+            raise NetworkError(f"{error.message}; {host_of(url)} led there", remedy=error.remedy) from error
         raise SourceRefused(
             f"{host_of(url)} redirects more than {_MAX_REDIRECTS} times", remedy="Copy the download link once more."
         )

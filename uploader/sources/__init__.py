@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from uploader.artifact import Artifact, LocalFile, Service, WebFile
+from uploader.errors import CredentialsMissing, CredentialsRefused, NetworkError, UploaderError
 from uploader.http import TokenScope
 from uploader.reference import (
     CivitaiReference,
@@ -54,13 +55,28 @@ _SCOPES: Mapping[Service, Callable[[Sources, str], TokenScope]] = {
 """The token scope of each service for a link of its own."""
 
 
+_SERVICES: Mapping[type[Reference], Service] = {
+    CivitaiReference: Service.CIVITAI,
+    HuggingFaceReference: Service.HUGGINGFACE,
+    GitHubReference: Service.GITHUB,
+    ModelScopeReference: Service.MODELSCOPE,
+}
+
+
 def resolve(reference: Reference, sources: Sources, choice: Choice = FIRST_CHOICE) -> list[Artifact]:
-    """Return the artifacts that a reference names, at least one. Their notes say when a mirror is sent no token.
+    """Return the artifacts that a reference names, at least one.
+
+    Their notes say when a mirror is sent no token, and when it leads elsewhere.
 
     Raises UsageError, SourceMissing, SourceRefused, NotAModel (an empty file), CredentialsMissing, CredentialsRefused,
     RateLimited, NetworkError. Raises Several where a pattern names more than one file that cannot be used.
     """
-    return [_noted(artifact, sources) for artifact in _resolved(reference, sources, choice)]
+    try:
+        return [_noted(artifact, sources) for artifact in _resolved(reference, sources, choice)]
+    except (CredentialsMissing, CredentialsRefused, NetworkError) as error:
+        if (told := _of_mirror(error, reference, sources)) is error:
+            raise
+        raise told from error
 
 
 def _resolved(reference: Reference, sources: Sources, choice: Choice) -> list[Artifact]:
@@ -81,8 +97,24 @@ def _resolved(reference: Reference, sources: Sources, choice: Choice) -> list[Ar
 
 def _noted(artifact: Artifact, sources: Sources) -> Artifact:
     service = artifact.origin.service if isinstance(artifact.origin, WebFile) else None
-    note = None if service is None else sources.endpoint(service).note
-    return artifact if note is None else replace(artifact, notes=(*artifact.notes, note))
+    if service is None:
+        return artifact
+    moved = sources.moved(service)
+    notes = (sources.endpoint(service).note, f"{moved}; that is asked without a token of yours" if moved else None)
+    return replace(artifact, notes=(*artifact.notes, *filter(None, notes)))
+
+
+def _of_mirror(error: UploaderError, reference: Reference, sources: Sources) -> UploaderError:
+    """Return the error as one of the mirror that was asked, where there is one."""
+    service = _SERVICES.get(type(reference))
+    if service is None:
+        return error
+    endpoint, moved = sources.endpoint(service), sources.moved(service)
+    if moved and type(error) is NetworkError:
+        return NetworkError(f"{moved}; {error.message}", remedy=f"Take ${endpoint.variable} away, or name another one.")
+    if (moved or endpoint.note) and not isinstance(error, NetworkError):
+        error.remedy = f"{error.remedy or ''} A mirror is sent no token: take ${endpoint.variable} away for this."
+    return error
 
 
 def open_stream(artifact: Artifact, sources: Sources) -> Stream:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from uploader.artifact import Service
 from uploader.errors import UsageError
-from uploader.http import Http, TokenScope, authority, is_loopback
+from uploader.http import Http, TokenScope, authority, host_of, is_loopback
 from uploader.secret import Token
 
 
@@ -47,12 +47,13 @@ class Endpoint:
     """A service as this run asks it. `addresses` have no slash at their end.
 
     `replaced`: the environment names it, so what it says is not the publisher's word. `note` says that a token is kept
-    from it.
+    from it. `variable` is the one of the environment that may name it.
     """
 
     addresses: tuple[str, ...]
     scope: TokenScope
     replaced: bool
+    variable: str
     note: str | None = None
 
     @property
@@ -93,11 +94,20 @@ class Sources:
                 self._endpoints[service] = _endpoint(self._defaults[service], self._environ, token)
             return self._endpoints[service]
 
+    def moved(self, service: Service) -> str | None:
+        """Return a sentence that says where a mirror of this service leads, None for one that answers itself."""
+        endpoint = self.endpoint(service)
+        to = self.http.moved_to(endpoint.address) if endpoint.replaced else None
+        if to is None:
+            return None
+        return f"${endpoint.variable} names {host_of(endpoint.address)}, a mirror that leads to {to}"
+
 
 def _endpoint(default: DefaultEndpoint, environ: Mapping[str, str], token: Token | None) -> Endpoint:
     address = environ.get(default.variable, "").strip().rstrip("/")
     if not address:
-        return Endpoint(default.addresses, TokenScope(default.hosts, token.secret if token else None), replaced=False)
+        scope = TokenScope(default.hosts, token.secret if token else None)
+        return Endpoint(default.addresses, scope, False, default.variable)
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -113,4 +123,5 @@ def _endpoint(default: DefaultEndpoint, environ: Mapping[str, str], token: Token
         None if token is None or known else f"${default.variable} names {host}, a mirror: it is sent no token of yours"
     )
     hosts = frozenset({authority(parts.scheme, host, port)})
-    return Endpoint((address,), TokenScope(hosts, token.secret if token and known else None), replaced=True, note=note)
+    scope = TokenScope(hosts, token.secret if token and known else None)
+    return Endpoint((address,), scope, True, default.variable, note)

@@ -20,7 +20,7 @@ from uploader.errors import (
     SourceRefused,
     UploaderError,
 )
-from uploader.http import Fields, Http, Refusal, TokenScope
+from uploader.http import Fields, Http, Refusal, TokenScope, authority, host_of
 from uploader.reference import HuggingFaceReference
 from uploader.sources.endpoints import Sources
 from uploader.sources.interface import Choice
@@ -88,7 +88,8 @@ class _Repo:
         revision = self.reference.revision or "main"
         told = self._told(self.link(path, revision))
         commit = told.get("x-repo-commit", "")
-        link = self.link(path, commit if _COMMIT.fullmatch(commit) else revision)
+        pinned = _COMMIT.fullmatch(commit) is not None
+        link = self.link(path, commit if pinned else revision)
         hashed, size = _SHA256.fullmatch(told.get("x-linked-etag", "")), told.get("x-linked-size", "")
         if hashed and hashed[1] == told.get("x-xet-hash"):  # the hash of its store, which is no sha256
             hashed = None
@@ -99,22 +100,34 @@ class _Repo:
             Service.HUGGINGFACE,
             int(size) if _NUMBER.fullmatch(size) else None,
             Digest(hashed[1]) if hashed else None,  # git's own small files have a sha1 there
+            () if pinned or hashed or self.reference.type == "bucket" else (_unpinned(self.address, path),),
         )
 
     def _told(self, link: str) -> Mapping[str, str]:
         """Return the headers of the first answers, until they say which file it is.
 
-        Follows redirects within the Hub alone, such as from a repository's old name to its new one.
+        Follows redirects within the Hub, such as from a repository's old name to its new one. Some mirrors redirect to
+        the Hub itself: that is asked without a token.
         """
         told: dict[str, str] = {}
-        at = link
+        at, scope = link, self.scope
         for _ in range(_MOST_HOPS):
-            reply = self.http.ask(at, method="HEAD", scope=self.scope)
+            reply = self.http.ask(at, method="HEAD", scope=scope, origin=link)
             told = {**reply.headers, **told}
-            if "x-linked-etag" in told or not (reply.location or "").startswith(f"{self.address}/"):
+            at = reply.location or ""
+            if not at or "x-linked-etag" in told:
                 break
-            at = reply.location or at
+            if not at.startswith(f"{self.address}/"):
+                if "/resolve/" not in at.partition("?")[0]:  # a store, which has no more to tell
+                    break
+                self.http.note_move(self.address, at)
+                scope = self._elsewhere(at)
         return told
+
+    def _elsewhere(self, at: str) -> TokenScope:
+        parts = urlsplit(at)
+        hosts = frozenset({authority(parts.scheme, parts.hostname or "", parts.port)})
+        return TokenScope(hosts, explain=partial(_explain, self.name, f"{self.address}/{self.name}", False))
 
     def files(self, folder: str) -> tuple[list[Listed], bool]:
         """Return all files below a folder, and whether the listing is complete."""
@@ -145,17 +158,26 @@ class _Repo:
         ]
 
 
+def _unpinned(address: str, path: str) -> str:
+    return f"{host_of(address)} tells neither commit nor sha256 of {path}: its bytes are compared with nothing"
+
+
 def _repo(reference: HuggingFaceReference) -> str:
     """Return a repository's name as it stands in its page's address."""
     return _PREFIXES[reference.type] + reference.repo
 
 
 def _explain(name: str, page: str, signed_in: bool, refusal: Refusal) -> UploaderError | None:
-    """Return the Hub's error for an answer, by its error code first (`X-Error-Code`), then by its status."""
+    """Return the Hub's error for an answer. The Hub that a mirror leads to is shown no token."""
     if refusal.location is not None:
         return None
-    if not refusal.in_scope:
+    if not refusal.in_scope and "x-error-code" not in refusal.headers:
         return run_out(refusal)
+    return _refused(name, page, signed_in and refusal.in_scope, refusal)
+
+
+def _refused(name: str, page: str, signed_in: bool, refusal: Refusal) -> UploaderError | None:
+    """Return what an answer means by its error code first (`X-Error-Code`), then by its status."""
     code = refusal.headers.get("x-error-code", "")
     if refusal.status == 429:
         return _throttled(refusal, signed_in=signed_in)

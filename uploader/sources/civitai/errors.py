@@ -28,12 +28,12 @@ def of_catalogue(refusal: Refusal, has_token: bool) -> UploaderError | None:
     """Return the error for an answer of its API. A 404 there says that there is no such thing, or that it is not
     public.
     """
-    if refusal.in_scope and refusal.status == 400:
+    if _is_site(refusal) and refusal.status == 400:
         return SourceRefused(
             f"Civitai does not understand what it was asked: {_said(refusal) or 'no reason given'}",
             remedy="Check the numbers of the reference, or the words of the search.",
         )
-    if refusal.in_scope and refusal.status == 404:
+    if _is_site(refusal) and refusal.status == 404:
         return SourceMissing(
             f"Civitai has no such thing: {_said(refusal) or 'not found'}",
             remedy="Open the model's page. Is it published, and is the number its model's (civitai:N) or its version's "
@@ -44,10 +44,11 @@ def of_catalogue(refusal: Refusal, has_token: bool) -> UploaderError | None:
 
 def of_download(refusal: Refusal, has_token: bool) -> UploaderError | None:
     """Return the error for an answer of a download link: of the site itself, or of the storage that it leads to."""
-    if not refusal.in_scope:
-        return _of_storage(refusal)
+    has_token = has_token and refusal.in_scope
     if refusal.location is not None:
         return _of_redirect(refusal.location, has_token)
+    if not _is_site(refusal):
+        return _of_storage(refusal)
     match refusal.status:
         case 401:
             return _unauthorized(refusal, has_token)
@@ -85,6 +86,11 @@ def early(until: str | None) -> SourceRefused:
         f"this version is in early access{when}: Civitai gives it to those who bought it",
         remedy=f"Buy it on its page, {'wait until that day' if day else 'wait'}, or push an earlier version.",
     )
+
+
+def _is_site(refusal: Refusal) -> bool:
+    """Return whether the site itself answers, not its storage. A mirror may lead to it, where it is shown no token."""
+    return refusal.in_scope or refusal.body.text("error") is not None
 
 
 def _of_storage(refusal: Refusal) -> UploaderError | None:
