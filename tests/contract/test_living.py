@@ -169,7 +169,7 @@ def test_a_name_that_is_there_twice_is_asked_for_by_path(here: World) -> None:
 
 def test_a_person_is_asked_first_and_no_means_no(here: World) -> None:
     here.placed(here.model("dream.safetensors"))
-    with pytest.raises(UsageError, match="nobody can be asked"):
+    with pytest.raises(UsageError, match="no terminal to ask"):
         here.app.rm("canvas", ["dream.safetensors"])
     person = Person(False)
     with pytest.raises(Interrupted, match="nothing was removed"):

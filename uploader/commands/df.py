@@ -15,7 +15,7 @@ from uploader.session.target import TargetSession
 
 @dataclass(frozen=True)
 class DiskUse:
-    """A target's disk, in bytes. `kinds` are the models of each kind, by their folders. None where not told."""
+    """A target's disk, in bytes, None where not told. `kinds` are the models of each kind, by their folders."""
 
     target: str
     free: int | None
@@ -24,7 +24,7 @@ class DiskUse:
 
 
 def df(session: Session, to: str | None) -> DiskUse:
-    """Returns how full a target's disk is. Raises Unsupported where the server tells nothing of it."""
+    """Return how full a target's disk is. Raises Unsupported where the server does not tell."""
     with TargetSession(session, to) as target:
         space = target.with_connection(lambda connection: _space(target, connection))
         if space is None:
@@ -39,7 +39,7 @@ def df(session: Session, to: str | None) -> DiskUse:
 
 
 def _space(target: TargetSession, connection: Connection) -> Space | None:
-    """The disk that checkpoints go to: a folder of models may well be a link to a larger one than the root's."""
+    """Return the disk that checkpoints go to: a folder of models may be a link to a larger disk than the root's."""
     for folder in (*target.kinds, ""):
         path = posixpath.join(target.root, folder).rstrip("/") or "/"
         try:

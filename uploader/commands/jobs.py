@@ -1,4 +1,4 @@
-"""The verb jobs: downloads that servers do for us, listed, waited for, cancelled."""
+"""`jobs`: downloads that servers do for us, listed, waited for, cancelled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from uploader.webui.notify import notify
 
 
 def list_jobs(session: Session) -> list[JobView]:
-    """Returns all jobs, each target asked once, and those that cannot be asked as unknown."""
+    """Return all jobs. Each target is asked once; jobs of one that cannot be asked are `unknown`."""
     by_target: dict[str, list[JobRecord]] = defaultdict(list)
     for record in session.job_records.all():
         by_target[record.target].append(record)
@@ -42,7 +42,7 @@ def list_jobs(session: Session) -> list[JobView]:
 
 
 def wait_for_job(id: str, session: Session) -> Report:
-    """Waits for a job, proves and places what it downloaded. Raises UsageError when there is none of that name."""
+    """Wait for a job, prove and place what it downloaded. Raises UsageError for an unknown id."""
     record = session.job_records.get(id)
     known = Outcome(
         record.target,
@@ -79,8 +79,10 @@ def wait_for_job(id: str, session: Session) -> Report:
 
 
 def cancel_job(id: str, session: Session) -> Cancelled:
-    """Ends a job and removes its part, its state and its record. Raises UsageError when there is none of that name,
-    and what keeps the server from being asked; the record stays then, unless its target was forgotten."""
+    """End a job and remove its part, its state and its record. Raises UsageError for an unknown id.
+
+    Raises what keeps the server from being asked. The record stays then, unless its target was forgotten.
+    """
     record = session.job_records.get(id)
     there = is_address(record.target) or record.target in {target.name for target in session.targets.all()}
     left: str | None = None
@@ -114,7 +116,7 @@ def _state(sight: JobStatus, record: JobRecord) -> str:
 
 
 def _cancel(record: JobRecord, connection: Connection) -> str | None:
-    """Returns the part file that stays: where the server knows of no such download, it may be somebody else's."""
+    """Return the part file that stays: a server that knows of no such download may have it from another program."""
     shell, key = _shell(connection), jobs.key_of(record.part)
     if jobs.look(shell, key).state == "none":
         return None if connection.files.stat(record.part) is None else record.part
@@ -164,9 +166,11 @@ def _shell(connection: Connection) -> Shell:
 
 @dataclass(frozen=True)
 class JobView:
-    """A download that a server does for us, as it is now. `done` is in bytes, None if not known; `state` is `running`,
-    `finished` (not yet proven and placed), `failed`, `stopped`, `gone` (the server knows nothing of it), or `unknown`
-    for that `reason`."""
+    """A download that a server does for us, as it is now. `done` is in bytes, None if not known.
+
+    `state` is `running`, `finished` (not yet proven and placed), `failed`, or `stopped`. It is `gone` when the server
+    knows nothing of it, and `unknown` for that `reason`.
+    """
 
     record: JobRecord
     state: str
@@ -176,8 +180,10 @@ class JobView:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """A job that is no more. `there`: the server was told; else its target had been forgotten, and only we have.
-    `left` is the part file that stays on the server, which knows of no such download."""
+    """A job that was cancelled. `there`: the server was told; otherwise its target was forgotten.
+
+    `left` is the part file that stays on a server which knows of no such download.
+    """
 
     record: JobRecord
     there: bool

@@ -1,4 +1,4 @@
-"""The verbs ls and df: which models a target holds, what they are, and how much room is left."""
+"""`ls`: which models a target has, and what they are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ _AT_ONCE = 16
 @dataclass(frozen=True)
 class Listed:
     """One model. `path` is below the root; `size` in bytes; `mtime` in seconds since 1970, None where not told.
-    `placed`: by this program. `architecture` None: its header does not tell."""
+
+    `placed`: by this program. `architecture` None: its header does not tell.
+    """
 
     path: str
     name: str
@@ -36,7 +38,7 @@ class Listed:
 
 
 def ls(session: Session, to: str | None, kind: Kind | None = None) -> list[Listed]:
-    """Returns the models of a target, those of one kind where that is given, by folder and name."""
+    """Return the models of a target, those of one kind where that is given, by folder and name."""
     with TargetSession(session, to) as target:
         found = target.models()
         heads = _heads(target, found)
@@ -54,7 +56,7 @@ def _listed(target: TargetSession, path: str, there: RemoteEntry, known: PlacedF
 
 
 def _heads(target: TargetSession, found: dict[str, RemoteEntry]) -> dict[str, PlacedFile]:
-    """What each model's header tells: from the manifest, or read now, many at a time, and written down."""
+    """Return what each model's header tells: from the manifest, else read now, many at a time, and recorded."""
     heads: dict[str, PlacedFile] = {}
     missing: list[str] = []
     for path, there in found.items():
@@ -78,7 +80,7 @@ def _heads(target: TargetSession, found: dict[str, RemoteEntry]) -> dict[str, Pl
 def _read_heads(
     connection: Connection, paths: Sequence[str], found: dict[str, RemoteEntry]
 ) -> dict[str, tuple[str, str]]:
-    """Kind and architecture by path. Of a file that cannot be read, nothing."""
+    """Return kind and architecture by path. A file that cannot be read is left out."""
     files = connection.files
     begun = files.read_all([(path, min(found[path].size, _FIRST_BYTES)) for path in paths])
     sizes = {
@@ -99,7 +101,7 @@ def _read_heads(
 
 
 def _head_bytes(first: bytes, size: int) -> int:
-    """How much of a file is to be read: a safetensors file says itself how long its header is."""
+    """Return how much of a file to read: a safetensors file says how long its header is."""
     length = int.from_bytes(first[:_LENGTH_BYTES], "little")
     if first[_LENGTH_BYTES:_FIRST_BYTES] == b"{" and _FIRST_BYTES + length <= size:
         return min(_HEAD_BYTES, _LENGTH_BYTES + length)
@@ -107,7 +109,7 @@ def _head_bytes(first: bytes, size: int) -> int:
 
 
 def _reader(connection: Connection, path: str, head: bytes) -> Callable[[int, int], bytes]:
-    """Reads from what was read already; all that a header's own length promises is more than identify wants."""
+    """Return a reader that serves from what was read already."""
 
     def read(offset: int, length: int) -> bytes:
         if offset == 0 or offset + length <= len(head):

@@ -1,4 +1,4 @@
-"""The verb rm: files of a target removed by path or name, after a question, never outside of its root."""
+"""`rm`: remove files of a target by path or name, after a question, never outside of its root."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Removal:
 
 
 def rm(session: Session, to: str, paths: Sequence[str], *, yes: bool) -> list[Removal]:
-    """Removes files and returns what was removed. Asks first unless `yes`; raises UsageError where nobody can be asked.
+    """Remove files and return what was removed. Ask first unless `yes`; raise UsageError where there is no user to
+    ask.
 
-    A text with a slash is a path below the root, one without is the name of a model in one of the WebUI's folders.
-    Everything is looked for before anything is removed; what is wrong with any of it is raised, all at once. A link is
-    removed, never what it leads to."""
+    A text with a slash is a path below the root. One without is the name of a model in a folder of the WebUI. All files
+    are looked for before any is removed, and all errors are raised at once. A link is removed, never what it leads to.
+    """
     with TargetSession(session, to) as target:
         found = [_found(target, text) for text in dict.fromkeys(paths)]
         faults = [path for path in found if isinstance(path, UploaderError)]
@@ -47,7 +48,7 @@ def rm(session: Session, to: str, paths: Sequence[str], *, yes: bool) -> list[Re
 def _ask(session: Session, target: TargetSession, removals: Sequence[Removal]) -> None:
     if session.prompter is None:
         raise UsageError(
-            f"{len(removals)} file(s) of {target.name} would be removed, and nobody can be asked",
+            f"{len(removals)} file(s) of {target.name} would be removed, and there is no terminal to ask",
             remedy="Add --yes.",
         )
     for removal in removals:
@@ -60,7 +61,7 @@ def _ask(session: Session, target: TargetSession, removals: Sequence[Removal]) -
 
 
 def _found(target: TargetSession, text: str) -> str | UploaderError:
-    """The absolute path that somebody means, or what is wrong with it."""
+    """Return the absolute path that a text means, or what is wrong with it."""
     try:
         return target.below(text) if "/" in text else _by_name(target, text)
     except UploaderError as error:
@@ -101,14 +102,16 @@ def _looked_at(target: TargetSession, connection: Connection, paths: Sequence[st
 
 
 def _refuse_outside(target: TargetSession, connection: Connection, folder: str) -> None:
-    """Raises RemoteRefused for a folder behind a link, which may lead out of the root. A WebUI's own folder of a kind
-    may well lie on a larger disk, and is one of the places that this program works in."""
+    """Raise RemoteRefused for a folder that a link leads to: it may lie outside of the root.
+
+    The WebUI's own folder of a kind is allowed: it may well be a link to a larger disk.
+    """
     own = {target.root, *(posixpath.join(target.root, name) for name in target.kinds)}
     while folder not in own and len(folder) > len(target.root):
         parent, name = posixpath.split(folder)
         if any(entry.is_link for entry in connection.files.list_folder(parent) if entry.name == name):
             raise RemoteRefused(
-                f"{target.shown(folder)} is a link: what is behind it may lie outside of the root",
+                f"{target.shown(folder)} is a link: what it leads to may lie outside of the root",
                 remedy="Remove it by the path that has no link in it, or by the server's own means.",
             )
         folder = posixpath.dirname(folder)
@@ -128,7 +131,7 @@ def _removal(
 def _shares(
     target: TargetSession, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]
 ) -> list[str]:
-    """What else uses the same file: other names of its bytes, links to it, copies that this program knows of."""
+    """Return what else uses the same file: other names of its bytes, links to it, copies that this program knows."""
     said: list[str] = []
     if entry.is_link:
         said.append(f"it is a link to {connection.files.read_link(path)}, which stays")
@@ -145,7 +148,7 @@ def _shares(
 
 
 def _twins(target: TargetSession, connection: Connection, path: str) -> list[str]:
-    """Other files, below the root, that this program knows to have the same bytes, and that are there still."""
+    """Return other files below the root that have the same bytes according to the manifest, and are still there."""
     known, root = target.manifest.get(path), f"{target.root.rstrip('/')}/"
     if known is None or known.sha256 is None:
         return []

@@ -1,4 +1,4 @@
-"""Downloads that servers do for us: started there, looked after, and remembered here."""
+"""Downloads that a server does by itself: started there, watched, proven, remembered here."""
 
 from uploader.server_download.errors import (
     EXPIRED,

@@ -1,4 +1,4 @@
-"""Why a server did not download, in words for whoever asked for it."""
+"""Why a server did not download, as an error for the user."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from uploader.server_download.downloaders import DOWNLOADERS, PASSING, Downloade
 from uploader.state.servers import ServerTools
 
 REWIND_BYTES = 64 * 1024 * 1024
-"""What is fetched once more of a part whose machine was started anew: the last writes may never have reached it."""
+"""Bytes of a part file that are fetched again after a restart of its machine: the last writes may be lost."""
 
 _PATIENCE = 20.0
 _BREAK = re.compile(r"[\r\n\0]")
@@ -23,7 +23,8 @@ _BREAK = re.compile(r"[\r\n\0]")
 @dataclass(frozen=True)
 class JobStatus:
     """What a look at a job told. `code`, `status`, `size` (bytes) and `by` (the downloader) are those of one that
-    `ended`; one that is `reset` is dead because its machine was started anew."""
+    `ended`. A job that is `reset` died when its machine was restarted.
+    """
 
     state: Literal["none", "running", "ended", "dead", "reset"]
     code: int = 0
@@ -33,12 +34,12 @@ class JobStatus:
 
 
 def key_of(part: str) -> str:
-    """Names the job that fetches this part file, the same from whatever machine it is asked for."""
+    """Return the name of the job that fetches this part file: the same from every machine."""
     return hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def survey(shell: Shell) -> ServerTools:
-    """Asks which downloaders there are, and whether they are of use."""
+    """Ask which downloaders there are, and whether their versions will do."""
     commands = "".join(f"{one.version}\n" for one in DOWNLOADERS)
     out = shell.run(programs.SURVEY, commands.encode(), silence_seconds=_PATIENCE)
     starters, _, told = out.partition(".\n")
@@ -48,7 +49,7 @@ def survey(shell: Shell) -> ServerTools:
 
 
 def look(shell: Shell, key: str) -> JobStatus:
-    """Raises RemoteRefused when the server does not tell."""
+    """Look at a job. Raises RemoteRefused when the server does not tell."""
     words = shell.run(programs.LOOK, _lines(key), silence_seconds=_PATIENCE).split()
     match words:
         case ["none" | "running" | "dead" | "reset" as state]:
@@ -59,9 +60,11 @@ def look(shell: Shell, key: str) -> JobStatus:
 
 
 def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTools, *, cut: int = 0) -> None:
-    """Begins to download into a part that is there, from its end less `cut` bytes. One that runs already is left to.
+    """Begin to download into a part file that is there, from its end less `cut` bytes. A job that runs already goes
+    on.
 
-    Raises RouteUnavailable where that cannot work, NoPermission, RemoteRefused."""
+    Raises RouteUnavailable where that cannot work, NoPermission, RemoteRefused.
+    """
     if _BREAK.search(order.part):
         raise RouteUnavailable("a path with a line break in it is given to no server", remedy="Use another --name.")
     header = "" if order.header is None else order.header.reveal()
@@ -70,11 +73,11 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
     if able.starter is None:
         raise _no_starter()
     again = " ".join(str(code) for code, trouble in by.troubles.items() if trouble in PASSING)
-    feed = _lines(
+    order_lines = _lines(
         *(key, str(cut), order.part, able.starter, programs.RUN, by.name, str(order.size)),
         *("yes" if order.ranges else "no", order.validator or "", again, by.attempt, *by.lines(order)),
     )
-    match shell.run(programs.START, feed, silence_seconds=_PATIENCE).strip():
+    match shell.run(programs.START, order_lines, silence_seconds=_PATIENCE).strip():
         case "started" | "taken":
             return
         case "elsewhere":
@@ -84,7 +87,7 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
             )
         case "spoken":
             raise RouteUnavailable(
-                "the server's sh would show the link to whoever lists its processes: its printf is a program",
+                "the server's sh would show the link to everyone who lists its processes: its printf is a program",
                 remedy="Use --via relay.",
             )
         case "readonly":
@@ -94,32 +97,32 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
 
 
 def stop(shell: Shell, key: str, *, silence_seconds: float = _PATIENCE) -> None:
-    """Ends a job's processes; its part and its state stay. Raises Busy when they do not end."""
+    """End a job's processes; its part and its state stay. Raises Busy when they do not end."""
     if shell.run(programs.STOP, _lines(key), silence_seconds=silence_seconds).strip() != "stopped":
         raise Busy("the download on the server does not end", remedy="Restart the instance.")
 
 
 def clear(shell: Shell, key: str) -> None:
-    """Removes the state of a job that does not run. Raises RemoteRefused."""
+    """Remove the state of a job that does not run. Raises RemoteRefused."""
     shell.run(programs.CLEAR, _lines(key), silence_seconds=_PATIENCE)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """`clock` is the server's, in seconds since 1970, None if not told; `certificates`: there are some to check by."""
+    """`clock` is the server's, in seconds since 1970, None if not told. `certificates`: there are some to check by."""
 
     clock: int | None
     certificates: bool
 
 
 def diagnose(shell: Shell) -> Findings:
-    """Asks for what may be wrong where no certificate will do."""
+    """Ask what may be wrong where no certificate is accepted."""
     words = shell.run(programs.DIAGNOSE, silence_seconds=_PATIENCE).split()
     return Findings(int(words[0]) if words and words[0].isdigit() else None, "certificates" in words)
 
 
 def why_unable(able: ServerTools) -> str | None:
-    """Says why a server with a shell cannot download; None when it can."""
+    """Return why a server with a shell cannot download; None when it can."""
     if not able.downloaders:
         return "it has none of " + ", ".join(one.name for one in DOWNLOADERS) + " in a version that will do"
     return None if able.starter else _no_starter().message

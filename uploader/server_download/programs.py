@@ -17,7 +17,7 @@ _ALIVE = (
     'alive() { [ -s "$d/pid" ] && read -r pid was then <"$d/pid" && kill -0 "$pid" 2>/dev/null && birth "$pid" && '
     '[ "$b $boot" = "$was $then" ]; }; '
 )
-# A variable that the account exports hands its value to every program that is run, whatever it is given later.
+# An exported variable hands its value to every program that runs, also when it is set again later.
 _OWN = (
     "set +a; unset -v a again at attempt b begin boot by c cut d i key l mark most n order part pid ranges rc rest run "
     "said st starter then tries was whole; "
@@ -38,15 +38,15 @@ LOOK = (
     "if told; then :; elif alive; then echo running; elif told; then :; else then=; "
     '[ -s "$d/pid" ] && read -r pid was then <"$d/pid"; [ "$then" = "$boot" ] && echo dead || echo reset; fi'
 )
-"""Prints `none`, `running`, `ended CODE STATUS BYTES DOWNLOADER`, `dead`, or `reset` (dead, and the machine
-was started anew since)."""
+"""Prints `none`, `running`, `ended CODE STATUS BYTES DOWNLOADER`, `dead`, or `reset` (dead, and the machine was
+restarted since)."""
 
 # Told by its standard input: part, downloader, size, whether the source gives ranges, validator, the exit codes worth
 # another attempt, the downloader's own line, and its order. The order stays in this shell's memory: `printf` is no
 # process of its own.
 #
-# No file of it grows past the promised size and a little, whatever the source sends. Blocks are of 512 bytes, in some
-# shells of 1024.
+# No file of it grows much past the promised size, also when the source sends more. Blocks have 512 bytes, in some
+# shells 1024.
 RUN = (
     'trap "" HUP; umask 077; cd "$d" || exit 1; ' + _ALIVE + _SIZE + "birth $$; "
     'echo "$$ $b $boot" >pid.new && mv pid.new pid || exit 1; say() { echo "$*" >>log; }; '

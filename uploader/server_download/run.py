@@ -1,4 +1,4 @@
-"""One file that the server downloads by itself: started or joined, looked after, proven, and only then named."""
+"""One file that the server downloads by itself: started or joined, watched, proven, and only then named."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ _FIRST_GLANCE, _LATER_GLANCE = 0.1, 1.0
 _BLIND_GLANCES = 5
 _FRUITLESS = 3
 STOP_SECONDS = 1.5
-"""What ending downloads on servers may take after Ctrl-C, all of them together."""
+"""Seconds that ending all downloads on servers may take after Ctrl-C."""
 
 
 @dataclass(frozen=True)
 class ServerDownloadOptions:
-    """What an errand knows beside its job. `hand` asks the source for a fresh link; None where nobody can, and then
-    only what is under way or done can be seen to. `token`: the source's token may go to the server."""
+    """What a download needs beside its job.
+
+    `hand` asks the source for a fresh link; None where no link can be had, and then only what runs or is done is seen
+    to. `token`: the source's token may go to the server.
+    """
 
     record: JobRecord
     job_records: JobRecords
@@ -54,32 +57,33 @@ class ServerDownloadOptions:
 
 
 class ServerDownload:
-    """Carries out one job without a byte of it passing through here."""
+    """The download of one file by the server: no byte of it passes through this machine."""
 
     sent = 0
 
-    def __init__(self, job: UploadJob, context: TransferContext, terms: ServerDownloadOptions) -> None:
+    def __init__(self, job: UploadJob, context: TransferContext, options: ServerDownloadOptions) -> None:
         self._job = job
         self._context = context
-        self._terms = terms
+        self._options = options
         self._key = jobs.key_of(job.part)
         self._host = "the source"
         self._fresh = False
         self._reached = 0
         self._resumed = 0
-        self._pieced = False
+        self._is_resumed = False
         self._starting = threading.Lock()
         self._ours = False
         self._line: Connection | None = None
         self.unsuited = False
-        """Whether what it failed with lies in this way of fetching, so that another way may do."""
+        """Whether the failure lies in this way of fetching, so that another way may work."""
 
     def run(self) -> UploadResult | None:
-        """Returns when the final name stands for proven bytes; None once it goes on by itself and nobody waits.
+        """Return when the final name has proven bytes; None once the download goes on by itself, detached.
 
-        Raises the errors of the families it works with."""
+        Raises the errors of the source and of the server.
+        """
         job = self._job
-        there = self._using(lambda connection: connection.files.stat(job.path))
+        there = self._call(lambda connection: connection.files.stat(job.path))
         if there is not None:
             if not there.is_folder and there.size == job.size and (kept := self._arrived().same(job.path)):
                 self._put_away()
@@ -99,12 +103,14 @@ class ServerDownload:
                 raise
 
     def stop(self) -> bool:
-        """Ends the download on the server, from another thread; its part stays for the next run. Tells whether none
-        goes on for all that is known."""
+        """End the download on the server, from another thread; its part stays for the next run.
+
+        Return whether none goes on, as far as is known.
+        """
         if not self._starting.acquire(timeout=STOP_SECONDS):
             return False
         try:
-            if self._ours and self._line is not None:  # not by a lease: whoever has the last line may keep it
+            if self._ours and self._line is not None:  # not by a lease: another thread may keep the last connection
                 jobs.stop(_shell(self._line), self._key, silence_seconds=STOP_SECONDS)
         except UploaderError:
             return False
@@ -114,36 +120,36 @@ class ServerDownload:
             self._starting.release()
 
     def give_up(self) -> None:
-        """Leaves nothing on the server: another way of sending is taken. What cannot be removed now is said."""
+        """Leave nothing on the server: the file is sent another way."""
         with suppress(UploaderError):
-            self._using(lambda connection: jobs.stop(_shell(connection), self._key))
+            self._call(lambda connection: jobs.stop(_shell(connection), self._key))
             self._discard()
 
     # the server's work --------------------------------------------------------------------------------
 
     def _carry_out(self) -> UploadResult | None:
         job = self._job
-        sight, size = self._using(self._glance)
-        done = sight.state == "ended" and sight.code == 0 and size == job.size
-        if sight.state == "running":
-            self._ours = self._pieced = True
+        status, size = self._call(self._glance)
+        done = status.state == "ended" and status.code == 0 and size == job.size
+        if status.state == "running":
+            self._ours = self._is_resumed = True
             self._reached = size
-            self._terms.job_records.save(self._terms.record)
-            self._say(f"the server is downloading {self._terms.record.name} already: this run joins in")
+            self._options.job_records.save(self._options.record)
+            self._say(f"the server is downloading {self._options.record.name} already: this run joins in")
         elif done:
-            self._reached, self._pieced = size, True
+            self._reached, self._is_resumed = size, True
         else:
-            self._begin(sight, size)
+            self._begin(status, size)
         self._resumed = self._reached
-        if self._terms.detach and not done:
+        if self._options.detach and not done:
             self._ours = False
             return None
         self._see_through()
         return self._finish()
 
-    def _begin(self, sight: JobStatus, size: int) -> None:
-        """Starts the download: from where a job of ours ended, else anew."""
-        hand = self._terms.hand
+    def _begin(self, status: JobStatus, size: int) -> None:
+        """Start the download: from where a job of ours ended, else from the first byte."""
+        hand = self._options.hand
         if hand is None:
             raise RemoteRefused(
                 f"the download on the server ended after {size:,} of {self._job.size:,} bytes",
@@ -152,17 +158,17 @@ class ServerDownload:
         self._phase("resolving")
         handed = self._context.retry(hand)
         order = self._order(handed)
-        goes_on = _sound(sight) and order.ranges and 0 < size <= self._job.size and self._shows(sight)
-        self._pieced = self._pieced or goes_on
+        goes_on = _sound(status) and order.ranges and 0 < size <= self._job.size and self._shows(status)
+        self._is_resumed = self._is_resumed or goes_on
         self._reached = size if goes_on else 0
         self._host, self._fresh = handed.host, True
-        self._terms.job_records.save(self._terms.record)
+        self._options.job_records.save(self._options.record)
         with self._starting:
             if self._context.cancelled.is_set():
                 raise Interrupted("the transfer was stopped")
             self._ours = True
             try:
-                self._using(lambda connection: self._start(connection, order, sight, goes_on=goes_on))
+                self._call(lambda connection: self._start(connection, order, status, goes_on=goes_on))
             except (RouteUnavailable, RemoteRefused):
                 self.unsuited = True
                 if not goes_on:
@@ -172,8 +178,8 @@ class ServerDownload:
     def _order(self, handed: ServerLink) -> Order:
         origin = self._job.artifact.origin
         if not isinstance(origin, WebFile):
-            raise TypeError("an errand is about a link")
-        if handed.header is not None and not self._terms.token:
+            raise TypeError("a server downloads links alone")
+        if handed.header is not None and not self._options.token:
             self.unsuited = True
             raise RouteUnavailable(
                 f"{handed.host} gives this file to its token's owner alone, and no signed link to it",
@@ -186,11 +192,11 @@ class ServerDownload:
             header=handed.header,
         )
 
-    def _shows(self, sight: JobStatus) -> bool:
-        """Whether a wrong beginning shows in the end; what a machine lost in a fall shows by the digest alone."""
-        return self._job.artifact.digest is not None or sight.state != "reset"
+    def _shows(self, status: JobStatus) -> bool:
+        """Whether a wrong beginning shows in the end. What a machine lost in a crash shows by the digest alone."""
+        return self._job.artifact.digest is not None or status.state != "reset"
 
-    def _start(self, connection: Connection, order: Order, sight: JobStatus, *, goes_on: bool) -> None:
+    def _start(self, connection: Connection, order: Order, status: JobStatus, *, goes_on: bool) -> None:
         shell = _shell(connection)
         if not goes_on and jobs.look(shell, self._key).state != "running":  # an attempt whose answer was lost
             connection.files.open_writer(self._job.part, fresh=True).close()
@@ -198,52 +204,52 @@ class ServerDownload:
         by = choose(able.downloaders)
         if by is None:
             raise RouteUnavailable(f"the server cannot download by itself: {jobs.why_unable(able)}")
-        cut = jobs.REWIND_BYTES if goes_on and sight.state == "reset" else 0
+        cut = jobs.REWIND_BYTES if goes_on and status.state == "reset" else 0
         jobs.start(shell, self._key, order, by, able, cut=cut)
 
     def _see_through(self) -> None:
-        """Returns when the part is whole; begins again as often as that leads on."""
+        """Return when the part is whole; start again as long as that leads on."""
         fruitless = 0
         while True:
-            sight, size = self._watch()
-            if sight.state == "running":
-                self._using(lambda connection: jobs.stop(_shell(connection), self._key))
+            status, size = self._watch()
+            if status.state == "running":
+                self._call(lambda connection: jobs.stop(_shell(connection), self._key))
             if size > self._job.size:
                 fault = self._wrong_size(size)
                 self._discard()
                 raise fault
-            trouble = jobs.trouble_of(sight) if sight.state == "ended" else None
-            if sight.state == "ended" and size == self._job.size and (trouble is None or trouble in PASSING):
+            trouble = jobs.trouble_of(status) if status.state == "ended" else None
+            if status.state == "ended" and size == self._job.size and (trouble is None or trouble in PASSING):
                 return
             fruitless = 0 if size > self._reached else fruitless + 1
-            if fruitless >= _FRUITLESS or not self._worth_another(sight, trouble, moved=size > self._reached):
-                fault = self._fault(sight, trouble, size)
+            if fruitless >= _FRUITLESS or not self._worth_another(status, trouble, moved=size > self._reached):
+                fault = self._fault(status, trouble, size)
                 if size == 0:
                     self._discard()
                 raise fault
-            self._begin(sight, size)
+            self._begin(status, size)
 
-    def _worth_another(self, sight: JobStatus, trouble: Trouble | None, *, moved: bool) -> bool:
-        if sight.state in ("dead", "reset", "none"):
+    def _worth_another(self, status: JobStatus, trouble: Trouble | None, *, moved: bool) -> bool:
+        if status.state in ("dead", "reset", "none"):
             return True
-        if trouble is Trouble.STATUS and sight.status in jobs.EXPIRED:
+        if trouble is Trouble.STATUS and status.status in jobs.EXPIRED:
             return moved or not self._fresh  # a link that ran out; a fresh one that is refused stays refused
         return trouble in PASSING and moved
 
     def _watch(self) -> tuple[JobStatus, int]:
-        """Waits for the job to end, or to write more than was promised, and tells meanwhile how far it is."""
+        """Wait for the job to end, or to write more than was promised. Report the progress."""
         self._phase("fetching")
         pause, blind, before = _FIRST_GLANCE, 0, -1
         while True:
-            size = self._using(self._size)
+            size = self._call(self._size)
             self._context.observer(Progress(self._job.item, min(size, self._job.size), self._resumed))
             if size > before and size < self._job.size and blind < _BLIND_GLANCES:
                 blind += 1
             else:
                 blind = 0
-                sight, size = self._using(self._glance)
-                if sight.state != "running" or size > self._job.size:
-                    return sight, size
+                status, size = self._call(self._glance)
+                if status.state != "running" or size > self._job.size:
+                    return status, size
             before = size
             if self._context.cancelled.wait(pause):
                 raise Interrupted("the transfer was stopped")
@@ -255,17 +261,17 @@ class ServerDownload:
         job = self._job
         self._phase("verifying")
         arrived = self._arrived()
-        arrived.refuse(self._terms.record.name, allow_pickle=self._terms.record.allow_pickle)
-        evidence, sha256 = arrived.prove(pieced=self._pieced)
+        arrived.refuse(self._options.record.name, allow_pickle=self._options.record.allow_pickle)
+        evidence, sha256 = arrived.prove(resumed=self._is_resumed)
         place(self._context, job)
         self._forget()
         return UploadResult(False, evidence, sha256, resumed_from=self._resumed)
 
-    def _fault(self, sight: JobStatus, trouble: Trouble | None, size: int) -> UploaderError:
-        """What to tell of a job that will not do; the part is removed where it is of no more use."""
+    def _fault(self, status: JobStatus, trouble: Trouble | None, size: int) -> UploaderError:
+        """Return the error of a job that will not do. Its part is removed where it is of no use."""
         lasting = trouble not in (None, Trouble.DISK, Trouble.CHANGED)
         self.unsuited = lasting and (size == 0 or trouble not in PASSING)  # what came so far is worth another try
-        if sight.state != "ended":
+        if status.state != "ended":
             return RemoteRefused(
                 "the download on the server is ended there from outside, again and again",
                 remedy="Does the instance have enough memory? Or use --via relay.",
@@ -274,17 +280,17 @@ class ServerDownload:
             return self._wrong_size(size)
         if trouble is Trouble.CERTIFICATE:
             with suppress(UploaderError):
-                found = self._using(lambda connection: jobs.diagnose(_shell(connection)))
+                found = self._call(lambda connection: jobs.diagnose(_shell(connection)))
                 return jobs.certificate_fault(self._host, found, time.time())
         if trouble is Trouble.GONE:
             with suppress(UploaderError):
-                self._using(lambda connection: self._terms.server_facts.forget_able(connection.facts.host_key))
-        return jobs.fault_of(sight, self._host, free=self._free() if trouble is Trouble.DISK else None)
+                self._call(lambda connection: self._options.server_facts.forget_able(connection.facts.host_key))
+        return jobs.fault_of(status, self._host, free=self._free() if trouble is Trouble.DISK else None)
 
     def _wrong_size(self, size: int) -> UploaderError:
-        """The source gave the server something else than us: perhaps a page, which its first bytes tell."""
+        """Return the error of a wrong size: perhaps the source sent a page, which its first bytes tell."""
         try:
-            self._arrived().refuse(self._terms.record.name, allow_pickle=True, size=size)
+            self._arrived().refuse(self._options.record.name, allow_pickle=True, size=size)
         except WrongBytes:
             pass  # that it is not whole is what the sizes say
         except NotAModel as error:
@@ -296,16 +302,16 @@ class ServerDownload:
         )
 
     def _forget(self) -> None:
-        """Leaves nothing behind, here or there."""
+        """Remove the state of the job, on the server and here."""
         try:
-            self._using(self._clear)
+            self._call(self._clear)
         except RemoteRefused as error:
             self._say(f"what the server kept of its download could not be removed: {error.message}")
         self._ours = False
-        self._terms.job_records.remove(self._terms.record)
+        self._options.job_records.remove(self._options.record)
 
     def _put_away(self) -> None:
-        """Of a download that nobody needs any more nothing stays: neither a process, nor a part, nor its state."""
+        """Remove a download that is no longer needed: its process, its part and its state."""
 
         def away(connection: Connection) -> None:
             if connection.shell is not None and jobs.look(connection.shell, self._key).state != "none":
@@ -313,9 +319,9 @@ class ServerDownload:
                 connection.files.remove(self._job.part)
 
         try:
-            self._using(away)
+            self._call(away)
         except (Busy, RemoteRefused) as error:  # the file is there all the same
-            self._say(f"a download of {self._terms.record.name} on the server was left alone: {error.message}")
+            self._say(f"a download of {self._options.record.name} on the server was left alone: {error.message}")
             return
         self._forget()
 
@@ -326,33 +332,33 @@ class ServerDownload:
 
     def _discard(self) -> None:
         with suppress(UploaderError):  # the fault that led here is the one to tell
-            self._using(lambda connection: connection.files.remove(self._job.part))
+            self._call(lambda connection: connection.files.remove(self._job.part))
             self._forget()
 
     # small things -------------------------------------------------------------------------------------
 
     def _arrived(self) -> ServerFileVerifier:
-        return ServerFileVerifier(self._job, self._context, readable=self._terms.hand is not None)
+        return ServerFileVerifier(self._job, self._context, readable=self._options.hand is not None)
 
     def _able(self, connection: Connection) -> ServerTools:
-        return self._terms.server_facts.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
+        return self._options.server_facts.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
 
     def _free(self) -> int | None:
-        """What is left on the part's disk, in bytes, where that is told."""
+        """Return the bytes left on the part's disk, None when not told."""
         folder = self._job.path.rpartition("/")[0] or "/"
         with suppress(UploaderError):
-            return self._using(lambda connection: connection.files.free_bytes(folder))
+            return self._call(lambda connection: connection.files.free_bytes(folder))
         return None
 
     def _glance(self, connection: Connection) -> tuple[JobStatus, int]:
-        sight = jobs.look(_shell(connection), self._key)
-        return sight, self._size(connection)
+        status = jobs.look(_shell(connection), self._key)
+        return status, self._size(connection)
 
     def _size(self, connection: Connection) -> int:
         there = connection.files.stat(self._job.part)
         return 0 if there is None else there.size
 
-    def _using(self, call: Callable[[Connection], T], /) -> T:
+    def _call(self, call: Callable[[Connection], T], /) -> T:
         def remembered(connection: Connection) -> T:
             self._line = connection
             return call(connection)
@@ -366,12 +372,14 @@ class ServerDownload:
         self._context.observer(Message(text, "note"))
 
 
-def _sound(sight: JobStatus) -> bool:
-    """Whether what a job that ended left is the beginning of the file, as far as it can tell: not a page that came in
-    the file's place, nor the rest of another one."""
-    if sight.state == "ended":
-        return jobs.trouble_of(sight) not in (None, Trouble.CHANGED)
-    return sight.state in ("dead", "reset")
+def _sound(status: JobStatus) -> bool:
+    """Whether an ended job left the beginning of the file, as far as it can tell.
+
+    A page in the file's place, or the rest of another file, is not.
+    """
+    if status.state == "ended":
+        return jobs.trouble_of(status) not in (None, Trouble.CHANGED)
+    return status.state in ("dead", "reset")
 
 
 def _shell(connection: Connection) -> Shell:

@@ -1,4 +1,4 @@
-"""How we know what a server downloaded by itself: its header read from there, hashes taken there, samples compared."""
+"""How we know what a server downloaded: its header read, hashes taken there, samples compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAMPLES = 8
 
 
 class ServerFileVerifier:
-    """Looks at one file on a server of which no byte passed through here. `readable`: its source can be read here."""
+    """Looks at one file on a server that did not pass through this machine. `readable`: its source can be read here."""
 
     def __init__(self, job: UploadJob, context: TransferContext, *, readable: bool) -> None:
         self._job = job
@@ -35,8 +35,10 @@ class ServerFileVerifier:
         self._identity: Identity | None = None
 
     def same(self, path: str) -> UploadResult | None:
-        """Whether the file at `path`, of the right size, has the source's bytes; None when that is not so, or when
-        nothing but its size or its structure can be said."""
+        """Return how the file at `path`, of the right size, is known to have the source's bytes.
+
+        None when it has others, or when only its size or structure can be known.
+        """
         evidence, sha256 = self._taken(path)
         if evidence is not None:
             promised = self._job.artifact.digest
@@ -46,7 +48,7 @@ class ServerFileVerifier:
         return self._same_whole(path)
 
     def _same_whole(self, path: str) -> UploadResult | None:
-        """Reads all of a source that can be read from its beginning alone."""
+        """Read all of a source that can only be read from its beginning."""
         job = self._job
         found = self._verifier.hash(path, job.size) if self._readable else None
         if found is None:
@@ -61,17 +63,21 @@ class ServerFileVerifier:
         return UploadResult(True, found.evidence, found.sha256) if found.sha256 == digest.hexdigest() else None
 
     def refuse(self, name: str, *, allow_pickle: bool, size: int | None = None) -> None:
-        """Reads the part's header. Raises NotAModel and Truncated for what must not be placed; an account that may
-        not read is told nothing."""
+        """Read the part's header. Raises NotAModel and Truncated for what must not be placed.
+
+        An account that may not read is told nothing.
+        """
         try:
             self._identity = identify(self._read, self._job.size if size is None else size, name)
         except NoPermission:
             return
         refuse(self._identity, name, allow_pickle=allow_pickle)
 
-    def prove(self, *, pieced: bool = False) -> tuple[Evidence, str | None]:
-        """Returns how surely the part is the source's file, and its sha256 where that was taken. `pieced`: it did not
-        come in one go, so that its pieces may be two files'. Raises WrongBytes."""
+    def prove(self, *, resumed: bool = False) -> tuple[Evidence, str | None]:
+        """Return how surely the part is the source's file, and its sha256 where that was taken.
+
+        `resumed`: it did not come in one go, and may be of two files. Raises WrongBytes.
+        """
         job = self._job
         evidence, sha256 = self._taken(job.part)
         promised = job.artifact.digest
@@ -82,7 +88,7 @@ class ServerFileVerifier:
                 f"no sha256 of {job.artifact.name} is known, so not all of it can be proven on the server",
                 remedy="Give it with --sha256, leave --verify full out, or use --via relay.",
             )
-        if (job.verify == "samples" or promised is not None or pieced) and self._samples:
+        if (job.verify == "samples" or promised is not None or resumed) and self._samples:
             if not self._alike(job.part):
                 raise WrongBytes(
                     f"{job.artifact.name} on the server differs from its source", remedy="Run the same command again."
@@ -101,14 +107,14 @@ class ServerFileVerifier:
         return evidence, None
 
     def _kept_word(self, sha256: str) -> str:
-        """Returns the hash that was found. Raises WrongBytes for another one than was promised."""
+        """Return the hash that was found. Raises WrongBytes for another one than was promised."""
         promised = self._job.artifact.digest
         if promised is not None and sha256 != promised.hex:
             raise wrong_source(self._job.artifact.name, promised, sha256)
         return sha256
 
     def _taken(self, path: str) -> tuple[Evidence | None, str | None]:
-        """The sha256 of a file on the server, where there is one to compare it with and a way to have it."""
+        """Return how and with what sha256 the server's file is known; None where there is none to compare with."""
         job = self._job
         if job.artifact.digest is None:
             return None, None
@@ -116,7 +122,7 @@ class ServerFileVerifier:
         return (None, None) if found is None else (found.evidence, found.sha256)
 
     def _alike(self, path: str) -> bool:
-        """Compares pieces at places that nobody can foresee, the first and the last among them."""
+        """Compare samples at places that cannot be foreseen, the first and the last bytes among them."""
         job = self._job
         last = max(0, job.size - _SAMPLE_BYTES)
         chosen = {0, last, *(random.SystemRandom().randint(0, last) for _ in range(_SAMPLES))}

@@ -1,4 +1,4 @@
-"""Writes down what push placed, so that sync, ls and rm know it again."""
+"""Records in the manifest what was placed, so that sync, ls and rm know it again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from uploader.transfer.context import WithConnection
 
 
 def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult, seen: int | None) -> None:
-    """Takes down that `path`, absolute on the server, stands for an artifact's bytes; `seen` is the file's time there,
-    in seconds. One that was there already counts as placed by this program only if it was known to be."""
+    """Record that `path`, absolute on the server, has an artifact's bytes; `seen` is its time there, in seconds.
+
+    A file that was there already counts as placed by this program only if the manifest said so.
+    """
     before = manifest.get(path)
     size = artifact.size if artifact.size is not None else 0
     origin = artifact.origin if isinstance(artifact.origin, LocalFile) else None
@@ -34,23 +36,23 @@ def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult
 
 
 def seen_now(using: WithConnection, path: str) -> int | None:
-    """The time (seconds) that the server tells of a file; None where it tells none, or cannot be asked any more."""
+    """Return the time of a file on the server, in seconds; None where the server does not tell or cannot be asked."""
     try:
         there = using(lambda connection: connection.files.stat(path))
-    except UploaderError:  # what is placed is placed, whatever became of the line
+    except UploaderError:  # a lost connection does not undo what was placed
         return None
     return there.mtime if there is not None else None
 
 
 def tolerant(call: Callable[[], None], observer: Observer) -> None:
-    """Runs a call that writes the manifest. What cannot be written here undoes nothing of what was placed there."""
+    """Run a call that writes the manifest. A failure to write here undoes nothing that was placed there."""
     try:
         call()
     except (Busy, ConfigurationError) as error:
-        observer(Message(f"what was placed could not be taken down: {error.message}", "note"))
+        observer(Message(f"what was placed could not be recorded: {error.message}", "note"))
 
 
 def mtime_of(artifact: Artifact) -> int | None:
-    """When an artifact's file was changed last, in seconds; None for one that is no file of this disk."""
+    """Return when an artifact's file was changed last, in seconds; None for one that is no file of this disk."""
     origin = artifact.origin
     return origin.mtime_ns // 1_000_000_000 if isinstance(origin, LocalFile) else None

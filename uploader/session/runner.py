@@ -38,7 +38,7 @@ class Together:
 
 
 class Runner:
-    """Carries out tasks in threads of its own, `workers` at once at most, so that Ctrl-C is heard at any moment.
+    """Carries out tasks in threads of its own, at most `workers` at once. Ctrl-C is heard at any moment.
 
     `interrupt` ends all that a task can wait for.
     """

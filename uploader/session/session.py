@@ -185,7 +185,7 @@ class Session:
         renew: bool = False,
     ) -> tuple[SftpConnector, TargetSecrets]:
         """What opens connections to a target, and the secrets it used once it has. `renew`: a password of the keyring
-        that is refused may be asked for anew."""
+        that is refused may be asked for again."""
         from uploader.remote.sftp import SftpConnector, SshEnvironment
 
         rule = rule or KeyRule()

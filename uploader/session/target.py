@@ -35,8 +35,7 @@ class TargetSession:
     `limit` is in bytes per second. `connections` is how many to use; None means as many as pay. `attempts` is how
     often a call is tried. `connector` replaces the SFTP connector of the target.
 
-    Raises RouteUnavailable when the provider has no SFTP, UsageError when there is no such target or its root cannot
-    be used.
+    Raises RouteUnavailable when the provider has no SFTP. Raises UsageError for an unknown target or an unusable root.
     """
 
     def __init__(

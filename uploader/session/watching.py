@@ -18,7 +18,7 @@ from uploader.errors import (
 from uploader.result import Outcome, Report
 
 ABSENCE_SECONDS = 15.0
-"""How soon a target or a folder that is not there is looked for again."""
+"""Seconds until a target or a folder that is not there is looked for again."""
 
 
 PASSING: tuple[type[UploaderError], ...] = (NetworkError, RemoteRefused, SourceMissing, SourceRefused, Busy)
@@ -28,31 +28,31 @@ LASTING: tuple[type[UploaderError], ...] = (HostKeyUnknown, HostKeyChanged, Cred
 
 
 def stopped() -> Interrupted:
-    """What a watch that was ended by its user ends with."""
+    """Return the error that ends a watch when its user stops it."""
     return Interrupted("stopped by you", remedy="Run the same command again: it goes on from there.")
 
 
 class ChangeFilter:
-    """Tells apart what is new: a fault that stays is said once."""
+    """Tells what is new in a report: an error that stays is reported once."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._absence: str | None = None
 
     def of(self, report: Report) -> Report:
-        """What of a report has not been told before: what was placed or removed, and faults that are new."""
+        """Return what of a report is new: what was placed or removed, and errors that were not reported before."""
         faults = {(outcome.source, outcome.error.message) for outcome in report.outcomes if outcome.error is not None}
-        fresh = tuple(outcome for outcome in report.outcomes if self._is_news(outcome))
-        self._told = faults
+        fresh = tuple(outcome for outcome in report.outcomes if self._is_new(outcome))
+        self._reported = faults
         return Report(fresh)
 
     def absent(self, error: UploaderError | None) -> bool:
-        """Takes down that something is not there, or is again. True when that is news."""
+        """Record that a target or folder is not there, or is there again. Return True when that is new."""
         message = error.message if error is not None else None
-        news, self._absence = message != self._absence, message
-        return news
+        is_new, self._absence = message != self._absence, message
+        return is_new
 
-    def _is_news(self, outcome: Outcome) -> bool:
+    def _is_new(self, outcome: Outcome) -> bool:
         if outcome.error is None:
             return outcome.status != "kept"
-        return (outcome.source, outcome.error.message) not in self._told
+        return (outcome.source, outcome.error.message) not in self._reported

@@ -1,4 +1,4 @@
-"""The verb doctor: one check after another on the way to a target, each with what to do where it fails."""
+"""The checks of doctor, in their order on the way to a target, each with what to do where it fails."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _OTHER_FOLDERS = "`uploader webui` shows them; `uploader login` again offers to 
 
 @dataclass
 class Doctor:
-    """Looks at one target. `clock` gives the time of day, `meter` seconds that only grow."""
+    """Checks one target. `clock` gives the time of day, `meter` monotonic seconds."""
 
     session: Session
     target: TargetSession
@@ -57,12 +57,12 @@ class Doctor:
     probe_seconds: float = PROBE_SECONDS
 
     def run(self) -> Diagnosis:
-        """Returns what was found. Only what no check stands for is raised."""
+        """Return what was found. Raises only what no check covers."""
         connector, _ = self.session.connector(self.target.target)
         checks = [*self._outside(connector), *self._inside(connector), self._keyring()]
         return Diagnosis(self.target.name, tuple(checks), tuple(self._private(connector)))
 
-    # before the door ----------------------------------------------------------------------------------
+    # on the way there ----------------------------------------------------------------------------------
 
     def _outside(self, connector: SftpConnector) -> Iterator[Check]:
         try:
@@ -105,7 +105,7 @@ class Doctor:
             )
         return Check("port", "ok", f"port {address.port} answers in {(self.meter() - began) * 1000:.0f} ms")
 
-    # behind it ----------------------------------------------------------------------------------------
+    # on the server ----------------------------------------------------------------------------------------
 
     def _inside(self, connector: SftpConnector) -> Iterator[Check]:
         began = self.meter()
@@ -172,7 +172,7 @@ class Doctor:
         yield from self._writing(connection, found[0] if found else root, room)
 
     def _writing(self, connection: Connection, folder: str, room: int) -> Iterator[Check]:
-        """Writes a file of its own, and takes it away again whatever happens."""
+        """Write a file of its own, and always remove it."""
         path = posixpath.join(folder, f".uploader-doctor.{secrets.token_hex(4)}.part")
         try:
             rate = self._speed(connection, path, room)
@@ -196,7 +196,7 @@ class Doctor:
             yield Check("clock", "ok", "the server's agrees with this machine's")
 
     def _speed(self, connection: Connection, path: str, room: int) -> float:
-        """Bytes per second that the server acknowledged."""
+        """Return the bytes per second that the server acknowledged."""
         writer = connection.files.open_writer(path, fresh=True)
         data = secrets.token_bytes(writer.request_bytes)
         began, sent, done = self.meter(), 0, 0
@@ -211,7 +211,7 @@ class Doctor:
         return done / seconds
 
     def _webui(self, connection: Connection) -> Check:
-        """A WebUI that does not answer keeps no model back: it is a warning."""
+        """Check the WebUI. One that does not answer stops no model: it is a warning."""
         target, name = self.target.target, "WebUI address"
         if (address := address_of(target)) is None:
             return Check(name, "skipped", "not known", NO_ADDRESS)
@@ -238,7 +238,7 @@ class Doctor:
         return Check("keyring", "ok", "it holds this target's password" if known else "it works, and holds no password")
 
     def _private(self, connector: SftpConnector) -> Iterator[tuple[str, str]]:
-        """(text, what stands for it in a report)."""
+        """Yield each text to mask, and what replaces it in a report."""
         target = self.target.target
         yield target.name, "TARGET"
         yield target.host, "HOST"
@@ -263,7 +263,7 @@ class Doctor:
 
 
 def doctor(session: Session, to: str | None) -> Diagnosis:
-    """Looks at everything between this machine and a target's folders. Raises UsageError, ConfigurationError."""
+    """Check everything between this machine and a target's folders. Raises UsageError, ConfigurationError."""
     with TargetSession(session, to) as target:
         return Doctor(session, target).run()
 

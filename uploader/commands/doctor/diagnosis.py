@@ -10,8 +10,9 @@ State = Literal["ok", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `detail` says what was found, `remedy` what to do about it; `exit_code` is what it
-    means for the process."""
+    """One check. `detail` says what was found, `remedy` what to do about it; `exit_code` is its meaning for the
+    process.
+    """
 
     name: str
     state: State
@@ -22,8 +23,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks of a target, and what of their texts a report to others must not show: each text with what stands for
-    it there."""
+    """All checks of a target. `private` are the texts that a report must not show, each with its replacement."""
 
     target: str
     checks: tuple[Check, ...]

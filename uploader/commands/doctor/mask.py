@@ -17,7 +17,7 @@ _PATH = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?[/\\][^\s'\",;)]+")
 
 
 def masked(diagnosis: Diagnosis) -> Diagnosis:
-    """Returns the same checks with words in the place of whatever tells where or who somebody is."""
+    """Return the same checks with a word in place of each text that tells where or who the user is."""
     words = {text: word for text, word in diagnosis.private if len(text) > 1}
     checks = tuple(
         replace(check, detail=_masked(check.detail, words), remedy=check.remedy and _masked(check.remedy, words))

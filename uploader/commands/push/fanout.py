@@ -1,12 +1,10 @@
-"""The verb push to one target or to many at once: references are resolved once, and no target waits for another."""
+"""A push to one target or to many: references are resolved once, and no target waits for another."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 
 from uploader.commands.push.plan import Item, PushStep, refused
 from uploader.commands.push.request import PushRequest
@@ -22,19 +20,22 @@ from uploader.result import Failure, Outcome, Report
 from uploader.session.session import Session
 from uploader.sources import Sources
 from uploader.steps import Plan
+from uploader.threads import WorkerGroup
 from uploader.webui.connect import place_of
 from uploader.webui.notify import check_wishes
 
 _STOP_SECONDS = 4.0
-"""What telling the servers may take; it takes a moment."""
+"""Seconds that telling the servers may take."""
 
 _GRACE_SECONDS = 1.0
 
 
 def push(request: PushRequest, session: Session) -> Report | Plan[PushStep]:
-    """Puts models into the folders of one target or several. Raises what stops it before it knows what to push: a
-    target or profile that is not there, options that do not go together. What is wrong with single references is in
-    the report, and so is a server that cannot be reached or refuses who we are: every item then failed for that."""
+    """Put models into the folders of one target or several.
+
+    An error about one reference is in the report. So is a server that cannot be reached: every item of it fails. Raises
+    what ends the push before that: an unknown target, a wrong profile, options that do not go together.
+    """
     check_wishes(notify=request.notify, select=request.select, detach=request.detach)
     targets = session.choose_targets(request.to)
     with Http(allow_http=request.allow_http) as http, ExitStack() as kept:
@@ -45,7 +46,9 @@ def push(request: PushRequest, session: Session) -> Report | Plan[PushStep]:
 
 
 def _for_all(session: Session, targets: Sequence[Target], *, notify: bool) -> Session:
-    """The setting for several targets: the environment's one sign-in is for one WebUI, and nobody says which."""
+    """Return the session for several targets. The sign-in of the environment belongs to one WebUI, and which is not
+    known.
+    """
     places = {place for target in targets if (place := place_of(target)) is not None}
     if not notify or len(places) < 2 or not session.environ.get(WEBUI_VARIABLE):
         return session
@@ -72,7 +75,7 @@ class _FanOut:
         self._pushes: dict[str, tuple[Push, list[Item]]] = {}
 
     def run(self) -> Report | Plan[PushStep]:
-        """Returns the outcomes of all targets, in the order in which they were named."""
+        """Return the outcomes of all targets, in the order in which they were named."""
         shared = SharedResults()
         for target in self._targets:
             self._resolve(target, shared)
@@ -98,22 +101,20 @@ class _FanOut:
             self._pushes[target.name] = push, items
 
     def _carry_out(self) -> None:
-        threads = [
-            _Thread(partial(self._one, name, push, items), f"push to {name}")
-            for name, (push, items) in self._pushes.items()
-        ]
+        pushes = list(self._pushes.items())
+        group = WorkerGroup(lambda number: self._one(*pushes[number]), name="push", stop=lambda: None)
         try:
-            for thread in threads:
-                thread.start()
-            _wait(threads, None)
+            group.grow(len(pushes))
+            while not group.wait(0.1):  # in short waits, so that Ctrl-C is heard
+                pass
         except KeyboardInterrupt:
-            stopping = [_Thread(push.stop, f"stop {name}") for name, (push, _) in self._pushes.items()]
-            for thread in stopping:
-                thread.start()
-            _wait(stopping, _STOP_SECONDS)
-            _wait(threads, _GRACE_SECONDS)
+            stopping = WorkerGroup(lambda number: pushes[number][1][0].stop(), name="stop", stop=lambda: None)
+            stopping.grow(len(pushes))
+            stopping.wait(_STOP_SECONDS)
+            group.wait(_GRACE_SECONDS)
 
-    def _one(self, name: str, push: Push, items: list[Item]) -> None:
+    def _one(self, name: str, pushing: tuple[Push, list[Item]]) -> None:
+        push, items = pushing
         try:
             self._answers[name] = push.carry_out(items)
         except UploaderError as error:
@@ -144,31 +145,8 @@ class _FanOut:
         )
 
 
-class _Thread(threading.Thread):
-    """Says by an event that it is through: CPython 3.11 takes a thread for ended when Ctrl-C arrives in its join."""
-
-    def __init__(self, call: Callable[[], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._call = call
-        self.through = threading.Event()
-
-    def run(self) -> None:
-        try:
-            self._call()
-        finally:
-            self.through.set()
-
-
-def _wait(threads: Sequence[_Thread], seconds: float | None) -> None:
-    """Waits for all of them, so that Ctrl-C is heard; at most so many seconds."""
-    left = seconds
-    while (waiting := [thread for thread in threads if not thread.through.is_set()]) and (left is None or left > 0):
-        waiting[0].through.wait(timeout=0.1)
-        left = None if left is None else left - 0.1
-
-
 def _named(target: str, observer: Observer) -> Observer:
-    """Tells the observer of one target's events among those of others; what is ahead was told for all."""
+    """Return an observer that names the target in its events. What is ahead was told once for all targets."""
 
     def tell(event: Event) -> None:
         match event:

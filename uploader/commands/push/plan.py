@@ -66,7 +66,7 @@ class RemoteListing:
 
     `known` is the manifest's entry for the final name, while size and time there are still the recorded ones.
     `claimed` is how much the upload record says of the part file. `missing` are the folders that are not there,
-    outermost first, the root as ``""``. `job` is the server's own download of the part: `running`, or `left` behind.
+    outermost first, the root as ``""``. `job` is the server's own download of the part: `running`, or `left` by it.
     `error` is what the server answered instead of all that.
     """
 

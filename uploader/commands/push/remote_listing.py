@@ -91,7 +91,7 @@ class RemoteLook:
         return [self._told(item) for item in items]
 
     def free_bytes(self, items: Sequence[Item]) -> dict[str, int]:
-        """Return the free bytes on the disk of each item's folder, or of the nearest folder above it that is there.
+        """Return the free bytes on the disk of each item's folder, else of the nearest folder above it.
 
         A folder of models may be a link to a larger disk. Folders that the server tells nothing of are left out.
         """

@@ -1,4 +1,4 @@
-"""What the verbs are asked for and what they answer: one object each, instead of a dozen parameters."""
+"""What `push` is asked for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from uploader.transfer import Verify
 
 @dataclass(frozen=True)
 class PushRequest:
-    """`sources` are references as typed, those of `--from-file` included; `to` are targets, addresses and groups
-    (`@name`). `prefer` and `file` say which file is meant where a source has several; `limit` is in bytes per second.
-    `connections` None: as many as pay. `detach`: nobody waits for what a server downloads; `token_on_server`: the token
-    of a source may go there. `notify`: the WebUI is told, where its address is known; `select`: it is switched to the
-    new checkpoint."""
+    """`sources` are references as typed, those of `--from-file` included. `to` are targets, addresses and groups
+    (`@name`). `prefer` and `file` say which file is meant where a source has several. `limit` is in bytes per
+    second. `connections` None: as many as pay. `detach`: return while the server downloads. `token_on_server`: the
+    token of a source may go there. `notify`: tell the WebUI, where its address is known. `select`: switch it to the
+    new checkpoint.
+    """
 
     sources: tuple[str, ...]
     to: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""References -> items: every one parsed, resolved, identified and given its place, all faults told at once."""
+"""References → items: parsed, resolved, identified and placed; all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fault:
-    """A reference that came to nothing. `source` is fit to be shown."""
+    """A reference that cannot be pushed. `source` is fit to be shown."""
 
     source: str
     error: UploaderError
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Place:
-    """What decides where things go: the target, its WebUI and its folders."""
+    """What decides where files go: the target, its WebUI and its folders."""
 
     target: Target
     webui: WebUI
@@ -44,7 +44,7 @@ class Place:
 
 
 class Resolver:
-    """Looks at all references of one push to one target. `seen` is shared between those of several targets."""
+    """Resolves all references of one push to one target. `shared` is common to the pushes to several targets."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Resolver:
         sources: Sources,
         retry: Retry,
         observer: Observer = silence,
-        seen: SharedResults | None = None,
+        shared: SharedResults | None = None,
     ) -> None:
-        self._seen = seen or SharedResults()
+        self._shared = shared or SharedResults()
         self._request = request
         self._observer = observer
         self._retry = retry
@@ -66,7 +66,7 @@ class Resolver:
         self.faults: list[Fault] = []
 
     def run(self) -> list[Item]:
-        """Returns the items; `faults` holds what is wrong with any reference."""
+        """Return the items; `faults` holds what is wrong with any reference."""
         artifacts = self._artifacts()
         request = self._request
         for option, value in (("--name", request.name), ("--sha256", request.sha256)):
@@ -81,8 +81,10 @@ class Resolver:
         return items
 
     def again(self, item: Item) -> Item | None:
-        """Looks once more at what led to an item that `run` returned, whose file is another one by now. Returns None
-        where that would go another way or to another place. Raises what is wrong with it now."""
+        """Resolve again what led to an item whose file is another one now.
+
+        Return None where the new file takes another route or place. Raises what is wrong with it.
+        """
         for artifact in self._resolved(self._texts[key_of(item.artifact)], fresh=True):
             now = self._item(artifact, fresh=True)
             if item.route is Route.SERVER and not now.here:  # which was decided by the server, not by what it is
@@ -107,7 +109,7 @@ class Resolver:
                 remedy="Leave it out; what the file is called on the server is said by --name.",
             )
         call = partial(self._retry, lambda: resolve(reference, self.sources, self._choice))
-        return call() if fresh else self._seen.once("reference", text, call)
+        return call() if fresh else self._shared.once("reference", text, call)
 
     def _items(self, artifact: Artifact) -> list[Item]:
         return [self._item(artifact)]
@@ -122,7 +124,7 @@ class Resolver:
             artifact.name,
             self._retry,
         )
-        identity = call() if fresh else self._seen.once("identity", key_of(artifact), call)
+        identity = call() if fresh else self._shared.once("identity", key_of(artifact), call)
         name = placement.complete_name(request.name or artifact.name, identity.extension)
         refuse(identity, name, allow_pickle=request.allow_pickle)
         here = ""
@@ -148,8 +150,7 @@ class Resolver:
         )
 
     def _promised(self, artifact: Artifact) -> Digest | None:
-        """The sha256 that the file must have: the user's own word before the publisher's, which may be wrong, and never
-        without saying that the two differ."""
+        """Return the sha256 that the file must have: the user's before the publisher's. Say it when the two differ."""
         own, published = self._request.sha256, artifact.digest
         if own is not None and published is not None and own != published:
             differs = (
@@ -159,9 +160,11 @@ class Resolver:
         return own or published
 
     def _route_of_pickle(self, artifact: Artifact, route: Route) -> tuple[Route, str]:
-        """Returns its route, and why it has to be that one. The ranges that were looked through may be other bytes than
-        those that are sent later. Where nothing else vouches for these, the whole is looked through on this disk before
-        any of it is placed. What a mirror tells is its own word, not the publisher's."""
+        """Return the route of a pickle, and why it must be that one.
+
+        The ranges that were scanned may differ from the bytes that are sent later. Without a digest to hold them to,
+        the whole file is scanned on this disk first. The digest of a mirror is its own word, not the publisher's.
+        """
         service = artifact.origin.service if isinstance(artifact.origin, WebFile) else None
         mirrored = service is not None and self.sources.endpoint(service).replaced
         vouched = (artifact.digest is not None and not mirrored) or self._request.sha256 is not None

@@ -125,7 +125,7 @@ class ServerDownloads:
         return True
 
     def make_room(self, item: Item) -> None:
-        """Make sure that no download of the server writes to the part file that this machine is about to send to.
+        """Make sure that no download of the server writes to the part file that this machine sends to.
 
         Raises Busy while one does.
         """

@@ -1,4 +1,4 @@
-"""Sidecars: the picture and the facts that a WebUI reads beside a model, made from what its source tells."""
+"""Sidecars: the preview picture and the metadata that a WebUI reads beside a model, as its source tells them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from uploader.steps import Route
 _PICTURE_BYTES = 32 * 1024 * 1024
 _PICTURES = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"))
 _VERSIONS = (("SD 1", "SD1"), ("SD 2", "SD2"), ("SDXL", "SDXL"), ("Pony", "SDXL"), ("Illustrious", "SDXL"))
-"""Base models as Civitai calls them, and what AUTOMATIC1111 writes into its own card of a model."""
+"""Base models as Civitai names them, and as AUTOMATIC1111 writes them into its metadata of a model."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Making:
 
 
 def sidecars(items: Sequence[Item], making: Making) -> list[Item]:
-    """Returns the files to be put beside the items, written into the folder of this disk. Of two models with one stem
-    the first one gets them.
+    """Return the files to put beside the items, written into the folder of this disk.
 
-    What cannot be had (a picture that is a film, a source that tells nothing) is said to the observer, and stops no
-    model. Raises ConfigurationError when this disk does not take them."""
+    Of two models with one stem, the first one gets them. What the source does not have is told to the observer, and
+    stops no model. Raises ConfigurationError when this disk does not take them.
+    """
     found: dict[str, Item] = {}
     webui = making.webui
     for item in items:
@@ -64,7 +64,7 @@ def sidecars(items: Sequence[Item], making: Making) -> list[Item]:
 
 
 def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, bytes]]:
-    """Yields what follows the model's stem in each sidecar's name, and its content."""
+    """Yield what follows the model's stem in each sidecar's name, and its content."""
     names, url = making.webui.sidecars, card.preview
     if names.preview is not None and url is not None:
         try:
@@ -80,7 +80,7 @@ def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, byt
 
 
 def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
-    """Its ending, by its first bytes, and the picture itself."""
+    """Return the ending that the picture's first bytes tell, and the picture."""
     # An address that a stranger wrote into a catalogue may not name this machine, unless the catalogue is here too.
     home = host_of(artifact.origin.url) if isinstance(artifact.origin, WebFile) else ""
     if is_loopback(host_of(url)) and not is_loopback(home):
@@ -97,7 +97,7 @@ def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
 
 
 def _facts(card: Card) -> dict[str, object]:
-    """What AUTOMATIC1111 and its relatives keep of a model (modules/ui_extra_networks_user_metadata.py)."""
+    """Return what AUTOMATIC1111 and its relatives keep of a model (modules/ui_extra_networks_user_metadata.py)."""
     base = card.base or ""
     version = next((name for begin, name in _VERSIONS if base.startswith(begin)), "Unknown")
     return {
@@ -116,7 +116,7 @@ def _json(value: object) -> bytes:
 def _item(model: Item, name: str, content: bytes, making: Making) -> Item:
     sha256 = hashlib.sha256(content).hexdigest()
     path = making.folder / f"{sha256[:16]}-{len(content)}"
-    if not path.exists():  # written anew it would pass for a file that changed
+    if not path.exists():  # a second write would look like a change of the file
         path.write_bytes(content)
     artifact = Artifact(
         source=model.artifact.source,

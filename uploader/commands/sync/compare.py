@@ -17,7 +17,7 @@ from uploader.transfer.chunks import ChunkLayout, FileChunks
 from uploader.transfer.verify import Expected, Verifier
 
 
-def answer(scene: SyncState, asked: Questions, context: TransferContext, folder: Path) -> Answers:
+def answer(state: SyncState, asked: Questions, context: TransferContext, folder: Path) -> Answers:
     """Hash and compare. A local file that changes or cannot be read has no answer.
 
     It counts as another file then, and sending it tells what is wrong.
@@ -25,16 +25,16 @@ def answer(scene: SyncState, asked: Questions, context: TransferContext, folder:
     answers = Answers()
     for key in (*asked.hash, *asked.compare):
         try:
-            answers.sha256[key] = hash_file(folder, scene.local.files[key])
+            answers.sha256[key] = hash_file(folder, state.local.files[key])
         except UploaderError:
             continue
     expected: dict[str, Expected] = {}
     for key in asked.compare:
         if key in answers.sha256:
-            here = scene.local.files[key]
+            here = state.local.files[key]
             chunks = FileChunks(_stream(folder, here), ChunkLayout(here.size, context.config.chunk_bytes))
             expected[key] = Expected(here.size, answers.sha256[key], chunks)
-    same = Verifier(context).compare_many([(scene.path(key), file) for key, file in expected.items()])
+    same = Verifier(context).compare_many([(state.path(key), file) for key, file in expected.items()])
     answers.same.update(zip(expected, same, strict=True))
     return answers
 

@@ -1,4 +1,4 @@
-"""Two trees and what is known of them -> steps with reasons. No I/O, no clock."""
+"""Two trees and what is known of them → steps with reasons. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ class SyncStep(Step):
 
 @dataclass
 class Questions:
-    """What must be looked at before it can be decided: keys whose bytes are to be compared on both sides, and keys
-    whose local bytes are to be hashed."""
+    """What is asked before it can be decided: keys to compare on both sides, keys whose local bytes to hash."""
 
     compare: list[str] = field(default_factory=list)
     hash: list[str] = field(default_factory=list)
@@ -71,92 +70,92 @@ class Questions:
 
 @dataclass
 class Answers:
-    """How the bytes are known to be the same, None where they are not, and the local sha256 (hex), by key. What could
-    not be read is not there."""
+    """The answers by key: how the bytes are known to be the same, None where they differ, and the local sha256 (hex).
+
+    A file that could not be read is not in them.
+    """
 
     same: dict[str, Evidence | None] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
 
 
-def questions(scene: SyncState, wishes: SyncOptions) -> Questions:
-    """Returns what the trees alone do not tell."""
+def questions(state: SyncState, options: SyncOptions) -> Questions:
+    """Return what the trees alone do not tell."""
     asked = Questions()
-    sizes = {known.size for _, known in _sources(scene)}
-    for key, here in scene.local.files.items():
-        there = scene.there(key)
+    sizes = {known.size for _, known in _sources(state)}
+    for key, here in state.local.files.items():
+        there = state.there(key)
         if there is None:
             if here.size in sizes:
                 asked.hash.append(key)
-        elif there.size == here.size and here.size and (wishes.checksum or not _looks_same(scene, here, there)):
-            known = scene.of_manifest(there)
-            if known is not None and known.sha256 is not None and not wishes.checksum:
+        elif there.size == here.size and here.size and (options.checksum or not _looks_same(state, here, there)):
+            known = state.of_manifest(there)
+            if known is not None and known.sha256 is not None and not options.checksum:
                 asked.hash.append(key)
             else:
                 asked.compare.append(key)
     return asked
 
 
-def decide(scene: SyncState, wishes: SyncOptions, answers: Answers) -> list[SyncStep]:
-    """Returns a step for each file on either side that concerns this sync, in the order of their keys.
-
-    Raises UsageError for two files that are one name on this server."""
-    steps = [_refused(scene, refused.path, refused.reason) for refused in scene.local.refused]
-    clashes = clashing(scene.local.files) if scene.remote.insensitive else {}
+def decide(state: SyncState, options: SyncOptions, answers: Answers) -> list[SyncStep]:
+    """Return a step for each file on either side that concerns this sync, in the order of their keys."""
+    steps = [_refused(state, refused.path, refused.reason) for refused in state.local.refused]
+    clashes = clashing(state.local.files) if state.remote.insensitive else {}
     clashed = {key: group for group in clashes.values() for key in group}
-    for key, here in scene.local.files.items():
+    for key, here in state.local.files.items():
         if key in clashed:
             names = " and ".join(sorted(clashed[key]))
-            steps.append(_refused(scene, key, f"the server takes {names} for one name"))
+            steps.append(_refused(state, key, f"the server takes {names} for one name"))
         else:
-            steps.append(_one(scene, wishes, answers, key, here))
-    gone = _gone(scene)
-    steps = _moved(scene, steps, gone, answers)
-    if wishes.delete:
-        steps += _deletions(scene, wishes, gone)
+            steps.append(_one(state, options, answers, key, here))
+    gone = _gone(state)
+    steps = _moved(state, steps, gone, answers)
+    if options.delete:
+        steps += _deletions(state, options, gone)
     return sorted(steps, key=lambda step: step.key)
 
 
-def _one(scene: SyncState, wishes: SyncOptions, answers: Answers, key: str, here: LocalEntry) -> SyncStep:
-    step = SyncStep(key, Action.SEND, "it is not there yet", scene.path(key), here=here, sha256=answers.sha256.get(key))
-    if scene.folder_there(key):
-        return _refused(scene, key, "a folder of that name is there", here)
-    if (blocked := _blocked(scene, key)) is not None:
-        return _refused(scene, key, f"a file is where its folder should be: {blocked}", here)
-    there = scene.there(key)
+def _one(state: SyncState, options: SyncOptions, answers: Answers, key: str, here: LocalEntry) -> SyncStep:
+    step = SyncStep(key, Action.SEND, "it is not there yet", state.path(key), here=here, sha256=answers.sha256.get(key))
+    if state.folder_there(key):
+        return _refused(state, key, "a folder of that name is there", here)
+    if (blocked := _blocked(state, key)) is not None:
+        return _refused(state, key, f"a file is where its folder should be: {blocked}", here)
+    there = state.there(key)
     if there is None:
         return step
     step = replace(step, there=there)
     if here.size == there.size:
         if not here.size:
             return replace(step, action=Action.KEEP, reason="both are empty", evidence=Evidence.SIZE)
-        if not wishes.checksum and _looks_same(scene, here, there):
+        if not options.checksum and _looks_same(state, here, there):
             return replace(step, action=Action.KEEP, reason="size and time are the same", evidence=Evidence.SIZE)
-        if (evidence := _same(scene, answers, key, there)) is not None:
+        if (evidence := _same(state, answers, key, there)) is not None:
             return replace(step, action=Action.KEEP, reason="the bytes are the same", evidence=evidence)
-    return _overwriting(scene, wishes, step, there)
+    return _overwriting(state, options, step, there)
 
 
-def _looks_same(scene: SyncState, here: LocalEntry, there: RemoteEntry) -> bool:
-    known = scene.of_manifest(there)
+def _looks_same(state: SyncState, here: LocalEntry, there: RemoteEntry) -> bool:
+    known = state.of_manifest(there)
     if known is not None and known.mtime_ns is not None:
         return known.mtime_ns == here.mtime_ns
     return there.mtime == here.mtime
 
 
-def _same(scene: SyncState, answers: Answers, key: str, there: RemoteEntry) -> Evidence | None:
+def _same(state: SyncState, answers: Answers, key: str, there: RemoteEntry) -> Evidence | None:
     if key in answers.same:
         return answers.same[key]
-    known = scene.of_manifest(there)
+    known = state.of_manifest(there)
     same = known is not None and known.sha256 is not None and known.sha256 == answers.sha256.get(key)
     return Evidence.SIZE if same else None  # the server's file is known by size and time to be what was placed
 
 
-def _overwriting(scene: SyncState, wishes: SyncOptions, step: SyncStep, there: RemoteEntry) -> SyncStep:
-    """Decides where the name stands for other bytes."""
-    known = scene.of_manifest(there)
+def _overwriting(state: SyncState, options: SyncOptions, step: SyncStep, there: RemoteEntry) -> SyncStep:
+    """Decide where the name has other bytes."""
+    known = state.of_manifest(there)
     if known is not None and known.placed and known.seen is not None:
         return replace(step, action=Action.REPLACE, reason="it was changed here since it was placed")
-    if wishes.replace:
+    if options.replace:
         return replace(step, action=Action.REPLACE, reason="other bytes are there, and --replace was said")
     error = Exists(
         f"{step.path} is not known to be what was placed from here, and its bytes are others",
@@ -165,11 +164,11 @@ def _overwriting(scene: SyncState, wishes: SyncOptions, step: SyncStep, there: R
     return replace(step, action=Action.REFUSE, reason=error.message, error=error)
 
 
-def _blocked(scene: SyncState, key: str) -> str | None:
-    """A file that has the name of one of the folders above."""
+def _blocked(state: SyncState, key: str) -> str | None:
+    """Return a file that has the name of one of the folders above."""
     folder = key.rpartition("/")[0]
     while folder:
-        if scene.there(folder) is not None:
+        if state.there(folder) is not None:
             return folder
         folder = folder.rpartition("/")[0]
     return None
@@ -178,32 +177,33 @@ def _blocked(scene: SyncState, key: str) -> str | None:
 # moving and copying -----------------------------------------------------------------------------------
 
 
-def _sources(scene: SyncState) -> Iterator[tuple[str, PlacedFile]]:
-    """What could be copied or moved instead of sent: files that are known by their content and still are those."""
-    for there in scene.remote.files.values():
-        known = scene.of_manifest(there)
+def _sources(state: SyncState) -> Iterator[tuple[str, PlacedFile]]:
+    """Yield what can be copied or moved instead of sent: files whose content is known and did not change."""
+    for there in state.remote.files.values():
+        known = state.of_manifest(there)
         if known is not None and known.sha256 and known.size:
-            yield posixpath.join(scene.base, there.path), known
-    for path, there in scene.elsewhere.items():
-        known = scene.known.get(path)
+            yield posixpath.join(state.base, there.path), known
+    for path, there in state.elsewhere.items():
+        known = state.known.get(path)
         if known is not None and known.sha256 and known.size and known.is_still(there.size, there.mtime):
             yield path, known
 
 
-def _gone(scene: SyncState) -> dict[str, tuple[str, RemoteEntry]]:
-    """What this program placed from here and the source no longer has: absolute path -> key and file.
+def _gone(state: SyncState) -> dict[str, tuple[str, RemoteEntry]]:
+    """Return what this program placed from here and the source no longer has: absolute path → key and file.
 
-    What was placed from a file that is here still is not gone, wherever that file goes now."""
-    wanted = {scene.path(key) for key in scene.local.files}
-    still = {spelling(here.path) for here in scene.local.files.values()} | scene.local.others
-    refused = [spelling(refused.path) for refused in scene.local.refused]
+    A file is not gone while the file that it came from is here, also under another key.
+    """
+    wanted = {state.path(key) for key in state.local.files}
+    still = {spelling(here.path) for here in state.local.files.values()} | state.local.others
+    refused = [spelling(refused.path) for refused in state.local.refused]
     found: dict[str, tuple[str, RemoteEntry]] = {}
-    for key, there in scene.remote.files.items():
-        path = posixpath.join(scene.base, there.path)
-        known = scene.of_manifest(there)
-        if path in wanted or known is None or not scene.is_ours(known):
+    for key, there in state.remote.files.items():
+        path = posixpath.join(state.base, there.path)
+        known = state.of_manifest(there)
+        if path in wanted or known is None or not state.is_ours(known):
             continue
-        origin = spelling(scene.origin(known) or "")
+        origin = spelling(state.origin(known) or "")
         if origin in still:
             continue
         if not any(name in ("", origin) or origin.startswith(f"{name}/") for name in refused):
@@ -212,13 +212,14 @@ def _gone(scene: SyncState) -> dict[str, tuple[str, RemoteEntry]]:
 
 
 def _moved(
-    scene: SyncState, steps: list[SyncStep], gone: dict[str, tuple[str, RemoteEntry]], answers: Answers
+    state: SyncState, steps: list[SyncStep], gone: dict[str, tuple[str, RemoteEntry]], answers: Answers
 ) -> list[SyncStep]:
-    """Turns sendings into moves and copies where the bytes are on the server already. What is moved leaves `gone`.
+    """Turn sends into moves and copies where the bytes are on the server already. What is moved leaves `gone`.
 
-    Nothing is moved away from a source that was not read whole: it may be there still."""
+    Nothing is moved away from a source that was not read whole: it may still be there.
+    """
     by_content: dict[tuple[int, str], list[str]] = defaultdict(list)
-    for path, known in _sources(scene):
+    for path, known in _sources(state):
         by_content[known.size, known.sha256 or ""].append(path)
     decided: list[SyncStep] = []
     for step in steps:
@@ -227,13 +228,13 @@ def _moved(
         if not found:
             decided.append(step)
             continue
-        free = next((path for path in found if path in gone), None) if scene.local.complete else None
+        free = next((path for path in found if path in gone), None) if state.local.complete else None
         if free is not None:
             old, _ = gone.pop(free)
             found.remove(free)
             reason = f"it is there as {old}, which is not here any more"
             decided.append(replace(step, action=Action.MOVE, origin=free, reason=reason))
-        elif scene.duplicates and step.size >= WORTH_COPYING and found[0] not in gone:
+        elif state.duplicates and step.size >= WORTH_COPYING and found[0] not in gone:
             decided.append(
                 replace(step, action=Action.COPY, origin=found[0], reason=f"the same bytes are there as {found[0]}")
             )
@@ -245,37 +246,37 @@ def _moved(
 # deleting ---------------------------------------------------------------------------------------------
 
 
-def _deletions(scene: SyncState, wishes: SyncOptions, gone: Mapping[str, tuple[str, RemoteEntry]]) -> list[SyncStep]:
-    action = Action.TRASH if wishes.trash else Action.DELETE
+def _deletions(state: SyncState, options: SyncOptions, gone: Mapping[str, tuple[str, RemoteEntry]]) -> list[SyncStep]:
+    action = Action.TRASH if options.trash else Action.DELETE
     reason = "it was placed from here and is not here any more"
     steps = [SyncStep(key, action, reason, path, there=there) for path, (key, there) in gone.items()]
-    error = _too_many(scene, wishes, len(steps)) if steps else None
+    error = _too_many(state, options, len(steps)) if steps else None
     if error is None:
         return steps
     return [replace(step, action=Action.REFUSE, reason=error.message, error=error) for step in steps]
 
 
-def _too_many(scene: SyncState, wishes: SyncOptions, count: int) -> DeletionRefused | None:
-    if not scene.local.files:
+def _too_many(state: SyncState, options: SyncOptions, count: int) -> DeletionRefused | None:
+    if not state.local.files:
         return DeletionRefused(
-            f"{scene.folder} holds no file: nothing is deleted for an empty folder",
+            f"{state.folder} holds no file: nothing is deleted for an empty folder",
             remedy="Is its disk there? Remove files with `uploader rm`.",
         )
-    if not scene.local.complete:
+    if not state.local.complete:
         return DeletionRefused(
-            f"not all of {scene.folder} could be read: nothing is deleted, as nobody can say what is gone",
+            f"not all of {state.folder} could be read: nothing is deleted, as it is not known what is gone",
             remedy="Make it readable, or exclude what cannot be read.",
         )
-    most = MOST_DELETED if wishes.max_delete is None else wishes.max_delete
+    most = MOST_DELETED if options.max_delete is None else options.max_delete
     remedy = f"Look at them with --dry-run; `--max-delete {count}` allows them."
     if count > most:
         return DeletionRefused(f"{count} files would be deleted, and {most} are allowed: none is", remedy=remedy)
     ours = sum(
         1
-        for there in scene.remote.files.values()
-        if (known := scene.of_manifest(there)) is not None and scene.is_ours(known)
+        for there in state.remote.files.values()
+        if (known := state.of_manifest(there)) is not None and state.is_ours(known)
     )
-    if wishes.max_delete is None and count * 2 > ours:
+    if options.max_delete is None and count * 2 > ours:
         return DeletionRefused(
             f"{count} of the {ours} files that were placed from here would be deleted, more than half: none is",
             remedy=remedy,
@@ -286,7 +287,7 @@ def _too_many(scene: SyncState, wishes: SyncOptions, count: int) -> DeletionRefu
 # refusing ---------------------------------------------------------------------------------------------
 
 
-def _refused(scene: SyncState, key: str, reason: str, here: LocalEntry | None = None) -> SyncStep:
+def _refused(state: SyncState, key: str, reason: str, here: LocalEntry | None = None) -> SyncStep:
     kind = RemoteRefused if here is not None else UsageError
-    error = kind(f"{key} is not taken along: {reason}", remedy="Rename it, or leave it out with --exclude.")
-    return SyncStep(key, Action.REFUSE, error.message, posixpath.join(scene.base, key), error, here=here)
+    error = kind(f"{key} is not sent: {reason}", remedy="Rename it, or leave it out with --exclude.")
+    return SyncStep(key, Action.REFUSE, error.message, posixpath.join(state.base, key), error, here=here)

@@ -11,8 +11,10 @@ _GATHER_MS = 1000
 
 
 def listen(folder: Path) -> Generator[bool]:
-    """Yields again and again, several times a second, whether something below the folder has changed since. Hears
-    from its first yield on. Raises OSError when the folder is not there."""
+    """Yield several times a second whether something below the folder has changed since the last time.
+
+    It hears from the first yield on. Raises OSError when the folder is not there.
+    """
     from watchfiles import watch
 
     lines = watch(folder, watch_filter=None, debounce=_GATHER_MS, step=50, rust_timeout=_LOOK_MS, yield_on_timeout=True)
@@ -21,8 +23,10 @@ def listen(folder: Path) -> Generator[bool]:
 
 
 class FolderWatcher:
-    """Waits for changes. A folder that comes and goes, such as a disk that is plugged in, is heard again when it is
-    there. `wait` waits that many seconds."""
+    """Waits for changes. `wait` waits that many seconds.
+
+    A folder that comes and goes, such as a removable disk, is heard again when it is back.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class FolderWatcher:
         self._lines: Generator[bool] | None = None
 
     def open(self) -> None:
-        """Begins to hear: what changes from now on ends the next wait. Nothing happens where there is no folder."""
+        """Begin to hear: what changes from now on ends the next wait. Does nothing where there is no folder."""
         if self._lines is not None:
             return
         lines = self._listen(self._folder)
@@ -50,13 +54,13 @@ class FolderWatcher:
         self._lines = lines
 
     def close(self) -> None:
-        """Hears no more."""
+        """Stop hearing."""
         if self._lines is not None:
             self._lines.close()
             self._lines = None
 
     def wait(self, seconds: float | None) -> None:
-        """Waits for a change, or that many seconds at most."""
+        """Wait for a change, or that many seconds at most."""
         if self._lines is None:
             self._wait(seconds or 1.0)
             return

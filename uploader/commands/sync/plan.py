@@ -116,11 +116,11 @@ def _look(
             f"the root {place.root} is not there", remedy="Is the instance started, and is its root right?"
         )
     manifest.settle(base, {posixpath.join(base, file.path): (file.size, file.mtime) for file in there.files.values()})
-    scene = SyncState(base, str(folder), found.tree, there, manifest.files, takes=filters.takes)
+    state = SyncState(base, str(folder), found.tree, there, manifest.files, takes=filters.takes)
     # The server may take long to tell its abilities: it is asked only where a file is missing that it may copy.
     missing = any(file.size >= WORTH_COPYING and key not in there.files for key, file in found.tree.files.items())
     copies = missing and connection.abilities.server_copy
-    return replace(scene, elsewhere=_elsewhere(connection, root, scene), duplicates=copies)
+    return replace(state, elsewhere=_elsewhere(connection, root, state), duplicates=copies)
 
 
 def _concerned(base: str, local: LocalTree, manifest: Manifest) -> set[str]:
@@ -144,13 +144,13 @@ def _tells_no_case(connection: Connection, root: str, local: LocalTree, there: R
     return (differs or bool(clashing(local.files))) and is_insensitive(connection, root)
 
 
-def _elsewhere(connection: Connection, root: str, scene: SyncState) -> dict[str, RemoteEntry]:
+def _elsewhere(connection: Connection, root: str, state: SyncState) -> dict[str, RemoteEntry]:
     """Files that the manifest knows outside of the listing and that may be what is missing."""
-    sizes = {here.size for key, here in scene.local.files.items() if scene.there(key) is None}
-    listed = {posixpath.join(scene.base, there.path) for there in scene.remote.files.values()}
+    sizes = {here.size for key, here in state.local.files.items() if state.there(key) is None}
+    listed = {posixpath.join(state.base, there.path) for there in state.remote.files.values()}
     paths = [
         path
-        for path, known in scene.known.items()
+        for path, known in state.known.items()
         if known.size in sizes and known.sha256 and path not in listed and path.startswith(f"{root.rstrip('/')}/")
     ]
     found = connection.files.stat_all(paths) if paths else []

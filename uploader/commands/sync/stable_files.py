@@ -1,4 +1,4 @@
-"""Which local files are still being written: their size moved lately, or some program has them open for that."""
+"""Which local files are still being written: their size changed lately, or a program has them open for writing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pathlib import Path
 from uploader.scan.tree import LocalEntry
 
 STILL_SECONDS = 2.0
-"""How long a file must not have changed before it is sent."""
+"""Seconds for which a file must not have changed before it is sent."""
 
 
 class StableFiles:
-    """Watches files from one look to the next. `clock` gives seconds that only grow, `now` the time of day, `writers`
-    the real paths that are open for writing right now, None where the system does not tell."""
+    """Compares files from one look to the next.
+
+    `clock` gives monotonic seconds, `now` the time of day. `writers` gives the real paths that are open for writing,
+    None where the system does not tell.
+    """
 
     def __init__(
         self,
@@ -33,15 +36,15 @@ class StableFiles:
         self._seen: dict[str, tuple[int, int, float]] = {}
         self._open: frozenset[str] | None = None
         self.waiting: set[str] = set()
-        """What the last look found to be growing."""
+        """The files that grew at the last look."""
 
     def look(self) -> None:
-        """Begins a new look at all files."""
+        """Begin a new look at all files."""
         self._open = self._writers(self._folder)
         self.waiting = set()
 
     def is_growing(self, here: LocalEntry) -> bool:
-        """Whether a file may not be sent yet."""
+        """Whether a file must not be sent yet."""
         growing = not self._is_still(here)
         if not growing and self._open:
             growing = os.path.realpath(self._folder / here.path) in self._open
@@ -61,8 +64,10 @@ class StableFiles:
 
 
 def open_for_writing(folder: Path) -> frozenset[str] | None:
-    """Returns the real paths below a folder that some program has open for writing, as far as this user may know;
-    None where the system has no such list (proc(5) has: /proc/PID/fd and /proc/PID/fdinfo)."""
+    """Return the real paths below a folder that a program has open for writing, as far as this user may know.
+
+    None where the system has no such list. Linux has: /proc/PID/fd and /proc/PID/fdinfo (proc(5)).
+    """
     if not sys.platform.startswith("linux"):
         return None
     below = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118 - ends in a separator

@@ -1,4 +1,4 @@
-"""What a decision is made from: both sides of a sync, what is known of them from before, and what is wished."""
+"""What a decision is made from: both sides of a sync, the manifest, and what the user allows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class SyncState:
-    """`base` is the absolute folder on the server below which the keys of both trees lie, `folder` the local one, as an
-    absolute path. `known` is the manifest; `elsewhere` are files that it knows outside of the listing, looked at now;
-    `takes` says of a path below `folder` whether it takes part. `duplicates`: the server can copy by itself."""
+    """Both sides of a sync.
+
+    The keys of both trees lie below `base`, absolute on the server, and `folder`, absolute here. `known` is the
+    manifest. `elsewhere` are files that it knows outside of the listing, looked at now. `takes` says of a path below
+    `folder` whether it takes part. `duplicates`: the server can copy by itself.
+    """
 
     base: str
     folder: str
@@ -41,14 +44,14 @@ class SyncState:
     duplicates: bool = False
 
     def there(self, key: str) -> RemoteEntry | None:
-        """The server's file of that key."""
+        """Return the server's file of a key."""
         found = self.remote.files.get(key)
         if found is None and self.remote.insensitive:
             return self._by_fold.get(folded(key))
         return found
 
     def path(self, key: str) -> str:
-        """The absolute path of a key: as the server spells what is there of it."""
+        """Return the absolute path of a key, as the server spells what is there of it."""
         found = self.there(key)
         if found is not None:
             return posixpath.join(self.base, found.path)
@@ -60,19 +63,19 @@ class SyncState:
         return key in self.remote.folders or (self.remote.insensitive and folded(key) in self._folders_by_fold)
 
     def of_manifest(self, there: RemoteEntry) -> PlacedFile | None:
-        """What is known of a server's file, if it is still that one."""
+        """Return what the manifest says of a server's file, if it is still that one."""
         known = self.known.get(posixpath.join(self.base, there.path))
         return known if known is not None and known.is_still(there.size, there.mtime) else None
 
     def origin(self, known: PlacedFile) -> str | None:
-        """Where below `folder` a file came from; None when it came from somewhere else."""
+        """Return where below `folder` a file came from; None when it came from elsewhere."""
         if known.origin is None:
             return None
         path = Path(known.origin)
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else None
 
     def is_ours(self, known: PlacedFile) -> bool:
-        """Whether this program placed it from this folder, out of what takes part."""
+        """Whether this program placed it from this folder, and it still takes part."""
         origin = self.origin(known) if known.placed and known.seen is not None else None
         return origin is not None and self.takes(origin)
 

@@ -1,4 +1,4 @@
-"""Keeps a sync going: a first one, then one more whenever something has changed and holds still."""
+"""Repeats a sync whenever something has changed and no longer grows."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from uploader.session.session import Session
 from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 
 LOOK_SECONDS = 1.0
-"""How soon a file that still grows is looked at again."""
+"""Seconds until a file that still grows is looked at again."""
 
 
 def watch(
-    syncing: Sync, ear: FolderWatcher, settling: StableFiles, session: Session, tell: Callable[[Report], None]
+    syncing: Sync, watcher: FolderWatcher, stable: StableFiles, session: Session, tell: Callable[[Report], None]
 ) -> None:
-    """Syncs, and syncs again at each change, until it is stopped: it ends by Interrupted. `tell` is given what became
-    of each.
+    """Sync, and sync again at each change, until the user stops it: it ends by Interrupted. `tell` gets each report.
 
-    What may pass, such as a target that is stopped for the night, is said once and waited for. Raises what will not."""
-    news = ChangeFilter()
+    An error that may pass, such as a stopped target, is reported once and waited for. Raises the others.
+    """
+    changes = ChangeFilter()
     session.observer(Message("watching; Ctrl-C ends it", "info"))
     try:
         while True:
-            ear.open()
-            ear.wait(_once(syncing, ear, settling, session, tell, news))
+            watcher.open()
+            watcher.wait(_once(syncing, watcher, stable, session, tell, changes))
     except KeyboardInterrupt:
         raise stopped() from None
     finally:
-        ear.close()
+        watcher.close()
 
 
 def _once(
     syncing: Sync,
-    ear: FolderWatcher,
-    settling: StableFiles,
+    watcher: FolderWatcher,
+    stable: StableFiles,
     session: Session,
     tell: Callable[[Report], None],
-    news: ChangeFilter,
+    changes: ChangeFilter,
 ) -> float | None:
-    """Syncs once. Returns the seconds until the next time, None for the next change."""
+    """Sync once. Return the seconds until the next time, None for the next change."""
     try:
-        settling.look()
-        report = syncing.carry_out(syncing.plan(settling.is_growing))
+        stable.look()
+        report = syncing.carry_out(syncing.plan(stable.is_growing))
     except LASTING:
         raise
     except PASSING as error:
-        if news.absent(error):
+        if changes.absent(error):
             session.observer(Message(f"{error.message}; waiting for it", "note"))
         if isinstance(error, SourceMissing | SourceRefused):
-            ear.close()  # a folder that comes back is another one, of which it would hear nothing
+            watcher.close()  # a folder that comes back is another one
         return ABSENCE_SECONDS
-    tell(news.of(report))
+    tell(changes.of(report))
     if syncing.interrupted:
         raise stopped()
-    news.absent(None)
+    changes.absent(None)
     if any(outcome.error and outcome.error.exit_code == NetworkError.exit_code for outcome in report.outcomes):
         return ABSENCE_SECONDS
-    return LOOK_SECONDS if settling.waiting else None
+    return LOOK_SECONDS if stable.waiting else None

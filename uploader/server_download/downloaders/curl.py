@@ -15,7 +15,7 @@ from uploader.server_download.downloaders.interface import (
 )
 
 _OLDEST = (7, 58)
-"""Up to there a header was sent on to whatever host a redirect led to (CVE-2018-1000007)."""
+"""Older ones sent a header to every host that a redirect led to (CVE-2018-1000007)."""
 
 
 class Curl:

@@ -60,10 +60,10 @@ class Downloader(Protocol):
     """One program. It gets the order through `lines` alone, over a standard input: the link is a secret, and others
     can read arguments, environments and files.
 
-    `attempt` is one line of POSIX sh that downloads once. `$part` is the file to write, `$at` how many bytes of it
-    are there, `$mark` the validator, `$order` what `lines` returned. `size FILE` puts a file's bytes into `$n`. It
-    leaves the exit code in `$rc` and the HTTP status in `$st`, 000 when unknown. It reads no settings of the user,
-    leaves no file but the part, and keeps a header from the hosts that a redirect leads to.
+    `attempt` is one line of POSIX sh that downloads once. `$part` is the file to write, and `$at` how many bytes of
+    it are there. `$mark` is the validator, `$order` what `lines` returned. `size FILE` puts a file's bytes into `$n`.
+    It leaves the exit code in `$rc` and the HTTP status in `$st`, 000 when unknown. It reads no settings of the user
+    and leaves no file but the part. It keeps a header from the hosts that a redirect leads to.
     """
 
     @property

@@ -220,7 +220,7 @@ def test_an_empty_or_unread_folder_never_deletes() -> None:
     assert "holds no file" in steps(empty, delete=True, max_delete=99)["old0"].reason
     unread = scene(*kept_files(5), *placed_files(1))
     unread.local.complete = False
-    assert "nobody can say what is gone" in steps(unread, delete=True, max_delete=99)["old0"].reason
+    assert "it is not known what is gone" in steps(unread, delete=True, max_delete=99)["old0"].reason
     assert actions(unread, delete=True, max_delete=99)["old0"] == "refuse"
 
 
