@@ -527,11 +527,11 @@ def test_without_a_downloader_auto_relays_and_server_is_refused(tmp_path: Path, 
 # what goes wrong --------------------------------------------------------------------------------------
 
 
-def for_us_alone(origin: Origin, here: World, status: int = 403) -> str:
+def for_us_alone(origin: Origin, here: World, status: int = 403, body: bytes = b"<html>no</html>") -> str:
     """A source that gives its file to this machine and refuses it to the server."""
     path = SIGNED.partition("?")[0]
     signed(origin)
-    origin.unless(path, "https://github.com", Resource(b"<html>no</html>", status=status, content_type="text/html"))
+    origin.unless(path, "https://github.com", Resource(body, status=status, content_type="text/html"))
     return origin.url(LINK)
 
 
@@ -585,12 +585,21 @@ def test_what_the_source_refuses_to_the_server_goes_by_way_of_this_machine_and_s
     nothing_left(server)
 
 
-def test_a_page_in_the_place_of_a_model_is_known_by_its_bytes(here: World, server: OpenSSH, origin: Origin) -> None:
-    link = for_us_alone(origin, here, status=200)
-    error = here.one(link, via="server").error
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>", "is a web page"),
+        (b'{"error": "verify that you are human"}', "is a JSON text"),
+        (b"error code: 1020", "is not the safetensors file"),
+    ],
+)
+def test_server_given_another_answer_names_another_route(
+    here: World, server: OpenSSH, origin: Origin, body: bytes, says: str
+) -> None:
+    error = here.one(for_us_alone(origin, here, status=200, body=body), via="server").error
     assert error is not None
     assert error.code == "not-a-model"
-    assert "is a web page" in error.message
+    assert says in error.message
     assert "gives this file to us and not to the server" in error.message
     assert "--via relay" in str(error.remedy)
     assert "link" not in str(error.remedy)
