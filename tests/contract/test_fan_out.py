@@ -55,7 +55,7 @@ def statuses(report: Report) -> dict[str, str]:
     return {outcome.target: outcome.error.code if outcome.error else outcome.status for outcome in report.outcomes}
 
 
-def test_a_file_of_this_disk_reaches_all_of_them_with_a_row_and_an_outcome_each(three: World) -> None:
+def test_push_to_several_has_an_outcome_for_each(three: World) -> None:
     model = three.model()
     report = three.push(model, to=("canvas", "second", "third"))
     assert statuses(report) == dict.fromkeys(("canvas", "second", "third"), "placed")
@@ -105,7 +105,7 @@ def test_what_one_of_them_refuses_is_its_own_outcome(three: World) -> None:
     assert statuses(report) == {"canvas": "placed", "second": "exists"}
 
 
-def test_a_reference_that_comes_to_nothing_moves_nothing_anywhere(three: World) -> None:
+def test_push_with_one_bad_reference_moves_nothing(three: World) -> None:
     report = three.push(three.disk / "none.safetensors", three.model(), to=("canvas", "second"))
     assert statuses(report) == {"canvas": "source-missing", "second": "source-missing"}
     assert three.there == {}
@@ -159,7 +159,7 @@ def test_a_group_stands_for_its_targets(three: World, session: Session) -> None:
         session.choose_targets(["@rent"])
 
 
-def test_forgetting_a_target_leaves_the_group_and_says_so_when_it_is_used(three: World, session: Session) -> None:
+def test_logout_leaves_a_group_that_names_the_lost_target(three: World, session: Session) -> None:
     with session.targets.path.open("a") as file:
         file.write('\n[groups]\nrented = ["third", "canvas"]\nnone = []\n')
     three.app.logout("third")

@@ -31,7 +31,7 @@ def put(here: World, path: str, data: bytes) -> Path:
 
 
 class Person:
-    """Somebody at a terminal who answers every question the same way."""
+    """A prompter that answers every question the same way."""
 
     def __init__(self, answer: bool) -> None:
         self.answer = answer
@@ -66,7 +66,7 @@ def with_person(here: World, person: Person) -> App:
 # ls and df --------------------------------------------------------------------------------------------
 
 
-def test_models_are_listed_with_what_they_are_and_who_placed_them(every: tuple[str, World]) -> None:
+def test_ls_tells_kind_architecture_and_who_placed_a_model(every: tuple[str, World]) -> None:
     _, here = every
     here.placed(here.model("dream.safetensors", 3 * MIB))
     theirs = here.model("style.safetensors", preset="lora")
@@ -81,7 +81,7 @@ def test_models_are_listed_with_what_they_are_and_who_placed_them(every: tuple[s
     assert here.app.ls("canvas", Kind.VAE) == []
 
 
-def test_a_header_is_read_once_and_again_when_the_file_is_another(every: tuple[str, World]) -> None:
+def test_ls_reads_a_header_again_only_when_the_file_changed(every: tuple[str, World]) -> None:
     _, here = every
     file = put(here, DREAM, here.model(size=2 * MIB).read_bytes())
     (before,) = here.app.ls(None)
@@ -219,7 +219,7 @@ def checks(app: App) -> dict[str, Check]:
     return {check.name: check for check in examined(app).checks}
 
 
-def test_a_target_that_is_well_passes_every_check_and_nothing_is_left_there(every: tuple[str, World]) -> None:
+def test_doctor_of_a_sound_target_passes_and_leaves_nothing(every: tuple[str, World]) -> None:
     kind, here = every
     diagnosis = examined(here.app)
     found = {check.name: check.state for check in diagnosis.checks}
@@ -276,7 +276,7 @@ def test_a_report_names_no_host_no_user_and_no_path(every: tuple[str, World]) ->
     assert "PATH" in text
 
 
-def test_the_webui_s_address_is_looked_at_and_told_to_nobody_else(tmp_path: Path) -> None:
+def test_doctor_masks_the_address_of_the_webui(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server)
         assert checks(here.app)["WebUI address"].state == "skipped"

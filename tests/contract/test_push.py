@@ -41,7 +41,7 @@ def test_a_model_is_placed_proven_and_kept_the_second_time(every: tuple[str, Wor
 
 
 @pytest.mark.parametrize("size", [9 * MIB, 9 * MIB + 8])
-def test_other_bytes_under_that_name_are_left_alone_unless_replace_is_said(every: tuple[str, World], size: int) -> None:
+def test_push_over_other_bytes_needs_replace(every: tuple[str, World], size: int) -> None:
     _, here = every
     here.placed(here.model(size=9 * MIB))
     before = (here.root / DREAM).read_bytes()
@@ -55,7 +55,7 @@ def test_other_bytes_under_that_name_are_left_alone_unless_replace_is_said(every
     assert here.parts == []
 
 
-def test_several_models_over_several_connections_go_to_their_folders(every: tuple[str, World]) -> None:
+def test_push_of_several_models_fills_their_folders(every: tuple[str, World]) -> None:
     _, here = every
     models = [here.model("a.safetensors", 17 * MIB), here.model("b.safetensors", preset="lora")]
     report = here.push(*models, connections=4)
@@ -68,7 +68,7 @@ def test_several_models_over_several_connections_go_to_their_folders(every: tupl
     assert report.exit_code == 0
 
 
-def test_a_dry_run_says_what_would_be_and_leaves_nothing_behind(every: tuple[str, World]) -> None:
+def test_dry_run_tells_the_plan_and_changes_nothing(every: tuple[str, World]) -> None:
     _, here = every
     models = [here.model(), here.model("up.safetensors", preset="upscaler")]
     before = sorted(here.state.rglob("*"))
@@ -91,7 +91,7 @@ def test_a_folder_of_a_kind_is_made_when_its_parent_is_there(every: tuple[str, W
 # evidence ---------------------------------------------------------------------------------------------
 
 
-def test_of_a_big_file_without_a_shell_samples_are_read_back_or_all_of_it_when_asked(tmp_path: Path) -> None:
+def test_verify_of_a_large_file_reads_samples_or_all(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "sftp_only") as server:
         here = world(tmp_path, server)
         model = here.model(size=130 * MIB)
@@ -133,7 +133,7 @@ def test_a_missing_root_is_refused_unless_mkdir_is_said(here: World) -> None:
     assert list(here.there) == [DREAM]
 
 
-def test_a_folder_whose_parent_is_missing_is_refused_unless_mkdir_is_said(here: World) -> None:
+def test_push_below_a_missing_parent_needs_mkdir(here: World) -> None:
     for folder in (CHECKPOINTS, LORAS, "models"):
         (here.root / folder).rmdir()
     model = here.model()
@@ -142,7 +142,7 @@ def test_a_folder_whose_parent_is_missing_is_refused_unless_mkdir_is_said(here: 
     here.placed(model, mkdir=True)
 
 
-def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+def test_push_that_does_not_fit_is_refused_before_it_sends(tmp_path: Path) -> None:
     needs_sshd("full", disk=True)
     with OpenSSH(tmp_path / "server", "full", disk_mib=24) as server:
         here = world(tmp_path, server)
@@ -184,7 +184,7 @@ def test_a_name_of_one_s_own_is_taken(here: World) -> None:
     assert list(here.there) == [f"{CHECKPOINTS}/夢 v2.safetensors"]
 
 
-def test_a_file_that_is_not_the_promised_one_is_refused_before_anything_is_sent(here: World) -> None:
+def test_push_of_another_file_than_promised_sends_nothing(here: World) -> None:
     report = here.push(here.model(), sha256=Digest("0" * 64))
     (outcome,) = report.outcomes
     assert outcome.error is not None
@@ -197,7 +197,7 @@ def test_a_promised_file_is_placed(here: World) -> None:
     here.placed(model, sha256=Digest(sha256(model)))
 
 
-def test_what_is_wrong_with_any_reference_is_told_of_all_and_nothing_moves(here: World) -> None:
+def test_push_reports_all_bad_references_and_moves_nothing(here: World) -> None:
     page = here.disk / "page.safetensors"
     page.write_text("<!DOCTYPE html><html><body>Log in</body></html>")
     report = here.push(here.model(), page, here.disk / "nowhere.safetensors")
@@ -220,7 +220,7 @@ def test_a_clean_pickle_is_placed_by_what_is_in_it(here: World) -> None:
     assert list(here.there) == ["embeddings/old.pt"]
 
 
-def test_a_pickle_that_could_run_code_is_refused_unless_it_is_allowed(here: World) -> None:
+def test_push_of_a_pickle_that_runs_code_needs_consent(here: World) -> None:
     old = here.disk / "old.pt"
     old.write_bytes(torch_zip({"hook": Call(Name("os", "system"), ("id",))}))
     report = here.push(old, kind=Kind.EMBEDDING)
@@ -243,7 +243,7 @@ def test_a_kind_that_does_not_show_is_asked_for(here: World) -> None:
     here.placed(odd, kind=Kind.VAE)
 
 
-def test_a_kind_that_this_webui_has_no_folder_for_is_refused_with_the_reason(here: World) -> None:
+def test_push_of_a_kind_without_folder_tells_the_reason(here: World) -> None:
     report = here.push(here.model("te.safetensors", preset="text-encoder"))
     assert report.exit_code == 2
     error = report.outcomes[0].error

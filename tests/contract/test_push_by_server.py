@@ -46,7 +46,7 @@ from uploader.transfer import TransferContext, UploadJob
 MODEL = safetensors("checkpoint", size_bytes=2 << 20)
 SHA256 = hashlib.sha256(MODEL).hexdigest()
 NAME = "linked.safetensors"
-# Of this process alone: whoever looks at all processes of a machine must not meet another test's.
+# Of this process alone: a test that looks at all processes must not meet those of another test.
 TOKEN, SIGNATURE = f"hush-{os.getpid()}-hush", f"squeamish-{os.getpid()}-ossifrage"
 LINK = f"/{NAME}?token={TOKEN}"
 SIGNED = f"/store/4711?sig={SIGNATURE}"
@@ -117,11 +117,11 @@ def _downloads(server: OpenSSH) -> list[str]:
 class Held:
     """A push in a thread of its own, whose source stops after `at` bytes until `release`."""
 
-    def __init__(self, origin: Origin, here: World, at: int = 1 << 20, **wishes: Any) -> None:
+    def __init__(self, origin: Origin, here: World, at: int = 1 << 20, **options: Any) -> None:
         self.gate = threading.Event()
         self.resource = signed(origin, gate=self.gate, gate_at=at)
         self.outcomes: list[Outcome] = []
-        self.thread = threading.Thread(target=lambda: self.outcomes.append(here.one(origin.url(LINK), **wishes)))
+        self.thread = threading.Thread(target=lambda: self.outcomes.append(here.one(origin.url(LINK), **options)))
 
     def __enter__(self) -> Held:
         self.thread.start()
@@ -142,9 +142,7 @@ def until(there: Callable[[], object]) -> None:
 # what it delivers -------------------------------------------------------------------------------------
 
 
-def test_the_server_downloads_it_and_not_a_byte_leaves_this_machine(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_server_download_sends_no_byte_from_here(here: World, server: OpenSSH, origin: Origin) -> None:
     signed(origin)
     outcome = here.placed(origin.url(LINK), sha256=Digest(SHA256))
     assert (outcome.route, outcome.bytes_sent, outcome.evidence) == ("server", 0, Evidence.REMOTE_HASH)
@@ -157,7 +155,7 @@ def test_the_server_downloads_it_and_not_a_byte_leaves_this_machine(
     assert (again.status, again.evidence, again.bytes_sent) == ("kept", Evidence.REMOTE_HASH, 0)
 
 
-def test_neither_token_nor_signed_link_is_ever_seen_on_the_server(here: World, server: OpenSSH, origin: Origin) -> None:
+def test_server_download_shows_no_token_and_no_link(here: World, server: OpenSSH, origin: Origin) -> None:
     with Watcher(server.home, [TOKEN, SIGNATURE]) as watcher, Held(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: _downloads(server))
@@ -172,7 +170,7 @@ def test_neither_token_nor_signed_link_is_ever_seen_on_the_server(here: World, s
 
 
 @pytest.mark.parametrize("consent", [False, True])
-def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
+def test_token_goes_to_the_server_only_with_consent(
     here: World, server: OpenSSH, origin: Origin, consent: bool
 ) -> None:
     """As a source has it that gives no signed link: what is handed over then is the link and the token's line."""
@@ -195,13 +193,13 @@ def test_a_token_goes_to_the_server_with_the_user_s_consent_alone(
             lambda: replace(hand_over(artifact, sources), header=token),
             token=consent,
         )
-        errand = ServerDownload(job, context, terms)
+        download = ServerDownload(job, context, terms)
         try:
             if consent:
-                assert errand.run() is not None
+                assert download.run() is not None
             else:
                 with pytest.raises(RouteUnavailable, match="token's owner alone"):
-                    errand.run()
+                    download.run()
         finally:
             pool.close()
     told = [request.headers.get("authorization") for request in origin.requests]
@@ -218,9 +216,7 @@ def test_the_plan_says_which_route_and_why(here: World, origin: Origin) -> None:
     assert here.there == {}
 
 
-def test_without_a_published_hash_its_structure_is_all_that_is_known_unless_samples_are_asked_for(
-    here: World, origin: Origin
-) -> None:
+def test_server_download_without_hash_proves_its_structure(here: World, origin: Origin) -> None:
     signed(origin)
     assert here.placed(origin.url(LINK)).evidence is Evidence.STRUCTURE
     assert "no sha256 is published" in here.said
@@ -239,7 +235,7 @@ def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin:
     assert here.placed(origin.url(LINK), replace=True).evidence is Evidence.STRUCTURE
 
 
-def test_a_limit_is_about_this_machine_s_line_and_the_user_is_told(here: World, origin: Origin) -> None:
+def test_limit_with_server_download_tells_the_user(here: World, origin: Origin) -> None:
     signed(origin)
     assert here.placed(origin.url(LINK), limit=1e6).route == "server"
     assert "--limit is about this machine's line" in here.said
@@ -253,9 +249,7 @@ def test_the_wanted_route_is_taken_all_the_same(here: World, origin: Origin) -> 
 # cut, killed, away ------------------------------------------------------------------------------------
 
 
-def test_a_detached_one_goes_on_by_itself_and_the_next_push_joins_it(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_detached_download_goes_on_and_the_next_push_joins(here: World, server: OpenSSH, origin: Origin) -> None:
     gate = threading.Event()
     resource = signed(origin, gate=gate, gate_at=1 << 20)
     assert here.one(origin.url(LINK), detach=True).status == "started"
@@ -276,7 +270,7 @@ def test_a_detached_one_goes_on_by_itself_and_the_next_push_joins_it(
     nothing_left(server)
 
 
-def test_what_a_server_brought_is_known_again_and_the_webui_is_told(here: World, origin: Origin) -> None:
+def test_server_download_is_known_again_and_told_to_the_webui(here: World, origin: Origin) -> None:
     signed(origin)
     with FakeA1111(here.root) as webui:
         here.app.login(LoginRequest("generic", name="canvas", webui="a1111", webui_url=webui.url))
@@ -303,9 +297,7 @@ def test_a_pickle_that_nothing_vouches_for_comes_by_this_disk(here: World, origi
     assert [plan.steps[0].item.route for plan in vouched] == ["server", "server"]
 
 
-def test_one_that_finished_meanwhile_is_proven_and_placed_without_a_request(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_finished_download_is_placed_without_a_request(here: World, server: OpenSSH, origin: Origin) -> None:
     signed(origin)
     here.one(origin.url(LINK), detach=True)
     until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)])
@@ -329,9 +321,7 @@ def test_one_that_was_killed_is_gone_on_with_by_range(here: World, server: OpenS
     nothing_left(server)
 
 
-def test_a_link_that_ran_out_is_resolved_again_here_and_gone_on_with(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_expired_link_is_resolved_again_and_continued(here: World, server: OpenSSH, origin: Origin) -> None:
     gate = threading.Event()
     resource = signed(origin, gate=gate, gate_at=1 << 20, cuts=[3 << 20, 3 << 20, 3 << 20, (1 << 20) + 5])
 
@@ -352,9 +342,7 @@ def test_a_link_that_ran_out_is_resolved_again_here_and_gone_on_with(
     nothing_left(server)
 
 
-def test_a_cut_line_to_the_server_is_mended_and_the_download_never_notices(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_cut_connection_does_not_disturb_the_download(here: World, server: OpenSSH, origin: Origin) -> None:
     with Held(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: "fetching" in phases(here))
@@ -399,9 +387,7 @@ def test_without_digest_and_validator_nothing_is_gone_on_with(here: World, serve
     assert fetches(origin) == [None, None]
 
 
-def test_without_a_digest_a_pieced_file_is_compared_with_its_source(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_resumed_download_without_digest_is_compared(here: World, server: OpenSSH, origin: Origin) -> None:
     with Held(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: any(part.stat().st_size for part in here.parts))
@@ -410,7 +396,7 @@ def test_without_a_digest_a_pieced_file_is_compared_with_its_source(
     assert any(fetches(origin))
 
 
-def test_a_file_that_is_there_meanwhile_ends_the_download_of_it(here: World, server: OpenSSH, origin: Origin) -> None:
+def test_file_that_came_by_itself_ends_its_download(here: World, server: OpenSSH, origin: Origin) -> None:
     with Held(origin, here, detach=True, sha256=Digest(SHA256)) as held:
         held.thread.join(30)
         assert _downloads(server)
@@ -535,9 +521,7 @@ def for_us_alone(origin: Origin, here: World, status: int = 403, body: bytes = b
     return origin.url(LINK)
 
 
-def test_a_page_that_a_detached_one_brought_is_no_beginning_of_the_file(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_page_of_a_detached_download_is_no_beginning(here: World, server: OpenSSH, origin: Origin) -> None:
     link = for_us_alone(origin, here, status=200)
     assert here.one(link, detach=True).status == "started"
     until(lambda: any(part.stat().st_size for part in here.parts) and not _downloads(server))
@@ -547,9 +531,7 @@ def test_a_page_that_a_detached_one_brought_is_no_beginning_of_the_file(
     nothing_left(server)
 
 
-def test_a_detached_one_that_failed_is_begun_anew_and_left_alone_again(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_failed_detached_download_starts_again(here: World, server: OpenSSH, origin: Origin) -> None:
     link = for_us_alone(origin, here)
     assert here.one(link, detach=True).status == "started"
     until(lambda: not _downloads(server))
@@ -571,9 +553,7 @@ def test_a_home_that_keeps_nothing_is_no_reason_to_fail(here: World, server: Ope
     assert (server.home / ".uploader").read_text() == "a file of somebody's"
 
 
-def test_what_the_source_refuses_to_the_server_goes_by_way_of_this_machine_and_says_so(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_refusal_to_the_server_goes_by_this_machine(here: World, server: OpenSSH, origin: Origin) -> None:
     link = for_us_alone(origin, here)
     outcome = here.placed(link)
     assert outcome.route == "relay"
@@ -607,9 +587,7 @@ def test_server_given_another_answer_names_another_route(
     nothing_left(server)
 
 
-def test_bytes_that_are_not_the_promised_ones_get_no_name_and_leave_nothing(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_server_download_of_wrong_bytes_leaves_nothing(here: World, server: OpenSSH, origin: Origin) -> None:
     signed(origin)
     error = here.one(origin.url(LINK), sha256=Digest("0" * 64)).error
     assert error is not None
@@ -619,9 +597,7 @@ def test_bytes_that_are_not_the_promised_ones_get_no_name_and_leave_nothing(
     assert rows(here.state, "job") == []
 
 
-def test_a_source_that_changes_half_way_is_begun_anew_as_it_is_now(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_source_that_changes_half_way_starts_again(here: World, server: OpenSSH, origin: Origin) -> None:
     resource = signed(origin, cuts=[1 << 20])
     resource.gate = threading.Event()
     resource.gate_at = 1 << 19
@@ -639,9 +615,7 @@ def test_a_source_that_changes_half_way_is_begun_anew_as_it_is_now(
     assert "is begun anew" in here.said
 
 
-def test_a_source_that_changes_half_way_into_no_model_gets_no_name(
-    here: World, server: OpenSSH, origin: Origin
-) -> None:
+def test_source_that_becomes_no_model_gets_no_name(here: World, server: OpenSSH, origin: Origin) -> None:
     resource = signed(origin, cuts=[1 << 20])
     resource.gate = threading.Event()
     resource.gate_at = 1 << 19

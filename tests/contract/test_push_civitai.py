@@ -59,7 +59,7 @@ def test_a_model_of_civitai_is_placed_where_it_belongs(here: World, via: str) ->
     assert here.there == {PLACE: len(MODEL), f"{LORAS}/style.safetensors": len(LORA)}
 
 
-def test_the_header_wins_over_what_civitai_calls_a_file_and_that_is_said(here: World, civitai: Civitai) -> None:
+def test_header_wins_over_the_kind_that_civitai_tells(here: World, civitai: Civitai) -> None:
     civitai.models[5]["type"] = "Checkpoint"
     outcome = here.placed("civitai:5")
     assert outcome.kind == "lora"
@@ -67,9 +67,7 @@ def test_the_header_wins_over_what_civitai_calls_a_file_and_that_is_said(here: W
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_link_that_runs_out_in_the_middle_costs_nothing_but_a_new_one(
-    here: World, civitai: Civitai, via: str
-) -> None:
+def test_expired_link_is_replaced_in_the_middle(here: World, civitai: Civitai, via: str) -> None:
     here.dry(REFERENCE, via=via)
     looks = len(civitai.asked("storage"))
     civitai.cuts = [*[10**9] * looks, 1_000_000, 500_000]
@@ -135,7 +133,7 @@ STEM = PLACE.removesuffix(".safetensors")
 
 
 @on_both
-def test_sidecars_are_put_beside_the_model_under_the_names_that_the_webui_reads(here: World) -> None:
+def test_sidecars_have_the_names_that_the_webui_reads(here: World) -> None:
     outcomes = here.push(REFERENCE, sidecars=True).outcomes
     assert {outcome.status for outcome in outcomes} == {"placed"}
     assert set(here.there) == {PLACE, f"{STEM}.preview.png", f"{STEM}.json", f"{STEM}.civitai.info"}
@@ -147,7 +145,7 @@ def test_sidecars_are_put_beside_the_model_under_the_names_that_the_webui_reads(
     assert here.parts == []
 
 
-def test_what_lies_beside_a_model_is_in_no_webui_s_list_and_is_not_asked_for(here: World) -> None:
+def test_sidecars_are_not_looked_for_in_the_webui(here: World) -> None:
     with FakeA1111(here.root) as webui:
         here.app.login(LoginRequest("generic", name="canvas", webui="a1111", webui_url=webui.url))
         model, *beside = here.push(REFERENCE, sidecars=True).outcomes
@@ -156,7 +154,7 @@ def test_what_lies_beside_a_model_is_in_no_webui_s_list_and_is_not_asked_for(her
     assert {outcome.webui for outcome in beside} == {None}
 
 
-def test_what_is_beside_a_model_already_stays_unless_it_may_be_replaced(here: World) -> None:
+def test_sidecar_that_is_there_stays_without_replace(here: World) -> None:
     mine = here.root / f"{STEM}.json"
     mine.write_text("mine")
     report = here.push(REFERENCE, sidecars=True)

@@ -63,9 +63,7 @@ class Discreet(ObservedServer):
         (["list", "b.safetensors"], ["placed", "failed", "placed"]),
     ],
 )
-def test_what_the_server_will_not_tell_of_one_item_keeps_no_other_back(
-    tmp_path: Path, hidden: list[str], statuses: list[str]
-) -> None:
+def test_refusal_about_one_item_keeps_no_other_back(tmp_path: Path, hidden: list[str], statuses: list[str]) -> None:
     (tmp_path / "server").mkdir()
     with Discreet(tmp_path / "server") as server:
         here = world(tmp_path, server)
@@ -76,7 +74,7 @@ def test_what_the_server_will_not_tell_of_one_item_keeps_no_other_back(
         assert codes == ["permission"] * statuses.count("failed")
 
 
-def test_a_folder_that_the_server_will_not_make_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_tells_the_refusal(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with Forbidding(tmp_path / "server", "mkdir") as server:
         here = world(tmp_path, server)
@@ -97,7 +95,7 @@ def small_disk(tmp_path: Path) -> Iterator[World]:
         yield world(tmp_path, server)
 
 
-def test_a_folder_on_a_larger_disk_takes_what_the_root_s_disk_could_not(tmp_path: Path, small_disk: World) -> None:
+def test_space_is_that_of_the_folder_of_the_kind(tmp_path: Path, small_disk: World) -> None:
     large = tmp_path / "large"
     large.mkdir()
     (small_disk.root / CHECKPOINTS).rmdir()
@@ -134,9 +132,7 @@ def test_a_link_without_a_size_is_kept_when_its_bytes_are_there(here: World, ori
 
 
 @pytest.mark.parametrize("size", [len(MODEL), len(MODEL) + 8])
-def test_a_link_without_a_size_takes_no_other_file_s_place_unless_replace_is_said(
-    here: World, origin: Origin, size: int
-) -> None:
+def test_link_without_size_replaces_only_when_told(here: World, origin: Origin, size: int) -> None:
     origin.serve(LINK, MODEL, ranges=False, length="close")
     (here.root / LINKED).write_bytes(bytes(size))
     outcome = here.one(origin.url(LINK))
@@ -166,9 +162,7 @@ class Meddling(ObservedServer):
     cache = Path()
 
 
-def test_a_download_that_stays_behind_is_said_and_the_model_is_placed_all_the_same(
-    tmp_path: Path, origin: Origin
-) -> None:
+def test_download_that_cannot_be_removed_is_only_a_note(tmp_path: Path, origin: Origin) -> None:
     (tmp_path / "server").mkdir()
     with Meddling(tmp_path / "server") as server:
         here = world(tmp_path, server, UPLOADER_CACHE_LIMIT="0")
@@ -183,7 +177,7 @@ def test_a_download_that_stays_behind_is_said_and_the_model_is_placed_all_the_sa
 # names ------------------------------------------------------------------------------------------------
 
 
-def test_each_of_two_sources_for_one_name_is_a_failed_outcome_under_its_own_source(here: World) -> None:
+def test_two_sources_of_one_name_are_two_failed_outcomes(here: World) -> None:
     (here.disk / "other").mkdir()
     mine, other = here.model(), here.model("other/dream.safetensors")
     report = here.push(mine, other, here.model("innocent.safetensors"))

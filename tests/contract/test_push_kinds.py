@@ -84,7 +84,7 @@ FOLDERS: dict[str, dict[Kind, str]] = {
 
 
 @pytest.mark.parametrize("webui", FOLDERS)
-def test_each_kind_goes_where_this_webui_finds_it_or_is_refused_with_its_reason(webui: str, tmp_path: Path) -> None:
+def test_kind_goes_to_its_folder_or_tells_why_not(webui: str, tmp_path: Path) -> None:
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server, webui=webui)
         for name, (content, _) in FILES.items():

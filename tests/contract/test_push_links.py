@@ -1,4 +1,4 @@
-"""Models behind links, pushed to real servers: relayed through memory, or downloaded first."""
+"""Links to models, pushed to real servers: relayed through memory, or downloaded first."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_source_that_is_cut_is_read_on(here: World, origin: Origin, via: str, 
         assert [request.range for request in origin.requests[-2:]] == [None, None]
 
 
-def test_a_source_that_is_cut_while_it_is_looked_at_is_asked_again(here: World, origin: Origin) -> None:
+def test_source_cut_while_identified_is_asked_again(here: World, origin: Origin) -> None:
     origin.serve(LINK, MODEL, etag='"v1"', cuts=[10], failures=[503])
     here.placed(origin.url(LINK))
     assert (here.root / LINKED).read_bytes() == MODEL
@@ -122,9 +122,7 @@ def replaced(origin: Origin, *later: bytes) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_file_that_is_replaced_on_its_way_is_begun_anew_and_not_spliced(
-    here: World, origin: Origin, via: str
-) -> None:
+def test_link_replaced_on_its_way_is_sent_from_the_start(here: World, origin: Origin, via: str) -> None:
     other = safetensors("checkpoint", size_bytes=10 * MIB, seed=6)
     with replaced(origin, other):
         outcome = here.placed(origin.url(LINK), via=via, limit=200 * MIB)
@@ -135,9 +133,7 @@ def test_a_file_that_is_replaced_on_its_way_is_begun_anew_and_not_spliced(
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_file_that_is_replaced_again_and_again_leaves_neither_final_name_nor_part(
-    here: World, origin: Origin, via: str
-) -> None:
+def test_link_replaced_again_and_again_leaves_nothing(here: World, origin: Origin, via: str) -> None:
     later = [safetensors("checkpoint", size_bytes=9 * MIB, seed=seed) for seed in (6, 7)]
     with replaced(origin, *later):
         report = here.push(origin.url(LINK), via=via, limit=200 * MIB)
@@ -145,7 +141,7 @@ def test_a_file_that_is_replaced_again_and_again_leaves_neither_final_name_nor_p
     assert (here.there, cached(here)) == ({}, [])
 
 
-def test_a_link_that_leads_to_another_kind_of_model_meanwhile_is_not_placed(here: World, origin: Origin) -> None:
+def test_link_that_becomes_another_kind_is_not_placed(here: World, origin: Origin) -> None:
     lora = safetensors("lora", size_bytes=9 * MIB, seed=6)
     with replaced(origin, lora):
         assert here.fails(origin.url(LINK), limit=200 * MIB) == "source-changed"
@@ -153,9 +149,7 @@ def test_a_link_that_leads_to_another_kind_of_model_meanwhile_is_not_placed(here
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_link_that_is_not_the_promised_file_leaves_nothing_on_the_server(
-    here: World, origin: Origin, via: str
-) -> None:
+def test_link_of_another_file_than_promised_leaves_nothing(here: World, origin: Origin, via: str) -> None:
     origin.serve(LINK, MODEL, etag='"v1"')
     report = here.push(origin.url(LINK), via=via, sha256=Digest("0" * 64))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "hash")
@@ -197,9 +191,7 @@ def test_a_web_page_under_a_model_s_name_is_refused(here: World, origin: Origin)
     assert here.there == {}
 
 
-def test_a_truncated_model_behind_a_link_without_a_length_is_found_once_it_is_downloaded(
-    here: World, origin: Origin
-) -> None:
+def test_truncated_link_without_length_is_found(here: World, origin: Origin) -> None:
     origin.serve(LINK, MODEL[:-5], ranges=False, length="close")
     report = here.push(origin.url(LINK))
     assert report.exit_code == 7
@@ -226,9 +218,7 @@ VALIDATORS = {
 
 @pytest.mark.parametrize("via", ["relay", "local"])
 @pytest.mark.parametrize("says", VALIDATORS)
-def test_a_link_whose_file_is_replaced_between_two_runs_is_begun_anew(
-    here: World, origin: Origin, says: str, via: str
-) -> None:
+def test_link_replaced_between_two_runs_starts_again(here: World, origin: Origin, says: str, via: str) -> None:
     before, after = VALIDATORS[says]
     resource = origin.serve(LINK, MODEL, **before)
     resource.cuts = [*looks(here, origin, via), 5 * MIB, *[0] * 30]
@@ -241,9 +231,7 @@ def test_a_link_whose_file_is_replaced_between_two_runs_is_begun_anew(
     assert replaced.cuts == []
 
 
-def test_a_pickle_that_nothing_vouches_for_is_looked_through_as_a_whole_before_it_is_placed(
-    here: World, origin: Origin
-) -> None:
+def test_pickle_without_digest_is_scanned_as_a_whole(here: World, origin: Origin) -> None:
     content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
     origin.serve("/old.ckpt", content, etag='"v1"')
     link = origin.url("/old.ckpt")
@@ -255,9 +243,7 @@ def test_a_pickle_that_nothing_vouches_for_is_looked_through_as_a_whole_before_i
     assert here.one(link, via="relay", allow_pickle=True).status == "kept"
 
 
-def test_a_pickle_behind_a_link_that_could_run_code_is_refused_before_anything_moves(
-    here: World, origin: Origin
-) -> None:
+def test_pickle_link_that_runs_code_is_refused_at_once(here: World, origin: Origin) -> None:
     origin.serve("/evil.pt", torch_zip({"hook": Call(Name("os", "system"), ("id",))}), etag='"v1"')
     error = here.one(origin.url("/evil.pt")).error
     assert error is not None
@@ -265,7 +251,7 @@ def test_a_pickle_behind_a_link_that_could_run_code_is_refused_before_anything_m
     assert (here.there, cached(here)) == ({}, [])
 
 
-def test_of_a_link_without_a_size_the_pickles_are_looked_through_once_it_is_here(here: World, origin: Origin) -> None:
+def test_pickle_link_without_size_is_scanned_on_this_disk(here: World, origin: Origin) -> None:
     for name, value in (("clean", {"state_dict": weights(PRESETS["vae"])}), ("evil", Name("os", "system"))):
         origin.serve(f"/{name}.pt", torch_zip(value), ranges=False, length="chunked")
     here.placed(origin.url("/clean.pt"), kind=Kind.VAE)

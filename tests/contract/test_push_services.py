@@ -38,7 +38,7 @@ def sha256(content: bytes) -> str:
 
 @dataclass
 class Services:
-    """All of them, each with the model, and somebody with a target who may read it."""
+    """All of them, each with the model, and a user with a target who may read it."""
 
     hub: HuggingFace
     github: GitHub
@@ -73,7 +73,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 @pytest.mark.parametrize("via", ["relay", "local"])
 @pytest.mark.parametrize("service", REFERENCES)
-def test_a_model_is_placed_with_the_sha256_that_its_service_tells(services: Services, service: str, via: str) -> None:
+def test_model_of_a_service_has_its_published_sha256(services: Services, service: str, via: str) -> None:
     outcome = services.here.placed(REFERENCES[service], via=via)
     assert (services.here.root / PLACED).read_bytes() == MODEL
     assert (outcome.source, outcome.name, outcome.route) == (REFERENCES[service], "dream.safetensors", via)
@@ -86,7 +86,7 @@ def test_a_model_is_placed_with_the_sha256_that_its_service_tells(services: Serv
     ("service", "via"),
     [("huggingface", "relay"), ("huggingface", "local"), ("github", "relay"), ("modelscope", "local")],
 )
-def test_a_signed_link_that_runs_out_on_the_way_is_asked_for_anew(services: Services, service: str, via: str) -> None:
+def test_expired_signed_link_is_asked_for_again(services: Services, service: str, via: str) -> None:
     store = services.stores[service]
     services.here.dry(REFERENCES[service], via=via)
     (resource,) = store.resources.values()
@@ -99,7 +99,7 @@ def test_a_signed_link_that_runs_out_on_the_way_is_asked_for_anew(services: Serv
     assert len({request.path for request in store.requests}) > 2
 
 
-def test_a_quota_that_is_used_up_on_the_way_is_waited_for_as_long_as_the_hub_says(services: Services) -> None:
+def test_quota_is_waited_for_as_long_as_the_hub_says(services: Services) -> None:
     services.here.dry(HF, via="relay")
     (resource,) = services.hub.storage.resources.values()
     resource.cuts = [10**9] * len(services.hub.storage.requests) + [3 * MIB]
@@ -136,7 +136,7 @@ def test_a_branch_that_moves_on_the_way_changes_nothing(services: Services) -> N
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_branch_that_moves_between_two_runs_is_begun_anew(services: Services, via: str) -> None:
+def test_branch_that_moves_between_two_runs_starts_again(services: Services, via: str) -> None:
     services.here.dry(HF, via=via)
     (resource,) = services.hub.storage.resources.values()
     resource.cuts = [10**9] * len(services.hub.storage.requests) + [5 * MIB, *[0] * 30]
@@ -163,7 +163,7 @@ def test_a_run_that_was_given_up_is_gone_on_with(services: Services, via: str) -
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_file_that_is_not_the_published_one_is_told_with_both_values(services: Services, via: str) -> None:
+def test_file_other_than_published_tells_both_values(services: Services, via: str) -> None:
     services.hub.repos["org/gated"].claimed["sub/dream.safetensors"] = "ab" * 32
     report = services.here.push(HF, via=via)
     error = report.outcomes[0].error

@@ -25,8 +25,8 @@ def write(here: World, path: str, data: bytes, mtime: int = 1_700_000_000) -> Pa
     return file
 
 
-def sync(here: World, **wishes: Any) -> Report:
-    report = here.app.sync(SyncRequest(str(here.disk), **{"into": "outputs", **wishes}))
+def sync(here: World, **options: Any) -> Report:
+    report = here.app.sync(SyncRequest(str(here.disk), **{"into": "outputs", **options}))
     assert isinstance(report, Report)
     return report
 
@@ -35,8 +35,8 @@ def statuses(report: Report) -> dict[str | None, str]:
     return {outcome.path: outcome.status for outcome in report.outcomes}
 
 
-def actions(here: World, **wishes: Any) -> dict[str, str]:
-    plan = here.app.sync(SyncRequest(str(here.disk), dry_run=True, **{"into": "outputs", **wishes}))
+def actions(here: World, **options: Any) -> dict[str, str]:
+    plan = here.app.sync(SyncRequest(str(here.disk), dry_run=True, **{"into": "outputs", **options}))
     assert isinstance(plan, Plan)
     return {step.key: str(step.action) for step in plan.steps}
 
@@ -67,7 +67,7 @@ def test_a_tree_is_mirrored_and_the_second_time_nothing_is_done(every: tuple[str
     assert here.parts == []
 
 
-def test_what_changed_is_sent_what_moved_is_moved_and_what_is_gone_is_removed_when_said(
+def test_sync_sends_moves_and_deletes_what_changed(
     every: tuple[str, World],
 ) -> None:
     _, here = every
@@ -93,7 +93,7 @@ def test_what_changed_is_sent_what_moved_is_moved_and_what_is_gone_is_removed_wh
     assert set(actions(here, delete=True).values()) == {"keep"}
 
 
-def test_what_is_below_the_root_already_is_copied_there_where_the_server_can(every: tuple[str, World]) -> None:
+def test_sync_copies_on_the_server_where_it_can(every: tuple[str, World]) -> None:
     kind, here = every
     write(here, "one/a.bin", os.urandom(5 * MIB))
     sync(here)
@@ -104,7 +104,7 @@ def test_what_is_below_the_root_already_is_copied_there_where_the_server_can(eve
     assert set(actions(here).values()) == {"keep"}
 
 
-def test_what_is_there_already_is_known_by_its_bytes_and_not_sent(every: tuple[str, World]) -> None:
+def test_sync_compares_what_is_there_and_sends_nothing(every: tuple[str, World]) -> None:
     _, here = every
     write(here, "a.txt", b"the same")
     write(here, "b.txt", b"another")
@@ -159,13 +159,13 @@ def test_a_model_that_push_placed_is_known_to_sync(here: World) -> None:
     assert set(actions(here, into=None, by_kind=True).values()) == {"move"}
 
 
-def test_what_is_here_still_stays_where_an_earlier_sync_and_a_push_put_it(here: World) -> None:
+def test_sync_keeps_what_an_earlier_sync_or_push_placed(here: World) -> None:
     here.placed(here.model("dream.safetensors", MIB))
     write(here, "a.bin", b"a" * 100)
     sync(here, into="models/a")
     before = here.there
-    for wishes in ({}, {"delete": True, "max_delete": 99}):
-        assert {outcome.status for outcome in sync(here, into="models", **wishes).outcomes} <= {"placed", "kept"}
+    for options in ({}, {"delete": True, "max_delete": 99}):
+        assert {outcome.status for outcome in sync(here, into="models", **options).outcomes} <= {"placed", "kept"}
         assert before.items() <= here.there.items()
 
 
@@ -193,14 +193,14 @@ def test_a_cut_line_is_taken_up_again(tmp_path: Path) -> None:
         assert here.parts == []
 
 
-@pytest.mark.parametrize("wishes", [{}, {"into": None, "by_kind": True}])
-def test_a_missing_root_is_refused(here: World, wishes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{}, {"into": None, "by_kind": True}])
+def test_a_missing_root_is_refused(here: World, options: dict[str, Any]) -> None:
     here.model("dream.safetensors", MIB)
     for folder in sorted(here.root.rglob("*"), reverse=True):
         folder.rmdir()
     here.root.rmdir()
     with pytest.raises(NoSuchRoot):
-        sync(here, **wishes)
+        sync(here, **options)
     assert not here.root.exists()
 
 
@@ -217,7 +217,7 @@ def test_a_heap_of_models_is_asked_about(here: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "options",
     [
         {"by_kind": True},
         {"into": "../elsewhere"},
@@ -227,13 +227,13 @@ def test_a_heap_of_models_is_asked_about(here: World) -> None:
         {"dry_run": True, "watch": True},
     ],
 )
-def test_what_does_not_go_together_is_refused(here: World, wishes: dict[str, Any]) -> None:
+def test_what_does_not_go_together_is_refused(here: World, options: dict[str, Any]) -> None:
     write(here, "a.txt", b"a")
     with pytest.raises(UsageError):
-        here.app.sync(SyncRequest(str(here.disk), **{"into": "outputs", **wishes}))
+        here.app.sync(SyncRequest(str(here.disk), **{"into": "outputs", **options}))
 
 
-def test_a_folder_that_is_a_link_on_the_server_is_used_as_a_folder(tmp_path: Path) -> None:
+def test_sync_uses_a_linked_folder_as_a_folder(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "full") as server:
         here = world(tmp_path, server)
         (tmp_path / "large disk").mkdir()

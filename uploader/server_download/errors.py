@@ -85,7 +85,7 @@ def certificate_fault(host: str, found: Findings, now: float) -> UploaderError:
 
 
 def other_answer(host: str, error: NotAModel) -> NotAModel:
-    """Return the error for a server that got something else than this machine does, such as a page with a challenge.
+    """Return the error of a server that gets other bytes than this machine, such as a page with a challenge.
 
     `error` says what its bytes are. No other link helps: the host turns the server's address away.
     """

@@ -119,7 +119,7 @@ def test_choose_takes_the_first_that_is_there() -> None:
     assert choose(["wget"]) is None
 
 
-def test_all_of_it_arrives_under_any_name_and_the_file_stays_as_open_as_it_was(place: Place, origin: Origin) -> None:
+def test_download_keeps_name_bytes_and_file_mode(place: Place, origin: Origin) -> None:
     origin.serve("/m", CONTENT, etag='"v1"')
     assert place.trouble(origin.url("/m?sig=a%2Fb[1]{c}\\d")) in [(None, 200), (None, 0)]
     assert place.part.read_bytes() == CONTENT
@@ -130,7 +130,7 @@ def test_all_of_it_arrives_under_any_name_and_the_file_stays_as_open_as_it_was(p
     assert [request.headers["user-agent"].partition("/")[0] for request in origin.requests] == ["webui-uploader"]
 
 
-def test_a_cut_line_is_gone_on_with_by_range_and_for_the_same_file_alone(place: Place, origin: Origin) -> None:
+def test_cut_download_continues_by_range_of_the_same_file(place: Place, origin: Origin) -> None:
     origin.serve("/m", CONTENT, etag='"v1"', cuts=[FIRST])
     assert place.trouble(origin.url("/m"))[0] is None
     assert place.part.read_bytes() == CONTENT
@@ -140,23 +140,21 @@ def test_a_cut_line_is_gone_on_with_by_range_and_for_the_same_file_alone(place: 
     assert origin.requests[0].headers.get("if-range") is None
 
 
-def test_a_source_without_ranges_is_read_anew(place: Place, origin: Origin) -> None:
+def test_source_without_ranges_is_read_from_the_start(place: Place, origin: Origin) -> None:
     origin.serve("/m", CONTENT, ranges=False, cuts=[FIRST])
     assert place.trouble(origin.url("/m"), ranges=False, validator=None)[0] is None
     assert place.part.read_bytes() == CONTENT
     assert [request.range for request in origin.requests] == [None, None]
 
 
-def test_the_rest_of_another_file_is_never_put_behind_this_one(place: Place, origin: Origin) -> None:
+def test_rest_of_another_file_is_not_appended(place: Place, origin: Origin) -> None:
     place.part.write_bytes(bytes(FIRST))
     origin.serve("/m", CONTENT, etag='"v2"')
     assert place.trouble(origin.url("/m"))[0] is Trouble.CHANGED
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_what_the_source_refuses_is_told_with_its_status_and_leaves_no_page(
-    place: Place, origin: Origin, status: int
-) -> None:
+def test_refusal_of_the_source_tells_its_status(place: Place, origin: Origin, status: int) -> None:
     origin.fail("/m", status, b"<html>no</html>")
     assert place.trouble(origin.url("/m")) == (Trouble.STATUS, status)
     assert place.part.read_bytes() == b""
@@ -169,12 +167,12 @@ def test_a_source_that_has_trouble_is_asked_once_more(place: Place, origin: Orig
     assert place.part.read_bytes() == CONTENT
 
 
-def test_a_name_that_leads_nowhere_and_a_door_that_is_shut(place: Place) -> None:
+def test_unknown_name_and_closed_port_are_told_apart(place: Place) -> None:
     assert place.trouble("https://nowhere.invalid/m")[0] is Trouble.NAME
     assert place.trouble("http://127.0.0.1:9/m")[0] is Trouble.CONNECT
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(place: Place, tmp_path: Path) -> None:
+def test_unknown_certificate_is_refused(place: Place, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
     subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -186,7 +184,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(place: Place, tmp_path
     assert place.part.read_bytes() == b""
 
 
-def test_stopping_ends_the_program_too_and_leaves_no_file_of_its_own(place: Place, origin: Origin) -> None:
+def test_stop_ends_the_program_and_leaves_no_file(place: Place, origin: Origin) -> None:
     gate = threading.Event()
     held = origin.serve("/m", CONTENT, etag='"v1"', gate=gate, gate_at=FIRST)
     with gone(gate):
@@ -199,7 +197,7 @@ def test_stopping_ends_the_program_too_and_leaves_no_file_of_its_own(place: Plac
     assert jobs.look(place.shell, place.key).state == "dead"
 
 
-def test_no_link_is_seen_though_the_account_exports_the_names_it_is_kept_under(tmp_path: Path, by: Downloader) -> None:
+def test_link_is_not_seen_in_exported_variables(tmp_path: Path, by: Downloader) -> None:
     secret = f"hush-{os.getpid()}-hush"  # of this process alone: all processes of the machine are looked at
     names = ("order", "rest", "c", "said", "st", "run", "part", "attempt", "then", "program")
     shell = LocalShell(tmp_path, environ=dict.fromkeys(names, "x"))
@@ -223,7 +221,7 @@ def test_a_source_that_sends_without_end_fills_no_disk(place: Place, origin: Ori
     assert place.part.stat().st_size <= len(CONTENT) + (2 << 20)
 
 
-def test_no_settings_of_the_user_are_read_and_nothing_is_left_in_the_home(place: Place, origin: Origin) -> None:
+def test_settings_of_the_user_are_not_read(place: Place, origin: Origin) -> None:
     home = place.shell.home
     (home / ".curlrc").write_text('user-agent = "evil"\noutput = "elsewhere"\n')
     (home / ".netrc").write_text("machine 127.0.0.1 login me password hunter2\n")

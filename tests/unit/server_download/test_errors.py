@@ -50,7 +50,7 @@ def test_every_end_has_its_own_sentence(sight: JobStatus, error: type[UploaderEr
         raise told
 
 
-def test_a_full_disk_a_quota_and_what_cannot_be_told_apart_are_three_sentences() -> None:
+def test_disk_quota_and_unknown_fault_are_told_apart() -> None:
     full = jobs.fault_of(curl(23), "h", free=0)
     quota = jobs.fault_of(curl(23), "h", free=5_000_000_000)
     unknown = jobs.fault_of(curl(23), "h")
@@ -60,7 +60,7 @@ def test_a_full_disk_a_quota_and_what_cannot_be_told_apart_are_three_sentences()
     assert len({error.message for error in (full, quota, unknown)}) == 3
 
 
-def test_a_clock_missing_certificates_and_an_unknown_one_are_three_sentences() -> None:
+def test_clock_and_certificate_faults_are_told_apart() -> None:
     now = 1_800_000_000
     clock = jobs.certificate_fault("h", Findings(now - 86_400 * 400, True), now)
     bare = jobs.certificate_fault("h", Findings(now, False), now)

@@ -1,4 +1,4 @@
-"""The programs around a download, in every shell that may be somebody's sh, with a downloader of the test's own."""
+"""The programs around a download, in every shell that a server may have as sh, with a downloader of the test's own."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_job_that_is_not_there_is_none(shell: LocalShell) -> None:
     assert not list(shell.home.iterdir())
 
 
-def test_it_runs_by_itself_in_a_group_of_its_own_and_its_state_is_private(shell: LocalShell, part: Path) -> None:
+def test_job_runs_in_its_own_group_with_private_state(shell: LocalShell, part: Path) -> None:
     key = start(shell, part)
     assert jobs.look(shell, key).state == "running"
     folder = state_of(shell, key)
@@ -144,7 +144,7 @@ def test_stopping_ends_every_process_and_keeps_part_and_state(shell: LocalShell,
     assert part.read_bytes().startswith(b"xxy")
 
 
-def test_one_that_was_killed_is_dead_whoever_has_its_number_now(shell: LocalShell, part: Path) -> None:
+def test_killed_job_is_dead_when_its_number_is_reused(shell: LocalShell, part: Path) -> None:
     key = start(shell, part)
     told = state_of(shell, key) / "pid"
     process, birth, boot = told.read_text().split()
@@ -179,7 +179,7 @@ def test_python_starts_it_where_there_is_no_setsid(shell: LocalShell, part: Path
     assert ended(shell, key).size == SIZE
 
 
-def test_a_part_that_commands_do_not_see_is_told_and_nothing_is_left(shell: LocalShell, part: Path) -> None:
+def test_part_that_commands_do_not_see_is_an_error(shell: LocalShell, part: Path) -> None:
     part.unlink()
     with pytest.raises(RouteUnavailable, match="other folders than its shell"):
         start(shell, part)
@@ -262,7 +262,7 @@ def test_a_shell_whose_printf_is_a_program_is_told_no_link(tmp_path: Path) -> No
     assert not (tmp_path / ".uploader").exists()
 
 
-def test_clock_and_certificates_are_looked_at_where_no_certificate_will_do(tmp_path: Path) -> None:
+def test_diagnose_tells_clock_and_certificates(tmp_path: Path) -> None:
     found = jobs.diagnose(LocalShell(tmp_path))
     assert found.clock is not None
     assert abs(found.clock - time.time()) < 100

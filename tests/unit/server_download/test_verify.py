@@ -69,7 +69,7 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
     return ServerFileVerifier(job, context, readable=False)
 
 
-def test_a_promised_hash_is_taken_here_where_nothing_else_can_prove_it(tmp_path: Path) -> None:
+def test_digest_is_taken_here_when_nothing_else_proves(tmp_path: Path) -> None:
     right, events = hashlib.sha256(bytes(SIZE)).hexdigest(), list[Event]()
     assert arrived(tmp_path, right, events).prove() == (Evidence.READ_BACK, right)
     with pytest.raises(WrongBytes):

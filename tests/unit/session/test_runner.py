@@ -68,7 +68,7 @@ def test_a_failed_task_tells_what_it_sent() -> None:
     assert outcome.bytes_sent == 7
 
 
-def test_a_defect_in_one_task_is_called_one_and_the_outcomes_of_the_others_are_kept() -> None:
+def test_defect_in_one_task_keeps_the_outcomes_of_others() -> None:
     def broken(known: Outcome) -> Outcome:
         raise ZeroDivisionError("by zero")
 
@@ -94,7 +94,7 @@ def test_what_is_no_fault_of_a_task_ends_the_run() -> None:
         runner([]).run([task("a", leaves), task("b", placed)])
 
 
-def test_after_a_stop_the_rest_is_failed_as_interrupted_and_never_begun() -> None:
+def test_run_after_a_stop_fails_the_rest_as_interrupted() -> None:
     events: list[Event] = []
     cancelled = threading.Event()
 
@@ -141,7 +141,7 @@ sys.exit(report.exit_code)
         pytest.param("time.sleep(60)", "", id="that-hears-nothing"),
     ],
 )
-def test_ctrl_c_ends_a_wait_within_two_seconds_and_every_item_has_its_outcome(wait: str, tidied: str) -> None:
+def test_ctrl_c_ends_a_wait_within_two_seconds(wait: str, tidied: str) -> None:
     command = [sys.executable, "-c", _PROGRAM.replace("{wait}", wait)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None

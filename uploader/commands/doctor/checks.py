@@ -1,4 +1,4 @@
-"""The checks of doctor, in their order on the way to a target, each with what to do where it fails."""
+"""The checks of doctor, in their order on the way to a target, each with its remedy."""
 
 from __future__ import annotations
 

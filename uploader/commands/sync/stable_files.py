@@ -64,7 +64,7 @@ class StableFiles:
 
 
 def open_for_writing(folder: Path) -> frozenset[str] | None:
-    """Return the real paths below a folder that a program has open for writing, as far as this user may know.
+    """Return the real paths below a folder that a program has open for writing, if this user may know.
 
     None where the system has no such list. Linux has: /proc/PID/fd and /proc/PID/fdinfo (proc(5)).
     """

@@ -1,4 +1,4 @@
-"""A report for others names nobody and nothing."""
+"""A report for others names no person and no machine."""
 
 from __future__ import annotations
 

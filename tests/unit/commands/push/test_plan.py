@@ -35,9 +35,9 @@ NONE = PlanOptions()
 
 
 def decide(
-    listing: RemoteListing, wishes: PlanOptions = NONE, *, item: Item = ITEM, free: int | None = None
+    listing: RemoteListing, options: PlanOptions = NONE, *, item: Item = ITEM, free: int | None = None
 ) -> PushStep:
-    (step,) = make_plan([item], [listing], wishes, root="webui", free={} if free is None else {item.folder: free})
+    (step,) = make_plan([item], [listing], options, root="webui", free={} if free is None else {item.folder: free})
     return step
 
 
@@ -64,7 +64,7 @@ def test_what_an_earlier_run_left_is_gone_on_from() -> None:
     assert "600 bytes of an earlier run" in step.reason
 
 
-def test_a_part_that_the_journal_does_not_know_counts_for_nothing() -> None:
+def test_part_without_record_counts_for_nothing() -> None:
     step = decide(RemoteListing(part=800))
     assert (step.action, step.bytes) == (Action.SEND, 1000)
 
@@ -87,20 +87,20 @@ def test_a_file_of_another_size_is_not_overwritten() -> None:
     assert "999 bytes where this file has 1,000" in refusal(decide(RemoteListing(final=999)), Exists)
 
 
-def test_a_file_of_another_size_is_replaced_where_that_is_allowed() -> None:
+def test_file_of_another_size_is_replaced_when_allowed() -> None:
     step = decide(RemoteListing(final=999), PlanOptions(replace=True))
     assert (step.action, step.bytes, step.reason) == (Action.REPLACE, 1000, "takes the place of a file of 999 bytes")
 
 
-@pytest.mark.parametrize("wishes", [PlanOptions(), PlanOptions(replace=True)])
-def test_one_whose_size_is_not_known_is_compared_with_what_is_there(wishes: PlanOptions) -> None:
+@pytest.mark.parametrize("options", [PlanOptions(), PlanOptions(replace=True)])
+def test_file_of_unknown_size_is_compared(options: PlanOptions) -> None:
     item = replace(ITEM, artifact=replace(WEB, size=None))
-    step = decide(RemoteListing(final=999), wishes, item=item)
+    step = decide(RemoteListing(final=999), options, item=item)
     assert (step.action, step.error, step.bytes) == (Action.COMPARE, None, 0)
     assert "once this one is downloaded" in step.reason
 
 
-def test_what_the_server_refuses_to_tell_of_one_item_is_that_item_s_error_alone() -> None:
+def test_refusal_about_one_item_is_its_own_error() -> None:
     refused = NoPermission("the folder may not be read", remedy="Ask its owner.")
     steps = make_plan(
         [ITEM, ITEM], [RemoteListing(error=refused), RemoteListing()], NONE, root="webui", free={FOLDER: 1000}
@@ -109,9 +109,9 @@ def test_what_the_server_refuses_to_tell_of_one_item_is_that_item_s_error_alone(
     assert steps[1].action is Action.SEND
 
 
-@pytest.mark.parametrize("wishes", [PlanOptions(), PlanOptions(replace=True, mkdir=True)])
-def test_a_folder_of_that_name_is_never_replaced(wishes: PlanOptions) -> None:
-    assert "is a folder" in refusal(decide(RemoteListing(final=4096, final_is_folder=True), wishes), RemoteRefused)
+@pytest.mark.parametrize("options", [PlanOptions(), PlanOptions(replace=True, mkdir=True)])
+def test_a_folder_of_that_name_is_never_replaced(options: PlanOptions) -> None:
+    assert "is a folder" in refusal(decide(RemoteListing(final=4096, final_is_folder=True), options), RemoteRefused)
 
 
 # folders ----------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_only_what_is_still_missing_needs_space() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "wishes"),
+    ("listing", "options"),
     [
         (RemoteListing(part=800), NONE),
         (RemoteListing(part=800, claimed=100), NONE),
@@ -166,12 +166,12 @@ def test_only_what_is_still_missing_needs_space() -> None:
         (RemoteListing(part=800, final=1000), PlanOptions(replace=True)),
     ],
 )
-def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: RemoteListing, wishes: PlanOptions) -> None:
-    assert decide(listing, wishes, free=200).error is None
-    assert "needs 200 bytes" in refusal(decide(listing, wishes, free=199), NoSpace)
+def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: RemoteListing, options: PlanOptions) -> None:
+    assert decide(listing, options, free=200).error is None
+    assert "needs 200 bytes" in refusal(decide(listing, options, free=199), NoSpace)
 
 
-def test_a_part_that_is_longer_than_its_file_makes_no_room_for_others() -> None:
+def test_part_longer_than_its_file_frees_no_space() -> None:
     steps = make_plan([ITEM, ITEM], [RemoteListing(part=5000), RemoteListing()], NONE, root="webui", free={FOLDER: 999})
     assert [step.action for step in steps] == [Action.SEND, Action.REFUSE]
 
@@ -234,24 +234,24 @@ def test_a_file_of_this_disk_is_not_relayed() -> None:
 
 
 @pytest.mark.parametrize("artifact", [LOCAL, replace(WEB, size=None)])
-def test_no_server_downloads_a_file_of_this_disk_or_one_of_unknown_size(artifact: Artifact) -> None:
+def test_route_server_is_not_for_local_or_unsized_files(artifact: Artifact) -> None:
     with pytest.raises(RouteUnavailable) as caught:
         choose_route(artifact, "server")
     assert caught.value.exit_code == 2
     assert caught.value.remedy
 
 
-def settled(wanted: str, reach: Reach, item: Item = LINKED, **wishes: bool) -> tuple[Route, str]:
-    chosen = settle_route(item, wanted, reach, **wishes)
+def settled(wanted: str, reach: Reach, item: Item = LINKED, **options: bool) -> tuple[Route, str]:
+    chosen = settle_route(item, wanted, reach, **options)
     return chosen.route, chosen.way
 
 
-def test_a_server_that_can_downloads_a_link_by_itself_and_the_reason_says_with_what() -> None:
+def test_route_server_is_taken_and_names_the_downloader() -> None:
     assert settled("auto", ABLE) == (Route.SERVER, "the server downloads it by itself with curl")
     assert settled("server", ABLE)[0] is Route.SERVER
 
 
-def test_a_server_that_cannot_leaves_it_to_this_machine_and_says_why() -> None:
+def test_route_of_an_unable_server_tells_why() -> None:
     route, way = settled("auto", UNABLE)
     assert route is Route.RELAY
     assert "it has no curl" in way
@@ -261,11 +261,11 @@ def test_a_server_that_cannot_leaves_it_to_this_machine_and_says_why() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["local", "relay"])
-def test_the_route_that_was_asked_for_is_kept_whatever_the_server_can(wanted: str) -> None:
+def test_route_that_was_asked_for_is_kept(wanted: str) -> None:
     assert settled(wanted, ABLE) == (Route.RELAY, "")
 
 
-def test_all_of_a_link_without_a_hash_is_proven_by_way_of_this_machine_alone() -> None:
+def test_verify_full_without_digest_goes_by_this_machine() -> None:
     assert settled("auto", ABLE, whole=True)[0] is Route.RELAY
     with pytest.raises(RouteUnavailable, match="--verify full"):
         settled("server", ABLE, whole=True)
@@ -274,12 +274,12 @@ def test_all_of_a_link_without_a_hash_is_proven_by_way_of_this_machine_alone() -
 
 
 @pytest.mark.parametrize(("item", "wanted"), [(None, "auto"), (ITEM, "auto"), (None, "relay")])
-def test_what_travels_by_way_of_this_machine_cannot_be_left_alone(item: Item | None, wanted: str) -> None:
+def test_detach_is_refused_for_what_this_machine_sends(item: Item | None, wanted: str) -> None:
     with pytest.raises(RouteUnavailable, match=r"cannot download|has to stay"):
         settle_route(item or LINKED, wanted, UNABLE, alone=True)
 
 
-def test_a_download_of_the_server_s_own_sends_nothing_and_needs_its_space() -> None:
+def test_server_download_sends_nothing_and_needs_space() -> None:
     fetched = replace(LINKED, route=Route.SERVER, way="with curl")
     step = decide(RemoteListing(), item=fetched, free=1000)
     assert (step.action, step.bytes, step.reason) == (Action.SEND, 0, "is not there yet; with curl")
@@ -288,7 +288,7 @@ def test_a_download_of_the_server_s_own_sends_nothing_and_needs_its_space() -> N
     assert decide(RemoteListing(final=1000), PlanOptions(replace=True), item=fetched).bytes == 0
 
 
-def test_a_download_that_runs_is_joined_and_one_that_ended_is_gone_on_with() -> None:
+def test_running_download_is_joined_and_ended_one_continued() -> None:
     fetched = replace(LINKED, route=Route.SERVER, way="with curl")
     step = decide(RemoteListing(part=600, job="running"), item=fetched)
     assert (step.action, step.error) == (Action.RESUME, None)
@@ -311,7 +311,7 @@ def test_a_link_with_ranges_is_relayed_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("size", "ranges"), [(None, True), (1000, False), (None, False)])
-def test_a_link_that_cannot_be_read_on_after_a_cut_goes_by_the_disk(size: int | None, ranges: bool) -> None:
+def test_link_without_ranges_goes_by_the_disk(size: int | None, ranges: bool) -> None:
     artifact = replace(WEB, size=size, origin=WebFile("https://x", None, ranges))
     assert choose_route(artifact, "auto") is Route.LOCAL
 
@@ -385,5 +385,5 @@ def test_only_the_recorded_sha256_keeps_a_file() -> None:
         assert decide(RemoteListing(final=1000, known=KNOWN), item=item).action is action
 
 
-def test_link_is_compared_whatever_the_manifest_says() -> None:
+def test_link_is_compared_also_when_the_manifest_knows_it() -> None:
     assert decide(RemoteListing(final=1000, known=KNOWN), item=LINKED).action is Action.COMPARE

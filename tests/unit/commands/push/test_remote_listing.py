@@ -21,8 +21,7 @@ MODELS, LORAS = "models/Stable-diffusion", "models/Lora"
 
 
 class GuardedFiles(MemoryFiles):
-    """Files of which some may not be looked at; it notes what was asked of it, and has a disk of its own below
-    each folder of `disks`."""
+    """Files that record what was asked. Those of `refused` may not be looked at; each folder of `disks` is a disk."""
 
     def __init__(self, connection: MemoryConnection) -> None:
         super().__init__(connection, None)
@@ -95,7 +94,7 @@ def test_a_folder_of_several_items_is_listed_once(place: Place) -> None:
     assert [asked for asked in place.files.asked if asked[0] == "list"] == [("list", f"{ROOT}/{MODELS}")]
 
 
-def test_a_folder_that_may_not_be_listed_is_asked_about_file_by_file(place: Place) -> None:
+def test_folder_that_cannot_be_listed_is_asked_by_file(place: Place) -> None:
     put(place, "1.safetensors", 7)
     place.files.refused = {("list", f"{ROOT}/{MODELS}")}
     assert [(listing.final, listing.error) for listing in place.look().at(FOUR)] == [
@@ -114,7 +113,7 @@ def test_a_file_that_may_not_be_looked_at_is_one_item_s_error(place: Place) -> N
     assert listings[3].final == 9
 
 
-def test_a_folder_that_may_not_be_looked_at_is_the_error_of_its_items_alone(place: Place) -> None:
+def test_folder_that_is_refused_fails_its_items_alone(place: Place) -> None:
     place.files.refused = {("stat", f"{ROOT}/{MODELS}")}
     listings = place.look().at([*FOUR, item("x.safetensors", LORAS)])
     assert [listing.error is not None for listing in listings] == [True, True, True, True, False]
@@ -132,7 +131,7 @@ def test_each_folder_s_own_disk_is_asked_once(place: Place) -> None:
     assert [path for what, path in place.files.asked if what == "free"] == [f"{ROOT}/{MODELS}", f"{ROOT}/{LORAS}"]
 
 
-def test_of_a_folder_that_is_not_there_yet_the_one_above_it_tells_the_space(place: Place) -> None:
+def test_space_of_a_missing_folder_is_that_above_it(place: Place) -> None:
     place.files.disks = {f"{ROOT}/models": 700}
     assert place.look().free_bytes([item("x.pth", "models/ESRGAN")]) == {"models/ESRGAN": 700}
 

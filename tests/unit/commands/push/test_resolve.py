@@ -60,9 +60,7 @@ def test_the_source_of_a_refused_reference_shows_no_secret(http: Http, text: str
         ("http:/h/x", "http:…"),
     ],
 )
-def test_a_malformed_reference_is_a_failed_outcome_that_can_be_told_from_others(
-    http: Http, text: str, source: str
-) -> None:
+def test_malformed_reference_is_an_outcome_of_its_own(http: Http, text: str, source: str) -> None:
     looked = resolving(http, text, "also/not there.safetensors")
     looked.run()
     assert [fault.source for fault in looked.faults] == [source, "also/not there.safetensors"]
@@ -74,7 +72,7 @@ def test_a_path_is_shown_as_it_was_typed(http: Http, tmp_path: Path) -> None:
     assert [fault.source for fault in looked.faults] == [f"{tmp_path}/a://b?c#d@e"]
 
 
-def test_each_of_the_sources_that_want_one_name_is_a_fault_of_its_own(http: Http, tmp_path: Path) -> None:
+def test_sources_of_one_name_are_a_fault_each(http: Http, tmp_path: Path) -> None:
     sources = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -89,7 +87,7 @@ def test_each_of_the_sources_that_want_one_name_is_a_fault_of_its_own(http: Http
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_the_sha256_that_a_mirror_tells_does_not_vouch_for_a_pickle(http: Http, mirror: bool) -> None:
+def test_digest_of_a_mirror_does_not_vouch_for_a_pickle(http: Http, mirror: bool) -> None:
     content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
     with HuggingFace() as hub:
         hub.repo("org/model", {"old.ckpt": content})
@@ -102,7 +100,7 @@ def test_the_sha256_that_a_mirror_tells_does_not_vouch_for_a_pickle(http: Http, 
     assert (item.route == "local") is mirror
 
 
-def test_a_token_that_is_kept_from_a_mirror_is_told_with_what_comes_from_there(http: Http) -> None:
+def test_token_kept_from_a_mirror_is_noted(http: Http) -> None:
     class Mirrored(Sources):
         """A mirror that happens to run here."""
 

@@ -1,4 +1,4 @@
-"""Somebody with a folder, and a server in memory: a whole sync without a line."""
+"""A folder, and a server in memory: a whole sync without a connection."""
 
 from __future__ import annotations
 
@@ -56,41 +56,41 @@ class Bench:
         return file
 
     def put(self, path: str, data: bytes, mtime: int = NOON) -> None:
-        """Puts somebody else's file onto the server."""
+        """Put the file of another person onto the server."""
         whole = f"{ROOT}/{path}"
         self.server.make_folders(os.path.dirname(whole))  # noqa: PTH120 - a path of the server
         self.server.files[whole] = bytearray(data)
         self.server.mtimes[whole] = mtime
 
-    def request(self, **wishes: Any) -> SyncRequest:
-        return SyncRequest(str(self.disk), into=None if wishes.get("by_kind") else self.into, **wishes)
+    def request(self, **options: Any) -> SyncRequest:
+        return SyncRequest(str(self.disk), into=None if options.get("by_kind") else self.into, **options)
 
     @contextmanager
-    def syncing(self, **wishes: Any) -> Iterator[Sync]:
+    def syncing(self, **options: Any) -> Iterator[Sync]:
         session = Session(
             environ={}, prompter=None, observer=self.events.append, state=self.base / "state", wait=at_once
         )
-        request = self.request(**wishes)
+        request = self.request(**options)
         with TargetSession(session, self.target, connector=Cutting(self.server, self.cuts)) as target:
             yield Sync(request, target, choose_place(request, target))
 
-    def plan(self, **wishes: Any) -> Plan[SyncStep]:
-        with self.syncing(**wishes) as syncing:
+    def plan(self, **options: Any) -> Plan[SyncStep]:
+        with self.syncing(**options) as syncing:
             return syncing.plan()
 
-    def actions(self, **wishes: Any) -> dict[str, str]:
+    def actions(self, **options: Any) -> dict[str, str]:
         """What would be done with each key."""
-        return {step.key: str(step.action) for step in self.plan(**wishes).steps}
+        return {step.key: str(step.action) for step in self.plan(**options).steps}
 
-    def sync(self, **wishes: Any) -> Report:
-        with self.syncing(**wishes) as syncing:
+    def sync(self, **options: Any) -> Report:
+        with self.syncing(**options) as syncing:
             return syncing.carry_out(syncing.plan())
 
-    def outcomes(self, **wishes: Any) -> dict[str, Outcome]:
-        return {outcome.path or "": outcome for outcome in self.sync(**wishes).outcomes}
+    def outcomes(self, **options: Any) -> dict[str, Outcome]:
+        return {outcome.path or "": outcome for outcome in self.sync(**options).outcomes}
 
-    def statuses(self, **wishes: Any) -> dict[str, str]:
-        return {path: outcome.status for path, outcome in self.outcomes(**wishes).items()}
+    def statuses(self, **options: Any) -> dict[str, str]:
+        return {path: outcome.status for path, outcome in self.outcomes(**options).items()}
 
     @property
     def here(self) -> dict[str, bytes]:
@@ -109,7 +109,7 @@ class Bench:
 
 
 class Cutting(MemoryConnector):
-    """Connections that are lost after so many operations, each the next number of `cuts`."""
+    """Connections that are lost after a number of operations: each takes the next one of `cuts`."""
 
     def __init__(self, server: MemoryServer, cuts: list[int]) -> None:
         super().__init__(server)
@@ -137,7 +137,7 @@ class Late(MemoryFiles):
 
 
 class Fuse:
-    """Stands in for a connection's check: lets so many operations pass."""
+    """A connection's check that lets a number of operations pass."""
 
     def __init__(self, left: int, connection: MemoryConnection) -> None:
         self.left = left

@@ -21,30 +21,28 @@ def here(tmp_path: Path) -> Bench:
     return bench
 
 
-def between(here: Bench, path: str, **wishes: Any) -> dict[str, Outcome]:
-    """Syncs; somebody writes to `path` after the plan was made."""
-    with here.syncing(**wishes) as syncing:
+def between(here: Bench, path: str, **options: Any) -> dict[str, Outcome]:
+    """Sync; another program writes to `path` after the plan was made."""
+    with here.syncing(**options) as syncing:
         plan = syncing.plan()
         here.put(path, b"theirs", NOON + 77)
         return {outcome.path or "": outcome for outcome in syncing.carry_out(plan).outcomes}
 
 
 @pytest.mark.parametrize("data", [b"small", BIG])
-@pytest.mark.parametrize("wishes", [{}, {"delete": True}, {"delete": True, "trash": True}])
-def test_what_was_to_be_moved_or_removed_and_is_another_by_now_stays(
-    here: Bench, data: bytes, wishes: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("options", [{}, {"delete": True}, {"delete": True, "trash": True}])
+def test_changed_file_is_neither_moved_nor_removed(here: Bench, data: bytes, options: dict[str, Any]) -> None:
     old = here.write("old", data)
     here.sync()
     old.unlink()
-    if not wishes:
+    if not options:
         here.write("new", data)
-    between(here, "mine/old", **wishes)
+    between(here, "mine/old", **options)
     assert here.there["mine/old"] == b"theirs"
 
 
 @pytest.mark.parametrize("data", [b"small", BIG])
-def test_what_was_to_be_replaced_and_is_another_by_now_stays_unless_said(here: Bench, data: bytes) -> None:
+def test_changed_file_is_not_replaced_unless_told(here: Bench, data: bytes) -> None:
     here.write("a", data)
     here.sync()
     here.write("a", data + b"!", NOON + 5)
@@ -80,7 +78,7 @@ def test_the_parts_of_another_run_are_left_to_it(here: Bench, theirs: str) -> No
     assert part not in here.there
 
 
-def test_parts_outside_of_this_folder_are_no_business_of_this_sync(here: Bench) -> None:
+def test_parts_outside_of_the_folder_stay(here: Bench) -> None:
     part = "other/file.0123abcd.part"
     here.put(part, b"half")
     with here.syncing() as syncing:

@@ -1,4 +1,4 @@
-"""What a sync decides, as lists: the reasons are read by people, the limits by whoever fears for their files."""
+"""What a sync decides: reasons, and limits of deletion."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ def scene(*files: LocalEntry | RemoteEntry | tuple[str, PlacedFile], **facts: An
     return replace(SyncState(BASE, "/disk", local, remote, manifest), **facts)
 
 
-def steps(scene: SyncState, answers: Answers | None = None, **wishes: Any) -> dict[str, SyncStep]:
-    return {step.key: step for step in decide(scene, SyncOptions(**wishes), answers or Answers())}
+def steps(scene: SyncState, answers: Answers | None = None, **options: Any) -> dict[str, SyncStep]:
+    return {step.key: step for step in decide(scene, SyncOptions(**options), answers or Answers())}
 
 
-def actions(scene: SyncState, answers: Answers | None = None, **wishes: Any) -> dict[str, str]:
-    return {key: str(step.action) for key, step in steps(scene, answers, **wishes).items()}
+def actions(scene: SyncState, answers: Answers | None = None, **options: Any) -> dict[str, str]:
+    return {key: str(step.action) for key, step in steps(scene, answers, **options).items()}
 
 
 # what is the same -------------------------------------------------------------------------------------
 
 
-def test_what_is_not_there_is_sent_and_what_looks_the_same_is_kept() -> None:
+def test_missing_file_is_sent_and_same_file_kept() -> None:
     scenery = scene(here("new"), here("same"), there("same"), here("empty", 0), there("empty", 0, 1))
     assert questions(scenery, SyncOptions()) == Questions()
     assert actions(scenery) == {"new": "send", "same": "keep", "empty": "keep"}
 
 
-def test_what_was_placed_is_known_by_the_manifest_to_the_nanosecond() -> None:
+def test_placed_file_is_known_to_the_nanosecond() -> None:
     placed = known("a", mtime=NOON + 0.25)
     assert actions(scene(here("a", mtime=NOON + 0.25), there("a"), placed)) == {"a": "keep"}
     changed = scene(here("a", mtime=NOON + 0.75), there("a"), placed)
@@ -76,7 +76,7 @@ def test_another_time_alone_makes_no_other_file_the_bytes_decide() -> None:
     assert actions(scenery, Answers(same={"a": None})) == {"a": "refuse"}
 
 
-def test_contents_are_compared_when_that_is_asked_for_whatever_is_known() -> None:
+def test_checksum_compares_also_what_is_known() -> None:
     scenery = scene(here("a"), there("a"), known("a"), here("b", 5), there("b", 6))
     assert questions(scenery, SyncOptions(checksum=True)) == Questions(compare=["a"])
     assert actions(scenery, Answers(same={"a": None}), checksum=True)["a"] == "replace"
@@ -85,7 +85,7 @@ def test_contents_are_compared_when_that_is_asked_for_whatever_is_known() -> Non
 # what may be replaced ---------------------------------------------------------------------------------
 
 
-def test_what_somebody_else_put_there_is_refused_unless_said_newer_or_older() -> None:
+def test_file_of_another_person_needs_replace() -> None:
     newer = scene(here("a", 5), there("a", 6, NOON + 1))
     refused = steps(newer)["a"]
     assert refused.action == "refuse"
@@ -98,7 +98,7 @@ def test_what_somebody_else_put_there_is_refused_unless_said_newer_or_older() ->
     assert actions(scene(here("a", 5), there("a", 6, NOON))) == {"a": "refuse"}
 
 
-def test_what_this_program_placed_is_replaced_even_by_an_older_file() -> None:
+def test_placed_file_is_replaced_even_by_an_older_one() -> None:
     assert actions(scene(here("a", 5, NOON - 99), there("a"), known("a"))) == {"a": "replace"}
     touched_there = scene(here("a", 5, NOON - 99), there("a", mtime=NOON + 5), known("a"))
     assert actions(touched_there) == {"a": "refuse"}
@@ -106,7 +106,7 @@ def test_what_this_program_placed_is_replaced_even_by_an_older_file() -> None:
     assert actions(found_only) == {"a": "refuse"}
 
 
-def test_a_file_of_the_same_size_whose_time_nobody_saw_is_not_ours() -> None:
+def test_placed_file_without_a_seen_time_is_not_ours() -> None:
     unseen = known("a", seen=None)
     for mtime in (NOON, NOON + 9, None):
         changed = scene(here("a", 100, NOON + 99), there("a", mtime=mtime), unseen)
@@ -133,7 +133,7 @@ def test_a_renamed_file_is_moved_where_the_manifest_proves_it() -> None:
     assert actions(scenery, Answers()) == {"new": "send"}
 
 
-def test_nothing_is_moved_away_that_somebody_may_want_where_it_is() -> None:
+def test_file_that_is_not_ours_is_not_moved_away() -> None:
     proof = Answers(sha256={"new": "aa"})
     others = scene(here("new"), there("old"), known("old", origin="/elsewhere/old"))
     unread = scene(here("new"), there("old"), known("old"))
@@ -151,7 +151,7 @@ def test_one_old_name_is_moved_once_and_copied_for_the_others() -> None:
     assert actions(scenery, Answers(sha256={"n1": "aa", "n2": "aa"})) == {"n1": "move", "n2": "send"}
 
 
-def test_bytes_that_are_there_are_copied_there_where_it_is_worth_it() -> None:
+def test_large_file_is_copied_on_the_server() -> None:
     size = 1 << 20
     kept = (here("a", size), there("a", size), known("a", size))
     proof = Answers(sha256={"b": "aa"})
@@ -182,7 +182,7 @@ def kept_files(count: int) -> list[LocalEntry | RemoteEntry | tuple[str, PlacedF
     return [item for n in range(count) for item in (here(f"k{n}"), there(f"k{n}"), known(f"k{n}", sha256=None))]
 
 
-def test_nothing_is_deleted_unless_said_and_then_only_what_was_placed_from_here_and_is_gone() -> None:
+def test_delete_removes_only_what_was_placed_from_here() -> None:
     scenery = scene(
         *kept_files(3),
         *placed_files(1),
@@ -230,7 +230,7 @@ def test_what_is_here_and_was_refused_is_not_gone() -> None:
     assert "delete" not in actions(scenery, delete=True).values()
 
 
-def test_what_is_here_still_is_not_gone_though_it_goes_elsewhere_now() -> None:
+def test_file_that_goes_elsewhere_is_not_gone() -> None:
     scenery = scene(*kept_files(5), here("x"), there("deep/x"), known("deep/x", origin="/disk/x"))
     proof = Answers(sha256={"x": "aa"})
     assert actions(scenery, proof)["x"] == "send"
@@ -257,7 +257,7 @@ def test_a_name_in_the_other_form_of_unicode_is_the_same_name() -> None:
     assert (step.action, step.path) == ("send", f"{BASE}/{folder}/ü2")
 
 
-def test_a_server_that_does_not_tell_a_from_capital_a_is_respected() -> None:
+def test_case_insensitive_server_is_respected() -> None:
     clash = scene(here("Dir/A"), here("dir/a"))
     assert actions(clash) == {"Dir/A": "send", "dir/a": "send"}
     clash.remote.insensitive = True

@@ -1,5 +1,7 @@
-"""The law of sync: whatever was edited, and wherever the line was cut, the next whole sync makes both sides the same,
-touches nothing else, and leaves nothing to do."""
+"""The law of sync: after any edits and any lost connection, the next whole sync makes both sides the same.
+
+It touches nothing else, and leaves nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ rounds = st.lists(
 
 @settings(max_examples=examples(30))
 @given(rounds=rounds, hashes=st.booleans(), copies=st.sampled_from([None, "copy", "link"]))
-def test_the_server_ends_up_with_what_is_here_and_nothing_else_was_touched(
+def test_sync_mirrors_the_folder_and_touches_nothing_else(
     rounds: list[tuple[list[tuple[str, str, object]], list[int], bool]], hashes: bool, copies: None
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ def test_what_was_written_long_ago_is_still_at_once(tmp_path: Path) -> None:
     assert not settling(tmp_path, Clock()).is_growing(here(5, age=60))
 
 
-def test_what_was_written_just_now_is_waited_for_until_its_size_held_for_two_seconds(tmp_path: Path) -> None:
+def test_new_file_is_waited_for_until_its_size_holds(tmp_path: Path) -> None:
     clock = Clock()
     one = settling(tmp_path, clock)
     assert one.is_growing(here(5, age=0))
@@ -53,7 +53,7 @@ def test_what_was_written_just_now_is_waited_for_until_its_size_held_for_two_sec
     assert not one.is_growing(here(6, age=0))
 
 
-def test_a_file_with_an_old_time_that_changes_nevertheless_is_waited_for(tmp_path: Path) -> None:
+def test_file_with_an_old_time_that_changes_is_waited_for(tmp_path: Path) -> None:
     clock = Clock()
     one = settling(tmp_path, clock)
     assert not one.is_growing(here(5, age=60))
@@ -77,7 +77,7 @@ def test_the_system_tells_who_writes(tmp_path: Path) -> None:
 # changes ----------------------------------------------------------------------------------------------
 
 
-def test_a_change_is_heard_also_when_it_came_before_anybody_waited(tmp_path: Path) -> None:
+def test_change_before_the_wait_is_heard(tmp_path: Path) -> None:
     ear = FolderWatcher(tmp_path)
     ear.open()
     (tmp_path / "sub").mkdir()
@@ -118,6 +118,6 @@ def test_a_folder_that_goes_away_ends_the_wait(tmp_path: Path) -> None:
     assert ear._lines is None
 
 
-def test_what_is_heard_of_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_listen_to_a_missing_folder_raises_oserror(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         next(listen(tmp_path / "nothing"))
