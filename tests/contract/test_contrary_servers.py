@@ -13,13 +13,13 @@ from tests.servers.contrary import Fails, HoldsPart, OneChannel, ShortReads, Sho
 from tests.servers.faulty import Crowded, NoPosixRename
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Direction, Proxy
+from tests.small_config import SMALL
 from uploader.result import Evidence
-from uploader.transfer.config import TransferConfig
 
-CHUNK_BYTES = TransferConfig.chunk_bytes
-
+CHUNK_BYTES = SMALL.chunk_bytes
+QUARTER = CHUNK_BYTES // 4
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
-SIZE = 17 * MIB + 24
+SIZE = 17 * QUARTER + 24
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def small_models(here: World, count: int) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("request_", "at"),
-    [("OPEN", 1), ("OPEN", 2), ("WRITE", 1), ("WRITE", 300), ("CLOSE", 1), ("RENAME", 1), ("STAT", 1), ("STAT", 3)],
+    [("OPEN", 1), ("OPEN", 2), ("WRITE", 1), ("WRITE", 10), ("CLOSE", 1), ("RENAME", 1), ("STAT", 1), ("STAT", 3)],
 )
 def test_one_request_that_fails_leaves_identical_bytes_or_no_final_name_and_the_next_run_places_it(
     tmp_path: Path, base: Path, request_: str, at: int
 ) -> None:
     with Fails(base, request_, at=at) as server:
-        here = world(tmp_path, server)
-        model = here.model(size=9 * MIB + 24)
+        here = world(tmp_path, server, config=SMALL)
+        model = here.model(size=9 * QUARTER + 24)
         server.begin()
         outcome = here.one(model, connections=2)
         final = here.root / DREAM
@@ -86,8 +86,8 @@ def test_of_many_small_files_one_failed_request_costs_at_most_its_own_file(
 
 def test_short_reads_are_read_on(tmp_path: Path, base: Path) -> None:
     with ShortReads(base) as server:
-        here = world(tmp_path, server)
-        outcome = here.placed(here.model(size=9 * MIB))
+        here = world(tmp_path, server, config=SMALL)
+        outcome = here.placed(here.model(size=9 * QUARTER))
         assert outcome.evidence is Evidence.READ_BACK
         report = here.push(*small_models(here, 3))
         assert {(outcome.status, outcome.evidence) for outcome in report.outcomes} == {("placed", Evidence.READ_BACK)}
@@ -97,8 +97,8 @@ def test_short_reads_are_read_on(tmp_path: Path, base: Path) -> None:
 def test_a_write_of_which_half_was_kept_is_found_and_its_piece_sent_again(
     tmp_path: Path, base: Path, connections: int
 ) -> None:
-    with ShortWrite(base, at=200) as server:
-        here = world(tmp_path, server)
+    with ShortWrite(base, at=12) as server:
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         outcome = here.placed(model, connections=connections)
         assert outcome.evidence is Evidence.READ_BACK
@@ -108,7 +108,7 @@ def test_a_write_of_which_half_was_kept_is_found_and_its_piece_sent_again(
 
 def test_a_small_file_of_which_half_was_kept_is_sent_again(tmp_path: Path, base: Path) -> None:
     with ShortWrite(base, at=2) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         models = small_models(here, 5)
         assert {outcome.status for outcome in here.push(*models).outcomes} == {"placed"}
         assert all(sha256(here.root / LORAS / model.name) == sha256(model) for model in models)
@@ -119,7 +119,7 @@ def test_a_small_file_of_which_half_was_kept_is_sent_again(tmp_path: Path, base:
 
 def test_a_server_of_one_channel_gets_all_of_it(tmp_path: Path, base: Path) -> None:
     with OneChannel(base) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         assert here.placed(model, connections=2).evidence is Evidence.READ_BACK
         assert sha256(here.root / DREAM) == sha256(model)
@@ -130,7 +130,7 @@ def test_a_server_of_one_channel_gets_all_of_it(tmp_path: Path, base: Path) -> N
 def test_a_real_server_of_one_channel_gets_all_of_it(tmp_path: Path) -> None:
     needs_sshd()
     with OpenSSH(tmp_path / "server", extra=("MaxSessions 1",)) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         outcome = here.placed(model, connections=3)
         assert outcome.evidence in (Evidence.REMOTE_HASH, Evidence.READ_BACK)
@@ -143,10 +143,10 @@ def test_several_large_files_in_flight_over_the_one_connection_that_a_server_tak
     tmp_path: Path, base: Path, connections: int | None
 ) -> None:
     with Crowded(base, limit=1) as server, Proxy(server.host, server.port) as line:
-        here = world(tmp_path, server, line=line)
+        here = world(tmp_path, server, line=line, config=SMALL)
         here.wait = lambda seconds: threading.Event().wait(0.05)  # until the server has seen that its one place is free
-        models = [here.model(f"{name}.safetensors", 9 * MIB) for name in "abc"]
-        line.cut_after(12 * MIB)
+        models = [here.model(f"{name}.safetensors", 9 * QUARTER) for name in "abc"]
+        line.cut_after(12 * QUARTER)
         report = here.push(*models, connections=connections)
         assert line.was_cut.is_set()
         assert [(outcome.status, outcome.evidence) for outcome in report.outcomes] == [
@@ -167,9 +167,9 @@ def test_a_large_file_is_placed_with_the_right_evidence_over_a_line_that_is_cut(
     tmp_path: Path, kind: str, connections: int | None
 ) -> None:
     with serve(tmp_path / "server", kind) as server, Proxy(server.host, server.port) as line:
-        here = world(tmp_path, server, line=line)
-        model = here.model(size=33 * MIB + 8)
-        line.cut_after(20 * MIB)
+        here = world(tmp_path, server, line=line, config=SMALL)
+        model = here.model(size=33 * QUARTER + 8)
+        line.cut_after(20 * QUARTER)
         outcome = here.placed(model, connections=connections)
         assert line.was_cut.is_set()
         assert outcome.evidence is (Evidence.REMOTE_HASH if kind == "full" else Evidence.READ_BACK)
@@ -198,9 +198,9 @@ def test_many_small_files_are_placed_over_a_line_that_is_cut(
 
 def test_without_posix_rename_a_replaced_file_is_placed_and_that_is_said(tmp_path: Path, base: Path) -> None:
     with NoPosixRename(base) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         (here.root / DREAM).write_bytes(b"old")
-        model = here.model(size=5 * MIB)
+        model = here.model(size=5 * QUARTER)
         here.placed(model, replace=True, connections=3)
         assert sha256(here.root / DREAM) == sha256(model)
         assert "cannot replace in one step" in here.said
@@ -211,8 +211,8 @@ def test_without_posix_rename_a_replaced_file_is_placed_and_that_is_said(tmp_pat
 
 @pytest.mark.parametrize("connections", [1, 3])
 def test_a_part_that_a_lost_connection_still_holds_is_waited_for(tmp_path: Path, base: Path, connections: int) -> None:
-    with HoldsPart(base, after=6 * MIB, refusals=4) as server:
-        here = world(tmp_path, server)
+    with HoldsPart(base, after=6 * QUARTER, refusals=4) as server:
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         here.placed(model, connections=connections)
         assert server.held == 4
@@ -223,8 +223,8 @@ def test_a_part_that_a_lost_connection_still_holds_is_waited_for(tmp_path: Path,
 def test_a_part_that_is_held_for_good_is_given_up_with_the_reason_and_gone_on_from_later(
     tmp_path: Path, base: Path
 ) -> None:
-    with HoldsPart(base, after=6 * MIB, refusals=10**9) as server:
-        here = world(tmp_path, server)
+    with HoldsPart(base, after=6 * QUARTER, refusals=10**9) as server:
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         report = here.push(model)
         (outcome,) = report.outcomes

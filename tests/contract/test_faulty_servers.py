@@ -14,15 +14,17 @@ from tests.contract.world import CHECKPOINTS, MIB, sha256, world
 from tests.servers.faulty import ChangesByte, Crowded, DropsWrites, Frozen, FullDisk, WriteFault
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.tcp_proxy import Proxy
+from tests.small_config import SMALL
 from uploader.demo.server import EmbeddedServer
 from uploader.events import Progress
 from uploader.result import Evidence
-from uploader.transfer.config import TransferConfig
 
-CHUNK_BYTES = TransferConfig.chunk_bytes
+CHUNK_BYTES = SMALL.chunk_bytes
+QUARTER = CHUNK_BYTES // 4
 ROOT = Path(__file__).parents[2]
 DREAM = f"{CHECKPOINTS}/dream.safetensors"
-SIZE = 17 * MIB + 24
+SIZE = 17 * QUARTER + 24
+LARGE = 17 * MIB + 24
 
 
 # a server that errs -----------------------------------------------------------------------------------
@@ -43,7 +45,7 @@ class Once(ChangesByte):
 def test_a_byte_that_arrived_wrong_is_found_and_its_piece_sent_again(tmp_path: Path, connections: int) -> None:
     (tmp_path / "server").mkdir()
     with Once(tmp_path / "server", offset=CHUNK_BYTES + 77) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         outcome = here.placed(model, connections=connections)
         assert (outcome.bytes_sent, outcome.evidence) == (SIZE + CHUNK_BYTES, Evidence.READ_BACK)
@@ -57,7 +59,7 @@ def test_a_server_that_keeps_other_bytes_never_gets_to_the_final_name(
 ) -> None:
     (tmp_path / "server").mkdir()
     with fault(tmp_path / "server", offset=SIZE - 5) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         if replacing:
             (here.root / DREAM).write_bytes(b"old")
         report = here.push(here.model(size=SIZE), replace=replacing)
@@ -70,8 +72,8 @@ def test_a_server_that_keeps_other_bytes_never_gets_to_the_final_name(
 
 def test_a_disk_that_is_full_mid_way_keeps_what_arrived(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
-    with FullDisk(tmp_path / "server", after=10 * MIB) as server:
-        here = world(tmp_path, server)
+    with FullDisk(tmp_path / "server", after=10 * QUARTER) as server:
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         report = here.push(model, connections=2)
         assert report.exit_code == 6
@@ -118,8 +120,8 @@ class _Heard(list[object]):
 
 def test_a_server_that_falls_silent_is_given_up_and_tried_again(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
-    with Frozen(tmp_path / "server", after=5 * MIB) as server:
-        here = world(tmp_path, server, silence_seconds=0.6)
+    with Frozen(tmp_path / "server", after=5 * QUARTER) as server:
+        here = world(tmp_path, server, silence_seconds=0.6, config=SMALL)
         model = here.model(size=SIZE)
 
         def thaw() -> None:
@@ -141,7 +143,7 @@ def test_a_server_that_falls_silent_is_given_up_and_tried_again(tmp_path: Path) 
 def test_where_a_server_takes_one_connection_it_does_all(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with Crowded(tmp_path / "server", limit=1) as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         here.placed(model, connections=4)
         assert sha256(here.root / DREAM) == sha256(model)
@@ -170,7 +172,7 @@ class During(WriteFault):
 def test_a_file_that_changes_while_it_is_sent_leaves_no_final_name(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with During(tmp_path / "server") as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
 
         def change() -> None:
@@ -192,7 +194,7 @@ def test_a_file_that_changes_while_it_is_sent_leaves_no_final_name(tmp_path: Pat
 def test_of_two_pushes_of_one_file_at_once_the_second_is_told_that_it_is_busy(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with During(tmp_path / "server") as server:
-        here = world(tmp_path, server)
+        here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         first = threading.Thread(target=here.placed, args=(model,))
         first.start()
@@ -233,13 +235,13 @@ def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: 
     (tmp_path / "server").mkdir()
     with EmbeddedServer(tmp_path / "server") as server:
         here = world(tmp_path, server)
-        model = here.model(size=SIZE)
+        model = here.model(size=LARGE)
         arguments = [str(tmp_path), server.password.reveal(), str(model), "8000000"]
         command = [sys.executable, "-c", _INTERRUPTED, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
             while process.stdout.readline():
-                if any(part.stat().st_size > 3 * CHUNK_BYTES + MIB for part in here.parts):  # two at a time
+                if any(part.stat().st_size > 13 * MIB for part in here.parts):  # three chunks, two at a time
                     break
             process.send_signal(2)
             began = time.monotonic()
@@ -262,7 +264,7 @@ def test_ctrl_c_ends_any_wait(tmp_path: Path, moment: str) -> None:
             line.freeze()
         elif moment == "back-off":
             line.refuse()
-        model = here.model(size=SIZE)
+        model = here.model(size=LARGE)
         carried = line.connections
         command = [sys.executable, "-c", _INTERRUPTED, str(tmp_path), server.password.reveal(), str(model), "1e12"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
