@@ -128,6 +128,9 @@ class MemoryConnection:
         self.server.mtimes[destination] = self.server.mtimes[source] if shared else int(self.server.clock())
         return self.server.copies
 
+    def sees(self, *paths: str) -> bool:
+        return False
+
     def hash_along(self, path: str) -> MemoryRollingDigest | None:
         self.check()
         return MemoryRollingDigest(self, path) if self.server.hashes else None

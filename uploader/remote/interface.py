@@ -314,6 +314,10 @@ class Connection(Protocol):
         """Give the bytes of a file a second name without sending them; None when the server did not. The destination
         must be free. After a failure a part of the file may be there."""
 
+    def sees(self, *paths: str) -> bool:
+        """Return whether `shell` finds under these paths the files that `files` finds there. It is shown, once for
+        each folder: an account's SFTP may be shut in a folder that its shell is not."""
+
     def hash_along(self, path: str) -> RollingDigest | None:
         """Begin to hash a file that still grows; None when the server cannot.
 

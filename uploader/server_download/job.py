@@ -81,10 +81,7 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
         case "started" | "taken":
             return
         case "elsewhere":
-            raise RouteUnavailable(
-                f"commands on this server do not see {order.part}: its SFTP shows other folders than its shell",
-                remedy="Use --via relay.",
-            )
+            raise elsewhere(order.part)
         case "spoken":
             raise RouteUnavailable(
                 "the server's sh would show the link to everyone who lists its processes: its printf is a program",
@@ -94,6 +91,14 @@ def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTool
             raise NoPermission(f"commands on this server may not write to {order.part}", remedy="Use --via relay.")
         case _:
             raise RemoteRefused("the server does not start a download of its own", remedy="Use --via relay.")
+
+
+def elsewhere(part: str) -> RouteUnavailable:
+    """Return the fault of a shell that does not see the part file that SFTP made."""
+    return RouteUnavailable(
+        f"commands on this server do not see {part}: its SFTP shows other folders than its shell",
+        remedy="Use --via relay.",
+    )
 
 
 def stop(shell: Shell, key: str, *, silence_seconds: float = _PATIENCE) -> None:

@@ -200,6 +200,8 @@ class ServerDownload:
         shell = _shell(connection)
         if not goes_on and jobs.look(shell, self._key).state != "running":  # an attempt whose answer was lost
             connection.files.open_writer(self._job.part, fresh=True).close()
+        if not connection.sees(self._job.part):
+            raise jobs.elsewhere(self._job.part)
         able = self._able(connection)
         by = choose(able.downloaders)
         if by is None:

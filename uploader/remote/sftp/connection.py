@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import paramiko
 
@@ -15,10 +16,14 @@ from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.protocol import SftpProtocol
 from uploader.remote.sftp.rolling_hash import SftpReadBackDigest, SftpRollingDigest
+from uploader.remote.sftp.shared_folders import SharedFolders
 from uploader.remote.sftp.shell import Shell
 from uploader.remote.sftp.shell_probe import Tools
 from uploader.remote.sftp.transport import Transport, close_all
 from uploader.remote.sftp.tunnel import open_tunnel
+from uploader.threads import BackgroundCall
+
+T = TypeVar("T")
 
 _CHANNEL_REQUEST = 98
 _COPYING = {"copy-data", "hardlink@openssh.com"}
@@ -51,6 +56,7 @@ class SftpConnection:
         self._tools = tools
         self._transports = transports
         self._silence_seconds = silence_seconds
+        self._folders = SharedFolders()
 
     @property
     def round_trip(self) -> float:
@@ -92,8 +98,9 @@ class SftpConnection:
         there = self.files.stat(path)
         if there is None:
             return None
-        commands = self.shell
-        if commands is not None and (found := commands.hashes(path, there.size, ranges)) is not None:
+        size = there.size
+        found = self._by_shell([path], lambda commands: commands.hashes(path, size, ranges))
+        if found is not None and self._folders.holds(path):
             return found
         found = []
         for offset, length in ranges:
@@ -104,7 +111,10 @@ class SftpConnection:
         return found
 
     def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
-        return commands.hash_files(paths) if (commands := self.shell) is not None else None
+        found = self._by_shell(paths, lambda commands: commands.hash_files(paths))
+        if found is None or not any(map(self._folders.holds, paths)):
+            return None
+        return [hash if self._folders.holds(path) else None for path, hash in zip(paths, found, strict=True)]
 
     def duplicate(self, source: str, destination: str) -> Copied | None:
         ways: tuple[tuple[str, Copied, Callable[[str, str], None]], ...] = (
@@ -116,18 +126,68 @@ class SftpConnection:
                 with contextlib.suppress(RemoteRefused):
                     way(source, destination)
                     return word
-        if (commands := self.shell) is not None and commands.copy(source, destination):
-            return "copy"
+        if self.sees(source, destination) and (commands := self.shell) is not None:
+            return "copy" if commands.copy(source, destination) else None
         return None
+
+    def sees(self, *paths: str) -> bool:
+        if (commands := self.shell) is None:
+            return False
+        with contextlib.suppress(RemoteRefused):
+            self._ask(paths, commands, self.files.protocol)
+        return all(map(self._folders.holds, paths))
+
+    def _by_shell(self, paths: Sequence[str], call: Callable[[Shell], T | None]) -> T | None:
+        """Return what the shell tells of files. Beside it, find out whether it sees their folders."""
+        if (commands := self.shell) is None:
+            return None
+        if self._folders.known(paths):
+            return call(commands)
+        refused = False
+        with BackgroundCall(lambda: call(commands), name="shell") as called:
+            try:
+                self._ask(paths, commands, self.files.protocol)
+            except RemoteRefused:  # a server that allows few channels
+                refused = True
+        found = called.result()
+        if refused and not self.sees(*paths):
+            return None
+        return call(commands) if found is None and self.shell is not None else found
+
+    def _ask(self, paths: Sequence[str], commands: Shell, protocol: SftpProtocol) -> None:
+        self._folders.ask(paths, commands, protocol)
+        if self._folders.elsewhere:
+            self._tools.distrust()
 
     def hash_along(self, path: str) -> SftpRollingDigest | None:
         commands = self.shell
         if commands is None or "python3" not in commands.tools or "\n" in path:
             return None
         try:
-            return SftpRollingDigest(self._transports[-1], self.files.protocol.where, path)
+            digest = SftpRollingDigest(self._transports[-1], self.files.protocol.where, path)
         except RemoteRefused:  # a server that allows few channels
             return None
+        try:
+            if not self._folders.known([path]):
+                self._ask_aside(path, commands)
+        except BaseException as error:
+            digest.close()
+            if isinstance(error, RemoteRefused):
+                return None
+            raise
+        if self._folders.holds(path):
+            return digest
+        digest.close()
+        return None
+
+    def _ask_aside(self, path: str, commands: Shell) -> None:
+        """As `_ask`, over an SFTP session of its own: another thread uses the connection's."""
+        where = self.files.protocol.where
+        channel = sftp_channel(self._transports[-1], where, self._silence_seconds)
+        try:
+            self._ask([path], commands, SftpProtocol(channel, where))
+        finally:
+            channel.close()
 
     def read_along(self, path: str, limited: RangeLimiter = list) -> SftpReadBackDigest | None:
         where = self.files.protocol.where

@@ -213,10 +213,15 @@ def write(file: SmallFile, request_bytes: int) -> Dialogue[None]:
 
 
 def read(path: str, size: int, request_bytes: int) -> Dialogue[bytes]:
-    """Return the first `size` bytes. A server may give less than asked; then the rest is asked for again."""
+    """Return the first `size` bytes."""
+    return read_range(path, 0, size, request_bytes)
+
+
+def read_range(path: str, start: int, size: int, request_bytes: int) -> Dialogue[bytes]:
+    """Return `size` bytes, less at the end. A server may give less than asked; then the rest is asked for again."""
 
     def reading(handle: bytes, at: int, length: int) -> Request:
-        return Request(sftp.READ, (handle, struct.pack(">QI", at, length)), f"read {path}")
+        return Request(sftp.READ, (handle, struct.pack(">QI", start + at, length)), f"read {path}")
 
     def content(handle: bytes) -> Dialogue[bytes]:
         data = bytearray()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import paramiko
 
@@ -65,9 +65,18 @@ _PYTHON_FILES = (
 )
 _FILES = 'while IFS= read -r p; do if [ -f "$p" ] && [ -r "$p" ]; then {hasher} < "$p" || echo -; else echo -; fi; done'
 _COPY = 'IFS= read -r a; IFS= read -r b; cp --reflink=auto -- "$a" "$b" 2>/dev/null || cp -- "$a" "$b"'
+_MARKS = (
+    'while IFS= read -r m; do if [ -f "$m" ]; then rm -f -- "$m" 2>/dev/null; '
+    'if [ -f "$m" ]; then echo left; else echo removed; fi; else echo no; fi; done'
+)
+_BLOCKS = 'IFS= read -r p; IFS= read -r n; dd if="$p" {range} skip="$n" 2>/dev/null | {hasher}'
 _DIGEST = re.compile(r"\\?([0-9a-f]{64})(?: .*)?")
 _COMMANDS = {"openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum"}
+_PYTHON_STDIN = "python3 -I -c 'import sys,hashlib;print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'"
 _SLOWEST_DISK = 10e6  # bytes per second
+
+Stdin = bytes | Callable[[], bytes]
+"""What a command is given. A call is made once the command has begun."""
 
 
 class Shell:
@@ -78,9 +87,13 @@ class Shell:
         self._where = where
         self.tools = tools
 
-    def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = _SILENCE_SECONDS) -> str:
-        """Runs one line of sh; it and `stdin` travel on standard input."""
-        out = self._run(["sh", "-c", _START], program.encode() + b"\n" + stdin, silence_seconds=silence_seconds)
+    def run(self, program: str, stdin: Stdin = b"", *, silence_seconds: float = _SILENCE_SECONDS) -> str:
+        """Run one line of sh; it and `stdin` travel on standard input."""
+
+        def fed() -> bytes:
+            return program.encode() + b"\n" + (stdin if isinstance(stdin, bytes) else stdin())
+
+        out = self._run(["sh", "-c", _START], fed, silence_seconds=silence_seconds)
         answer = _ANSWER.fullmatch(out)
         if answer is None and _MARK in out:
             raise NetworkError(f"the line to {self._where} was cut", remedy="Run the same command again.")
@@ -134,6 +147,24 @@ class Shell:
             return False
         return True
 
+    def find_marks(self, paths: Callable[[], Sequence[str]]) -> list[str]:
+        """Look for files and remove them: "removed", "left" (it is there and stays) or "no" for each.
+
+        `paths` is called once the shell has begun. Raises RemoteRefused and NetworkError."""
+        return self.run(_MARKS, lambda: b"".join(map(_line, paths()))).split()
+
+    def hash_blocks(self, path: str, size: int, first: int, count: int) -> str | None:
+        """Return the sha256 of `count` blocks of `size` bytes from the block `first` on; None when it cannot."""
+        tool = next((tool for tool in reversed(_HASHERS) if tool in self.tools), None)
+        if tool is None or "\n" in path:
+            return None
+        program = _BLOCKS.replace("{range}", f"bs={size} count={count}")
+        program = program.replace("{hasher}", _COMMANDS.get(tool, _PYTHON_STDIN))
+        with contextlib.suppress(RemoteRefused):
+            found = _DIGEST.fullmatch(self.run(program, _line(path) + b"%d\n" % first).strip())
+            return found[1] if found else None
+        return None
+
     def space(self, path: str) -> Space | None:
         """Asks df for the disk of a folder."""
         if "df" not in self.tools or "\n" in path:
@@ -157,7 +188,7 @@ class Shell:
         found = [match[1] for line in out.splitlines() if (match := _DIGEST.fullmatch(line))]
         return found if len(found) == len(ranges) else None
 
-    def _run(self, command: Sequence[str], stdin: bytes, *, silence_seconds: float = _SILENCE_SECONDS) -> str:
+    def _run(self, command: Sequence[str], stdin: Stdin, *, silence_seconds: float = _SILENCE_SECONDS) -> str:
         return run(self._transport, self._where, command, stdin, silence_seconds=silence_seconds)
 
 
@@ -179,7 +210,7 @@ def run(
     transport: paramiko.Transport,
     where: str,
     command: Sequence[str],
-    stdin: bytes,
+    stdin: Stdin,
     *,
     silence_seconds: float,
 ) -> str:
@@ -198,7 +229,7 @@ def run(
                 if transport.is_active():
                     raise RemoteRefused(f"{where} runs no commands") from error
                 raise
-            out = _converse(channel, stdin)
+            out = _converse(channel, stdin if isinstance(stdin, bytes) else stdin())
             # Some servers close without a status: the output then speaks for itself.
             if not channel.status_event.wait(silence_seconds):
                 raise TimeoutError

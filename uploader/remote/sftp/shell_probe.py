@@ -39,6 +39,11 @@ class Tools:
                 self._asked = again
             return again.result() if again is not None else None
 
+    def distrust(self) -> None:
+        """Count the account as one without a shell from now on."""
+        with self._lock:
+            self._known, self._asked = False, None
+
     def _ask(self, transport: Transport, where: str) -> BackgroundCall[tuple[str, ...] | None]:
         def ask() -> tuple[str, ...] | None:
             found = shell.probe(transport, where)
