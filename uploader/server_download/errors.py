@@ -1,4 +1,4 @@
-"""Why a server did not download, as an error for the user."""
+"""The errors of a download on a server: what happened, and what the user can do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EXPIRED = frozenset({400, 401, 403, 404, 410})
 
 
 def trouble_of(sight: JobStatus) -> Trouble | None:
-    """What ended a job; None for one that went well."""
+    """Return why a job ended; None when it succeeded."""
     if sight.code == 0:
         return None
     codes = next((one.troubles for one in DOWNLOADERS if one.name == sight.by), {})
@@ -50,7 +50,10 @@ def trouble_of(sight: JobStatus) -> Trouble | None:
 
 
 def fault_of(sight: JobStatus, host: str, *, free: int | None = None) -> UploaderError:
-    """Names what ended a job. `host` is the source's; `free` what is left on the disk, in bytes, where that is told."""
+    """Return the error for a job that failed.
+
+    `host` is the source's host. `free` is the free space on the disk in bytes, None when unknown.
+    """
     trouble = trouble_of(sight)
     if trouble is Trouble.STATUS:
         return _refused(sight.status, host)
@@ -68,7 +71,10 @@ def fault_of(sight: JobStatus, host: str, *, free: int | None = None) -> Uploade
 
 
 def certificate_fault(host: str, found: Findings, now: float) -> UploaderError:
-    """Why a server cannot check a certificate that this machine could. `now` in seconds since 1970."""
+    """Return the error for a certificate that this machine accepts and the server does not.
+
+    `now` is in seconds since 1970.
+    """
     if found.clock is not None and abs(found.clock - now) > _DAY:
         days = round(abs(found.clock - now) / _DAY)
         side = "behind" if found.clock < now else "ahead"
@@ -85,9 +91,9 @@ def certificate_fault(host: str, found: Findings, now: float) -> UploaderError:
 
 
 def other_answer(host: str, error: NotAModel) -> NotAModel:
-    """Return the error of a server that gets other bytes than this machine, such as a page with a challenge.
+    """Return the error for a host that gives the server another answer, such as a page with a challenge.
 
-    `error` says what its bytes are. No other link helps: the host turns the server's address away.
+    `error` says what the bytes are. Another link does not help: the host blocks the server's address.
     """
     return NotAModel(
         f"{host} gives this file to us and not to the server, which got something else: {error.message}", remedy=_RELAY
@@ -106,7 +112,7 @@ def _refused(status: int, host: str) -> UploaderError:
 
 
 def disk_fault(free: int | None) -> UploaderError:
-    """Why a server could not write. `free` is what is left on its disk, in bytes, None if that is not told."""
+    """Return the error for a server that could not write. `free` is the free space in bytes, None when unknown."""
     if free is None:
         return NoPermission(
             "the server could not write to its disk", remedy="Is it full, or the quota of this account used up?"

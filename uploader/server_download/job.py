@@ -1,4 +1,4 @@
-"""One download on a server: started detached, looked at, ended, and its state removed."""
+"""One download on a server: start it detached, read its status, stop it, remove its state."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from uploader.server_download.downloaders import DOWNLOADERS, PASSING, Downloade
 from uploader.state.servers import ServerTools
 
 REWIND_BYTES = 64 * 1024 * 1024
-"""Bytes of a part file that are fetched again after a restart of its machine: the last writes may be lost."""
+"""How many bytes of a part to fetch again after the server restarted: its last writes may be lost."""
 
-_PATIENCE = 20.0
+_SILENCE_SECONDS = 20.0
 _BREAK = re.compile(r"[\r\n\0]")
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What a look at a job told. `code`, `status`, `size` (bytes) and `by` (the downloader) are those of one that
-    `ended`. A job that is `reset` died when its machine was restarted.
+    """The status of a job. The fields after `state` count only when it is `ended`.
+
+    `code` is the exit code, `status` the HTTP status, `size` in bytes, `by` the name of the downloader. `dead` means
+    that the process has gone without a result. `reset` means that it is dead because the server restarted.
     """
 
     state: Literal["none", "running", "ended", "dead", "reset"]
@@ -34,23 +36,23 @@ class JobStatus:
 
 
 def key_of(part: str) -> str:
-    """Return the name of the job that fetches this part file: the same from every machine."""
+    """Return the key of the job for a part file. Every machine computes the same one."""
     return hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def survey(shell: Shell) -> ServerTools:
-    """Ask which downloaders there are, and whether their versions will do."""
+    """Ask the server for its downloaders, and return those that are new enough."""
     commands = "".join(f"{one.version}\n" for one in DOWNLOADERS)
-    out = shell.run(programs.SURVEY, commands.encode(), silence_seconds=_PATIENCE)
-    starters, _, told = out.partition(".\n")
-    lines = told.splitlines()
+    out = shell.run(programs.SURVEY, commands.encode(), silence_seconds=_SILENCE_SECONDS)
+    starters, _, versions = out.partition(".\n")
+    lines = versions.splitlines()
     names = [one.name for one, line in zip(DOWNLOADERS, lines, strict=False) if one.usable(line.strip())]
     return ServerTools(next(iter(starters.split()), None), tuple(names))
 
 
 def look(shell: Shell, key: str) -> JobStatus:
-    """Look at a job. Raises RemoteRefused when the server does not tell."""
-    words = shell.run(programs.LOOK, _lines(key), silence_seconds=_PATIENCE).split()
+    """Return the status of a job. Raises RemoteRefused when the answer makes no sense."""
+    words = shell.run(programs.LOOK, _lines(key), silence_seconds=_SILENCE_SECONDS).split()
     match words:
         case ["none" | "running" | "dead" | "reset" as state]:
             return JobStatus(state)
@@ -59,25 +61,25 @@ def look(shell: Shell, key: str) -> JobStatus:
     raise RemoteRefused("the server tells nothing sensible of its download", remedy="Use --via relay.")
 
 
-def start(shell: Shell, key: str, order: Order, by: Downloader, able: ServerTools, *, cut: int = 0) -> None:
-    """Begin to download into a part file that is there, from its end less `cut` bytes. A job that runs already goes
-    on.
+def start(shell: Shell, key: str, order: Order, by: Downloader, tools: ServerTools, *, cut: int = 0) -> None:
+    """Start a job that appends to an existing part file, after cutting `cut` bytes off its end.
 
-    Raises RouteUnavailable where that cannot work, NoPermission, RemoteRefused.
+    A job that runs already keeps running. Raises RouteUnavailable when the server cannot do it. Raises NoPermission
+    when the shell may not write the part. Raises RemoteRefused when the job does not start.
     """
     if _BREAK.search(order.part):
         raise RouteUnavailable("a path with a line break in it is given to no server", remedy="Use another --name.")
     header = "" if order.header is None else order.header.reveal()
-    if _BREAK.search(f"{order.link.reveal()}{header}{order.validator}"):  # it would begin another line of the order
+    if _BREAK.search(f"{order.link.reveal()}{header}{order.validator}"):  # it would start another line of the order
         raise RouteUnavailable("a link with a line break in it is given to no server", remedy="Use --via relay.")
-    if able.starter is None:
+    if tools.starter is None:
         raise _no_starter()
     again = " ".join(str(code) for code, trouble in by.troubles.items() if trouble in PASSING)
     order_lines = _lines(
-        *(key, str(cut), order.part, able.starter, programs.RUN, by.name, str(order.size)),
+        *(key, str(cut), order.part, tools.starter, programs.RUN, by.name, str(order.size)),
         *("yes" if order.ranges else "no", order.validator or "", again, by.attempt, *by.lines(order)),
     )
-    match shell.run(programs.START, order_lines, silence_seconds=_PATIENCE).strip():
+    match shell.run(programs.START, order_lines, silence_seconds=_SILENCE_SECONDS).strip():
         case "started" | "taken":
             return
         case "elsewhere":
@@ -101,36 +103,40 @@ def elsewhere(part: str) -> RouteUnavailable:
     )
 
 
-def stop(shell: Shell, key: str, *, silence_seconds: float = _PATIENCE) -> None:
-    """End a job's processes; its part and its state stay. Raises Busy when they do not end."""
+def stop(shell: Shell, key: str, *, silence_seconds: float = _SILENCE_SECONDS) -> None:
+    """Kill a job's processes. Its part and its state stay. Raises Busy when they do not end."""
     if shell.run(programs.STOP, _lines(key), silence_seconds=silence_seconds).strip() != "stopped":
         raise Busy("the download on the server does not end", remedy="Restart the instance.")
 
 
 def clear(shell: Shell, key: str) -> None:
-    """Remove the state of a job that does not run. Raises RemoteRefused."""
-    shell.run(programs.CLEAR, _lines(key), silence_seconds=_PATIENCE)
+    """Remove the state of a job that does not run. Raises RemoteRefused when that fails."""
+    shell.run(programs.CLEAR, _lines(key), silence_seconds=_SILENCE_SECONDS)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """`clock` is the server's, in seconds since 1970, None if not told. `certificates`: there are some to check by."""
+    """What `diagnose` found.
+
+    `clock` is the server's time in seconds since 1970, None when unknown. `certificates` is True if the server has
+    certificates of authorities.
+    """
 
     clock: int | None
     certificates: bool
 
 
 def diagnose(shell: Shell) -> Findings:
-    """Ask what may be wrong where no certificate is accepted."""
-    words = shell.run(programs.DIAGNOSE, silence_seconds=_PATIENCE).split()
+    """Read the server's clock and look for its certificates: the causes when it trusts no certificate."""
+    words = shell.run(programs.DIAGNOSE, silence_seconds=_SILENCE_SECONDS).split()
     return Findings(int(words[0]) if words and words[0].isdigit() else None, "certificates" in words)
 
 
-def why_unable(able: ServerTools) -> str | None:
+def why_unable(tools: ServerTools) -> str | None:
     """Return why a server with a shell cannot download; None when it can."""
-    if not able.downloaders:
+    if not tools.downloaders:
         return "it has none of " + ", ".join(one.name for one in DOWNLOADERS) + " in a version that will do"
-    return None if able.starter else _no_starter().message
+    return None if tools.starter else _no_starter().message
 
 
 def _no_starter() -> RouteUnavailable:

@@ -1,15 +1,17 @@
-"""What runs on the server around a download: lines of POSIX sh, each given by its standard input what it works on.
+"""The shell programs that start, watch and stop a download on the server: lines of POSIX sh.
 
-A job's state lies in `$HOME/.uploader/KEY` (0700): `pid` (number, start time and boot of its leading
-process), `log` (0600; attempts, their exit codes, never a link), and once it has ended `result` (exit code, HTTP
-status, bytes and downloader).
+Each reads its parameters from standard input. The state of a job is in `$HOME/.uploader/KEY` (mode 0700):
+
+    pid      number, start time and boot id of its leading process
+    log      the attempts and their exit codes, never a link (mode 0600)
+    result   exit code, HTTP status, bytes and downloader; it exists once the job has ended
 """
 
 from __future__ import annotations
 
 _AT = "IFS= read -r key || exit 9; case $key in *[!0-9a-f]*|'') exit 9;; esac; d=${HOME:?}/.uploader/$key; "
 
-# A number alone may be another process's by now: its start time and the machine's boot make it unique.
+# The system uses a process number again: only with the start time and the boot id is it unique.
 _ALIVE = (
     "boot=; [ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id; boot=${boot:--}; "
     "birth() { b=-; if [ -d /proc/self ]; then b=gone; if read -r l 2>/dev/null </proc/$1/stat; then l=${l##*) }; "
@@ -17,7 +19,7 @@ _ALIVE = (
     'alive() { [ -s "$d/pid" ] && read -r pid was then <"$d/pid" && kill -0 "$pid" 2>/dev/null && birth "$pid" && '
     '[ "$b $boot" = "$was $then" ]; }; '
 )
-# An exported variable hands its value to every program that runs, also when it is set again later.
+# A variable that the account exports shows its value to every program we start, also a value that we assign later.
 _OWN = (
     "set +a; unset -v a again at attempt b begin boot by c cut d i key l mark most n order part pid ranges rc rest run "
     "said st starter then tries was whole; "
@@ -29,23 +31,23 @@ SURVEY = (
     "for t in setsid python3; do command -v $t >/dev/null 2>&1 && echo $t; done; echo .; "
     'while IFS= read -r c; do v=$(eval "$c" 2>/dev/null | { IFS= read -r l; echo "$l"; }); echo "$v"; done'
 )
-"""Reads commands that tell a version; prints what can start a detached process, a dot, and a line for each command."""
+"""Read commands that print a version. Print the programs that can detach a process, a dot, and a line a command."""
 
 LOOK = (
     _AT + _ALIVE + '[ -d "$d" ] || { echo none; exit 0; }; '
     'told() { [ -s "$d/result" ] && read -r r <"$d/result" && echo "ended $r"; }; '
-    # It may have ended between two looks: what is not alive any more is asked once more.
+    # The job may end between the two checks, so a job that is not alive is checked for a result again.
     "if told; then :; elif alive; then echo running; elif told; then :; else then=; "
     '[ -s "$d/pid" ] && read -r pid was then <"$d/pid"; [ "$then" = "$boot" ] && echo dead || echo reset; fi'
 )
-"""Prints `none`, `running`, `ended CODE STATUS BYTES DOWNLOADER`, `dead`, or `reset` (dead, and the machine was
+"""Print `none`, `running`, `ended CODE STATUS BYTES DOWNLOADER`, `dead`, or `reset` (dead, and the server has
 restarted since)."""
 
-# Told by its standard input: part, downloader, size, whether the source gives ranges, validator, the exit codes worth
-# another attempt, the downloader's own line, and its order. The order stays in this shell's memory: `printf` is no
-# process of its own.
+# Standard input has: part, downloader, size, whether the source gives ranges, validator, the exit codes worth another
+# attempt, the downloader's line, and its order. The order stays in the memory of this shell, because `printf` is a
+# builtin and starts no process.
 #
-# No file of it grows much past the promised size, also when the source sends more. Blocks have 512 bytes, in some
+# `ulimit -f` keeps the file near the promised size, also when the source sends more. Its blocks have 512 bytes, in some
 # shells 1024.
 RUN = (
     'trap "" HUP; umask 077; cd "$d" || exit 1; ' + _ALIVE + _SIZE + "birth $$; "
@@ -62,7 +64,7 @@ RUN = (
     '[ "$tries" -ge "$most" ] && break; sleep $((1 << tries)); tries=$((tries + 1)); done; '
     'echo "$rc $st $n $by" >result.new && mv result.new result'
 )
-"""The line that a job's own shell runs, sent with START."""
+"""The program of the job's own shell. START receives it on standard input."""
 
 START = (
     _OWN
@@ -86,26 +88,30 @@ START = (
     'i=0; while [ ! -s "$d/pid" ] && [ $i -lt 50 ]; do i=$((i + 1)); nap; done; '
     '[ -s "$d/pid" ] && echo started || echo stillborn'
 )
-"""Prints `started`, `taken` (one is running), `elsewhere` (no such part there), `readonly`, `stillborn`, or `spoken`:
-in this shell printf is a program, so that what it is given would be seen in its arguments."""
+"""Print `started`, `taken` (a job runs), `elsewhere` (no such part), `readonly`, `stillborn` or `spoken`.
+
+`spoken` means that printf is no builtin of this shell, so a process list would show the link.
+"""
 
 STOP = (
     _AT + _ALIVE + _NAP + "if alive; then kill -s KILL -- -$pid 2>/dev/null; i=0; "
     "while kill -s 0 -- -$pid 2>/dev/null && [ $i -lt 5 ]; do i=$((i + 1)); nap; done; fi; i=0; "
     "while alive && [ $i -lt 20 ]; do i=$((i + 1)); nap; done; alive && echo running || echo stopped"
 )
-"""Ends all processes of a job, at once: a part only grows, and who is asked politely may write once more. Prints
-`stopped`, or `running` when that did not work."""
+"""Kill all processes of a job. Print `stopped`, or `running` when that failed.
+
+It sends SIGKILL at once: after SIGTERM a process may still write to the part.
+"""
 
 CLEAR = (
     _AT + _ALIVE + 'alive && exit 3; rm -rf "$d" || exit 1; rmdir ${HOME:?}/.uploader 2>/dev/null; '
     '[ -d "$d" ] && exit 1; exit 0'
 )
-"""Removes a job's state, and the folder of all states when it was the last."""
+"""Remove a job's state, and the folder of all states when it is empty."""
 
 DIAGNOSE = (
     "date +%s; for f in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem "
     '/etc/ssl/ca-bundle.pem /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem "${SSL_CERT_FILE:-}" '
     '"${CURL_CA_BUNDLE:-}"; do [ -n "$f" ] && [ -s "$f" ] && { echo certificates; break; }; done; exit 0'
 )
-"""Prints the machine's clock, in seconds since 1970, and `certificates` where there are any to check others by."""
+"""Print the server's clock in seconds since 1970, and `certificates` if it has certificates of authorities."""

@@ -1,4 +1,4 @@
-"""One file that the server downloads by itself: started or joined, watched, proven, and only then named."""
+"""One file that the server downloads by itself: start or join the job, watch it, prove the part, rename it."""
 
 from __future__ import annotations
 
@@ -33,19 +33,21 @@ from uploader.transfer.values import UploadJob, UploadResult
 
 T = TypeVar("T")
 
-_FIRST_GLANCE, _LATER_GLANCE = 0.1, 1.0
-_BLIND_GLANCES = 5
-_FRUITLESS = 3
+_FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.1, 1.0
+# While the part grows, this many polls ask for its size only: one SFTP request instead of a shell command.
+_SIZE_POLLS = 5
+_MOST_FRUITLESS = 3
 STOP_SECONDS = 1.5
 """Seconds that ending all downloads on servers may take after Ctrl-C."""
 
 
 @dataclass(frozen=True)
 class ServerDownloadOptions:
-    """What a download needs beside its job.
+    """What a server download needs besides its job.
 
-    `hand` asks the source for a fresh link; None where no link can be had, and then only what runs or is done is seen
-    to. `token`: the source's token may go to the server.
+    `hand` asks the source for a fresh link. It is None when the source is unknown: then no download can start, and one
+    that runs or has ended can still be finished. `detach` does not wait for the end. `token` allows the server to get
+    the source's token.
     """
 
     record: JobRecord
@@ -57,7 +59,7 @@ class ServerDownloadOptions:
 
 
 class ServerDownload:
-    """The download of one file by the server: no byte of it passes through this machine."""
+    """One upload job for which the server downloads the file by itself."""
 
     sent = 0
 
@@ -73,19 +75,19 @@ class ServerDownload:
         self._is_resumed = False
         self._starting = threading.Lock()
         self._ours = False
-        self._line: Connection | None = None
+        self._connection: Connection | None = None
         self.unsuited = False
-        """Whether the failure lies in this way of fetching, so that another way may work."""
+        """True if only a download on the server failed, so that another route may succeed."""
 
     def run(self) -> UploadResult | None:
-        """Return when the final name has proven bytes; None once the download goes on by itself, detached.
+        """Return the result when the final name has proven bytes; None when the download runs on detached.
 
-        Raises the errors of the source and of the server.
+        Raises UploaderError when the server, the source or the proof fails.
         """
         job = self._job
         there = self._call(lambda connection: connection.files.stat(job.path))
         if there is not None:
-            if not there.is_folder and there.size == job.size and (kept := self._arrived().same(job.path)):
+            if not there.is_folder and there.size == job.size and (kept := self._file_verifier().same(job.path)):
                 self._put_away()
                 return kept
             if there.is_folder or not job.replace:
@@ -93,25 +95,25 @@ class ServerDownload:
         with self._context.uploads.claim(job.target, job.path):
             try:
                 return self._carry_out()
-            except (WrongBytes, NotAModel):  # what the part holds is known to be no file at all
+            except (WrongBytes, NotAModel):  # the part is certainly not the file
                 self._discard()
                 raise
-            except RemoteRefused as error:  # where nothing can be written, the state cannot be either
+            except RemoteRefused as error:  # on a full disk the job cannot write its state either
                 if (free := self._free()) is not None and free < jobs.FULL_BYTES:
                     self.unsuited = False
                     raise jobs.disk_fault(free) from error
                 raise
 
     def stop(self) -> bool:
-        """End the download on the server, from another thread; its part stays for the next run.
+        """Stop the download on the server, from another thread. Its part stays for the next run.
 
-        Return whether none goes on, as far as is known.
+        Return True if, as far as we know, no download runs on the server now.
         """
         if not self._starting.acquire(timeout=STOP_SECONDS):
             return False
         try:
-            if self._ours and self._line is not None:  # not by a lease: another thread may keep the last connection
-                jobs.stop(_shell(self._line), self._key, silence_seconds=STOP_SECONDS)
+            if self._ours and self._connection is not None:  # no lease: it may have to wait for a connection
+                jobs.stop(_shell(self._connection), self._key, silence_seconds=STOP_SECONDS)
         except UploaderError:
             return False
         else:
@@ -120,7 +122,7 @@ class ServerDownload:
             self._starting.release()
 
     def give_up(self) -> None:
-        """Leave nothing on the server: the file is sent another way."""
+        """Stop the job and remove its part and its state, because another route is used. A failure is ignored."""
         with suppress(UploaderError):
             self._call(lambda connection: jobs.stop(_shell(connection), self._key))
             self._discard()
@@ -129,7 +131,7 @@ class ServerDownload:
 
     def _carry_out(self) -> UploadResult | None:
         job = self._job
-        status, size = self._call(self._glance)
+        status, size = self._call(self._status_and_size)
         done = status.state == "ended" and status.code == 0 and size == job.size
         if status.state == "running":
             self._ours = self._is_resumed = True
@@ -148,7 +150,10 @@ class ServerDownload:
         return self._finish()
 
     def _begin(self, status: JobStatus, size: int) -> None:
-        """Start the download: from where a job of ours ended, else from the first byte."""
+        """Start the download: where a job of ours ended, else at the first byte.
+
+        Raises RemoteRefused when no fresh link is to be had. Raises RouteUnavailable when the server cannot do it.
+        """
         hand = self._options.hand
         if hand is None:
             raise RemoteRefused(
@@ -156,61 +161,61 @@ class ServerDownload:
                 remedy="Push the same source again: it goes on where it stopped.",
             )
         self._phase("resolving")
-        handed = self._context.retry(hand)
-        order = self._order(handed)
-        goes_on = _sound(status) and order.ranges and 0 < size <= self._job.size and self._shows(status)
-        self._is_resumed = self._is_resumed or goes_on
-        self._reached = size if goes_on else 0
-        self._host, self._fresh = handed.host, True
+        link = self._context.retry(hand)
+        order = self._order(link)
+        resumes = _sound(status) and order.ranges and 0 < size <= self._job.size and self._shows(status)
+        self._is_resumed = self._is_resumed or resumes
+        self._reached = size if resumes else 0
+        self._host, self._fresh = link.host, True
         self._options.job_records.save(self._options.record)
         with self._starting:
             if self._context.cancelled.is_set():
                 raise Interrupted("the transfer was stopped")
             self._ours = True
             try:
-                self._call(lambda connection: self._start(connection, order, status, goes_on=goes_on))
+                self._call(lambda connection: self._start(connection, order, status, resumes=resumes))
             except (RouteUnavailable, RemoteRefused):
                 self.unsuited = True
-                if not goes_on:
+                if not resumes:
                     self._discard()
                 raise
 
-    def _order(self, handed: ServerLink) -> Order:
+    def _order(self, link: ServerLink) -> Order:
         origin = self._job.artifact.origin
         if not isinstance(origin, WebFile):
             raise TypeError("a server downloads links alone")
-        if handed.header is not None and not self._options.token:
+        if link.header is not None and not self._options.token:
             self.unsuited = True
             raise RouteUnavailable(
-                f"{handed.host} gives this file to its token's owner alone, and no signed link to it",
+                f"{link.host} gives this file to its token's owner alone, and no signed link to it",
                 remedy="Use --via relay, or let the token go to the server with --token-on-server.",
             )
-        # Without a validator another file of the same size would be gone on with, and without a digest placed.
+        # Without a validator and a digest, the rest of another file of the same size would go unnoticed.
         ranges = origin.ranges and (origin.validator is not None or self._job.artifact.digest is not None)
         return Order(
-            *(handed.link, self._job.part, self._job.size, origin.validator, ranges, handed.plain),
-            header=handed.header,
+            *(link.link, self._job.part, self._job.size, origin.validator, ranges, link.plain),
+            header=link.header,
         )
 
     def _shows(self, status: JobStatus) -> bool:
-        """Whether a wrong beginning shows in the end. What a machine lost in a crash shows by the digest alone."""
+        """Return True if the proof finds wrong bytes in the part. After a restart only a digest finds lost writes."""
         return self._job.artifact.digest is not None or status.state != "reset"
 
-    def _start(self, connection: Connection, order: Order, status: JobStatus, *, goes_on: bool) -> None:
+    def _start(self, connection: Connection, order: Order, status: JobStatus, *, resumes: bool) -> None:
         shell = _shell(connection)
-        if not goes_on and jobs.look(shell, self._key).state != "running":  # an attempt whose answer was lost
+        if not resumes and jobs.look(shell, self._key).state != "running":  # the answer was lost
             connection.files.open_writer(self._job.part, fresh=True).close()
         if not connection.sees(self._job.part):
             raise jobs.elsewhere(self._job.part)
-        able = self._able(connection)
-        by = choose(able.downloaders)
+        tools = self._tools(connection)
+        by = choose(tools.downloaders)
         if by is None:
-            raise RouteUnavailable(f"the server cannot download by itself: {jobs.why_unable(able)}")
-        cut = jobs.REWIND_BYTES if goes_on and status.state == "reset" else 0
-        jobs.start(shell, self._key, order, by, able, cut=cut)
+            raise RouteUnavailable(f"the server cannot download by itself: {jobs.why_unable(tools)}")
+        cut = jobs.REWIND_BYTES if resumes and status.state == "reset" else 0
+        jobs.start(shell, self._key, order, by, tools, cut=cut)
 
     def _see_through(self) -> None:
-        """Return when the part is whole; start again as long as that leads on."""
+        """Wait until the part is complete. Start the download again while each start adds bytes."""
         fruitless = 0
         while True:
             status, size = self._watch()
@@ -224,7 +229,7 @@ class ServerDownload:
             if status.state == "ended" and size == self._job.size and (trouble is None or trouble in PASSING):
                 return
             fruitless = 0 if size > self._reached else fruitless + 1
-            if fruitless >= _FRUITLESS or not self._worth_another(status, trouble, moved=size > self._reached):
+            if fruitless >= _MOST_FRUITLESS or not self._worth_another(status, trouble, moved=size > self._reached):
                 fault = self._fault(status, trouble, size)
                 if size == 0:
                     self._discard()
@@ -235,47 +240,47 @@ class ServerDownload:
         if status.state in ("dead", "reset", "none"):
             return True
         if trouble is Trouble.STATUS and status.status in jobs.EXPIRED:
-            return moved or not self._fresh  # a link that ran out; a fresh one that is refused stays refused
+            return moved or not self._fresh  # a link expires; a server that refuses a fresh link refuses the next, too
         return trouble in PASSING and moved
 
     def _watch(self) -> tuple[JobStatus, int]:
-        """Wait for the job to end, or to write more than was promised. Report the progress."""
+        """Wait until the job ends or writes more than the promised size. Report the progress."""
         self._phase("fetching")
-        pause, blind, before = _FIRST_GLANCE, 0, -1
+        pause, size_polls, before = _FIRST_POLL_SECONDS, 0, -1
         while True:
             size = self._call(self._size)
             self._context.observer(Progress(self._job.item, min(size, self._job.size), self._resumed))
-            if size > before and size < self._job.size and blind < _BLIND_GLANCES:
-                blind += 1
+            if size > before and size < self._job.size and size_polls < _SIZE_POLLS:
+                size_polls += 1
             else:
-                blind = 0
-                status, size = self._call(self._glance)
+                size_polls = 0
+                status, size = self._call(self._status_and_size)
                 if status.state != "running" or size > self._job.size:
                     return status, size
             before = size
             if self._context.cancelled.wait(pause):
                 raise Interrupted("the transfer was stopped")
-            pause = min(pause * 1.5, _LATER_GLANCE)
+            pause = min(pause * 1.5, _LAST_POLL_SECONDS)
 
     # the end ------------------------------------------------------------------------------------------
 
     def _finish(self) -> UploadResult:
         job = self._job
         self._phase("verifying")
-        arrived = self._arrived()
-        arrived.refuse(self._options.record.name, allow_pickle=self._options.record.allow_pickle)
-        evidence, sha256 = arrived.prove(resumed=self._is_resumed)
+        verifier = self._file_verifier()
+        verifier.refuse(self._options.record.name, allow_pickle=self._options.record.allow_pickle)
+        evidence, sha256 = verifier.prove(resumed=self._is_resumed)
         place(self._context, job)
         self._forget()
         return UploadResult(False, evidence, sha256, resumed_from=self._resumed)
 
     def _fault(self, status: JobStatus, trouble: Trouble | None, size: int) -> UploaderError:
-        """Return the error of a job that will not do. Its part is removed where it is of no use."""
+        """Return the error for a job that does not succeed, and set `unsuited`."""
         lasting = trouble not in (None, Trouble.DISK, Trouble.CHANGED)
-        self.unsuited = lasting and (size == 0 or trouble not in PASSING)  # what came so far is worth another try
+        self.unsuited = lasting and (size == 0 or trouble not in PASSING)  # a part that has grown is worth another run
         if status.state != "ended":
             return RemoteRefused(
-                "the download on the server is ended there from outside, again and again",
+                "something on the server ends the download, again and again",
                 remedy="Does the instance have enough memory? Or use --via relay.",
             )
         if trouble is None:
@@ -290,11 +295,11 @@ class ServerDownload:
         return jobs.fault_of(status, self._host, free=self._free() if trouble is Trouble.DISK else None)
 
     def _wrong_size(self, size: int) -> UploaderError:
-        """Return the error of a wrong size: perhaps the source sent a page, which its first bytes tell."""
+        """Return the error for a part of the wrong size. Its first bytes show whether it is a web page."""
         try:
-            self._arrived().refuse(self._options.record.name, allow_pickle=True, size=size)
+            self._file_verifier().refuse(self._options.record.name, allow_pickle=True, size=size)
         except WrongBytes:
-            pass  # that it is not whole is what the sizes say
+            pass  # the sizes say already that it is not complete
         except NotAModel as error:
             self.unsuited = True
             return jobs.other_answer(self._host, error)
@@ -304,7 +309,7 @@ class ServerDownload:
         )
 
     def _forget(self) -> None:
-        """Remove the state of the job, on the server and here."""
+        """Remove the state of the job, on the server and on this machine."""
         try:
             self._call(self._clear)
         except RemoteRefused as error:
@@ -313,16 +318,16 @@ class ServerDownload:
         self._options.job_records.remove(self._options.record)
 
     def _put_away(self) -> None:
-        """Remove a download that is no longer needed: its process, its part and its state."""
+        """Remove a former download of a file that is there already: its process, its part and its state."""
 
-        def away(connection: Connection) -> None:
+        def remove(connection: Connection) -> None:
             if connection.shell is not None and jobs.look(connection.shell, self._key).state != "none":
                 jobs.stop(connection.shell, self._key)
                 connection.files.remove(self._job.part)
 
         try:
-            self._call(away)
-        except (Busy, RemoteRefused) as error:  # the file is there all the same
+            self._call(remove)
+        except (Busy, RemoteRefused) as error:  # the file itself is there and right
             self._say(f"a download of {self._options.record.name} on the server was left alone: {error.message}")
             return
         self._forget()
@@ -333,26 +338,26 @@ class ServerDownload:
             jobs.clear(shell, self._key)
 
     def _discard(self) -> None:
-        with suppress(UploaderError):  # the fault that led here is the one to tell
+        with suppress(UploaderError):  # the caller raises the first error
             self._call(lambda connection: connection.files.remove(self._job.part))
             self._forget()
 
     # small things -------------------------------------------------------------------------------------
 
-    def _arrived(self) -> ServerFileVerifier:
+    def _file_verifier(self) -> ServerFileVerifier:
         return ServerFileVerifier(self._job, self._context, readable=self._options.hand is not None)
 
-    def _able(self, connection: Connection) -> ServerTools:
+    def _tools(self, connection: Connection) -> ServerTools:
         return self._options.server_facts.able(connection.facts.host_key, lambda: jobs.survey(_shell(connection)))
 
     def _free(self) -> int | None:
-        """Return the bytes left on the part's disk, None when not told."""
+        """Return the free space on the part's disk in bytes; None when unknown."""
         folder = self._job.path.rpartition("/")[0] or "/"
         with suppress(UploaderError):
             return self._call(lambda connection: connection.files.free_bytes(folder))
         return None
 
-    def _glance(self, connection: Connection) -> tuple[JobStatus, int]:
+    def _status_and_size(self, connection: Connection) -> tuple[JobStatus, int]:
         status = jobs.look(_shell(connection), self._key)
         return status, self._size(connection)
 
@@ -361,11 +366,11 @@ class ServerDownload:
         return 0 if there is None else there.size
 
     def _call(self, call: Callable[[Connection], T], /) -> T:
-        def remembered(connection: Connection) -> T:
-            self._line = connection
+        def call_and_remember(connection: Connection) -> T:
+            self._connection = connection
             return call(connection)
 
-        return self._context.with_connection(remembered)
+        return self._context.with_connection(call_and_remember)
 
     def _phase(self, name: str) -> None:
         self._context.observer(Phase(self._job.item, name))
@@ -375,9 +380,9 @@ class ServerDownload:
 
 
 def _sound(status: JobStatus) -> bool:
-    """Whether an ended job left the beginning of the file, as far as it can tell.
+    """Return True if the part of a job that is over may be the beginning of the file.
 
-    A page in the file's place, or the rest of another file, is not.
+    A page in place of the file, or a part of another file, is no beginning.
     """
     if status.state == "ended":
         return jobs.trouble_of(status) not in (None, Trouble.CHANGED)

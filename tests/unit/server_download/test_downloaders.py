@@ -1,4 +1,4 @@
-"""What every downloader owes, with the programs themselves, over loopback, in a shell of this machine."""
+"""The promises of every downloader, tested with the real programs over loopback, in a shell of this machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def origin() -> Iterator[Origin]:
 
 @dataclass
 class Place:
-    """A home on a server, with a part file in it whose name a shell would stumble over."""
+    """A home folder on a server. The name of its part file has quotes and commands, which a shell must not run."""
 
     shell: LocalShell
     by: Downloader
@@ -58,7 +58,7 @@ class Place:
         self.key = jobs.key_of(str(self.part))
 
     def fetch(self, link: str, **order: Any) -> JobStatus:
-        """Downloads to the end, and returns how it ended."""
+        """Download to the end. Return how it ended."""
         given: dict[str, Any] = {
             "size": len(CONTENT),
             "validator": '"v1"',
@@ -76,7 +76,7 @@ class Place:
         return sight
 
     def begin(self, link: str) -> int:
-        """Starts a download, and returns the number of its leading process."""
+        """Start a download. Return the number of its leading process."""
         order = Order(Secret(link), str(self.part), len(CONTENT), '"v1"', ranges=True, plain=True)
         jobs.start(self.shell, self.key, order, self.by, ABLE)
         return int((self.shell.home / ".uploader" / self.key / "pid").read_text().split()[0])
@@ -92,7 +92,7 @@ class Place:
 
 @contextmanager
 def gone(gate: threading.Event) -> Iterator[None]:
-    """Lets a source that waits go on in the end."""
+    """Release a source that waits, in the end."""
     try:
         yield
     finally:
@@ -104,12 +104,12 @@ def place(tmp_path: Path, by: Downloader) -> Place:
     return Place(LocalShell(tmp_path), by)
 
 
-def test_each_is_known_by_the_version_it_tells(tmp_path: Path, by: Downloader) -> None:
+def test_survey_finds_each_downloader_by_its_version(tmp_path: Path, by: Downloader) -> None:
     assert by.name in jobs.survey(LocalShell(tmp_path)).downloaders
 
 
 @pytest.mark.parametrize("told", ["", "BusyBox v1.35.0 multi-call binary.", "curl 7.29.0 (x86_64)", "2.7.18"])
-def test_what_is_too_old_or_another_program_is_of_no_use(told: str) -> None:
+def test_usable_old_or_other_program_is_false(told: str) -> None:
     assert not any(one.usable(told) for one in DOWNLOADERS)
 
 
@@ -124,7 +124,7 @@ def test_download_keeps_name_bytes_and_file_mode(place: Place, origin: Origin) -
     assert place.trouble(origin.url("/m?sig=a%2Fb[1]{c}\\d")) in [(None, 200), (None, 0)]
     assert place.part.read_bytes() == CONTENT
     assert stat.S_IMODE(place.part.stat().st_mode) == 0o664
-    asked = origin.requests[0].path  # some escape what another leaves as it is
+    asked = origin.requests[0].path  # the programs escape different characters
     assert unquote(asked) == "/m?sig=a/b[1]{c}\\d"
     assert "sig=a%2Fb" in asked
     assert [request.headers["user-agent"].partition("/")[0] for request in origin.requests] == ["webui-uploader"]
@@ -161,7 +161,7 @@ def test_refusal_of_the_source_tells_its_status(place: Place, origin: Origin, st
     assert len(origin.requests) == 1
 
 
-def test_a_source_that_has_trouble_is_asked_once_more(place: Place, origin: Origin) -> None:
+def test_download_server_error_is_tried_again(place: Place, origin: Origin) -> None:
     origin.serve("/m", CONTENT, failures=[503])
     assert place.trouble(origin.url("/m"))[0] is None
     assert place.part.read_bytes() == CONTENT
@@ -198,7 +198,7 @@ def test_stop_ends_the_program_and_leaves_no_file(place: Place, origin: Origin) 
 
 
 def test_link_is_not_seen_in_exported_variables(tmp_path: Path, by: Downloader) -> None:
-    secret = f"hush-{os.getpid()}-hush"  # of this process alone: all processes of the machine are looked at
+    secret = f"hush-{os.getpid()}-hush"  # unique to this process: the watcher reads all processes of the machine
     names = ("order", "rest", "c", "said", "st", "run", "part", "attempt", "then", "program")
     shell = LocalShell(tmp_path, environ=dict.fromkeys(names, "x"))
     place, gate = Place(shell, by), threading.Event()
@@ -215,7 +215,7 @@ def test_link_is_not_seen_in_exported_variables(tmp_path: Path, by: Downloader) 
     assert watcher.found == []
 
 
-def test_a_source_that_sends_without_end_fills_no_disk(place: Place, origin: Origin) -> None:
+def test_download_source_without_end_fills_no_disk(place: Place, origin: Origin) -> None:
     origin.serve("/m", bytes(8 << 20))
     assert jobs.trouble_of(place.fetch(origin.url("/m"))) is not None
     assert place.part.stat().st_size <= len(CONTENT) + (2 << 20)
@@ -235,7 +235,7 @@ def test_settings_of_the_user_are_not_read(place: Place, origin: Origin) -> None
     assert {path.name for path in home.iterdir()} == before
 
 
-def test_its_log_holds_numbers_and_no_link(place: Place, origin: Origin) -> None:
+def test_download_log_has_numbers_and_no_link(place: Place, origin: Origin) -> None:
     origin.fail("/m", 403)
     place.fetch(origin.url("/m?sig=hush-hush"))
     assert f"of {len(CONTENT)} bytes" in place.log
@@ -251,13 +251,13 @@ def test_token_is_sent_to_its_host_and_not_to_a_redirect(place: Place, origin: O
         told = place.trouble(origin.url("/m"), header=token)[0]
         assert origin.requests[0].headers["authorization"] == "Bearer hush-hush"
         assert not any("authorization" in request.headers for request in other.requests)
-        assert other.requests or told is not None  # curl then follows none at all
+        assert other.requests or told is not None  # with a header curl follows no redirect
         assert place.part.read_bytes() == (CONTENT if told is None else b"")
 
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("name", ["curl", "python3"])
-def test_a_redirect_to_http_is_followed_by_consent_alone(tmp_path: Path, name: str, plain: bool) -> None:
+def test_download_redirect_to_http_needs_consent(tmp_path: Path, name: str, plain: bool) -> None:
     needs(name)
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]

@@ -42,7 +42,7 @@ def curl(code: int, status: int = 0) -> JobStatus:
         (curl(99), RemoteRefused, r"failed \(exit code 99\)"),
     ],
 )
-def test_every_end_has_its_own_sentence(sight: JobStatus, error: type[UploaderError], words: str) -> None:
+def test_fault_of_each_end_has_its_own_sentence(sight: JobStatus, error: type[UploaderError], words: str) -> None:
     told = jobs.fault_of(sight, "src.example")
     assert type(told) is error
     assert told.remedy

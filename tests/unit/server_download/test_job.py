@@ -24,7 +24,7 @@ ABLE = ServerTools("setsid", ("curl",))
 
 
 class Slow:
-    """Writes a byte, then waits for the file `go` beside the part; then it writes the rest."""
+    """A downloader that writes one byte, waits for the file `go` next to the part, and writes the rest."""
 
     name = "curl"
     version = "true"
@@ -42,7 +42,7 @@ class Slow:
 
 
 class Failing(Slow):
-    """Ends at once, with nothing."""
+    """A downloader that ends at once and writes nothing."""
 
     attempt = "rc=22; st=403"
 
@@ -89,7 +89,7 @@ def state_of(shell: LocalShell, key: str) -> Path:
     return shell.home / ".uploader" / key
 
 
-def test_a_job_that_is_not_there_is_none(shell: LocalShell) -> None:
+def test_look_unknown_job_is_none(shell: LocalShell) -> None:
     assert jobs.look(shell, "0123abcd") == JobStatus("none")
     assert not list(shell.home.iterdir())
 
@@ -110,7 +110,7 @@ def test_job_runs_in_its_own_group_with_private_state(shell: LocalShell, part: P
     assert shell.said == ""
 
 
-def test_when_all_is_cleared_nothing_is_left(shell: LocalShell, part: Path) -> None:
+def test_clear_leaves_nothing(shell: LocalShell, part: Path) -> None:
     (part.parent / "go").touch()
     key = start(shell, part)
     ended(shell, key)
@@ -119,7 +119,7 @@ def test_when_all_is_cleared_nothing_is_left(shell: LocalShell, part: Path) -> N
     assert sorted(path.name for path in part.parent.iterdir()) == ["go", part.name]
 
 
-def test_a_second_start_leaves_the_first_alone(shell: LocalShell, part: Path) -> None:
+def test_start_of_a_running_job_changes_nothing(shell: LocalShell, part: Path) -> None:
     key = start(shell, part)
     first = (state_of(shell, key) / "pid").read_text()
     start(shell, part)
@@ -130,14 +130,14 @@ def test_a_second_start_leaves_the_first_alone(shell: LocalShell, part: Path) ->
     jobs.stop(shell, key)
 
 
-def test_stopping_ends_every_process_and_keeps_part_and_state(shell: LocalShell, part: Path) -> None:
+def test_stop_ends_every_process_and_keeps_part_and_state(shell: LocalShell, part: Path) -> None:
     key = start(shell, part)
     process = int((state_of(shell, key) / "pid").read_text().split()[0])
     jobs.stop(shell, key)
     assert group(process) == []
     assert part.read_bytes() == b"x"
     assert jobs.look(shell, key).state == "dead"
-    jobs.stop(shell, key)  # once more is nothing
+    jobs.stop(shell, key)  # a second stop does nothing
     (part.parent / "go").touch()
     start(shell, part)
     assert ended(shell, key).size == SIZE
@@ -156,7 +156,7 @@ def test_killed_job_is_dead_when_its_number_is_reused(shell: LocalShell, part: P
     jobs.stop(shell, key)
 
 
-def test_after_a_reboot_the_last_bytes_are_fetched_once_more(shell: LocalShell, part: Path) -> None:
+def test_start_after_reboot_fetches_the_last_bytes_again(shell: LocalShell, part: Path) -> None:
     part.write_bytes(b"0123456")
     (part.parent / "go").touch()
     key = start(shell, part, cut=3)
@@ -164,7 +164,7 @@ def test_after_a_reboot_the_last_bytes_are_fetched_once_more(shell: LocalShell, 
     assert part.read_bytes() == b"0123xyyyyy"
 
 
-def test_how_it_failed_is_remembered_until_the_next_start(shell: LocalShell, part: Path) -> None:
+def test_look_failed_job_has_its_code_until_the_next_start(shell: LocalShell, part: Path) -> None:
     key = start(shell, part, Failing())
     assert ended(shell, key) == JobStatus("ended", 22, 403, 0, "curl")
     assert "exit code 22, status 403" in (state_of(shell, key) / "log").read_text()
@@ -173,7 +173,7 @@ def test_how_it_failed_is_remembered_until_the_next_start(shell: LocalShell, par
     jobs.stop(shell, key)
 
 
-def test_python_starts_it_where_there_is_no_setsid(shell: LocalShell, part: Path) -> None:
+def test_start_without_setsid_uses_python(shell: LocalShell, part: Path) -> None:
     (part.parent / "go").touch()
     key = start(shell, part, able=ServerTools("python3", ("curl",)))
     assert ended(shell, key).size == SIZE
@@ -186,7 +186,7 @@ def test_part_that_commands_do_not_see_is_an_error(shell: LocalShell, part: Path
     assert not (shell.home / ".uploader").exists()
 
 
-def test_a_name_with_a_line_break_is_given_to_no_server(shell: LocalShell, part: Path) -> None:
+def test_start_name_with_line_break_is_refused(shell: LocalShell, part: Path) -> None:
     with pytest.raises(RouteUnavailable, match="line break"):
         start(shell, part.with_name("a\nb"))
 
@@ -199,26 +199,26 @@ def test_a_name_with_a_line_break_is_given_to_no_server(shell: LocalShell, part:
         Order(Secret("https://x/m"), "/p", 1, None, True, False, Secret("A: b\r\nc")),
     ],
 )
-def test_a_link_with_a_line_break_is_given_to_no_server(order: Order, tmp_path: Path) -> None:
+def test_start_link_with_line_break_is_refused(order: Order, tmp_path: Path) -> None:
     with pytest.raises(RouteUnavailable, match="link with a line break"):
         jobs.start(LocalShell(tmp_path), "ab", order, Slow(), ABLE)
 
 
-def test_a_key_that_is_none_reaches_no_folder(shell: LocalShell) -> None:
+def test_programs_with_a_bad_key_reach_no_folder(shell: LocalShell) -> None:
     for key in ("", "..", "../two words", "x"):
         for call in (jobs.look, jobs.clear, jobs.stop):
             with pytest.raises(RemoteRefused):
                 call(shell, key)
 
 
-def test_a_home_that_cannot_be_written_to_is_a_refusal(shell: LocalShell, part: Path) -> None:
+def test_start_read_only_home_is_refused(shell: LocalShell, part: Path) -> None:
     (shell.home / ".uploader").write_text("a file")
     with pytest.raises(RemoteRefused):
         start(shell, part)
     assert part.read_bytes() == b""
 
 
-def test_a_part_that_may_not_be_written_is_told(part: Path) -> None:
+def test_start_read_only_part_is_refused(part: Path) -> None:
     class Says:
         def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = 30.0) -> str:
             return "readonly\n"
@@ -228,7 +228,7 @@ def test_a_part_that_may_not_be_written_is_told(part: Path) -> None:
 
 
 @pytest.mark.parametrize("told", ["", "nonsense", "ended x y z curl", "ended 1 2"])
-def test_nonsense_is_a_refusal_and_no_state(told: str) -> None:
+def test_look_nonsense_answer_raises(told: str) -> None:
     class Says:
         def run(self, program: str, stdin: bytes = b"", *, silence_seconds: float = 30.0) -> str:
             return told
@@ -237,7 +237,7 @@ def test_nonsense_is_a_refusal_and_no_state(told: str) -> None:
         jobs.look(Says(), "ab")
 
 
-def test_what_a_machine_has_is_found_in_its_own_path(tmp_path: Path) -> None:
+def test_survey_finds_programs_in_the_path_of_the_server(tmp_path: Path) -> None:
     needs("busybox", "curl")
     home = tmp_path / "home"
     home.mkdir()
@@ -250,7 +250,7 @@ def test_what_a_machine_has_is_found_in_its_own_path(tmp_path: Path) -> None:
     assert "neither setsid nor python3" in (jobs.why_unable(ServerTools(None, ("curl",))) or "")
 
 
-def test_a_shell_whose_printf_is_a_program_is_told_no_link(tmp_path: Path) -> None:
+def test_start_printf_program_gets_no_link(tmp_path: Path) -> None:
     needs("bash")
     spoken = tmp_path / "spoken"
     spoken.write_text('#!/bin/bash\nenable -n printf\neval "$2"\n')

@@ -1,4 +1,4 @@
-"""What a server brought is proven by all that is known of it, also where nothing can be read from its source again."""
+"""A download of the server is proven by all that is known of it, also when its source cannot be read again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZE = SMALL.read_back_bytes + 1
 
 
 class Server:
-    """Has no tool to hash with; its file is all zeros."""
+    """A server without a tool to hash. Its file is all zeros."""
 
     def __init__(self, *, readable: bool) -> None:
         self.files = self
@@ -42,7 +42,7 @@ class Server:
         return (bytes(max(0, min(length, SIZE - offset))) for offset, length in ranges)
 
 
-def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable: bool = True) -> ServerFileVerifier:
+def verifier(tmp_path: Path, sha256: str | None, events: list[Event], *, readable: bool = True) -> ServerFileVerifier:
     digest = None if sha256 is None else Digest(sha256)
     origin = WebFile("", None, ranges=False)
     artifact = Artifact("https://x", "m.safetensors", SIZE, origin, "0123abcd", digest)
@@ -71,16 +71,16 @@ def arrived(tmp_path: Path, sha256: str | None, events: list[Event], *, readable
 
 def test_digest_is_taken_here_when_nothing_else_proves(tmp_path: Path) -> None:
     right, events = hashlib.sha256(bytes(SIZE)).hexdigest(), list[Event]()
-    assert arrived(tmp_path, right, events).prove() == (Evidence.READ_BACK, right)
+    assert verifier(tmp_path, right, events).prove() == (Evidence.READ_BACK, right)
     with pytest.raises(WrongBytes):
-        arrived(tmp_path, "0" * 64, events).prove()
+        verifier(tmp_path, "0" * 64, events).prove()
     assert events == []
 
 
-def test_what_is_known_less_of_is_told_as_it_is(tmp_path: Path) -> None:
+def test_prove_without_proof_says_that_only_size_is_known(tmp_path: Path) -> None:
     events: list[Event] = []
-    assert arrived(tmp_path, None, events).prove()[0] is Evidence.SIZE
-    assert arrived(tmp_path, "0" * 64, events, readable=False).prove()[0] is Evidence.SIZE
+    assert verifier(tmp_path, None, events).prove()[0] is Evidence.SIZE
+    assert verifier(tmp_path, "0" * 64, events, readable=False).prove()[0] is Evidence.SIZE
     first, second = (event.text for event in events if isinstance(event, Message))
     assert "no sha256 is published" in first
     assert "this account may not read it" in second

@@ -1,4 +1,4 @@
-"""Programs that download on the server by themselves: one file each, the preferred one first."""
+"""The programs that can download on the server: one module each, the preferred one first."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ DOWNLOADERS: tuple[Downloader, ...] = (Curl(), Python())
 
 
 def choose(names: Iterable[str]) -> Downloader | None:
-    """Return the preferred one of those that are there; None when none is."""
+    """Return the preferred downloader among `names`; None when `names` has none."""
     there = set(names)
     return next((one for one in DOWNLOADERS if one.name in there), None)

@@ -1,4 +1,4 @@
-"""curl, told everything by a configuration on its standard input (curl(1), -K)."""
+"""curl, with its whole configuration on standard input (curl(1), -K)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from uploader.server_download.downloaders.interface import (
 )
 
 _OLDEST = (7, 58)
-"""Older ones sent a header to every host that a redirect led to (CVE-2018-1000007)."""
+"""Older versions send our header also to the host that a redirect names (CVE-2018-1000007)."""
 
 
 class Curl:
-    """-q: its own settings file is not read. The last line of the configuration is for a part that is gone on with."""
+    """The downloader curl. `-q` ignores the user's ~/.curlrc.
+
+    The last line of the configuration is If-Range. `attempt` cuts it off when a download starts at the first byte.
+    """
 
     name = "curl"
     version = "curl --version"
@@ -52,12 +55,12 @@ class Curl:
         127: Trouble.GONE,
     }
 
-    def usable(self, told: str) -> bool:
-        found = re.match(r"curl (\d+)\.(\d+)", told)
+    def usable(self, version_line: str) -> bool:
+        found = re.match(r"curl (\d+)\.(\d+)", version_line)
         return found is not None and (int(found[1]), int(found[2])) >= _OLDEST
 
     def lines(self, order: Order) -> list[str]:
-        # With a header none is followed: up to 7.83 it went on to another port of its host, too (CVE-2022-27776).
+        # With a header curl follows no redirect: up to 7.83 it sent the header to another port, too (CVE-2022-27776).
         schemes = "=http,https" if order.plain else "=https"
         settings = [
             ("url", order.link.reveal()),

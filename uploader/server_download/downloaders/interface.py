@@ -1,4 +1,4 @@
-"""What a program that downloads on the server must do."""
+"""The interface of a program that downloads on the server."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ STALL_SECONDS = 60
 
 
 class Trouble(StrEnum):
-    """Why a download on a server ended before it was whole."""
+    """The reason why a download on a server ended before the file was complete."""
 
     NAME = "name"
-    """The source's name leads to no address there."""
+    """The server finds no address for the source's host name."""
     CONNECT = "connect"
-    """No answer comes from the source's address, or the server's network lets nothing out."""
+    """The source's address does not answer, or the server's network blocks the connection."""
     TIMEOUT = "timeout"
     CUT = "cut"
     CERTIFICATE = "certificate"
-    """The source's certificate cannot be checked there."""
+    """The server cannot verify the source's certificate."""
     TLS = "tls"
     STATUS = "status"
-    """The source answered with an HTTP status that is no file."""
+    """The source answered with an HTTP status other than success."""
     CHANGED = "changed"
-    """The source gives no rest of the file that was begun: it is another one by now."""
+    """The source does not send the rest of the file: the file has changed."""
     DISK = "disk"
-    """The file could not be written."""
+    """The server could not write the file."""
     GONE = "gone"
-    """The program is not there, or too old to understand what it was asked for."""
+    """The program is missing, or too old for the options that it got."""
     OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to download. `part` is the absolute path of a file that is there; `size` is in bytes.
+    """What to download. `part` is the absolute path of an existing file; `size` is in bytes.
 
     `validator` is for If-Range (RFC 9110, 13.1.5). Without `ranges` every attempt starts at the first byte. `plain`
-    allows http. `header` is one more line for the request's head, with a token in it.
+    allows http. `header` is one more request header, with a token in it.
     """
 
     link: Secret
@@ -57,13 +57,18 @@ class Order:
 
 
 class Downloader(Protocol):
-    """One program. It gets the order through `lines` alone, over a standard input: the link is a secret, and others
-    can read arguments, environments and files.
+    """One program. It gets the order from `lines`, only on standard input.
 
-    `attempt` is one line of POSIX sh that downloads once. `$part` is the file to write, and `$at` how many bytes of
-    it are there. `$mark` is the validator, `$order` what `lines` returned. `size FILE` puts a file's bytes into `$n`.
-    It leaves the exit code in `$rc` and the HTTP status in `$st`, 000 when unknown. It reads no settings of the user
-    and leaves no file but the part. It keeps a header from the hosts that a redirect leads to.
+    The link is a secret, and other users can read arguments, environments and files.
+
+    `attempt` is one line of POSIX sh that downloads once. Its variables:
+
+        $part   the file to write               $at   the bytes of it that exist
+        $mark   the validator                   $order   what `lines` returned
+        $rc     returned: the exit code         $st   returned: the HTTP status, 000 when unknown
+
+    `size FILE` sets `$n` to the size of a file in bytes. An attempt ignores the user's configuration files and leaves
+    no file except the part. It never sends the header to a host that a redirect names.
     """
 
     @property
@@ -71,20 +76,21 @@ class Downloader(Protocol):
 
     @property
     def version(self) -> str:
-        """A command that says in one line which version is there."""
+        """A shell command that prints the program's version in one line."""
 
     @property
     def attempt(self) -> str: ...
 
     @property
     def troubles(self) -> Mapping[int, Trouble]:
-        """What its exit codes mean. 0 is not in it; a code that is not in it is `OTHER`."""
+        """The meaning of the exit codes, without 0. A code that is missing here is `OTHER`."""
 
-    def usable(self, told: str) -> bool:
-        """Whether the version that `version` told does what this member needs."""
+    def usable(self, version_line: str) -> bool:
+        """Return True if the version that `version` printed is new enough."""
 
-    def lines(self, order: Order) -> list[str]: ...
+    def lines(self, order: Order) -> list[str]:
+        """Return the lines of text that tell the program what to download."""
 
 
 PASSING = frozenset({Trouble.NAME, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.CUT})
-"""Trouble that may pass before the next attempt."""
+"""Trouble that may be over at the next attempt."""

@@ -1,4 +1,7 @@
-"""A small program of ours in the server's python3, of its standard library alone; it comes over standard input."""
+"""A small Python program of ours for the server's python3. It needs only the standard library.
+
+python3 reads the program from standard input.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from uploader.server_download.downloaders.interface import (
     Trouble,
 )
 
-# For Python 3.6 and later. Ends with one of `Python.troubles` and prints the HTTP status.
+# For Python 3.6 and later. It exits with a code of `Python.troubles` and prints the HTTP status.
 _PROGRAM = """
 import http.client,json,os,socket,ssl,sys,urllib.error,urllib.parse,urllib.request
 order=json.loads(sys.stdin.readline())
@@ -82,7 +85,7 @@ _START = "import sys;exec(eval(sys.stdin.readline()))"
 
 
 class Python:
-    """-I: neither the user's settings nor the folder it runs in are looked at."""
+    """The downloader python3. `-I` ignores the user's environment variables and the current folder."""
 
     name = "python3"
     version = 'python3 -I -c "import ssl,sys;print(sys.version.split()[0])"'
@@ -102,8 +105,8 @@ class Python:
         127: Trouble.GONE,
     }
 
-    def usable(self, told: str) -> bool:
-        found = re.match(r"3\.(\d+)", told)
+    def usable(self, version_line: str) -> bool:
+        found = re.match(r"3\.(\d+)", version_line)
         return found is not None and int(found[1]) >= 6
 
     def lines(self, order: Order) -> list[str]:
