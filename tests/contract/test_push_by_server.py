@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,7 @@ from tests.servers.torch_files import torch_zip, weights
 from tests.servers.watcher import Watcher
 from tests.servers.webuis import FakeA1111
 from tests.state_rows import rows
+from tests.until import until
 from uploader.api import LoginRequest
 from uploader.artifact import Artifact, Digest, WebFile
 from uploader.errors import RouteUnavailable
@@ -132,13 +133,6 @@ class Held:
         self.thread.join(60)
 
 
-def until(there: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 # what it delivers -------------------------------------------------------------------------------------
 
 
@@ -158,9 +152,9 @@ def test_server_download_sends_no_byte_from_here(here: World, server: OpenSSH, o
 def test_server_download_shows_no_token_and_no_link(here: World, server: OpenSSH, origin: Origin) -> None:
     with Watcher(server.home, [TOKEN, SIGNATURE]) as watcher, Held(origin, here) as held:
         assert held.resource.reached.wait(20)
-        until(lambda: _downloads(server))
+        until(lambda: _downloads(server), "a download on the server")
         seen = watcher.rounds
-        until(lambda: watcher.rounds > seen + 5)
+        until(lambda: watcher.rounds > seen + 5, "looks of the watcher")
     assert held.outcomes[0].status == "placed"
     assert watcher.found == []
     assert {"curl", "sh"} <= watcher.names
@@ -254,11 +248,11 @@ def test_detached_download_goes_on_and_the_next_push_joins(here: World, server: 
     resource = signed(origin, gate=gate, gate_at=1 << 20)
     assert here.one(origin.url(LINK), detach=True).status == "started"
     assert resource.reached.wait(20)
-    until(lambda: any(part.stat().st_size for part in here.parts))
+    until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
     assert "joins in" in here.dry(origin.url(LINK)).steps[0].reason
 
     def go() -> None:
-        until(lambda: "already: this run joins in" in here.said)
+        until(lambda: "already: this run joins in" in here.said, "the second run")
         gate.set()
 
     watching = threading.Thread(target=go)
@@ -300,7 +294,7 @@ def test_a_pickle_that_nothing_vouches_for_comes_by_this_disk(here: World, origi
 def test_finished_download_is_placed_without_a_request(here: World, server: OpenSSH, origin: Origin) -> None:
     signed(origin)
     here.one(origin.url(LINK), detach=True)
-    until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)])
+    until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)], "the whole part")
     assert here.placed(origin.url(LINK), sha256=Digest(SHA256)).resumed_from == len(MODEL)
     assert fetches(origin) == [None]
     nothing_left(server)
@@ -309,7 +303,7 @@ def test_finished_download_is_placed_without_a_request(here: World, server: Open
 def test_one_that_was_killed_is_gone_on_with_by_range(here: World, server: OpenSSH, origin: Origin) -> None:
     with Held(origin, here, sha256=Digest(SHA256)) as held:
         assert held.resource.reached.wait(20)
-        until(lambda: any(part.stat().st_size for part in here.parts))
+        until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
         (process,) = {int(told.read_text().split()[0]) for told in server.home.glob(".uploader/*/pid")}
         held.resource.gate = None
         os.killpg(process, signal.SIGKILL)
@@ -345,7 +339,7 @@ def test_expired_link_is_resolved_again_and_continued(here: World, server: OpenS
 def test_cut_connection_does_not_disturb_the_download(here: World, server: OpenSSH, origin: Origin) -> None:
     with Held(origin, here) as held:
         assert held.resource.reached.wait(20)
-        until(lambda: "fetching" in phases(here))
+        until(lambda: "fetching" in phases(here), "the download")
         # The job left the session, so the cable's end does not touch it.
         assert server.kill_sessions()
     assert held.outcomes[0].status == "placed"
@@ -381,7 +375,7 @@ def test_without_digest_and_validator_nothing_is_gone_on_with(here: World, serve
     held.resource.etag = None
     with held:
         assert held.resource.reached.wait(20)
-        until(lambda: any(part.stat().st_size for part in here.parts))
+        until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
         killed(held, server)
     assert held.outcomes[0].status == "placed"
     assert fetches(origin) == [None, None]
@@ -390,7 +384,7 @@ def test_without_digest_and_validator_nothing_is_gone_on_with(here: World, serve
 def test_resumed_download_without_digest_is_compared(here: World, server: OpenSSH, origin: Origin) -> None:
     with Held(origin, here) as held:
         assert held.resource.reached.wait(20)
-        until(lambda: any(part.stat().st_size for part in here.parts))
+        until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
         killed(held, server)
     assert held.outcomes[0].evidence is Evidence.SAMPLES
     assert any(fetches(origin))
@@ -412,7 +406,7 @@ def test_what_a_record_holds_of_a_download_that_is_unknown_there(here: World, se
         (view,) = here.app.jobs()
         assert view.record.verify == "samples"
         killed(held, server)
-        until(lambda: not _downloads(server))
+        until(lambda: not _downloads(server), "the end of the download")
         shutil.rmtree(server.home / ".uploader")
         cancelled = here.app.cancel_job(view.record.id)
     assert cancelled.left == view.record.part
@@ -424,7 +418,7 @@ def test_a_relayed_push_forgets_a_download_that_it_takes_over(here: World, serve
     with Held(origin, here, detach=True) as held:
         held.thread.join(30)
         killed(held, server)
-        until(lambda: not _downloads(server))
+        until(lambda: not _downloads(server), "the end of the download")
         here.placed(origin.url(LINK), via="relay")
     assert here.app.jobs() == []
     nothing_left(server)
@@ -439,7 +433,7 @@ def test_ctrl_c_on_a_dead_line_is_over_in_a_moment(tmp_path: Path, server: OpenS
 
         def stop() -> None:
             resource.reached.wait(20)
-            until(lambda: "fetching" in phases(here))
+            until(lambda: "fetching" in phases(here), "the download")
             line.freeze()
             stopped.append(time.monotonic())
             signal.pthread_kill(main, signal.SIGINT)
@@ -524,7 +518,7 @@ def for_us_alone(origin: Origin, here: World, status: int = 403, body: bytes = b
 def test_page_of_a_detached_download_is_no_beginning(here: World, server: OpenSSH, origin: Origin) -> None:
     link = for_us_alone(origin, here, status=200)
     assert here.one(link, detach=True).status == "started"
-    until(lambda: any(part.stat().st_size for part in here.parts) and not _downloads(server))
+    until(lambda: any(part.stat().st_size for part in here.parts) and not _downloads(server), "an ended download")
     origin.unless(SIGNED.partition("?")[0], "", Resource())
     assert here.placed(link, sha256=Digest(SHA256)).resumed_from == 0
     assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
@@ -534,10 +528,10 @@ def test_page_of_a_detached_download_is_no_beginning(here: World, server: OpenSS
 def test_failed_detached_download_starts_again(here: World, server: OpenSSH, origin: Origin) -> None:
     link = for_us_alone(origin, here)
     assert here.one(link, detach=True).status == "started"
-    until(lambda: not _downloads(server))
+    until(lambda: not _downloads(server), "the end of the download")
     origin.unless(SIGNED.partition("?")[0], "", Resource())
     assert here.one(link, detach=True).status == "started"
-    until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)])
+    until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)], "the whole part")
     assert here.placed(link).status == "placed"
     nothing_left(server)
 
@@ -639,7 +633,7 @@ def test_a_full_disk_is_named(tmp_path: Path, origin: Origin) -> None:
         here = world(tmp_path, server)
         with Held(origin, here, via="server") as held:
             assert held.resource.reached.wait(20)
-            until(lambda: any(part.stat().st_size for part in here.parts))
+            until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
             with (server.home / "other").open("wb", buffering=0) as other, suppress(OSError):
                 while other.write(bytes(1 << 16)):
                     pass

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.shells import LocalShell, group, needs, tools
+from tests.until import until
 from uploader import server_download as jobs
 from uploader.errors import NoPermission, RemoteRefused, RouteUnavailable
 from uploader.secret import Secret
@@ -78,11 +79,8 @@ def start(shell: LocalShell, part: Path, by: Slow | None = None, *, able: Server
 
 
 def ended(shell: LocalShell, key: str) -> JobStatus:
-    deadline = time.monotonic() + 20
-    while (sight := jobs.look(shell, key)).state == "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return sight
+    until(lambda: jobs.look(shell, key).state != "running", "the end of the job")
+    return jobs.look(shell, key)
 
 
 def state_of(shell: LocalShell, key: str) -> Path:
@@ -124,6 +122,7 @@ def test_start_of_a_running_job_changes_nothing(shell: LocalShell, part: Path) -
     first = (state_of(shell, key) / "pid").read_text()
     start(shell, part)
     assert (state_of(shell, key) / "pid").read_text() == first
+    until(lambda: part.stat().st_size, "the first byte")
     assert part.read_bytes() == b"x"
     with pytest.raises(RemoteRefused):
         jobs.clear(shell, key)
@@ -133,6 +132,7 @@ def test_start_of_a_running_job_changes_nothing(shell: LocalShell, part: Path) -
 def test_stop_ends_every_process_and_keeps_part_and_state(shell: LocalShell, part: Path) -> None:
     key = start(shell, part)
     process = int((state_of(shell, key) / "pid").read_text().split()[0])
+    until(lambda: part.stat().st_size, "the first byte")
     jobs.stop(shell, key)
     assert group(process) == []
     assert part.read_bytes() == b"x"
