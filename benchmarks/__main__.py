@@ -1,11 +1,11 @@
-"""This program beside its peers, in turn, on one machine.
+"""Compare this program with its peers, in turn, on one machine.
 
     python -m benchmarks                      all cases, three rounds
     python -m benchmarks --case wan100        one case
     python -m benchmarks --rounds 5 --peer uploader --peer sftp
 
-Prints a table a case and writes it into benchmarks/RESULTS.md, in the place of an earlier one of the same case. Times
-are of whole processes: start, connecting, and, ours and rclone's, verification included.
+Prints one table for each case and writes it into benchmarks/RESULTS.md, where it replaces the earlier one of the case.
+Times are of whole processes, with start and connecting. Those of this program and rclone include the verification.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.peers import PEERS, Peer, iperf
-from benchmarks.site import Link, Site, behind, loopback, why_no_link
+from benchmarks.site import Link, Site, loopback, on_far_host, why_no_link
 from tests.servers.models import write_safetensors
 
 _RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -33,8 +33,10 @@ _RESULTS = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured. `mib` is the file's size; `small` that many files of 8 KiB instead; `again` a second push;
-    `sync`: the folder as a whole is made the same. `pull`: the files are fetched from the site."""
+    """One case to measure. `mib` is the size of the file in MiB. `small` is a number of files of 8 KiB instead.
+
+    `again` measures a second push. `sync` measures a sync of the whole folder. `pull` downloads files from the site.
+    """
 
     name: str
     link: Link | None
@@ -66,7 +68,7 @@ CASES = (
 
 @dataclass
 class Row:
-    """One program in one case: seconds and CPU seconds (this side's) of each round."""
+    """One program in one case: seconds and CPU seconds on this machine of each round."""
 
     peer: Peer
     seconds: list[float] = field(default_factory=list)
@@ -99,7 +101,7 @@ def main() -> None:
 
 
 def _write(case: Case, section: str) -> None:
-    """Puts a case's section into the results, in the order of the cases."""
+    """Write the section of a case into the results, in the order of the cases."""
     kept = _RESULTS.read_text("utf-8").split("\n## ")[1:] if _RESULTS.exists() else []
     found = {text.partition(":")[0]: text.rstrip() for text in kept}
     found[case.name] = section.removeprefix("## ").rstrip()
@@ -131,7 +133,7 @@ def _run(case: Case, peers: list[Peer], rounds: int) -> str:
 
 @contextmanager
 def _site(case: Case, base: Path) -> Iterator[Site]:
-    with behind(case.link, base) if case.link else loopback(base) as site:
+    with on_far_host(case.link, base) if case.link else loopback(base) as site:
         yield site
 
 

@@ -1,10 +1,10 @@
-"""Route `local`'s download beside aria2c with eight connections, in turn, on one link.
+"""Compare the download of route `local` with aria2c with eight connections, in turn, on one link.
 
     python -m benchmarks.download                        1 GB at 100 ms and 500 Mbit/s, three rounds
     python -m benchmarks.download --mib 256 --rounds 1
     python -m benchmarks.download --loopback
 
-Times are of whole processes: start, looking at the link, and, ours alone, the sha256 and the journal.
+Times are of whole processes, with start and first request. Only ours include the sha256 and the record of progress.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.site import Link, Site, behind, loopback, why_no_link
+from benchmarks.site import Link, Site, loopback, on_far_host, why_no_link
 
 _PORT = 8088
 _BAR = 0.8
@@ -45,7 +45,7 @@ def main() -> None:
         base = Path(folder)
         file = base / "model.safetensors"
         _write(file, options.mib)
-        with behind(link, base) if link else loopback(base) as site, _origin(site, file) as url:
+        with on_far_host(link, base) if link else loopback(base) as site, _origin(site, file) as url:
             rows = _compare(url, base, file.stat().st_size, options.rounds)
         print(f"{file.stat().st_size:,} bytes; {link or 'loopback'}\n")
         _tell(rows, file.stat().st_size)
@@ -62,7 +62,7 @@ def _origin(site: Site, file: Path) -> Iterator[str]:
     command = [*site.prefix, sys.executable, "-m", "benchmarks.origin", site.host, str(_PORT), str(file)]
     process = subprocess.Popen(command)
     try:
-        time.sleep(1.0)  # it is a second process on the same machine: a moment, and it listens
+        time.sleep(1.0)  # the origin is another process; it has no signal for "I listen now"
         yield f"http://{site.host}:{_PORT}/{file.name}"
     finally:
         process.kill()
@@ -80,7 +80,7 @@ def _theirs(url: str, out: Path) -> list[str]:
 
 @dataclass
 class Row:
-    """One program: wall-clock and CPU seconds of each round, the most memory in KiB."""
+    """One program: wall-clock and CPU seconds of each round, and the largest memory in KiB."""
 
     command: Callable[[str, Path], list[str]]
     seconds: list[float] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Downloads a link the way route `local` does, and nothing else: python -m benchmarks.fetching URL FOLDER."""
+"""Download a link as route `local` does, and do nothing else: python -m benchmarks.fetching URL FOLDER."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A push killed half way with SIGKILL and run again, to a real OpenSSH server in three shapes.
+"""Kill a push half way with SIGKILL and run it again, with three kinds of account on a real OpenSSH server.
 
     python -m benchmarks.killed [--mib 1024] [--connections 8]
 
-Prints for each shape what was sent in the second run, what was sent twice, and whether the server's file is the
-one that was pushed. Fails when more than 32 MiB and a piece a connection went twice, or when the bytes differ. Needs
-root for the chrooted account.
+Prints for each account how much the second run sent, how much was sent twice, and whether the server has the right
+file. Fails when the bytes differ. Also fails when more than 32 MiB and one chunk for each connection were sent twice.
+Needs root for the chrooted account.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_TWICE = 32 << 20
 
 @dataclass(frozen=True)
 class Shape:
-    """One way to a server. `login` are the flags, `secret` what goes into the environment."""
+    """One kind of account. `login` has the flags of `uploader login`, `secret` the variables of the environment."""
 
     name: str
     login: tuple[str, ...]
@@ -131,7 +131,7 @@ def _try(shape: Shape, model: Path, digest: str, base: Path, connections: int) -
 
 
 def _kill_half_way(push: list[str], environment: dict[str, str], folder: Path, size: int) -> int:
-    """Kills a push when half of it is on the server; returns how many bytes are there then."""
+    """Kill a push when half of it is on the server. Return how many bytes are there then."""
     process = subprocess.Popen(push, env=environment, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         part = next(iter(folder.glob("*.part")), None)

@@ -1,9 +1,9 @@
-"""One connection on loopback beside OpenSSH's own sftp: throughput of pairs taken in turn, and peak memory.
+"""Compare one connection on loopback with OpenSSH's sftp: throughput, in pairs of runs, and peak memory.
 
     python -m benchmarks.loopback [--rounds 5] [--mib 1024] [--memory-mib 2048] [--connections 1]
 
-Starts a real sshd for itself. Prints MB/s of whole processes (start, connecting and, ours alone, the proof of the
-bytes included), their medians and the ratio.
+Starts an sshd of its own. Prints MB/s of whole processes, their medians and the ratio. The times include start and
+connecting. Only ours include the proof of the bytes.
 """
 
 from __future__ import annotations

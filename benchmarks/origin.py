@@ -1,4 +1,4 @@
-"""A web server that gives out one file, whole or in ranges, by sendfile: python -m benchmarks.origin HOST PORT FILE."""
+"""A web server for one file, whole or in ranges, with sendfile: python -m benchmarks.origin HOST PORT FILE."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _serve(line: socket.socket, path: Path) -> None:
-    """Answers the requests of one connection until its client hangs up."""
+    """Answer the requests of one connection until its client closes it."""
     size = path.stat().st_size
     with line, path.open("rb") as file:
         waiting = b""
@@ -44,7 +44,7 @@ def _serve(line: socket.socket, path: Path) -> None:
             try:
                 line.sendall(head.encode())
                 line.sendfile(file, begin, end - begin)
-            except OSError:  # the client has what it wanted
+            except OSError:  # the client closed the connection: it has what it needs
                 return
 
 

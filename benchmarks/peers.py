@@ -1,4 +1,4 @@
-"""The programs that are measured, each as its own users call it."""
+"""The programs to measure, each called as its users call it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ asyncio.run(main())
 
 
 class Peer(Protocol):
-    """A program. `command` puts files into the site's folder, `many` a folder of small ones, `sync` what of a folder is
-    not there yet. `pull` gets the files of the site's folder. None: it has no way."""
+    """A program to measure. Each member returns a command, or None when the program cannot do it.
+
+    `command` puts files into the site's folder. `many` puts a folder of small files there. `sync` puts the files of a
+    folder that are missing there. `pull` gets the files of the site's folder.
+    """
 
     name: str
     install: str
@@ -51,7 +54,7 @@ class Peer(Protocol):
         return None
 
     def prepare(self, site: Site, state: Path) -> dict[str, str]:  # noqa: ARG002 - for those who save it
-        """Does what a user does once; returns what to add to the environment."""
+        """Do what a user does once, such as a login. Return the variables to add to the environment."""
         return {"HOME": str(state)}
 
 
@@ -204,7 +207,7 @@ class Asyncssh(Peer):
 
 
 class Before(Uploader):
-    """An earlier version of this program, run by the Python of its own environment: $BEFORE_PYTHON."""
+    """An earlier version of this program. $BEFORE_PYTHON is the Python of its environment."""
 
     install = "set $BEFORE_PYTHON to the python of a virtual environment that has it"
 
@@ -216,8 +219,10 @@ PEERS: tuple[Peer, ...] = (Uploader(), Before(), Sftp(), Rclone(), Lftp(), Async
 
 
 def iperf(site: Site) -> float | None:
-    """The practical limit of a link: plain `iperf3 -P 8`, ten seconds with their slow start, in Mbit/s received. None
-    where iperf3 is not installed."""
+    """Return the practical limit of a link in received Mbit/s; None when iperf3 is not installed.
+
+    It runs `iperf3 -P 8` for ten seconds, slow start included.
+    """
     if shutil.which("iperf3") is None:
         return None
     server = subprocess.Popen([*site.prefix, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)

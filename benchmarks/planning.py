@@ -1,9 +1,9 @@
-"""How long a sync takes to plan, and how much memory: a tree of empty files, half of which are there already.
+"""Measure the time and memory of planning a sync: a tree of empty files. The server has half of them already.
 
     python -m benchmarks.planning [--files 100000]
 
-Prints files, CPU seconds and the process's largest size in MiB, as Linux tells it. Fails above 10 s or 300 MiB: the
-bounds for 100,000 files.
+Prints files, CPU seconds and the peak memory of the process in MiB (VmHWM of Linux). Fails above 10 s or 300 MiB, the
+limits for 100,000 files.
 """
 
 from __future__ import annotations
@@ -34,15 +34,17 @@ _PROGRAM = """
     questions(scene, wishes)
     steps = decide(scene, wishes, Answers())
     seconds = time.process_time() - began
-    # Not by getrusage, which counts what the parent held before this program took its place.
+    # getrusage would count the memory of the parent process before exec, too.
     peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
     print(len(steps), seconds, int(peak[1]) // 1024)
 """
 
 
 def planned(folder: Path, files: int) -> tuple[int, float, int]:
-    """Makes that many files in a folder and plans their sync, in a process of its own. Returns how many steps there
-    were, CPU seconds and MiB."""
+    """Make that many files in a folder and plan their sync, in a process of its own.
+
+    Return the number of steps, CPU seconds and MiB.
+    """
     for number in range(files):
         inner = folder / f"folder {number // _FOLDER}"
         if number % _FOLDER == 0:

@@ -1,11 +1,15 @@
-"""Route `server` shown at full size: a real sshd downloads from a throttled origin, watched all the time.
+"""Check route `server` with a large file: a real sshd downloads from a throttled origin and is watched all the time.
 
     python -m benchmarks.server [--mib 1024] [--rate-mib 200]
 
-Shows, with a full account: nothing leaves this machine; a watcher that reads every process's arguments and
-environment and every file of the server's home never sees the token or the signed link; killed with SIGKILL half way
-and run again, the origin is asked for no byte twice. Without a shell: `auto` relays, `--via server` is refused.
-Fails when one of these does not hold.
+With a full account it checks:
+
+    this machine sends no payload
+    a watcher finds neither the token nor the signed link; it reads the arguments and environment of every process, and
+        every file of the server's home
+    a second run after SIGKILL half way asks the origin for no byte twice
+
+With an account without a shell: `auto` relays, and `--via server` is refused. Fails when one of these is not so.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ _UPLOADER = (sys.executable, "-m", "uploader")
 
 @dataclass(frozen=True)
 class Account:
-    """A target of its own. `link` is in a list that the program reads: a link in its arguments would be seen."""
+    """A run of this program with a target of its own. `link` is in a list file: other users can read arguments."""
 
     server: OpenSSH
     environment: dict[str, str]
@@ -57,7 +61,7 @@ class Account:
         return process
 
     def push(self, *more: str) -> tuple[int, dict[str, Any]]:
-        """Returns the exit code and the one outcome."""
+        """Return the exit code and the one outcome."""
         process = self.start(*more)
         out, _ = process.communicate()
         outcome: dict[str, Any] = json.loads(out)["outcomes"][0]
@@ -119,7 +123,7 @@ def _killed(account: Account, origin: Origin, digest: str) -> bool:
     process.communicate()
     code, outcome = account.push("--sha256", digest)
     same = _sha256(account.folder / "model.safetensors") == digest
-    # The server's own requests: ours say where this program is at home.
+    # The requests of the server: those of this machine have the address of the project in their User-Agent.
     asked = [request.range for request in origin.requests if "+https" not in request.headers["user-agent"]]
     left = sorted(path.name for path in account.server.home.iterdir())
     print(
@@ -134,7 +138,7 @@ def _killed(account: Account, origin: Origin, digest: str) -> bool:
 
 
 def _half(account: Account, process: subprocess.Popen[bytes]) -> int:
-    """Waits until something of size is there; returns how much."""
+    """Wait until the size is not zero. Return it in bytes."""
     while process.poll() is None:
         part = next(iter(account.folder.glob("*.part")), None)
         if part is not None and part.stat().st_size > 16 << 20:

@@ -1,4 +1,4 @@
-"""A real sshd to measure against: on loopback, or on a host of its own behind a wide-area link."""
+"""A real sshd to measure with: on loopback, or on a host of its own at the far end of a wide-area link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WAN = Path(__file__).resolve().parent.parent.parent / "shared" / "wan" / "wan"
 
 @dataclass(frozen=True)
 class Link:
-    """A wide-area path. `rtt_ms` is the whole round trip; `loss` packets of a million are lost."""
+    """A wide-area link. `rtt_ms` is the whole round trip. `loss` is in lost packets of a million."""
 
     rtt_ms: int
     mbit: int
@@ -32,7 +32,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a program is to put its bytes. `prefix` runs a command on the far host; empty on loopback."""
+    """The server that a program sends to. `prefix` runs a command on the far host; it is empty on loopback."""
 
     host: str
     port: int
@@ -44,17 +44,17 @@ class Site:
 
     @property
     def folder(self) -> Path:
-        """The checkpoint folder, where everything goes."""
+        """The checkpoint folder, which all files are sent to."""
         return self.root / "models" / "Stable-diffusion"
 
     def clear(self) -> None:
-        """Empties the checkpoint folder."""
+        """Empty the checkpoint folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
 
 def why_no_link() -> str | None:
-    """Says why no wide-area link can be made here, None when one can."""
+    """Return why no wide-area link can be made here; None when one can."""
     if os.geteuid() != 0:
         return "a network namespace needs root"
     if not shutil.which("ip"):
@@ -66,14 +66,14 @@ def why_no_link() -> str | None:
 
 @contextmanager
 def loopback(base: Path) -> Iterator[Site]:
-    """An sshd on 127.0.0.1."""
+    """Start an sshd on 127.0.0.1."""
     with _sshd(base, "127.0.0.1", ()) as site:
         yield site
 
 
 @contextmanager
-def behind(link: Link, base: Path) -> Iterator[Site]:
-    """An sshd on a host of its own, behind the link."""
+def on_far_host(link: Link, base: Path) -> Iterator[Site]:
+    """Start an sshd on a host of its own, at the far end of the link."""
     with _netem_link(link) if _netem() else _wan_link(link) as prefix, _sshd(base, _FAR, prefix) as site:
         yield site
 
@@ -83,7 +83,7 @@ def behind(link: Link, base: Path) -> Iterator[Site]:
 
 @contextmanager
 def _wan_link(link: Link) -> Iterator[tuple[str, ...]]:
-    for attempt in range(3):  # on a busy machine its device may come too late
+    for attempt in range(3):  # on a busy machine the network device may be late
         subprocess.run([_WAN, "down"], check=False, capture_output=True)
         command = [str(_WAN), "up", str(link.rtt_ms), str(link.mbit), str(link.loss)]
         if subprocess.run(command, check=attempt == 2).returncode == 0:
@@ -96,7 +96,7 @@ def _wan_link(link: Link) -> Iterator[tuple[str, ...]]:
 
 @contextmanager
 def _netem_link(link: Link) -> Iterator[tuple[str, ...]]:
-    """Two namespaces would do; one and the caller's own is what the other programs can be run in unchanged."""
+    """Make one network namespace for the far host. The programs run unchanged in the caller's namespace."""
     _ip("netns add farhost")
     try:
         _ip("link add wan0 type veth peer name wan1 netns farhost")
@@ -118,7 +118,7 @@ def _netem_link(link: Link) -> Iterator[tuple[str, ...]]:
 
 
 def _netem() -> bool:
-    """Whether this kernel has netem: tried on a namespace that is gone at once."""
+    """Return True if this kernel has netem. It is tried in a namespace that is removed at once."""
     if os.geteuid() != 0 or not shutil.which("tc") or not shutil.which("ip"):
         return False
     _ip("netns add netem-probe")

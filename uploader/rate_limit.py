@@ -1,4 +1,4 @@
-"""Streams of bytes: cut into blocks of one size, and held to a rate."""
+"""A rate limit for streams of bytes, and blocks of one size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cut(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 class LimitedStream:
-    """A stream whose bytes come within a limit. Fulfils sources.interface.Stream."""
+    """A stream that a rate limiter slows down. Implements sources.interface.Stream."""
 
     def __init__(self, stream: Stream, limit: RateLimiter) -> None:
         self._stream = stream
@@ -46,7 +46,7 @@ class LimitedStream:
                 yield data
         finally:
             if isinstance(blocks, Generator):
-                blocks.close()  # its request ends now, in the thread that read it
+                blocks.close()  # end its request now, in the thread that reads it
 
     def slice(self, offset: int, length: int) -> bytes:
         data = self._stream.slice(offset, length)
@@ -61,9 +61,9 @@ class LimitedStream:
 
 
 class RateLimiter:
-    """Holds all threads that share it to a rate of `bytes_per_second` together; None is no limit.
+    """A limit of `bytes_per_second` for all threads that share it together; None is no limit.
 
-    Unused time is not saved up, so there are no bursts. `cancelled` ends a wait at once.
+    Unused time is not saved, so there are no bursts. `cancelled` ends a wait at once.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class RateLimiter:
         self._free_at = 0.0
 
     def pass_through(self, size: int) -> None:
-        """Wait until `size` bytes may go. Raises Interrupted when it is cancelled before."""
+        """Wait until `size` bytes may pass. Raises Interrupted when `cancelled` is set."""
         if self.rate is None:
             return
         with self._lock:
@@ -95,8 +95,10 @@ class RateLimiter:
             raise Interrupted("the transfer was stopped")
 
     def ranges(self, ranges: Sequence[tuple[int, int]]) -> Iterable[tuple[int, int]]:
-        """Return the ranges (offset, length in bytes) to read. Under a rate they are portions, each of which comes out
-        when its bytes may go."""
+        """Return the ranges (offset, length in bytes) to read.
+
+        With a limit they are cut into portions. Each portion is yielded when its bytes may pass.
+        """
         return ranges if self.rate is None else self._portions(ranges)
 
     def _portions(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -108,5 +110,5 @@ class RateLimiter:
                 yield at, size
 
     def portion(self, size: int) -> int:
-        """Return the bytes that keep the flow even: a tenth of a second's worth, at most `size`."""
+        """Return a size in bytes that keeps the flow even: a tenth of a second, at most `size`."""
         return size if self.rate is None else min(size, max(1024, int(self.rate / 10)))

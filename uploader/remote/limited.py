@@ -1,8 +1,8 @@
 """A rate limit for the payload of connections, as a wrapper of a connector.
 
-The payload is limited where it is asked for, and not at the socket. A socket that is read slowly lets TCP's buffers
-fill at full speed first, which are megabytes on a long line. A socket that is written slowly holds up the
-acknowledgements and commands of the same connection.
+The payload is limited where it is asked for, and not at the socket. If the socket were read slowly, TCP's buffers would
+first fill at full speed: megabytes on a long line. If it were written slowly, the acknowledgements and commands of the
+same connection would wait.
 """
 
 from __future__ import annotations
