@@ -1,4 +1,4 @@
-"""Servers and lines that fail at the worst moment: all is waited for, sent again or refused, and never placed wrong."""
+"""Servers and connections that fail at the worst moment: push waits, retries or refuses, and places no wrong bytes."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def small_models(here: World, count: int) -> list[Path]:
     ("request_", "at"),
     [("OPEN", 1), ("OPEN", 2), ("WRITE", 1), ("WRITE", 10), ("CLOSE", 1), ("RENAME", 1), ("STAT", 1), ("STAT", 3)],
 )
-def test_one_request_that_fails_leaves_identical_bytes_or_no_final_name_and_the_next_run_places_it(
-    tmp_path: Path, base: Path, request_: str, at: int
-) -> None:
+def test_push_any_failed_request_places_no_wrong_bytes(tmp_path: Path, base: Path, request_: str, at: int) -> None:
     with Fails(base, request_, at=at) as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=9 * QUARTER + 24)
@@ -60,16 +58,14 @@ def test_one_request_that_fails_leaves_identical_bytes_or_no_final_name_and_the_
 
 @pytest.mark.parametrize("request_", ["OPEN", "WRITE", "CLOSE", "RENAME", "STAT", "SETSTAT", "FSETSTAT", "READ"])
 @pytest.mark.parametrize("at", [7])
-def test_of_many_small_files_one_failed_request_costs_at_most_its_own_file(
-    tmp_path: Path, base: Path, request_: str, at: int
-) -> None:
+def test_small_files_failed_request_fails_only_its_own_file(tmp_path: Path, base: Path, request_: str, at: int) -> None:
     with Fails(base, request_, at=at) as server:
         here = world(tmp_path, server)
         models = small_models(here, 12)
         server.begin()
         report = here.push(*models)
         failed = [outcome for outcome in report.outcomes if outcome.error is not None]
-        # A look at folders stands before all of them.
+        # The first requests list folders.
         assert len(failed) <= 1 or request_ == "STAT"
         for model, outcome in zip(models, report.outcomes, strict=True):
             final = here.root / LORAS / model.name
@@ -81,10 +77,10 @@ def test_of_many_small_files_one_failed_request_costs_at_most_its_own_file(
         assert here.parts == []
 
 
-# less than was asked for ------------------------------------------------------------------------------
+# short reads and short writes -------------------------------------------------------------------------
 
 
-def test_short_reads_are_read_on(tmp_path: Path, base: Path) -> None:
+def test_push_short_reads_are_continued(tmp_path: Path, base: Path) -> None:
     with ShortReads(base) as server:
         here = world(tmp_path, server, config=SMALL)
         outcome = here.placed(here.model(size=9 * QUARTER))
@@ -94,9 +90,7 @@ def test_short_reads_are_read_on(tmp_path: Path, base: Path) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_a_write_of_which_half_was_kept_is_found_and_its_piece_sent_again(
-    tmp_path: Path, base: Path, connections: int
-) -> None:
+def test_push_half_kept_write_sends_its_chunk_again(tmp_path: Path, base: Path, connections: int) -> None:
     with ShortWrite(base, at=12) as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
@@ -106,7 +100,7 @@ def test_a_write_of_which_half_was_kept_is_found_and_its_piece_sent_again(
         assert sha256(here.root / DREAM) == sha256(model)
 
 
-def test_a_small_file_of_which_half_was_kept_is_sent_again(tmp_path: Path, base: Path) -> None:
+def test_push_half_kept_small_file_is_sent_again(tmp_path: Path, base: Path) -> None:
     with ShortWrite(base, at=2) as server:
         here = world(tmp_path, server, config=SMALL)
         models = small_models(here, 5)
@@ -117,17 +111,17 @@ def test_a_small_file_of_which_half_was_kept_is_sent_again(tmp_path: Path, base:
 # few channels, few connections ------------------------------------------------------------------------
 
 
-def test_a_server_of_one_channel_gets_all_of_it(tmp_path: Path, base: Path) -> None:
+def test_push_server_with_one_channel_gets_every_file(tmp_path: Path, base: Path) -> None:
     with OneChannel(base) as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         assert here.placed(model, connections=2).evidence is Evidence.READ_BACK
         assert sha256(here.root / DREAM) == sha256(model)
-        assert server.refused  # the bytes were to be read back beside the sending
+        assert server.refused  # a second channel was to read back while the first one sends
         assert {outcome.status for outcome in here.push(*small_models(here, 4)).outcomes} == {"placed"}
 
 
-def test_a_real_server_of_one_channel_gets_all_of_it(tmp_path: Path) -> None:
+def test_push_openssh_with_one_channel_gets_every_file(tmp_path: Path) -> None:
     needs_sshd()
     with OpenSSH(tmp_path / "server", extra=("MaxSessions 1",)) as server:
         here = world(tmp_path, server, config=SMALL)
@@ -139,12 +133,10 @@ def test_a_real_server_of_one_channel_gets_all_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("connections", [None, 8])
-def test_several_large_files_in_flight_over_the_one_connection_that_a_server_takes_survive_cuts(
-    tmp_path: Path, base: Path, connections: int | None
-) -> None:
+def test_push_large_files_on_one_connection_survive_cuts(tmp_path: Path, base: Path, connections: int | None) -> None:
     with Crowded(base, limit=1) as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line, config=SMALL)
-        here.wait = lambda seconds: threading.Event().wait(0.05)  # until the server has seen that its one place is free
+        here.wait = lambda seconds: threading.Event().wait(0.05)  # until the server frees its one connection
         models = [here.model(f"{name}.safetensors", 9 * QUARTER) for name in "abc"]
         line.cut_after(12 * QUARTER)
         report = here.push(*models, connections=connections)
@@ -163,9 +155,7 @@ def test_several_large_files_in_flight_over_the_one_connection_that_a_server_tak
     ("kind", "connections"),
     [("full", None), ("full", 1), ("full", 8), ("sftp_only", None), ("sftp_only", 8), ("embedded", None)],
 )
-def test_a_large_file_is_placed_with_the_right_evidence_over_a_line_that_is_cut(
-    tmp_path: Path, kind: str, connections: int | None
-) -> None:
+def test_push_large_file_after_cut_has_the_right_evidence(tmp_path: Path, kind: str, connections: int | None) -> None:
     with serve(tmp_path / "server", kind) as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line, config=SMALL)
         model = here.model(size=33 * QUARTER + 8)
@@ -179,9 +169,7 @@ def test_a_large_file_is_placed_with_the_right_evidence_over_a_line_that_is_cut(
 
 @pytest.mark.parametrize("kind", ["full", "embedded"])
 @pytest.mark.parametrize(("way", "after"), [("up", 60_000), ("up", 900_000), ("down", 9_000)])
-def test_many_small_files_are_placed_over_a_line_that_is_cut(
-    tmp_path: Path, kind: str, way: Direction, after: int
-) -> None:
+def test_push_small_files_after_cut_are_all_placed(tmp_path: Path, kind: str, way: Direction, after: int) -> None:
     with serve(tmp_path / "server", kind) as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         models = [here.model(f"s{number}.safetensors", 16384, preset="lora") for number in range(60)]
@@ -196,7 +184,7 @@ def test_many_small_files_are_placed_over_a_line_that_is_cut(
         assert here.parts == []
 
 
-def test_without_posix_rename_a_replaced_file_is_placed_and_that_is_said(tmp_path: Path, base: Path) -> None:
+def test_push_replace_without_posix_rename_adds_a_note(tmp_path: Path, base: Path) -> None:
     with NoPosixRename(base) as server:
         here = world(tmp_path, server, config=SMALL)
         (here.root / DREAM).write_bytes(b"old")
@@ -206,11 +194,11 @@ def test_without_posix_rename_a_replaced_file_is_placed_and_that_is_said(tmp_pat
         assert "cannot replace in one step" in here.said
 
 
-# a part that is held ----------------------------------------------------------------------------------
+# a locked part file -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_a_part_that_a_lost_connection_still_holds_is_waited_for(tmp_path: Path, base: Path, connections: int) -> None:
+def test_push_part_locked_by_lost_connection_is_awaited(tmp_path: Path, base: Path, connections: int) -> None:
     with HoldsPart(base, after=6 * QUARTER, refusals=4) as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
@@ -220,9 +208,7 @@ def test_a_part_that_a_lost_connection_still_holds_is_waited_for(tmp_path: Path,
         assert sha256(here.root / DREAM) == sha256(model)
 
 
-def test_a_part_that_is_held_for_good_is_given_up_with_the_reason_and_gone_on_from_later(
-    tmp_path: Path, base: Path
-) -> None:
+def test_push_part_locked_for_good_fails_and_resumes_later(tmp_path: Path, base: Path) -> None:
     with HoldsPart(base, after=6 * QUARTER, refusals=10**9) as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
@@ -232,27 +218,27 @@ def test_a_part_that_is_held_for_good_is_given_up_with_the_reason_and_gone_on_fr
         assert (outcome.error.code, report.exit_code) == ("part-held", 6)
         assert "may still hold the file" in outcome.error.message
         assert not (here.root / DREAM).exists()
-        server.refusals = server.held + 2  # the next run meets it too, at first
+        server.refusals = server.held + 2  # the next run is refused too, at first
         assert here.placed(model).resumed_from >= CHUNK_BYTES
         assert sha256(here.root / DREAM) == sha256(model)
 
 
-# one direction ----------------------------------------------------------------------------------------
+# a connection that works in one direction -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "connections"), [("full", 4), ("embedded", 1)])
 @pytest.mark.parametrize("direction", ["up", "down", None])
-def test_a_line_that_loses_a_direction_is_given_up_and_opened_again(
+def test_push_one_way_connection_is_opened_again(
     tmp_path: Path, kind: str, direction: Direction | None, connections: int
 ) -> None:
-    """None: nothing is lost, and nothing goes on either; the system's own buffers fill up."""
+    """None: no byte is lost, but none is forwarded; the buffers of the operating system fill up."""
     with serve(tmp_path / "server", kind) as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line, silence_seconds=0.8)
         model = here.model(size=33 * MIB)
 
         def lose() -> None:
             while line.up < 6 * MIB:
-                time.sleep(0.002)  # another thread's bytes: nothing else tells
+                time.sleep(0.002)  # another thread's bytes: there is no event to wait for
             if direction is None:
                 line.freeze()
                 while "trying again" not in here.said:
@@ -270,7 +256,7 @@ def test_a_line_that_loses_a_direction_is_given_up_and_opened_again(
 
 
 @pytest.mark.timing
-def test_a_long_line_carries_it_over_as_many_connections_as_pay(tmp_path: Path) -> None:
+def test_push_long_round_trip_opens_more_connections(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
         line.delay(0.1)
         here = world(tmp_path, server, line=line)
@@ -281,17 +267,17 @@ def test_a_long_line_carries_it_over_as_many_connections_as_pay(tmp_path: Path) 
         assert sha256(here.root / DREAM) == sha256(model)
 
 
-# a rate -----------------------------------------------------------------------------------------------
+# --limit ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.timing
 @pytest.mark.parametrize(
     ("files", "size", "connections", "limit"), [(3, 5 * MIB, 4, 4_000_000), (80, 16384, 4, 400_000)]
 )
-def test_a_limit_is_exact_over_all_files_and_connections_together_and_without_bursts(
+def test_push_limit_holds_over_all_connections_without_bursts(
     tmp_path: Path, files: int, size: int, connections: int, limit: int
 ) -> None:
-    """Measured on the line, where SSH and SFTP take a few bytes of their own for each request."""
+    """Measure in the proxy, where SSH and SFTP add a few bytes to each request."""
     with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         models = [here.model(f"m{number}.safetensors", size, "lora") for number in range(files)]
@@ -300,7 +286,7 @@ def test_a_limit_is_exact_over_all_files_and_connections_together_and_without_bu
         assert {outcome.status for outcome in report.outcomes} == {"placed"}
         overhead = (line.up - before) / (files * size)
         assert overhead < 1.25
-        # Of a sending of three seconds and more, two in the middle are sending alone.
+        # The upload takes at least three seconds; the two in the middle contain nothing but sending.
         assert 0.95 <= line.busiest("up", 2.0) / (2.0 * limit * overhead) <= 1.05
         assert line.busiest("up", 1.0) <= 1.05 * limit * overhead + limit / 10
         assert line.busiest("down", 1.0) <= 1.05 * limit * overhead + limit / 10

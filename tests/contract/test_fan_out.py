@@ -69,7 +69,7 @@ def test_push_to_several_has_an_outcome_for_each(three: World) -> None:
     assert [event for event in three.events if isinstance(event, Planned)] == [Planned(3, 3 * model.stat().st_size)]
 
 
-def test_a_link_is_resolved_once_for_all(three: World) -> None:
+def test_fan_out_link_is_resolved_once(three: World) -> None:
     with Origin() as origin:
         origin.serve("/style.safetensors", MODEL, etag='"v1"')
         report = three.push(origin.url(LINK), to=("canvas", "second"))
@@ -79,7 +79,7 @@ def test_a_link_is_resolved_once_for_all(three: World) -> None:
     assert "hush-hush" not in str(three.events)
 
 
-def test_a_link_that_goes_by_this_disk_reaches_all_of_them(three: World) -> None:
+def test_fan_out_link_over_disk_reaches_every_target(three: World) -> None:
     with Origin() as origin:
         origin.serve("/style.safetensors", MODEL, ranges=False)
         report = three.push(origin.url(LINK), to=("canvas", "second", "third"))
@@ -87,7 +87,7 @@ def test_a_link_that_goes_by_this_disk_reaches_all_of_them(three: World) -> None
     assert {outcome.route for outcome in report.outcomes} == {"local"}
 
 
-def test_one_that_cannot_be_reached_holds_up_no_other(three: World) -> None:
+def test_fan_out_unreachable_target_delays_no_other(three: World) -> None:
     with serve(three.disk.parent / "gone", "embedded") as gone:
         assert isinstance(gone, EmbeddedServer)
         port = gone.port
@@ -98,7 +98,7 @@ def test_one_that_cannot_be_reached_holds_up_no_other(three: World) -> None:
     assert report.exit_code != 0
 
 
-def test_what_one_of_them_refuses_is_its_own_outcome(three: World) -> None:
+def test_fan_out_refusal_fails_only_its_own_target(three: World) -> None:
     model = three.model()
     (three.root.parent / "second" / CHECKPOINTS / model.name).write_bytes(b"other")
     report = three.push(model, to=("canvas", "second"))
@@ -111,7 +111,7 @@ def test_push_with_one_bad_reference_moves_nothing(three: World) -> None:
     assert three.there == {}
 
 
-def test_the_plan_of_a_dry_run_tells_the_targets_apart(three: World) -> None:
+def test_fan_out_dry_run_plan_names_each_target(three: World) -> None:
     dry = three.dry(three.model(), to=("canvas", "second"))
     assert dry.target == "canvas, second"
     assert [step.target for step in dry.steps] == ["canvas", "second"]
@@ -119,12 +119,12 @@ def test_the_plan_of_a_dry_run_tells_the_targets_apart(three: World) -> None:
     assert three.there == {}
 
 
-def test_a_target_named_twice_is_served_once(three: World) -> None:
+def test_fan_out_target_named_twice_is_pushed_once(three: World) -> None:
     assert len(three.push(three.model(), to=("canvas", "canvas")).outcomes) == 1
 
 
-def test_one_that_is_slow_does_not_keep_the_others_from_ending(three: World) -> None:
-    """What is told of the others comes while one of them is still waited for."""
+def test_fan_out_slow_target_delays_no_other_outcome(three: World) -> None:
+    """The outcomes of the other targets arrive while one target is still waited for."""
     ended = threading.Event()
     seen: list[Event] = []
 
@@ -147,7 +147,7 @@ def session(three: World) -> Session:
     return Session(environ={}, prompter=None, observer=silence, state=three.state)
 
 
-def test_a_group_stands_for_its_targets(three: World, session: Session) -> None:
+def test_group_in_push_stands_for_its_targets(three: World, session: Session) -> None:
     with session.targets.path.open("a") as file:
         file.write('\n[groups]\nrented = ["third", "canvas"]\n')
     assert [target.name for target in session.choose_targets(["@rented"])] == ["third", "canvas"]

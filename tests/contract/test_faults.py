@@ -1,4 +1,4 @@
-"""What goes wrong on the way: at the end there are identical bytes under the final name, or no final name."""
+"""Failures during a push: it ends with identical bytes under the final name, or with no final name."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SIZE = 17 * QUARTER + 24
 
 
 @pytest.fixture(params=["full", "embedded"])
-def lined(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[World, Proxy]]:
-    """A server with a shell and one without, behind a line that can be cut."""
+def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[World, Proxy]]:
+    """Yield a server with a shell and one without, each with the proxy that can cut its connections."""
     with serve(tmp_path / "server", request.param) as server, Proxy(server.host, server.port) as line:
         yield world(tmp_path, server, line=line, config=SMALL), line
 
 
 def leave_a_part(here: World, line: Proxy, model: Path, after: int, **options: object) -> int:
-    """A run whose server goes away for good after so many bytes; returns what was sent."""
+    """Push to a server that disappears for good after `after` bytes. Return the bytes sent."""
 
     def gone(seconds: float) -> bool:
         line.refuse()
@@ -55,12 +55,12 @@ def leave_a_part(here: World, line: Proxy, model: Path, after: int, **options: o
     return outcome.bytes_sent
 
 
-# a line that is cut -----------------------------------------------------------------------------------
+# a cut connection -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", [1, 700, 3_000, 6_000, 20_000, 67_000, 140_000, SIZE, SIZE + 4_000])
-def test_a_cut_line_is_opened_again_by_itself(lined: tuple[World, Proxy], after: int) -> None:
-    here, line = lined
+def test_push_cut_connection_is_opened_again(proxied: tuple[World, Proxy], after: int) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     line.cut_after(after)
     outcome = here.placed(model)
@@ -71,10 +71,8 @@ def test_a_cut_line_is_opened_again_by_itself(lined: tuple[World, Proxy], after:
 
 
 @pytest.mark.parametrize("after", [50, 5_000, 40_000])
-def test_a_line_that_is_cut_while_answers_come_is_opened_again_by_itself(
-    lined: tuple[World, Proxy], after: int
-) -> None:
-    here, line = lined
+def test_push_connection_cut_in_a_reply_is_opened_again(proxied: tuple[World, Proxy], after: int) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     line.cut_after(after, "down")
     here.placed(model, connections=2)
@@ -82,15 +80,15 @@ def test_a_line_that_is_cut_while_answers_come_is_opened_again_by_itself(
 
 
 @pytest.mark.parametrize("after", [5_000, 31_000, 140_000])
-def test_several_cut_connections_lose_nothing(lined: tuple[World, Proxy], after: int) -> None:
-    here, line = lined
+def test_push_several_cut_connections_lose_no_bytes(proxied: tuple[World, Proxy], after: int) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     line.cut_after(after)
     here.placed(model, connections=4)
     assert sha256(here.root / DREAM) == sha256(model)
 
 
-def test_a_server_that_drops_its_connections_again_and_again_gets_it_all(tmp_path: Path) -> None:
+def test_push_repeatedly_cut_connections_place_the_file(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with Cuts(tmp_path / "server", after=5 * QUARTER, times=4) as server:
         here = world(tmp_path, server, config=SMALL)
@@ -100,12 +98,12 @@ def test_a_server_that_drops_its_connections_again_and_again_gets_it_all(tmp_pat
         assert server.times == 0
 
 
-def test_a_rename_whose_answer_is_lost_is_found_done(tmp_path: Path) -> None:
-    """The line is cut at the first byte that comes down once the final name is there."""
+def test_upload_lost_rename_reply_counts_as_placed(tmp_path: Path) -> None:
+    """The proxy cuts at the first byte that the server sends after the final name exists."""
     with serve(tmp_path / "server", "full") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line, config=SMALL)
         model = here.model()
-        total = _down_to_rename(here, line, model)
+        total = _bytes_until_rename(here, line, model)
         for cut in range(total - 120, total + 1, 40):
             (here.root / DREAM).unlink(missing_ok=True)
             line.cut_after(cut, "down")
@@ -114,15 +112,15 @@ def test_a_rename_whose_answer_is_lost_is_found_done(tmp_path: Path) -> None:
             assert here.parts == []
 
 
-def _down_to_rename(here: World, line: Proxy, model: Path) -> int:
+def _bytes_until_rename(here: World, line: Proxy, model: Path) -> int:
     before = line.down
     here.placed(model)
     return line.down - before
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_what_a_gone_server_got_is_kept_and_not_sent_again(lined: tuple[World, Proxy], connections: int) -> None:
-    here, line = lined
+def test_push_after_server_loss_resumes_from_the_part(proxied: tuple[World, Proxy], connections: int) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     sent = leave_a_part(here, line, model, 14 * QUARTER, connections=connections)
     assert sent > 0
@@ -130,7 +128,7 @@ def test_what_a_gone_server_got_is_kept_and_not_sent_again(lined: tuple[World, P
     assert part.stat().st_size > CHUNK_BYTES
     outcome = here.placed(model)
     assert sha256(here.root / DREAM) == sha256(model)
-    # Each of several connections may have been in the midst of its piece.
+    # Each of several connections may have sent a part of its chunk.
     assert outcome.resumed_from >= (CHUNK_BYTES if connections == 1 else 0)
     assert outcome.bytes_sent == SIZE - outcome.resumed_from
     assert here.parts == []
@@ -138,8 +136,8 @@ def test_what_a_gone_server_got_is_kept_and_not_sent_again(lined: tuple[World, P
     assert (last.done, last.resumed) == (SIZE, outcome.resumed_from)
 
 
-def test_the_plan_tells_what_will_be_gone_on_from(lined: tuple[World, Proxy]) -> None:
-    here, line = lined
+def test_dry_run_with_part_plans_to_resume(proxied: tuple[World, Proxy]) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     leave_a_part(here, line, model, 14 * QUARTER)
     (step,) = here.dry(model).steps
@@ -147,8 +145,8 @@ def test_the_plan_tells_what_will_be_gone_on_from(lined: tuple[World, Proxy]) ->
 
 
 @pytest.mark.parametrize("tamper", ["change", "truncate", "hole", "lengthen"])
-def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(lined: tuple[World, Proxy], tamper: str) -> None:
-    here, line = lined
+def test_resume_tampered_part_sends_wrong_chunks_again(proxied: tuple[World, Proxy], tamper: str) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     leave_a_part(here, line, model, 14 * QUARTER)
     (part,) = here.parts
@@ -172,8 +170,8 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(lined: tu
 
 
 @pytest.mark.parametrize("damage", ["delete", "corrupt"])
-def test_push_without_its_upload_record_sends_everything(lined: tuple[World, Proxy], damage: str) -> None:
-    here, line = lined
+def test_push_without_its_upload_record_sends_everything(proxied: tuple[World, Proxy], damage: str) -> None:
+    here, line = proxied
     model = here.model(size=SIZE)
     leave_a_part(here, line, model, 14 * QUARTER)
     damaged = {
@@ -186,12 +184,12 @@ def test_push_without_its_upload_record_sends_everything(lined: tuple[World, Pro
     assert sha256(here.root / DREAM) == sha256(model)
 
 
-# a law ------------------------------------------------------------------------------------------------
+# any sequence of failures -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Mishap:
-    """What happens in one run and after it. `after` and `at` are thousandths: of the bytes, of the part."""
+    """The failures in one run and after it. `after` is in thousandths of the bytes, `at` of the part file."""
 
     way: Direction
     after: int
@@ -199,7 +197,7 @@ class Mishap:
     at: int
 
 
-# All is drawn beforehand: how far a run comes is for its threads to settle, and never the same twice.
+# Hypothesis draws everything beforehand: how far a run gets depends on threads, and differs each time.
 MISHAPS = st.builds(
     Mishap,
     way=st.sampled_from(["up", "up", "down"]),
@@ -215,10 +213,10 @@ MISHAPS = st.builds(
     small=st.sampled_from([0, 7]),
     mishaps=st.lists(MISHAPS, min_size=1, max_size=3),
 )
-def test_whatever_is_cut_and_tampered_with_the_end_is_identical_bytes_or_no_final_name(
+def test_push_any_cuts_and_tampering_place_no_wrong_bytes(
     tmp_path_factory: pytest.TempPathFactory, connections: int | None, small: int, mishaps: list[Mishap]
 ) -> None:
-    """A large file over several connections, and small ones in a bundle."""
+    """A large file over several connections, and small ones in one batch."""
     base = tmp_path_factory.mktemp("law")
     with serve(base / "server", "embedded") as server, Proxy(server.host, server.port) as line:
         here = world(base, server, line=line, config=SMALL)
@@ -233,7 +231,7 @@ def test_whatever_is_cut_and_tampered_with_the_end_is_identical_bytes_or_no_fina
                 assert final.exists() == (outcome.status != "failed"), outcome
                 if final.exists():
                     assert sha256(final) == sha256(source)
-            _take_away(here, models)
+            _make_parts(here, models)
             _tamper(here, mishap)
         report = here.push(*models, connections=connections)
         for source in models:
@@ -245,8 +243,8 @@ def _final(here: World, source: Path) -> Path:
     return here.root / (CHECKPOINTS if source.name == "dream.safetensors" else LORAS) / source.name
 
 
-def _take_away(here: World, models: list[Path]) -> None:
-    """Makes parts of the files that were placed, where there are such, so that the next run meets those."""
+def _make_parts(here: World, models: list[Path]) -> None:
+    """Rename each placed file to its part file, or remove it if there is none, so that the next run sends."""
     for source in models:
         final = _final(here, source)
         parts = list(final.parent.glob(f"{source.stem}*.part"))

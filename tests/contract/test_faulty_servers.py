@@ -1,4 +1,4 @@
-"""Servers that err, stall and fill up, and what happens on this side: no final name without its bytes behind it."""
+"""Servers that store wrong bytes, stall or fill up, and changes on this side: no final name has wrong bytes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SIZE = 17 * QUARTER + 24
 LARGE = 17 * MIB + 24
 
 
-# a server that errs -----------------------------------------------------------------------------------
+# faults of the server ---------------------------------------------------------------------------------
 
 
-class Once(ChangesByte):
-    """Stores one wrong byte, once."""
+class StoresOneWrongByte(ChangesByte):
+    """A fault that stores one wrong byte, once."""
 
     done = False
 
@@ -42,9 +42,9 @@ class Once(ChangesByte):
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_a_byte_that_arrived_wrong_is_found_and_its_piece_sent_again(tmp_path: Path, connections: int) -> None:
+def test_push_wrong_byte_sends_its_chunk_again(tmp_path: Path, connections: int) -> None:
     (tmp_path / "server").mkdir()
-    with Once(tmp_path / "server", offset=CHUNK_BYTES + 77) as server:
+    with StoresOneWrongByte(tmp_path / "server", offset=CHUNK_BYTES + 77) as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         outcome = here.placed(model, connections=connections)
@@ -54,7 +54,7 @@ def test_a_byte_that_arrived_wrong_is_found_and_its_piece_sent_again(tmp_path: P
 
 @pytest.mark.parametrize("fault", [ChangesByte, DropsWrites])
 @pytest.mark.parametrize("replacing", [True, False])
-def test_a_server_that_keeps_other_bytes_never_gets_to_the_final_name(
+def test_push_server_that_stores_wrong_bytes_places_nothing(
     tmp_path: Path, fault: type[ChangesByte] | type[DropsWrites], replacing: bool
 ) -> None:
     (tmp_path / "server").mkdir()
@@ -70,7 +70,7 @@ def test_a_server_that_keeps_other_bytes_never_gets_to_the_final_name(
         assert here.there == ({DREAM: 3} if replacing else {})
 
 
-def test_a_disk_that_is_full_mid_way_keeps_what_arrived(tmp_path: Path) -> None:
+def test_push_disk_full_midway_keeps_the_part(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with FullDisk(tmp_path / "server", after=10 * QUARTER) as server:
         here = world(tmp_path, server, config=SMALL)
@@ -84,8 +84,8 @@ def test_a_disk_that_is_full_mid_way_keeps_what_arrived(tmp_path: Path) -> None:
         assert sha256(here.root / DREAM) == sha256(model)
 
 
-def test_a_real_disk_that_is_full_mid_way_is_called_by_its_name(tmp_path: Path) -> None:
-    """Somebody else fills the disk after the plan was made."""
+def test_push_real_full_disk_fails_with_no_space(tmp_path: Path) -> None:
+    """Another program fills the disk after push made its plan."""
     needs_sshd("full", disk=True)
     with OpenSSH(tmp_path / "server", "full", disk_mib=40) as server:
         here = world(tmp_path, server)
@@ -97,7 +97,7 @@ def test_a_real_disk_that_is_full_mid_way_is_called_by_its_name(tmp_path: Path) 
                 filled.set()
                 (here.root / "other").write_bytes(bytes(20 * MIB))
 
-        here.events = _Heard(fill)  # type: ignore[assignment]
+        here.events = _EventsThatAct(fill)  # type: ignore[assignment]
         here.app.session.observer = here.events.append
         report = here.push(model, limit=40 * MIB)
         error = report.outcomes[0].error
@@ -108,8 +108,8 @@ def test_a_real_disk_that_is_full_mid_way_is_called_by_its_name(tmp_path: Path) 
         assert here.placed(model).resumed_from > 0
 
 
-class _Heard(list[object]):
-    """Events that are acted on as they come."""
+class _EventsThatAct(list[object]):
+    """A list of events that calls `act` with each new event."""
 
     def __init__(self, act: object) -> None:
         self.act = act
@@ -118,7 +118,7 @@ class _Heard(list[object]):
         self.act(event)  # type: ignore[operator]
 
 
-def test_a_server_that_falls_silent_is_given_up_and_tried_again(tmp_path: Path) -> None:
+def test_push_silent_server_is_connected_again(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with Frozen(tmp_path / "server", after=5 * QUARTER) as server:
         here = world(tmp_path, server, silence_seconds=0.6, config=SMALL)
@@ -129,7 +129,7 @@ def test_a_server_that_falls_silent_is_given_up_and_tried_again(tmp_path: Path) 
             server.after = 10**12
             deadline = time.monotonic() + 20
             while "trying again" not in here.said and time.monotonic() < deadline:
-                time.sleep(0.01)  # there is no event to wait for: it is the observer's list that grows
+                time.sleep(0.01)  # the observer only appends to a list: there is no event to wait for
             server.thaw.set()
 
         thawing = threading.Thread(target=thaw)
@@ -140,7 +140,7 @@ def test_a_server_that_falls_silent_is_given_up_and_tried_again(tmp_path: Path) 
         assert sha256(here.root / DREAM) == sha256(model)
 
 
-def test_where_a_server_takes_one_connection_it_does_all(tmp_path: Path) -> None:
+def test_push_single_connection_server_gets_every_file(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with Crowded(tmp_path / "server", limit=1) as server:
         here = world(tmp_path, server, config=SMALL)
@@ -152,8 +152,8 @@ def test_where_a_server_takes_one_connection_it_does_all(tmp_path: Path) -> None
 # this side --------------------------------------------------------------------------------------------
 
 
-class During(WriteFault):
-    """Does something at the first write."""
+class PausesFirstWrite(WriteFault):
+    """A server that sets `begun` at the first write and then waits for `go_on`."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -169,9 +169,9 @@ class During(WriteFault):
         super().close()
 
 
-def test_a_file_that_changes_while_it_is_sent_leaves_no_final_name(tmp_path: Path) -> None:
+def test_push_file_changed_during_send_places_nothing(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
-    with During(tmp_path / "server") as server:
+    with PausesFirstWrite(tmp_path / "server") as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
 
@@ -191,9 +191,9 @@ def test_a_file_that_changes_while_it_is_sent_leaves_no_final_name(tmp_path: Pat
         assert here.there == {}
 
 
-def test_of_two_pushes_of_one_file_at_once_the_second_is_told_that_it_is_busy(tmp_path: Path) -> None:
+def test_push_same_file_twice_at_once_second_is_busy(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
-    with During(tmp_path / "server") as server:
+    with PausesFirstWrite(tmp_path / "server") as server:
         here = world(tmp_path, server, config=SMALL)
         model = here.model(size=SIZE)
         first = threading.Thread(target=here.placed, args=(model,))
@@ -231,7 +231,7 @@ sys.exit(report.exit_code)
 
 @pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
-def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_push_ctrl_c_under_limit_ends_and_next_run_resumes(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with EmbeddedServer(tmp_path / "server") as server:
         here = world(tmp_path, server)
@@ -256,7 +256,7 @@ def test_ctrl_c_ends_a_sending_under_a_limit_and_the_next_run_goes_on(tmp_path: 
 @pytest.mark.timing
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process there")
 @pytest.mark.parametrize("moment", ["connecting", "back-off", "silence"])
-def test_ctrl_c_ends_any_wait(tmp_path: Path, moment: str) -> None:
+def test_push_ctrl_c_ends_every_wait(tmp_path: Path, moment: str) -> None:
     (tmp_path / "server").mkdir()
     with Frozen(tmp_path / "server", after=MIB) as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
@@ -275,7 +275,7 @@ def test_ctrl_c_ends_any_wait(tmp_path: Path, moment: str) -> None:
                 assert process.stdout.readline() == b"waiting\n"
             deadline = time.monotonic() + 20
             while moment == "connecting" and line.connections == carried and time.monotonic() < deadline:
-                time.sleep(0.01)  # another process's progress: nothing else tells
+                time.sleep(0.01)  # another process's progress: there is no event to wait for
             process.send_signal(2)
             began = time.monotonic()
             assert process.wait(10) == 130

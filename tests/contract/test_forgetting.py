@@ -1,4 +1,4 @@
-"""What logout leaves behind: nothing of this machine's knowledge of a target."""
+"""Logout: this machine keeps no record of the target."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.state_rows import rows
 from uploader.api import PullRequest, SyncRequest
 
 
-def test_logout_forgets_what_was_placed_and_fetched_and_touches_no_file(here: World) -> None:
+def test_logout_drops_manifest_records_and_keeps_files(here: World) -> None:
     (here.disk / "a.txt").write_text("a")
     here.app.sync(SyncRequest(str(here.disk), into="outputs"))
     here.app.pull(PullRequest("outputs", str(here.disk / "got")))

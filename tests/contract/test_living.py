@@ -23,7 +23,7 @@ DREAM = f"{CHECKPOINTS}/dream.safetensors"
 
 
 def put(here: World, path: str, data: bytes) -> Path:
-    """A file on the server that this program did not place."""
+    """Write a file to the server that this program did not place."""
     file = here.root / path
     file.write_bytes(data)
     file.chmod(0o666)
@@ -93,7 +93,7 @@ def test_ls_reads_a_header_again_only_when_the_file_changed(every: tuple[str, Wo
     assert after.architecture is None
 
 
-def test_a_disk_tells_what_is_free_and_what_each_kind_takes(every: tuple[str, World]) -> None:
+def test_df_shows_free_bytes_and_bytes_of_each_kind(every: tuple[str, World]) -> None:
     kind, here = every
     here.placed(here.model("dream.safetensors", 3 * MIB))
     here.placed(here.model("style.safetensors", MIB, preset="lora"))
@@ -111,7 +111,7 @@ def test_a_disk_tells_what_is_free_and_what_each_kind_takes(every: tuple[str, Wo
 # rm ---------------------------------------------------------------------------------------------------
 
 
-def test_files_are_removed_by_name_and_by_path(every: tuple[str, World]) -> None:
+def test_rm_accepts_a_name_and_a_path(every: tuple[str, World]) -> None:
     _, here = every
     here.placed(here.model("dream.safetensors"))
     here.placed(here.model("style.safetensors", preset="lora"))
@@ -123,12 +123,12 @@ def test_files_are_removed_by_name_and_by_path(every: tuple[str, World]) -> None
 
 
 @pytest.mark.parametrize("path", ["../state", "models/../../x", "/etc/passwd", "a//b", "models/", "/", "x\\y/z"])
-def test_nothing_outside_of_the_root_is_ever_removed(here: World, path: str) -> None:
+def test_rm_path_outside_the_root_is_refused(here: World, path: str) -> None:
     with pytest.raises((UsageError, RemoteRefused)):
         here.app.rm("canvas", [path], yes=True)
 
 
-def test_a_link_to_a_folder_elsewhere_leads_rm_nowhere(here: World) -> None:
+def test_rm_link_out_of_the_root_is_refused(here: World) -> None:
     elsewhere = here.root.parent / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "theirs.safetensors").write_bytes(b"theirs")
@@ -138,7 +138,7 @@ def test_a_link_to_a_folder_elsewhere_leads_rm_nowhere(here: World) -> None:
     assert (elsewhere / "theirs.safetensors").exists()
 
 
-def test_a_folder_of_models_on_a_larger_disk_is_the_target_s_own(here: World) -> None:
+def test_rm_model_folder_linked_to_another_disk_is_allowed(here: World) -> None:
     disk = here.root.parent / "disk"
     disk.mkdir()
     (disk / "old.safetensors").write_bytes(b"old")
@@ -148,7 +148,7 @@ def test_a_folder_of_models_on_a_larger_disk_is_the_target_s_own(here: World) ->
     assert list(disk.iterdir()) == []
 
 
-def test_all_that_is_wrong_is_told_and_nothing_removed(here: World) -> None:
+def test_rm_several_faults_are_all_reported_none_removed(here: World) -> None:
     here.placed(here.model("dream.safetensors"))
     with pytest.raises(Several) as told:
         here.app.rm("canvas", ["dream.safetensors", "nothing.safetensors", "../x"], yes=True)
@@ -160,14 +160,14 @@ def test_all_that_is_wrong_is_told_and_nothing_removed(here: World) -> None:
     assert list(here.there) == [DREAM]
 
 
-def test_a_name_that_is_there_twice_is_asked_for_by_path(here: World) -> None:
+def test_rm_ambiguous_name_asks_for_a_path(here: World) -> None:
     for folder in (CHECKPOINTS, LORAS):
         put(here, f"{folder}/twin.safetensors", b"x")
     with pytest.raises(UsageError, match=f"{CHECKPOINTS}/twin.safetensors"):
         here.app.rm("canvas", ["twin.safetensors"], yes=True)
 
 
-def test_a_person_is_asked_first_and_no_means_no(here: World) -> None:
+def test_rm_asks_first_and_no_removes_nothing(here: World) -> None:
     here.placed(here.model("dream.safetensors"))
     with pytest.raises(UsageError, match="no terminal to ask"):
         here.app.rm("canvas", ["dream.safetensors"])
@@ -181,7 +181,7 @@ def test_a_person_is_asked_first_and_no_means_no(here: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "chroot"])
-def test_what_else_uses_the_same_bytes_is_said(tmp_path: Path, kind: str) -> None:
+def test_rm_hard_linked_file_names_the_other_use(tmp_path: Path, kind: str) -> None:
     with serve(tmp_path / "server", kind) as server:
         here = world(tmp_path, server)
         here.placed(here.model("dream.safetensors"))
@@ -196,7 +196,7 @@ def test_what_else_uses_the_same_bytes_is_said(tmp_path: Path, kind: str) -> Non
         assert list(here.there) == [f"{CHECKPOINTS}/again.safetensors"]
 
 
-def test_copies_that_this_program_made_are_named(here: World) -> None:
+def test_rm_names_the_copies_that_uploader_made(here: World) -> None:
     for name in ("a", "b", "c"):
         (here.disk / name).write_bytes(b"x" * 100)
     here.app.sync(SyncRequest(str(here.disk), into="outputs"))
@@ -210,7 +210,7 @@ def test_copies_that_this_program_made_are_named(here: World) -> None:
 
 
 def examined(app: App) -> Diagnosis:
-    """What the doctor finds, whose look at the speed is a short one."""
+    """Return what doctor finds, with a short measurement of the speed."""
     with TargetSession(app.session, None) as target_session:
         return Doctor(app.session, target_session, probe_seconds=0.05).run()
 
@@ -233,7 +233,7 @@ def test_doctor_of_a_sound_target_passes_and_leaves_nothing(every: tuple[str, Wo
     assert here.there == {}
 
 
-def test_each_fault_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_doctor_each_fault_has_a_remedy(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server)
         target = here.app.targets()[0]
@@ -254,7 +254,7 @@ def test_each_fault_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert checks(here.app)["port"].exit_code == 5
 
 
-def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
+def test_doctor_unwritable_folder_is_named(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "chroot") as server:
         here = world(tmp_path, server)
         (here.root / CHECKPOINTS).chmod(0o555)
@@ -263,7 +263,7 @@ def test_a_folder_that_may_not_be_written_to_is_named(tmp_path: Path) -> None:
         assert (writing.state, writing.exit_code) == ("failed", 6)
 
 
-def test_a_report_names_no_host_no_user_and_no_path(every: tuple[str, World]) -> None:
+def test_doctor_masked_report_has_no_host_user_or_path(every: tuple[str, World]) -> None:
     _, here = every
     target = here.app.targets()[0]
     diagnosis = masked(examined(here.app))
@@ -296,7 +296,7 @@ def test_doctor_masks_the_address_of_the_webui(tmp_path: Path) -> None:
         assert {check.name: check.state for check in gone.checks}["WebUI address"] == "warning"
 
 
-def test_a_line_that_is_lost_on_the_way_is_a_failed_check(tmp_path: Path) -> None:
+def test_doctor_lost_connection_is_a_failed_check(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "embedded") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         line.cut_after(20_000)

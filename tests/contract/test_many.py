@@ -1,4 +1,4 @@
-"""What a server owes for batches and for copies: kept by every member of the family."""
+"""The contract for batches and copies (uploader/remote/interface.py), for each implementation of a connection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_file_that_was_there_is_emptied_first(connection: Connection, folder: 
     assert remote.read_all([(f"{folder}/again", 99)]) == [b"now"]
 
 
-def test_one_refusal_stops_none_of_the_others(connection: Connection, folder: str) -> None:
+def test_write_files_one_refusal_stops_no_other(connection: Connection, folder: str) -> None:
     remote = connection.files
     first, refused, last = remote.write_all(
         [whole(folder, "x", 10), whole(f"{folder}/nowhere", "y", 10), whole(folder, "z", 10)]
@@ -113,7 +113,7 @@ def test_server_copies_a_file_without_being_sent_it(connection: Connection, fold
 
 def test_link_tells_where_it_leads_and_file_how_many_names(member: Member, connection: Connection, folder: str) -> None:
     if member.seen_from_here is None or member.name.startswith("embedded"):
-        return  # no links here
+        return  # the memory server has no links
     seen = member.seen_from_here / Path(folder).relative_to(connection.files.home)
     (seen / "linked.bin").write_bytes(b"x")
     (seen / "shortcut").symlink_to("linked.bin")
@@ -126,7 +126,7 @@ def test_link_tells_where_it_leads_and_file_how_many_names(member: Member, conne
         (seen / name).unlink()
 
 
-def test_a_disk_tells_its_size(connection: Connection, folder: str) -> None:
+def test_disk_reports_its_size(connection: Connection, folder: str) -> None:
     space = connection.files.space(folder)
     if space is not None:
         assert 0 < space.free <= space.total

@@ -1,4 +1,4 @@
-"""How much of this machine's memory a push takes, whatever the size of the file."""
+"""The memory that a push takes on this machine does not depend on the size of the file."""
 
 from __future__ import annotations
 

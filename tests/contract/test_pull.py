@@ -1,4 +1,4 @@
-"""Files that are fetched from real servers."""
+"""Pull: files fetched from real servers."""
 
 from __future__ import annotations
 

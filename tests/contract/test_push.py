@@ -1,4 +1,4 @@
-"""The whole program but its command line: real models pushed to real servers."""
+"""The program without its command line: real models pushed to real servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DREAM = f"{CHECKPOINTS}/dream.safetensors"
 # every kind of server ---------------------------------------------------------------------------------
 
 
-def test_a_model_is_placed_proven_and_kept_the_second_time(every: tuple[str, World]) -> None:
+def test_push_places_a_model_and_keeps_it_the_second_time(every: tuple[str, World]) -> None:
     kind, here = every
     model = here.model(size=9 * MIB)
     evidence = Evidence.REMOTE_HASH if kind == "full" else Evidence.READ_BACK
@@ -82,7 +82,7 @@ def test_dry_run_tells_the_plan_and_changes_nothing(every: tuple[str, World]) ->
     assert sorted(here.state.rglob("*")) == before
 
 
-def test_a_folder_of_a_kind_is_made_when_its_parent_is_there(every: tuple[str, World]) -> None:
+def test_push_kind_folder_with_parent_is_created(every: tuple[str, World]) -> None:
     _, here = every
     here.placed(here.model("up.safetensors", preset="upscaler"))
     assert list(here.there) == ["models/ESRGAN/up.safetensors"]
@@ -101,7 +101,7 @@ def test_verify_of_a_large_file_reads_samples_or_all(tmp_path: Path) -> None:
         assert (kept.status, kept.evidence) == ("kept", Evidence.READ_BACK)
 
 
-def test_a_server_that_hashes_without_a_shell_is_asked_to(tmp_path: Path) -> None:
+def test_push_hash_extension_without_shell_is_used(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with HashesFiles(tmp_path / "server") as server:
         here = world(tmp_path, server)
@@ -111,7 +111,7 @@ def test_a_server_that_hashes_without_a_shell_is_asked_to(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["embedded", "full"])
-def test_samples_are_enough_when_asked_for(tmp_path: Path, kind: str) -> None:
+def test_push_verify_sampled_reads_only_samples(tmp_path: Path, kind: str) -> None:
     with serve(tmp_path / "server", kind) as server:
         here = world(tmp_path, server)
         assert here.placed(here.model(size=9 * MIB), verify="samples").evidence is Evidence.SAMPLES
@@ -120,7 +120,7 @@ def test_samples_are_enough_when_asked_for(tmp_path: Path, kind: str) -> None:
 # folders and space ------------------------------------------------------------------------------------
 
 
-def test_a_missing_root_is_refused_unless_mkdir_is_said(here: World) -> None:
+def test_push_missing_root_needs_mkdir(here: World) -> None:
     for folder in sorted(here.root.rglob("*"), reverse=True):
         folder.rmdir()
     here.root.rmdir()
@@ -155,10 +155,10 @@ def test_push_that_does_not_fit_is_refused_before_it_sends(tmp_path: Path) -> No
         assert report.exit_code == 6
 
 
-# what is asked for ------------------------------------------------------------------------------------
+# options ----------------------------------------------------------------------------------------------
 
 
-def test_two_sources_for_one_name_move_nothing(here: World) -> None:
+def test_push_two_sources_for_one_name_send_nothing(here: World) -> None:
     (here.disk / "other").mkdir()
     report = here.push(here.model(), here.model("other/dream.safetensors"))
     assert [outcome.error and outcome.error.code for outcome in report.outcomes] == ["usage", "usage"]
@@ -166,20 +166,20 @@ def test_two_sources_for_one_name_move_nothing(here: World) -> None:
     assert here.there == {}
 
 
-def test_the_same_file_named_twice_is_one_file(here: World) -> None:
+def test_push_same_file_named_twice_is_one_item(here: World) -> None:
     model = here.model()
     assert [outcome.status for outcome in here.push(model, here.disk / "*.safetensors").outcomes] == ["placed"]
 
 
 @pytest.mark.parametrize("option", [{"name": "x.safetensors"}, {"sha256": Digest("0" * 64)}])
-def test_a_name_or_a_digest_is_for_one_file_alone(here: World, option: dict[str, object]) -> None:
+def test_push_name_or_sha256_for_two_files_is_refused(here: World, option: dict[str, object]) -> None:
     models = [here.model("a.safetensors"), here.model("b.safetensors")]
     with pytest.raises(UsageError, match="is for one file, and there are 2"):
         here.push(*models, **option)
     assert here.there == {}
 
 
-def test_a_name_of_one_s_own_is_taken(here: World) -> None:
+def test_push_name_option_sets_the_final_name(here: World) -> None:
     assert here.placed(here.model(), name="夢 v2.safetensors").name == "夢 v2.safetensors"
     assert list(here.there) == [f"{CHECKPOINTS}/夢 v2.safetensors"]
 
@@ -192,7 +192,7 @@ def test_push_of_another_file_than_promised_sends_nothing(here: World) -> None:
     assert here.there == {}
 
 
-def test_a_promised_file_is_placed(here: World) -> None:
+def test_upload_right_sha256_is_placed(here: World) -> None:
     model = here.model()
     here.placed(model, sha256=Digest(sha256(model)))
 
@@ -206,14 +206,14 @@ def test_push_reports_all_bad_references_and_moves_nothing(here: World) -> None:
     assert here.there == {}
 
 
-def test_a_truncated_model_is_refused(here: World) -> None:
+def test_push_truncated_model_is_refused(here: World) -> None:
     model = here.model(size=MIB)
     model.write_bytes(model.read_bytes()[:-1])
     report = here.push(model)
     assert (report.exit_code, [o.error and o.error.code for o in report.outcomes]) == (7, ["truncated"])
 
 
-def test_a_clean_pickle_is_placed_by_what_is_in_it(here: World) -> None:
+def test_push_clean_pickle_is_placed_by_its_content(here: World) -> None:
     old = here.disk / "old.pt"
     old.write_bytes(torch_zip(embedding()))
     here.placed(old)
@@ -232,7 +232,7 @@ def test_push_of_a_pickle_that_runs_code_needs_consent(here: World) -> None:
     assert list(here.there) == ["embeddings/old.pt"]
 
 
-def test_a_kind_that_does_not_show_is_asked_for(here: World) -> None:
+def test_push_unknown_kind_asks_for_the_option(here: World) -> None:
     odd = here.disk / "odd.safetensors"
     odd.write_bytes(safetensors({"what.is.this": (4, 4)}))
     report = here.push(odd)
@@ -251,16 +251,16 @@ def test_push_of_a_kind_without_folder_tells_the_reason(here: World) -> None:
     assert "come inside the checkpoint" in error.message
 
 
-# what is told -----------------------------------------------------------------------------------------
+# progress and messages --------------------------------------------------------------------------------
 
 
-def test_progress_is_of_acknowledged_bytes_and_ends_at_the_whole(here: World) -> None:
+def test_push_progress_counts_acknowledged_bytes_to_the_end(here: World) -> None:
     here.placed(here.model(size=9 * MIB))
     counts = [event.done for event in here.events if isinstance(event, Progress)]
     assert counts[-1] == max(counts) == 9 * MIB
 
 
-def test_a_part_s_name_is_one_that_no_webui_lists(tmp_path: Path) -> None:
+def test_push_part_name_is_hidden_from_webuis(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with ChangesByte(tmp_path / "server", offset=5) as server:
         here = world(tmp_path, server)
@@ -296,7 +296,7 @@ def test_a_part_s_name_is_one_that_no_webui_lists(tmp_path: Path) -> None:
         "~ & | < > # % .safetensors",
     ],
 )
-def test_a_name_is_a_name_and_nothing_is_run(tmp_path: Path, name: str) -> None:
+def test_push_name_with_shell_syntax_runs_nothing(tmp_path: Path, name: str) -> None:
     with serve(tmp_path / "server", "full") as server:
         here = world(tmp_path, server)
         model = here.model(name, size=9 * MIB)

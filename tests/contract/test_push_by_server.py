@@ -1,4 +1,4 @@
-"""Route `server`: the account's own machine downloads, and nothing passes through here."""
+"""Route `server`: the server itself downloads, and no payload passes through this machine."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def _gone() -> Any:
 
 
 def signed(origin: Origin, **behaviour: Any) -> Resource:
-    """A link that leads to a signed one, as the stores of models have it."""
+    """Serve a link that redirects to a signed one, as the model hosts do."""
     resource = origin.serve(SIGNED.partition("?")[0], MODEL, etag='"v1"', **behaviour)
     origin.redirect(f"/{NAME}", origin.url(SIGNED))
     return resource
 
 
 def fetches(origin: Origin) -> list[str | None]:
-    """The ranges that the server itself asked for."""
+    """Return the ranges that the server itself requested."""
     return [
         request.range
         for request in origin.requests
@@ -99,14 +99,14 @@ def phases(here: World) -> list[str]:
     return [event.name for event in here.events if isinstance(event, Phase)]
 
 
-def nothing_left(server: OpenSSH, *kept: str) -> None:
+def assert_nothing_left(server: OpenSSH, *kept: str) -> None:
     assert sorted(path.name for path in server.home.iterdir()) == sorted(["webui", *kept])
     assert not list(server.home.rglob("*.part"))
     assert _downloads(server) == []
 
 
 def _downloads(server: OpenSSH) -> list[str]:
-    """Processes whose folder is a job's of this server."""
+    """Return the processes that run in a job folder of this server."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -115,8 +115,8 @@ def _downloads(server: OpenSSH) -> list[str]:
     return found
 
 
-class Held:
-    """A push in a thread of its own, whose source stops after `at` bytes until `release`."""
+class PausedPush:
+    """A push in its own thread, whose source pauses after `at` bytes until `release`."""
 
     def __init__(self, origin: Origin, here: World, at: int = 1 << 20, **options: Any) -> None:
         self.gate = threading.Event()
@@ -124,7 +124,7 @@ class Held:
         self.outcomes: list[Outcome] = []
         self.thread = threading.Thread(target=lambda: self.outcomes.append(here.one(origin.url(LINK), **options)))
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> PausedPush:
         self.thread.start()
         return self
 
@@ -133,7 +133,7 @@ class Held:
         self.thread.join(60)
 
 
-# what it delivers -------------------------------------------------------------------------------------
+# results ----------------------------------------------------------------------------------------------
 
 
 def test_server_download_sends_no_byte_from_here(here: World, server: OpenSSH, origin: Origin) -> None:
@@ -143,14 +143,14 @@ def test_server_download_sends_no_byte_from_here(here: World, server: OpenSSH, o
     assert outcome.sha256 == SHA256
     assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
     assert phases(here) == ["resolving", "fetching", "verifying"]
-    nothing_left(server)
+    assert_nothing_left(server)
     assert rows(here.state, "job") == []
     again = here.one(origin.url(LINK), sha256=Digest(SHA256))
     assert (again.status, again.evidence, again.bytes_sent) == ("kept", Evidence.REMOTE_HASH, 0)
 
 
 def test_server_download_shows_no_token_and_no_link(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Watcher(server.home, [TOKEN, SIGNATURE]) as watcher, Held(origin, here) as held:
+    with Watcher(server.home, [TOKEN, SIGNATURE]) as watcher, PausedPush(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: _downloads(server), "a download on the server")
         seen = watcher.rounds
@@ -167,7 +167,7 @@ def test_server_download_shows_no_token_and_no_link(here: World, server: OpenSSH
 def test_token_goes_to_the_server_only_with_consent(
     here: World, server: OpenSSH, origin: Origin, consent: bool
 ) -> None:
-    """As a source has it that gives no signed link: what is handed over then is the link and the token's line."""
+    """A source without signed links: the server gets the link itself and the header with the token."""
     origin.serve(f"/{NAME}", MODEL, etag='"v1"')
     session = Session(environ={}, prompter=None, observer=here.events.append, state=here.state)
     link, token = origin.url(f"/{NAME}"), Secret(f"Authorization: Bearer {TOKEN}")
@@ -199,10 +199,10 @@ def test_token_goes_to_the_server_only_with_consent(
     told = [request.headers.get("authorization") for request in origin.requests]
     assert told.count(f"Bearer {TOKEN}") == int(consent)
     assert watcher.found == []
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
-def test_the_plan_says_which_route_and_why(here: World, origin: Origin) -> None:
+def test_server_route_plan_names_route_and_reason(here: World, origin: Origin) -> None:
     signed(origin)
     (step,) = here.dry(origin.url(LINK)).steps
     assert (step.item.route, step.bytes) == ("server", 0)
@@ -218,7 +218,7 @@ def test_server_download_without_hash_proves_its_structure(here: World, origin: 
     assert here.placed(origin.url(LINK), verify="samples").evidence is Evidence.SAMPLES
 
 
-def test_a_source_without_ranges_is_fetched_and_known_again(here: World, origin: Origin) -> None:
+def test_server_route_source_without_ranges_is_kept_later(here: World, origin: Origin) -> None:
     signed(origin, ranges=False)
     assert here.placed(origin.url(LINK)).route == "server"
     again = here.one(origin.url(LINK))
@@ -235,12 +235,12 @@ def test_limit_with_server_download_tells_the_user(here: World, origin: Origin) 
     assert "--limit is about this machine's line" in here.said
 
 
-def test_the_wanted_route_is_taken_all_the_same(here: World, origin: Origin) -> None:
+def test_push_via_option_overrides_the_server_route(here: World, origin: Origin) -> None:
     signed(origin)
     assert here.placed(origin.url(LINK), via="relay").route == "relay"
 
 
-# cut, killed, away ------------------------------------------------------------------------------------
+# cut connections, killed downloads, detached downloads ------------------------------------------------
 
 
 def test_detached_download_goes_on_and_the_next_push_joins(here: World, server: OpenSSH, origin: Origin) -> None:
@@ -261,7 +261,7 @@ def test_detached_download_goes_on_and_the_next_push_joins(here: World, server: 
     watching.join()
     assert outcome.resumed_from > 0
     assert fetches(origin) == [None]
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 def test_server_download_is_known_again_and_told_to_the_webui(here: World, origin: Origin) -> None:
@@ -277,7 +277,7 @@ def test_server_download_is_known_again_and_told_to_the_webui(here: World, origi
     assert {model.name: model.placed for model in here.app.ls(None)} == {NAME: True, "b.safetensors": True}
 
 
-def test_a_pickle_that_nothing_vouches_for_comes_by_this_disk(here: World, origin: Origin) -> None:
+def test_push_unvouched_pickle_takes_the_local_route(here: World, origin: Origin) -> None:
     content = torch_zip({"state_dict": weights(PRESETS["checkpoint"])})
     origin.serve("/old.ckpt", content, etag='"v1"')
     link, digest = origin.url("/old.ckpt"), Digest(hashlib.sha256(content).hexdigest())
@@ -297,22 +297,22 @@ def test_finished_download_is_placed_without_a_request(here: World, server: Open
     until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)], "the whole part")
     assert here.placed(origin.url(LINK), sha256=Digest(SHA256)).resumed_from == len(MODEL)
     assert fetches(origin) == [None]
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
-def test_one_that_was_killed_is_gone_on_with_by_range(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here, sha256=Digest(SHA256)) as held:
+def test_killed_download_resumes_with_a_range(here: World, server: OpenSSH, origin: Origin) -> None:
+    with PausedPush(origin, here, sha256=Digest(SHA256)) as held:
         assert held.resource.reached.wait(20)
         until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
         (process,) = {int(told.read_text().split()[0]) for told in server.home.glob(".uploader/*/pid")}
         held.resource.gate = None
         os.killpg(process, signal.SIGKILL)
     assert held.outcomes[0].status == "placed"
-    assert held.outcomes[0].resumed_from == 0  # all of it came in this run
+    assert held.outcomes[0].resumed_from == 0  # this run downloaded all of it
     first, second = fetches(origin)
     assert first is None
     assert second is not None
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 def test_expired_link_is_resolved_again_and_continued(here: World, server: OpenSSH, origin: Origin) -> None:
@@ -333,29 +333,29 @@ def test_expired_link_is_resolved_again_and_continued(here: World, server: OpenS
     assert outcome.route == "server"
     assert [request.path for request in origin.requests if request.path.startswith("/store/4712")]
     assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 def test_cut_connection_does_not_disturb_the_download(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here) as held:
+    with PausedPush(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: "fetching" in phases(here), "the download")
-        # The job left the session, so the cable's end does not touch it.
+        # The job runs in a session of its own, so a lost connection does not end it.
         assert server.kill_sessions()
     assert held.outcomes[0].status == "placed"
     assert fetches(origin) == [None]
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
-def test_a_relayed_push_keeps_off_what_the_server_is_downloading(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here, detach=True) as held:
+def test_relay_of_a_running_download_is_busy(here: World, server: OpenSSH, origin: Origin) -> None:
+    with PausedPush(origin, here, detach=True) as held:
         held.thread.join(30)
         assert here.fails(origin.url(LINK), via="relay") == "busy"
     here.placed(origin.url(LINK))
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
-def test_another_s_part_is_no_beginning_of_ours(here: World, server: OpenSSH, origin: Origin) -> None:
+def test_server_route_foreign_part_is_not_resumed(here: World, server: OpenSSH, origin: Origin) -> None:
     signed(origin)
     part = here.dry(origin.url(LINK)).steps[0].item
     (here.root / CHECKPOINTS / f"{NAME}.{part.artifact.identity}.part").write_bytes(bytes(1000))
@@ -363,15 +363,15 @@ def test_another_s_part_is_no_beginning_of_ours(here: World, server: OpenSSH, or
     assert fetches(origin) == [None]
 
 
-def killed(held: Held, server: OpenSSH) -> None:
-    """Ends a held download from outside, and lets its source go on."""
+def killed(held: PausedPush, server: OpenSSH) -> None:
+    """Kill the processes of a paused download, then release its source."""
     (process,) = {int(told.read_text().split()[0]) for told in server.home.glob(".uploader/*/pid")}
     held.resource.gate = None
     os.killpg(process, signal.SIGKILL)
 
 
-def test_without_digest_and_validator_nothing_is_gone_on_with(here: World, server: OpenSSH, origin: Origin) -> None:
-    held = Held(origin, here)
+def test_server_route_without_validator_starts_at_zero(here: World, server: OpenSSH, origin: Origin) -> None:
+    held = PausedPush(origin, here)
     held.resource.etag = None
     with held:
         assert held.resource.reached.wait(20)
@@ -382,7 +382,7 @@ def test_without_digest_and_validator_nothing_is_gone_on_with(here: World, serve
 
 
 def test_resumed_download_without_digest_is_compared(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here) as held:
+    with PausedPush(origin, here) as held:
         assert held.resource.reached.wait(20)
         until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
         killed(held, server)
@@ -391,17 +391,17 @@ def test_resumed_download_without_digest_is_compared(here: World, server: OpenSS
 
 
 def test_file_that_came_by_itself_ends_its_download(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here, detach=True, sha256=Digest(SHA256)) as held:
+    with PausedPush(origin, here, detach=True, sha256=Digest(SHA256)) as held:
         held.thread.join(30)
         assert _downloads(server)
         (here.root / CHECKPOINTS / NAME).write_bytes(MODEL)
         assert here.one(origin.url(LINK), sha256=Digest(SHA256)).status == "kept"
-        nothing_left(server)
+        assert_nothing_left(server)
     assert rows(here.state, "job") == []
 
 
-def test_what_a_record_holds_of_a_download_that_is_unknown_there(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here, detach=True, verify="samples", sha256=Digest(SHA256)) as held:
+def test_record_of_an_unknown_download_is_removed(here: World, server: OpenSSH, origin: Origin) -> None:
+    with PausedPush(origin, here, detach=True, verify="samples", sha256=Digest(SHA256)) as held:
         held.thread.join(30)
         (view,) = here.app.jobs()
         assert view.record.verify == "samples"
@@ -414,18 +414,18 @@ def test_what_a_record_holds_of_a_download_that_is_unknown_there(here: World, se
     assert here.app.jobs() == []
 
 
-def test_a_relayed_push_forgets_a_download_that_it_takes_over(here: World, server: OpenSSH, origin: Origin) -> None:
-    with Held(origin, here, detach=True) as held:
+def test_relay_after_a_download_removes_its_record(here: World, server: OpenSSH, origin: Origin) -> None:
+    with PausedPush(origin, here, detach=True) as held:
         held.thread.join(30)
         killed(held, server)
         until(lambda: not _downloads(server), "the end of the download")
         here.placed(origin.url(LINK), via="relay")
     assert here.app.jobs() == []
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 @pytest.mark.timing
-def test_ctrl_c_on_a_dead_line_is_over_in_a_moment(tmp_path: Path, server: OpenSSH, origin: Origin) -> None:
+def test_server_route_ctrl_c_on_dead_connection_ends_soon(tmp_path: Path, server: OpenSSH, origin: Origin) -> None:
     with Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         gate, main = threading.Event(), threading.get_ident()
@@ -458,7 +458,7 @@ def test_ctrl_c_on_a_dead_line_is_over_in_a_moment(tmp_path: Path, server: OpenS
     [("fish", ""), ("dash", ""), ("busybox sh", ""), ("bash", "Welcome to the pod"), ("fish", "Hi\n")],
     ids=["fish", "dash", "busybox", "banner", "fish-banner"],
 )
-def test_any_login_shell_will_do(tmp_path: Path, origin: Origin, shell: str, banner: str) -> None:
+def test_server_route_works_with_any_login_shell(tmp_path: Path, origin: Origin, shell: str, banner: str) -> None:
     needs(shell.split()[0], "curl")
     needs_sshd()
     path = tools(tmp_path, "curl", busybox=True) if shell.startswith("busybox") else None
@@ -476,9 +476,7 @@ def test_any_login_shell_will_do(tmp_path: Path, origin: Origin, shell: str, ban
 @pytest.mark.parametrize(
     ("kind", "reason"), [("sftp_only", "its account runs no commands"), ("embedded", "its account runs no commands")]
 )
-def test_without_a_shell_auto_relays_and_server_is_refused(
-    tmp_path: Path, origin: Origin, kind: str, reason: str
-) -> None:
+def test_push_without_shell_relays_and_refuses_server(tmp_path: Path, origin: Origin, kind: str, reason: str) -> None:
     with serve(tmp_path / "server", kind) as server:
         here = world(tmp_path, server)
         signed(origin)
@@ -492,7 +490,7 @@ def test_without_a_shell_auto_relays_and_server_is_refused(
         assert here.placed(origin.url(LINK)).route == "relay"
 
 
-def test_without_a_downloader_auto_relays_and_server_is_refused(tmp_path: Path, origin: Origin) -> None:
+def test_push_without_downloader_relays_and_refuses_server(tmp_path: Path, origin: Origin) -> None:
     needs_sshd()
     line = login_shell(tmp_path / "server", ["bash"], path=tools(tmp_path))
     with OpenSSH(tmp_path / "server", extra=[line]) as server:
@@ -504,11 +502,11 @@ def test_without_a_downloader_auto_relays_and_server_is_refused(tmp_path: Path, 
         assert here.placed(origin.url(LINK)).route == "relay"
 
 
-# what goes wrong --------------------------------------------------------------------------------------
+# failures ---------------------------------------------------------------------------------------------
 
 
-def for_us_alone(origin: Origin, here: World, status: int = 403, body: bytes = b"<html>no</html>") -> str:
-    """A source that gives its file to this machine and refuses it to the server."""
+def refused_to_the_server(origin: Origin, here: World, status: int = 403, body: bytes = b"<html>no</html>") -> str:
+    """Serve a file that this machine may read and the server may not. Return the link."""
     path = SIGNED.partition("?")[0]
     signed(origin)
     origin.unless(path, "https://github.com", Resource(body, status=status, content_type="text/html"))
@@ -516,27 +514,27 @@ def for_us_alone(origin: Origin, here: World, status: int = 403, body: bytes = b
 
 
 def test_page_of_a_detached_download_is_no_beginning(here: World, server: OpenSSH, origin: Origin) -> None:
-    link = for_us_alone(origin, here, status=200)
+    link = refused_to_the_server(origin, here, status=200)
     assert here.one(link, detach=True).status == "started"
     until(lambda: any(part.stat().st_size for part in here.parts) and not _downloads(server), "an ended download")
     origin.unless(SIGNED.partition("?")[0], "", Resource())
     assert here.placed(link, sha256=Digest(SHA256)).resumed_from == 0
     assert (here.root / CHECKPOINTS / NAME).read_bytes() == MODEL
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 def test_failed_detached_download_starts_again(here: World, server: OpenSSH, origin: Origin) -> None:
-    link = for_us_alone(origin, here)
+    link = refused_to_the_server(origin, here)
     assert here.one(link, detach=True).status == "started"
     until(lambda: not _downloads(server), "the end of the download")
     origin.unless(SIGNED.partition("?")[0], "", Resource())
     assert here.one(link, detach=True).status == "started"
     until(lambda: [part for part in here.parts if part.stat().st_size == len(MODEL)], "the whole part")
     assert here.placed(link).status == "placed"
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
-def test_a_home_that_keeps_nothing_is_no_reason_to_fail(here: World, server: OpenSSH, origin: Origin) -> None:
+def test_server_route_unwritable_home_still_works(here: World, server: OpenSSH, origin: Origin) -> None:
     signed(origin)
     (server.home / ".uploader").write_text("a file of somebody's")
     assert here.fails(origin.url(LINK), via="server") == "remote-refused"
@@ -548,7 +546,7 @@ def test_a_home_that_keeps_nothing_is_no_reason_to_fail(here: World, server: Ope
 
 
 def test_refusal_to_the_server_goes_by_this_machine(here: World, server: OpenSSH, origin: Origin) -> None:
-    link = for_us_alone(origin, here)
+    link = refused_to_the_server(origin, here)
     outcome = here.placed(link)
     assert outcome.route == "relay"
     assert "gives this file to us and not to the server (403); it goes by way of this machine instead" in here.said
@@ -556,7 +554,7 @@ def test_refusal_to_the_server_goes_by_this_machine(here: World, server: OpenSSH
     error = here.one(link, via="server").error
     assert error is not None
     assert (error.code, error.exit_code) == ("source-refused", 4)
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 @pytest.mark.parametrize(
@@ -570,7 +568,7 @@ def test_refusal_to_the_server_goes_by_this_machine(here: World, server: OpenSSH
 def test_server_given_another_answer_names_another_route(
     here: World, server: OpenSSH, origin: Origin, body: bytes, says: str
 ) -> None:
-    error = here.one(for_us_alone(origin, here, status=200, body=body), via="server").error
+    error = here.one(refused_to_the_server(origin, here, status=200, body=body), via="server").error
     assert error is not None
     assert error.code == "not-a-model"
     assert says in error.message
@@ -578,7 +576,7 @@ def test_server_given_another_answer_names_another_route(
     assert "--via relay" in str(error.remedy)
     assert "link" not in str(error.remedy)
     assert here.there == {}
-    nothing_left(server)
+    assert_nothing_left(server)
 
 
 def test_server_download_of_wrong_bytes_leaves_nothing(here: World, server: OpenSSH, origin: Origin) -> None:
@@ -587,7 +585,7 @@ def test_server_download_of_wrong_bytes_leaves_nothing(here: World, server: Open
     assert error is not None
     assert (error.code, error.exit_code) == ("hash", 7)
     assert here.there == {}
-    nothing_left(server)
+    assert_nothing_left(server)
     assert rows(here.state, "job") == []
 
 
@@ -596,7 +594,7 @@ def test_source_that_changes_half_way_starts_again(here: World, server: OpenSSH,
     resource.gate = threading.Event()
     resource.gate_at = 1 << 19
     other = safetensors("checkpoint", size_bytes=len(MODEL) + 4096)
-    with Held(origin, here) as held:
+    with PausedPush(origin, here) as held:
         assert held.resource.reached.wait(20)
         held.resource.etag = '"v2"'
         held.resource.content = other
@@ -613,7 +611,7 @@ def test_source_that_becomes_no_model_gets_no_name(here: World, server: OpenSSH,
     resource = signed(origin, cuts=[1 << 20])
     resource.gate = threading.Event()
     resource.gate_at = 1 << 19
-    with Held(origin, here) as held:
+    with PausedPush(origin, here) as held:
         assert held.resource.reached.wait(20)
         held.resource.etag = '"v2"'
         held.resource.content = MODEL[::-1]
@@ -626,12 +624,12 @@ def test_source_that_becomes_no_model_gets_no_name(here: World, server: OpenSSH,
     assert here.there == {} or set(here.there) == {str(part.relative_to(here.root)) for part in here.parts}
 
 
-def test_a_full_disk_is_named(tmp_path: Path, origin: Origin) -> None:
+def test_server_route_full_disk_fails_with_no_space(tmp_path: Path, origin: Origin) -> None:
     needs("curl")
     needs_sshd(disk=True)
     with OpenSSH(tmp_path / "server", disk_mib=8) as server:
         here = world(tmp_path, server)
-        with Held(origin, here, via="server") as held:
+        with PausedPush(origin, here, via="server") as held:
             assert held.resource.reached.wait(20)
             until(lambda: any(part.stat().st_size for part in here.parts), "the first bytes")
             with (server.home / "other").open("wb", buffering=0) as other, suppress(OSError):
@@ -644,6 +642,6 @@ def test_a_full_disk_is_named(tmp_path: Path, origin: Origin) -> None:
         assert [Path(name).suffix for name in here.there] == [".part"]
 
 
-def test_a_file_of_this_machine_is_nothing_for_a_server(here: World) -> None:
+def test_server_route_of_a_local_file_is_refused(here: World) -> None:
     assert here.fails(here.model(), via="server") == "route"
     assert here.fails(here.model(), detach=True) == "route"

@@ -1,4 +1,4 @@
-"""Models of Civitai, pushed to real servers: links that run out, files that are not the promised ones, sidecars."""
+"""Models of Civitai, pushed to real servers: expired links, files with a wrong hash, sidecars."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def civitai() -> Iterator[Civitai]:
 
 @pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path, civitai: Civitai) -> Iterator[World]:
-    """The embedded server, or the kind of server that the test names."""
+    """Yield the embedded server, or the kind of server that the test names."""
     with serve(tmp_path / "server", getattr(request, "param", "embedded")) as server:
         yield world(tmp_path, server, CIVITAI_ENDPOINT=civitai.endpoint, CIVITAI_TOKEN=civitai.token)
 
@@ -48,7 +48,7 @@ on_both = pytest.mark.parametrize("here", ["embedded", "full"], indirect=True)
 
 @on_both
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_model_of_civitai_is_placed_where_it_belongs(here: World, via: str) -> None:
+def test_civitai_model_goes_to_the_folder_of_its_kind(here: World, via: str) -> None:
     checkpoint, lora = here.push(REFERENCE, "urn:air:sd1:lora:civitai:5@50", via=via).outcomes
     assert (checkpoint.status, checkpoint.route, checkpoint.source) == ("placed", via, REFERENCE)
     assert (here.root / PLACE).read_bytes() == MODEL
@@ -79,14 +79,14 @@ def test_expired_link_is_replaced_in_the_middle(here: World, civitai: Civitai, v
 
 @on_both
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_file_that_is_not_the_promised_one_is_never_placed(here: World, civitai: Civitai, via: str) -> None:
+def test_civitai_wrong_sha256_is_never_placed(here: World, civitai: Civitai, via: str) -> None:
     civitai.models[4384]["modelVersions"][0]["files"][0]["content"] = OTHER
     report = here.push(REFERENCE, via=via)
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (7, "hash")
     assert here.there == {}
 
 
-def test_the_user_s_own_hash_wins_over_civitai_s(here: World, civitai: Civitai) -> None:
+def test_civitai_users_sha256_overrides_the_published_one(here: World, civitai: Civitai) -> None:
     held = civitai.models[4384]["modelVersions"][0]["files"][0]
     true = Digest.parse(held["hashes"]["SHA256"])
     held["hashes"]["SHA256"] = "A" * 64
@@ -95,7 +95,7 @@ def test_the_user_s_own_hash_wins_over_civitai_s(here: World, civitai: Civitai) 
     assert (here.root / PLACE).read_bytes() == MODEL
 
 
-def test_what_passes_is_waited_for(here: World, civitai: Civitai) -> None:
+def test_civitai_temporary_failure_is_retried(here: World, civitai: Civitai) -> None:
     civitai.failures["site"] = [Refusal(429), Refusal(503, "", {"Retry-After": "2"}), Refusal(429)]
     civitai.failures["storage"] = [Refusal(403, "expired"), Refusal(500)]
     here.placed(REFERENCE)
@@ -116,7 +116,7 @@ def test_what_passes_is_waited_for(here: World, civitai: Civitai) -> None:
         (Refusal(429), 5),
     ],
 )
-def test_each_refusal_has_its_exit_code(civitai: Civitai, tmp_path: Path, refusal: Refusal, code: int) -> None:
+def test_civitai_each_refusal_has_its_exit_code(civitai: Civitai, tmp_path: Path, refusal: Refusal, code: int) -> None:
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server, CIVITAI_ENDPOINT=civitai.endpoint, CIVITAI_TOKEN=civitai.token)
         civitai.refusals[128713] = refusal
@@ -166,12 +166,12 @@ def test_sidecar_that_is_there_stays_without_replace(here: World) -> None:
     assert "activation text" in mine.read_text()
 
 
-def test_unasked_nothing_is_put_beside_a_model(here: World) -> None:
+def test_sidecars_are_only_written_on_request(here: World) -> None:
     here.placed(REFERENCE)
     assert set(here.there) == {PLACE}
 
 
-def test_a_model_that_is_not_placed_gets_no_sidecars(here: World, civitai: Civitai) -> None:
+def test_sidecars_of_a_failed_model_are_not_sent(here: World, civitai: Civitai) -> None:
     civitai.models[4384]["modelVersions"][0]["files"][0]["content"] = OTHER
     assert here.push(REFERENCE, sidecars=True).exit_code == 7
     (here.root / PLACE).write_bytes(b"another")
@@ -180,14 +180,14 @@ def test_a_model_that_is_not_placed_gets_no_sidecars(here: World, civitai: Civit
 
 
 @pytest.mark.parametrize("picture", [Refusal(404), Refusal(200, "a film, not a picture"), Refusal(500)])
-def test_a_picture_that_cannot_be_had_stops_nothing(here: World, civitai: Civitai, picture: Refusal) -> None:
+def test_sidecars_failed_picture_stops_no_model(here: World, civitai: Civitai, picture: Refusal) -> None:
     civitai.failures["images"] = [picture] * 9
     assert here.push(REFERENCE, sidecars=True).exit_code == 0
     assert set(here.there) == {PLACE, f"{STEM}.json", f"{STEM}.civitai.info"}
     assert "goes without its preview" in here.said
 
 
-def test_a_webui_gets_what_it_reads_and_no_more(tmp_path: Path, civitai: Civitai) -> None:
+def test_sidecars_are_only_those_the_webui_reads(tmp_path: Path, civitai: Civitai) -> None:
     for webui, folder, files in (
         ("comfyui", "models/checkpoints", [f"{NAME[:-12]}.preview.png", NAME]),
         ("fooocus", "models/checkpoints", [NAME]),
@@ -201,7 +201,7 @@ def test_a_webui_gets_what_it_reads_and_no_more(tmp_path: Path, civitai: Civitai
             assert sorted(here.there) == sorted(f"{folder}/{name}" for name in files)
 
 
-def test_a_plan_shows_the_sidecars_and_the_notes(here: World) -> None:
+def test_sidecars_and_notes_are_in_the_plan(here: World) -> None:
     plan = here.dry(REFERENCE, sidecars=True)
     assert plan.steps[0].item.name == NAME
     assert len(plan.steps) == 4
@@ -209,17 +209,17 @@ def test_a_plan_shows_the_sidecars_and_the_notes(here: World) -> None:
     assert here.there == {}
 
 
-def test_a_file_is_not_named_where_there_is_but_one(here: World) -> None:
+def test_civitai_single_file_needs_no_file_option(here: World) -> None:
     assert here.fails(here.model(), file="x.safetensors") == "usage"
 
 
-def test_two_models_of_one_stem_share_what_is_beside_them(here: World, civitai: Civitai) -> None:
+def test_sidecars_of_models_with_one_stem_are_shared(here: World, civitai: Civitai) -> None:
     twin = file(90, pickle.dumps({"epoch": 1}, protocol=2), "dreamshaper_8.ckpt", metadata={"format": "PickleTensor"})
     civitai.models[4384]["modelVersions"][0]["files"].append(twin)
     report = here.push(REFERENCE, f"{REFERENCE}+90", sidecars=True, allow_pickle=True)
     assert (report.exit_code, len(report.outcomes)) == (0, 5)
 
 
-def test_a_local_file_has_nothing_to_be_put_beside_it(here: World) -> None:
+def test_sidecars_of_a_local_file_are_none(here: World) -> None:
     assert here.push(here.model(), sidecars=True).exit_code == 0
     assert "its source tells nothing" in here.said

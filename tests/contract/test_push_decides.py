@@ -1,4 +1,4 @@
-"""What push decides before it moves anything, and what it tells when an item, or all of them, cannot be had."""
+"""What push decides before it sends anything, and what it reports when one item or all of them fail."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def origin() -> Iterator[Origin]:
         yield origin
 
 
-# what may not be looked at ----------------------------------------------------------------------------
+# folders and files that may not be read ---------------------------------------------------------------
 
 
-class _DiscreetTree(Tree):
+class _HidingTree(Tree):
     def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
-        if "list" in cast(Discreet, self.server).hidden:
+        if "list" in cast(HidesFiles, self.server).hidden:
             return SFTP_PERMISSION_DENIED
         return super().list_folder(path)
 
     def stat(self, path: str) -> paramiko.SFTPAttributes | int:
-        if path.rpartition("/")[2] in cast(Discreet, self.server).hidden:
+        if path.rpartition("/")[2] in cast(HidesFiles, self.server).hidden:
             return SFTP_PERMISSION_DENIED
         return super().stat(path)
 
 
-class Discreet(ObservedServer):
-    """Refuses to list folders (`list`), or to tell of the files named."""
+class HidesFiles(ObservedServer):
+    """A server that refuses to list folders (`list`), or to stat the named files."""
 
-    tree = _DiscreetTree
+    tree = _HidingTree
     hidden: frozenset[str] = frozenset()
 
 
@@ -65,7 +65,7 @@ class Discreet(ObservedServer):
 )
 def test_refusal_about_one_item_keeps_no_other_back(tmp_path: Path, hidden: list[str], statuses: list[str]) -> None:
     (tmp_path / "server").mkdir()
-    with Discreet(tmp_path / "server") as server:
+    with HidesFiles(tmp_path / "server") as server:
         here = world(tmp_path, server)
         server.hidden = frozenset(hidden)
         report = here.push(*(here.model(f"{letter}.safetensors") for letter in "abc"))
@@ -89,7 +89,7 @@ def test_folder_that_cannot_be_made_tells_the_refusal(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[World]:
-    """An account on a disk of 24 MiB."""
+    """Yield an account on a disk of 24 MiB."""
     needs_sshd("full", disk=True)
     with OpenSSH(tmp_path / "server", "full", disk_mib=24) as server:
         yield world(tmp_path, server)
@@ -106,25 +106,25 @@ def test_space_is_that_of_the_folder_of_the_kind(tmp_path: Path, small_disk: Wor
     assert small_disk.fails(small_disk.model("big.safetensors", 40 * MIB, "lora")) == "space"
 
 
-def test_two_folders_of_one_disk_share_its_space(small_disk: World) -> None:
+def test_push_folders_on_one_disk_share_its_space(small_disk: World) -> None:
     report = small_disk.push(small_disk.model(size=15 * MIB), small_disk.model("b.safetensors", 15 * MIB, "lora"))
     assert [outcome.error and outcome.error.code for outcome in report.outcomes] == [None, "space"]
     assert report.outcomes[1].bytes_sent == 0
 
 
-def test_what_an_earlier_run_left_is_room_for_the_next_one(small_disk: World) -> None:
+def test_push_old_part_counts_as_free_space(small_disk: World) -> None:
     model = small_disk.model(size=15 * MIB)
     (step,) = small_disk.dry(model).steps
     part = small_disk.root / f"{CHECKPOINTS}/dream.safetensors.{step.item.artifact.identity}.part"
-    part.write_bytes(bytes(14 * MIB))  # of a run whose journal is gone
+    part.write_bytes(bytes(14 * MIB))  # from a run whose upload record is lost
     assert small_disk.placed(model).resumed_from == 0
     assert sha256(small_disk.root / CHECKPOINTS / "dream.safetensors") == sha256(model)
 
 
-# links whose size is not told -------------------------------------------------------------------------
+# links without a size ---------------------------------------------------------------------------------
 
 
-def test_a_link_without_a_size_is_kept_when_its_bytes_are_there(here: World, origin: Origin) -> None:
+def test_push_link_without_size_keeps_identical_file(here: World, origin: Origin) -> None:
     origin.serve(LINK, MODEL, ranges=False, length="close")
     assert here.placed(origin.url(LINK)).route == "local"
     again = here.one(origin.url(LINK))
@@ -146,25 +146,27 @@ def test_link_without_size_replaces_only_when_told(here: World, origin: Origin, 
 # downloads --------------------------------------------------------------------------------------------
 
 
-class _MeddlingTree(Tree):
+class _RecordBlockingTree(Tree):
     def rename(self, oldpath: str, newpath: str) -> int:
-        for path in cast(Meddling, self.server).cache.glob(".*.json"):
+        for path in cast(BlocksCacheRecords, self.server).cache.glob(".*.json"):
             path.unlink()
             path.mkdir()
         return super().rename(oldpath, newpath)
 
 
-class Meddling(ObservedServer):
-    """When a file is about to get its name, puts a folder in the place of all that is written down of the files in
-    `cache`: no unlink takes it."""
+class BlocksCacheRecords(ObservedServer):
+    """A server that replaces the records in `cache` with folders just before it renames a file.
 
-    tree = _MeddlingTree
+    No unlink removes a folder, so the program cannot remove the records.
+    """
+
+    tree = _RecordBlockingTree
     cache = Path()
 
 
 def test_download_that_cannot_be_removed_is_only_a_note(tmp_path: Path, origin: Origin) -> None:
     (tmp_path / "server").mkdir()
-    with Meddling(tmp_path / "server") as server:
+    with BlocksCacheRecords(tmp_path / "server") as server:
         here = world(tmp_path, server, UPLOADER_CACHE_LIMIT="0")
         server.cache = here.state / "cache"
         origin.serve(LINK, MODEL, ranges=False)
@@ -195,7 +197,7 @@ def test_two_sources_of_one_name_are_two_failed_outcomes(here: World) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_server_that_is_gone_is_the_failure_of_every_item(tmp_path: Path, dry_run: bool) -> None:
+def test_push_unreachable_server_fails_every_item(tmp_path: Path, dry_run: bool) -> None:
     (tmp_path / "server").mkdir()
     with EmbeddedServer(tmp_path / "server") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
@@ -219,7 +221,7 @@ def test_a_server_that_is_gone_is_the_failure_of_every_item(tmp_path: Path, dry_
     assert (first.code, report.exit_code) == ("network", 5)
 
 
-def test_a_changed_host_key_is_the_failure_of_every_item(tmp_path: Path) -> None:
+def test_push_changed_host_key_fails_every_item(tmp_path: Path) -> None:
     needs_sshd("full")
     with OpenSSH(tmp_path / "server", "full") as server:
         here = world(tmp_path, server)

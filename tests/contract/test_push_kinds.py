@@ -1,4 +1,4 @@
-"""One real-shaped file of each kind, and where it would go in the WebUIs that people rent most."""
+"""One file of each kind with a real header, and its folder in the most rented WebUIs."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def refusal(here: World, name: str) -> str:
 
 
 def planned(tmp_path: Path, webui: str, name: str) -> str:
-    """What the plan says of that file."""
+    """Return the reason that the plan gives for the file."""
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server, webui=webui)
         (here.disk / name).write_bytes(FILES[name][0])
@@ -126,13 +126,13 @@ def planned(tmp_path: Path, webui: str, name: str) -> str:
         ("a1111", "clear.safetensors", None),
     ],
 )
-def test_the_plan_says_what_this_webui_will_make_of_it(webui: str, name: str, said: str | None, tmp_path: Path) -> None:
+def test_plan_warns_what_the_webui_does_with_the_file(webui: str, name: str, said: str | None, tmp_path: Path) -> None:
     reason = planned(tmp_path, webui, name)
     done, _, warning = reason.rpartition("; ") if said else (reason, "", "")
     assert done.startswith("is not there yet")
     assert (said in warning) if said else ("made for" not in done and "custom node" not in done)
 
 
-def test_a_push_says_it_too(here: World) -> None:
+def test_push_notes_what_the_webui_does_with_the_file(here: World) -> None:
     here.placed(here.model("flux.safetensors", preset="flux-checkpoint"))
     assert "made for flux1" in here.said

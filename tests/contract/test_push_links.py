@@ -32,17 +32,17 @@ def origin() -> Iterator[Origin]:
 
 
 def cached(here: World) -> list[str]:
-    """The downloads that are kept, without the eight digits of their identity."""
+    """Return the names of the cached downloads, without the eight digits of their identity."""
     return [entry.name[9:] for entry in here.app.cache().entries]
 
 
-def looks(here: World, origin: Origin, via: str) -> list[int]:
-    """Cuts that spare the requests by which a link is looked at: those of its transfer come after them."""
+def cuts_after_inspection(here: World, origin: Origin, via: str) -> list[int]:
+    """Return cuts that leave out the requests that inspect a link: the requests of its transfer follow them."""
     here.dry(origin.url(LINK), via=via)
     return [10**9] * len(origin.requests)
 
 
-def test_a_link_is_relayed_and_never_touches_this_disk(every: tuple[str, World], origin: Origin) -> None:
+def test_link_is_relayed_without_using_this_disk(every: tuple[str, World], origin: Origin) -> None:
     _, here = every
     origin.serve(LINK, MODEL, etag='"v1"')
     outcome = here.placed(origin.url(LINK + "?token=secret"), via="relay")
@@ -53,7 +53,7 @@ def test_a_link_is_relayed_and_never_touches_this_disk(every: tuple[str, World],
     assert here.one(origin.url(LINK)).status == "kept"
 
 
-def test_a_link_without_ranges_goes_by_this_disk_and_stays_there(here: World, origin: Origin) -> None:
+def test_link_without_ranges_is_cached_on_this_disk(here: World, origin: Origin) -> None:
     origin.serve(LINK, MODEL, ranges=False)
     outcome = here.placed(origin.url(LINK))
     assert outcome.route == "local"
@@ -62,7 +62,7 @@ def test_a_link_without_ranges_goes_by_this_disk_and_stays_there(here: World, or
 
 
 @pytest.mark.parametrize("sha256", [None, Digest(hashlib.sha256(MODEL).hexdigest())])
-def test_a_second_push_of_a_link_downloads_nothing(here: World, origin: Origin, sha256: Digest | None) -> None:
+def test_link_pushed_twice_downloads_nothing(here: World, origin: Origin, sha256: Digest | None) -> None:
     origin.serve(LINK, MODEL, etag='"v1"')
     first = here.placed(origin.url(LINK), via="local", sha256=sha256)
     origin.forget()
@@ -70,16 +70,16 @@ def test_a_second_push_of_a_link_downloads_nothing(here: World, origin: Origin, 
     second = here.placed(origin.url(LINK), via="local", sha256=sha256)
     assert (second.sha256, second.size) == (first.sha256, len(MODEL))
     assert (here.root / LINKED).read_bytes() == MODEL
-    # Its name and its header alone are looked at.
+    # The dry run reads only the name and the header.
     asked = [re.findall(r"\d+", request.range or "") for request in origin.requests]
     assert all(len(pair) == 2 and int(pair[1]) < MIB for pair in asked)
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_source_that_is_cut_is_read_on(here: World, origin: Origin, via: str, ranges: bool) -> None:
+def test_link_cut_during_transfer_is_continued(here: World, origin: Origin, via: str, ranges: bool) -> None:
     resource = origin.serve(LINK, MODEL, etag='"v1"', ranges=ranges)
-    resource.cuts = [*looks(here, origin, via), 3_000_000, 1_000_000 if ranges else 6_000_000]
+    resource.cuts = [*cuts_after_inspection(here, origin, via), 3_000_000, 1_000_000 if ranges else 6_000_000]
     here.placed(origin.url(LINK), via=via)
     assert (here.root / LINKED).read_bytes() == MODEL
     assert resource.cuts == []
@@ -88,7 +88,7 @@ def test_a_source_that_is_cut_is_read_on(here: World, origin: Origin, via: str, 
         assert begins & {
             "bytes=3000000",
             "bytes=1000000",
-        }  # of the first stretch, whose line met the one cut or the other
+        }  # the first range, whose connection met one of the two cuts
         assert None not in begins
     else:
         assert [request.range for request in origin.requests[-2:]] == [None, None]
@@ -102,7 +102,7 @@ def test_source_cut_while_identified_is_asked_again(here: World, origin: Origin)
 
 @contextmanager
 def replaced(origin: Origin, *later: bytes) -> Iterator[None]:
-    """Serves the model, and replaces it each time that its transfer has begun."""
+    """Serve the model, and replace it each time its transfer has begun."""
     resource = origin.serve(LINK, MODEL, etag='"v1"', gate=threading.Event(), gate_at=MIB)
 
     def replace() -> None:
@@ -159,7 +159,7 @@ def test_link_of_another_file_than_promised_leaves_nothing(here: World, origin: 
 
 
 @pytest.mark.parametrize(("limit", "code"), [("0", None), ("much", "configuration")])
-def test_the_cache_keeps_what_its_limit_says(tmp_path: Path, origin: Origin, limit: str, code: str | None) -> None:
+def test_link_downloads_obey_the_cache_limit(tmp_path: Path, origin: Origin, limit: str, code: str | None) -> None:
     with serve(tmp_path / "server", "embedded") as server:
         here = world(tmp_path, server, UPLOADER_CACHE_LIMIT=limit)
         origin.serve(LINK, MODEL, etag='"v1"')
@@ -168,9 +168,9 @@ def test_the_cache_keeps_what_its_limit_says(tmp_path: Path, origin: Origin, lim
         assert not list((here.state / "cache").glob("*"))
 
 
-def test_a_download_that_was_given_up_goes_on_in_the_next_run(here: World, origin: Origin) -> None:
+def test_link_interrupted_download_resumes_in_next_run(here: World, origin: Origin) -> None:
     resource = origin.serve(LINK, MODEL, etag='"v1"')
-    resource.cuts = [*looks(here, origin, "local"), CHUNK_BYTES + 1, CHUNK_BYTES - 1, *[0] * 60]
+    resource.cuts = [*cuts_after_inspection(here, origin, "local"), CHUNK_BYTES + 1, CHUNK_BYTES - 1, *[0] * 60]
     report = here.push(origin.url(LINK), via="local")
     assert report.exit_code == 5
     assert cached(here) == ["linked.safetensors.part"]
@@ -179,12 +179,12 @@ def test_a_download_that_was_given_up_goes_on_in_the_next_run(here: World, origi
     here.placed(origin.url(LINK), via="local")
     asked = [re.findall(r"\d+", request.range or "") for request in origin.requests]
     fetched = [int(last) + 1 - int(first) for first, last in asked]
-    assert sum(size for size in fetched if size > MIB // 2) < len(MODEL)  # the others look at its header
+    assert sum(size for size in fetched if size > MIB // 2) < len(MODEL)  # the small requests read its header
     assert (here.root / LINKED).read_bytes() == MODEL
     assert cached(here) == ["linked.safetensors"]
 
 
-def test_a_web_page_under_a_model_s_name_is_refused(here: World, origin: Origin) -> None:
+def test_link_to_a_web_page_is_refused(here: World, origin: Origin) -> None:
     origin.page("/dream.safetensors")
     report = here.push(origin.url("/dream.safetensors"))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "not-a-model")
@@ -199,7 +199,7 @@ def test_truncated_link_without_length_is_found(here: World, origin: Origin) -> 
     assert cached(here) == []
 
 
-def test_a_missing_link_is_told(here: World, origin: Origin) -> None:
+def test_link_that_is_missing_is_reported(here: World, origin: Origin) -> None:
     report = here.push(origin.url("/nothing.safetensors"))
     assert (report.exit_code, report.outcomes[0].error and report.outcomes[0].error.code) == (4, "source-missing")
 
@@ -213,7 +213,7 @@ VALIDATORS = {
     "a weak etag": ({"etag": 'W/"v1"'}, {"etag": 'W/"v1"'}),
     "nothing": ({}, {}),
 }
-"""What a server says of a file before and after it is replaced by another one of the same size."""
+"""The headers that a server sends before and after it replaces a file with another one of the same size."""
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
@@ -221,7 +221,7 @@ VALIDATORS = {
 def test_link_replaced_between_two_runs_starts_again(here: World, origin: Origin, says: str, via: str) -> None:
     before, after = VALIDATORS[says]
     resource = origin.serve(LINK, MODEL, **before)
-    resource.cuts = [*looks(here, origin, via), 5 * MIB, *[0] * 30]
+    resource.cuts = [*cuts_after_inspection(here, origin, via), 5 * MIB, *[0] * 30]
     assert here.push(origin.url(LINK), via=via).exit_code == 5
     other = safetensors("checkpoint", size_bytes=9 * MIB, seed=6)
     replaced = origin.serve(LINK, other, **after)

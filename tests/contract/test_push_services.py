@@ -51,7 +51,7 @@ class Services:
 
     @property
     def foreign(self) -> list[Origin]:
-        """Every server that the token does not belong to."""
+        """Return every server that the token does not belong to."""
         return [self.github, self.scope, *self.stores.values()]
 
 
@@ -116,7 +116,7 @@ def test_quota_is_waited_for_as_long_as_the_hub_says(services: Services) -> None
     assert waited[1:] == [37.0]
 
 
-def test_a_branch_that_moves_on_the_way_changes_nothing(services: Services) -> None:
+def test_service_branch_moved_during_push_sends_old_commit(services: Services) -> None:
     services.here.dry(HF, via="relay")
     (resource,) = services.hub.storage.resources.values()
     resource.cuts = [10**9] * len(services.hub.storage.requests) + [5 * MIB]
@@ -148,7 +148,7 @@ def test_branch_that_moves_between_two_runs_starts_again(services: Services, via
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_a_run_that_was_given_up_is_gone_on_with(services: Services, via: str) -> None:
+def test_service_interrupted_run_is_resumed(services: Services, via: str) -> None:
     services.here.dry(HF, via=via)
     (resource,) = services.hub.storage.resources.values()
     resource.cuts = [10**9] * len(services.hub.storage.requests) + [5 * MIB, *[0] * 30]
@@ -156,7 +156,7 @@ def test_a_run_that_was_given_up_is_gone_on_with(services: Services, via: str) -
     resource.cuts = []
     outcome = services.here.placed(HF, via=via)
     assert (services.here.root / PLACED).read_bytes() == MODEL
-    assert (outcome.resumed_from > 0) == (via == "relay")  # what was downloaded is on this disk, not on the server
+    assert (outcome.resumed_from > 0) == (via == "relay")  # the download is resumed on this disk, not on the server
 
 
 # a publisher's sha256 ---------------------------------------------------------------------------------
@@ -175,14 +175,14 @@ def test_file_other_than_published_tells_both_values(services: Services, via: st
 
 
 @pytest.mark.parametrize("via", ["relay", "local"])
-def test_the_user_s_own_sha256_wins_and_the_difference_is_told(services: Services, via: str) -> None:
+def test_service_users_sha256_wins_and_adds_a_note(services: Services, via: str) -> None:
     services.hub.repos["org/gated"].claimed["sub/dream.safetensors"] = "ab" * 32
     services.here.placed(HF, via=via, sha256=Digest(sha256(MODEL)))
     assert (services.here.root / PLACED).read_bytes() == MODEL
     assert f"published {'ab' * 32}\n  --sha256  {sha256(MODEL)}" in services.here.said
 
 
-def test_a_sha256_that_agrees_is_not_talked_about(services: Services) -> None:
+def test_service_equal_sha256_adds_no_note(services: Services) -> None:
     services.here.placed(HF, sha256=Digest(sha256(MODEL)))
     assert "--sha256" not in services.here.said
 
@@ -190,8 +190,8 @@ def test_a_sha256_that_agrees_is_not_talked_about(services: Services) -> None:
 # the token --------------------------------------------------------------------------------------------
 
 
-def test_the_token_goes_to_its_own_service_alone(services: Services, tmp_path: Path) -> None:
-    """Over every request of every service, also of links that lead into the service from elsewhere."""
+def test_service_token_goes_only_to_its_own_service(services: Services, tmp_path: Path) -> None:
+    """Check every request of every service, also of links that redirect into the service."""
     inside = services.hub.url("/org/gated/resolve/main/sub/dream.safetensors")
     with Origin() as elsewhere:
         elsewhere.redirect("/dream.safetensors", inside)
@@ -211,6 +211,6 @@ def test_the_token_goes_to_its_own_service_alone(services: Services, tmp_path: P
     assert TOKEN not in services.here.said
 
 
-def test_the_token_is_shown_to_its_service_with_every_question(services: Services) -> None:
+def test_service_token_is_sent_with_every_request(services: Services) -> None:
     services.here.placed(HF)
     assert {request.headers.get("authorization") for request in services.hub.requests} == {f"Bearer {TOKEN}"}

@@ -1,4 +1,4 @@
-"""Pushing again what the manifest proves: no byte is read, here or there, unless something changed."""
+"""A second push of a file that the manifest proves: it reads no byte on either side unless something changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DREAM = f"{CHECKPOINTS}/dream.safetensors"
 
 
 def again(here: World, model: Path, **options: object) -> tuple[Outcome, set[str]]:
-    """Push once more. Returns the outcome, and the phases that it went through."""
+    """Push once more. Return the outcome and its phases."""
     here.events.clear()
     outcome = here.one(model, **options)
     return outcome, {event.name for event in here.events if isinstance(event, Phase)}

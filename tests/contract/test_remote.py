@@ -1,4 +1,4 @@
-"""What a server owes (uploader/remote/interface.py), kept by every member of the family."""
+"""The contract of a connection (uploader/remote/interface.py), for each implementation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ AWKWARD = (
 
 @dataclass(frozen=True)
 class Member:
-    """A server of the family. `through` opens a connection over a line that is listened to elsewhere."""
+    """A server with one implementation of a connection. `through` connects by way of another host and port."""
 
     name: str
     connect: Callable[[], Connection]
@@ -115,7 +115,7 @@ def connection(member: Member) -> Iterator[Connection]:
 
 @pytest.fixture
 def folder(connection: Connection) -> str:
-    """A folder of its own for each test."""
+    """Return a new folder for each test."""
     path = connection.files.resolve(f"data/{uuid.uuid4().hex}")
     connection.files.make_folder(path)
     return path
@@ -383,7 +383,7 @@ def test_rename_refuses_a_taken_name_and_loses_nothing(connection: Connection, f
 
 def test_rename_refuses_a_name_that_a_broken_link_holds(member: Member, connection: Connection, folder: str) -> None:
     if member.seen_from_here is None:
-        return  # memory has no links
+        return  # the memory server has no links
     put(connection, f"{folder}/a", b"new")
     here = member.seen_from_here / "data" / Path(folder).name
     (here / "b").symlink_to("nowhere")
@@ -513,7 +513,7 @@ def test_free_space_is_plausible_or_not_told(member: Member, connection: Connect
     assert free is None or free > 1024
 
 
-# the end of it ----------------------------------------------------------------------------------------
+# the end of a connection ------------------------------------------------------------------------------
 
 
 def test_two_connections_write_one_file(member: Member, connection: Connection, folder: str) -> None:
@@ -543,7 +543,7 @@ def test_interrupt_ends_a_call_that_waits_for_a_silent_server(member: Member, fo
             line.freeze()
         else:
             connection = member.connect()
-            connection.interrupt()  # memory never waits
+            connection.interrupt()  # the memory server never waits
 
         def ask() -> None:
             try:

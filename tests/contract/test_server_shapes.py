@@ -1,4 +1,4 @@
-"""One push, seen through to its end, on each shape of server that `every` leaves out."""
+"""One complete push on each shape of server that the fixture `every` leaves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every source owes, asked of each member, over servers that help and servers that do not."""
+"""The contract of a source (uploader/sources/interface.py), for each service, over good and over faulty servers."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SERVERS: dict[str, dict[str, Any]] = {
     "an end by closing": {"ranges": False, "length": "close"},
 }
 TELLING = [name for name, behaviour in SERVERS.items() if "length" not in behaviour]
-"""The servers that tell a size: without size and validator, two files look the same."""
+"""The servers that send a size: without a size and a validator, two files look the same."""
 
 
 @dataclass
 class Place:
-    """Where a model lies: its reference, and how its bytes are exchanged or taken away."""
+    """A model at a source: its reference, and how a test replaces or removes its bytes."""
 
     reference: str
     sources: Sources
@@ -58,7 +58,7 @@ class Place:
 
 @contextmanager
 def hugging_face(http: Http, large: int = 1000) -> Iterator[Place]:
-    """`large` is where its store begins: what is smaller is git's own."""
+    """Yield a model on the hub. Files below `large` bytes lie in git itself, larger ones in LFS."""
     with HuggingFace() as hub:
         repo = hub.repo("org/repo", {"model.safetensors": CONTENT}, large=large)
 
@@ -117,7 +117,7 @@ SERVICES: dict[str, Callable[[Http], AbstractContextManager[Place]]] = {
     "modelscope without hashes": partial(modelscope, hashes=False),
 }
 REPLACED = [name for name in SERVICES if "face" not in name]
-"""A link of Hugging Face names its commit: what it leads to is never replaced."""
+"""A link of Hugging Face names its commit, so its bytes never change."""
 
 
 @pytest.fixture(params=["local", *SERVERS, *SERVICES])

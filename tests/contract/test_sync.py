@@ -1,4 +1,4 @@
-"""A folder here and a folder on real servers, with and without a shell."""
+"""Sync between a folder of this machine and a folder on real servers, with and without a shell."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # every kind of server ---------------------------------------------------------------------------------
 
 
-def test_a_tree_is_mirrored_and_the_second_time_nothing_is_done(every: tuple[str, World]) -> None:
+def test_sync_mirrors_a_tree_and_then_sends_nothing(every: tuple[str, World]) -> None:
     _, here = every
     for number in range(70):
         write(here, f"many/{number % 7}/{number} $(x).txt", b"%d" % number * 1000)
@@ -123,7 +123,7 @@ def test_sync_compares_what_is_there_and_sends_nothing(every: tuple[str, World])
     assert contents(here.root / "outputs") == contents(here.disk)
 
 
-def test_files_go_to_a_dated_folder_when_asked(every: tuple[str, World]) -> None:
+def test_sync_dated_option_sends_to_a_dated_folder(every: tuple[str, World]) -> None:
     _, here = every
     for name in ("a", "b", "c"):
         write(here, f"{name}.txt", name.encode())
@@ -136,7 +136,7 @@ def test_files_go_to_a_dated_folder_when_asked(every: tuple[str, World]) -> None
     assert kept.relative_to(here.root / TRASH).parts[1:] == ("outputs", "a.txt")
 
 
-def test_models_are_sorted_into_the_folders_of_their_kinds(every: tuple[str, World]) -> None:
+def test_sync_by_kind_sorts_models_into_their_folders(every: tuple[str, World]) -> None:
     _, here = every
     here.model("dream.safetensors", MIB)
     here.model("style.safetensors", preset="lora")
@@ -152,7 +152,7 @@ def test_models_are_sorted_into_the_folders_of_their_kinds(every: tuple[str, Wor
     assert set(actions(here, into=None, by_kind=True).values()) == {"keep"}
 
 
-def test_a_model_that_push_placed_is_known_to_sync(here: World) -> None:
+def test_sync_model_placed_by_push_is_not_sent(here: World) -> None:
     here.placed(here.model("dream.safetensors", 9 * MIB))
     assert set(actions(here, into=None, by_kind=True).values()) == {"keep"}
     (here.disk / "dream.safetensors").rename(here.disk / "renamed.safetensors")
@@ -169,7 +169,7 @@ def test_sync_keeps_what_an_earlier_sync_or_push_placed(here: World) -> None:
         assert before.items() <= here.there.items()
 
 
-def test_what_took_a_pushed_file_s_place_is_not_ours(here: World) -> None:
+def test_sync_file_that_replaced_a_pushed_one_is_kept(here: World) -> None:
     here.placed(here.model("dream.safetensors", MIB))
     theirs = here.root / CHECKPOINTS / "dream.safetensors"
     theirs.write_bytes(b"x" * theirs.stat().st_size)
@@ -180,7 +180,7 @@ def test_what_took_a_pushed_file_s_place_is_not_ours(here: World) -> None:
     assert theirs.read_bytes()[:1] == b"x"
 
 
-def test_a_cut_line_is_taken_up_again(tmp_path: Path) -> None:
+def test_sync_cut_connection_is_opened_again(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "sftp_only") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         write(here, "big.bin", os.urandom(24 * MIB))
@@ -194,7 +194,7 @@ def test_a_cut_line_is_taken_up_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"into": None, "by_kind": True}])
-def test_a_missing_root_is_refused(here: World, options: dict[str, Any]) -> None:
+def test_sync_missing_root_is_refused(here: World, options: dict[str, Any]) -> None:
     here.model("dream.safetensors", MIB)
     for folder in sorted(here.root.rglob("*"), reverse=True):
         folder.rmdir()
@@ -204,7 +204,7 @@ def test_a_missing_root_is_refused(here: World, options: dict[str, Any]) -> None
     assert not here.root.exists()
 
 
-def test_a_heap_of_models_is_asked_about(here: World) -> None:
+def test_sync_many_models_without_option_is_refused(here: World) -> None:
     here.model("dream.safetensors", MIB)
     no, yes = Person(False), Person(True)
     with pytest.raises(UsageError, match="nothing was done"):
@@ -227,7 +227,7 @@ def test_a_heap_of_models_is_asked_about(here: World) -> None:
         {"dry_run": True, "watch": True},
     ],
 )
-def test_what_does_not_go_together_is_refused(here: World, options: dict[str, Any]) -> None:
+def test_sync_contradicting_options_are_refused(here: World, options: dict[str, Any]) -> None:
     write(here, "a.txt", b"a")
     with pytest.raises(UsageError):
         here.app.sync(SyncRequest(str(here.disk), **{"into": "outputs", **options}))
@@ -250,7 +250,7 @@ def test_sync_uses_a_linked_folder_as_a_folder(tmp_path: Path) -> None:
         assert list((tmp_path / "large disk").iterdir()) == [tmp_path / "large disk" / "sub"]
 
 
-def test_foreign_files_are_never_touched(every: tuple[str, World]) -> None:
+def test_sync_foreign_files_are_never_touched(every: tuple[str, World]) -> None:
     _, here = every
     write(here, "mine.txt", b"mine")
     for number in range(3):

@@ -1,4 +1,4 @@
-"""A sync that goes on by itself, over a real server that comes and goes."""
+"""Sync with `--watch`, to a real server that stops and starts again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from uploader.result import Report
 
 
 class Script(FolderWatcher):
-    """Stands in for the waits between two syncs: each is the next thing that happens, the last one is Ctrl-C."""
+    """A replacement for the waits between two syncs. Each wait calls the next happening; the last one is Ctrl-C."""
 
     def __init__(self, *happenings: Callable[[], object]) -> None:
         super().__init__(Path())
@@ -30,7 +30,7 @@ class Script(FolderWatcher):
         self.closed = 0
 
     def open(self) -> None:
-        """Nothing is listened to."""
+        """Open no watcher of the operating system."""
 
     def close(self) -> None:
         self.closed += 1
@@ -43,7 +43,7 @@ class Script(FolderWatcher):
 
 
 class Time:
-    """Moves on by itself, three seconds a look."""
+    """A clock that advances three seconds each time it is read."""
 
     at = 0.0
 
@@ -53,7 +53,7 @@ class Time:
 
 
 def watched(here: World, script: Script, settling: StableFiles | None = None, *, delete: bool = False) -> list[str]:
-    """Runs a watch to its end; returns what it told."""
+    """Run a watch to its end. Return the lines that it reported."""
     told: list[str] = []
 
     def tell(report: Report) -> None:
@@ -132,7 +132,7 @@ def test_a_disk_that_is_away_deletes_nothing(here: World) -> None:
     assert watched(here, script, delete=True) == ["outputs/first placed"]
     assert list(here.there) == ["outputs/first"]
     assert script.waits[1] == 15.0
-    assert script.closed == 3  # twice while it was away, and at the end
+    assert script.closed == 3  # twice while the server was away, and at the end
 
 
 def test_a_fault_that_stays_is_told_once(here: World) -> None:

@@ -1,4 +1,4 @@
-"""The WebUI is told after a push: each family, over a real SFTP server, and everything that a WebUI may do wrong."""
+"""The WebUI is notified after a push: each family, over a real SFTP server, with all faults of a WebUI."""
 
 from __future__ import annotations
 
@@ -63,21 +63,21 @@ def here(tmp_path: Path) -> Iterator[World]:
 
 
 def invokeai(here: World) -> FakeInvokeAI:
-    """One that sees the disk as the account does, which is locked into its folder."""
+    """Return an InvokeAI that sees the same paths as the account, which is locked into its folder."""
     webui = FakeInvokeAI(here.root)
     webui.view = lambda path: here.root.parent / path.lstrip("/")
     return webui
 
 
 def tell(here: World, webui: FakeWebUI, kind: str = "a1111", **facts: Any) -> World:
-    """Saves where the WebUI is."""
+    """Save the address of the WebUI in the target."""
     facts.setdefault("webui_url", webui.url)
     here.app.login(LoginRequest("generic", name="canvas", webui=kind, **facts))
     return here
 
 
 def again(here: World, events: list[Event] | None = None, **how: Any) -> World:
-    """The same person in another run of the program; `environ` is added to what there was."""
+    """Return the same user in another run of the program. `environ` adds to the environment."""
     environ = {**here.app.session.environ, **how.pop("environ", {})}
     app = App(
         environ=environ,
@@ -140,7 +140,7 @@ def test_notify_forge_vae_needs_its_page(here: World) -> None:
         told = notice(here.one(here.model("v.safetensors", preset="vae")))
         assert (told.refreshed, told.listed) == (False, False)
         assert "refresh button beside VAE" in str(told.remedy)
-        webui.modules = webui.scan_modules()  # its button was pressed
+        webui.modules = webui.scan_modules()  # the user pressed the refresh button
         assert notice(here.one(here.disk / "v.safetensors")) == Notice(False, True)
 
 
@@ -284,7 +284,7 @@ def test_invokeai_without_an_address_is_no_silent_success(here: World) -> None:
     assert "--webui-url" in str(told.remedy)
 
 
-# what may go wrong ------------------------------------------------------------------------------------
+# failures ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -534,8 +534,8 @@ def test_select_is_refused_where_it_cannot_be_done(here: World) -> None:
 # secrets ----------------------------------------------------------------------------------------------
 
 
-def told_everything(here: World, report: Report, webui: FakeWebUI) -> list[str]:
-    """All that this program said, wrote down or sent to the WebUI."""
+def everything_said(here: World, report: Report, webui: FakeWebUI) -> list[str]:
+    """Return everything that this program printed, stored or sent to the WebUI."""
     sent = [text for seen in webui.requests for text in all_texts([seen.path, seen.query, seen.headers, seen.body])]
     said = [event.text for event in here.events if isinstance(event, Message)]
     written = [path.read_text("utf-8", "replace") for path in here.state.rglob("*") if path.is_file()]
@@ -549,7 +549,7 @@ def test_no_ssh_secret_reaches_a_webui(here: World) -> None:
         report = again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"}).push(here.model())
         assert notice(report.outcomes[0]) == LISTED
         encoded = base64.b64encode(f"user:{password}".encode()).decode()
-        for text in told_everything(here, report, webui):
+        for text in everything_said(here, report, webui):
             assert password not in text
             assert encoded not in text
 
@@ -564,7 +564,7 @@ def test_no_webui_secret_is_said_written_or_sent_elsewhere(here: World, secret: 
         assert other.requests == []
         sent, webui.requests = webui.requests, []
         assert sent
-        for text in told_everything(here, report, webui):
+        for text in everything_said(here, report, webui):
             assert "geheim" not in text
 
 
@@ -592,7 +592,7 @@ def test_of_a_command_line_nothing_but_folders_is_kept_or_shown(here: World) -> 
             tell(here, webui, kind)
             report = here.push(here.model())
             facts = here.app.webui_facts(None)
-            shown = [repr(facts), json.dumps(documents.of_webui(facts)), *told_everything(here, report, webui)]
+            shown = [repr(facts), json.dumps(documents.of_webui(facts)), *everything_said(here, report, webui)]
             assert any(str(here.root) in text for text in shown[:2])
             assert not any(password in text for text in shown for password in PASSWORDS)
 

@@ -1,4 +1,4 @@
-"""A person with a saved target: the whole program without its command line, over a real server."""
+"""A user with a saved target: the whole program without its command line, over a real server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Place(Protocol):
 
 
 def at_once(seconds: float) -> bool:
-    """Stand in for the wait between two tries: do not wait, and go on."""
+    """Replace the wait between two tries: return at once."""
     return False
 
 
@@ -50,7 +50,7 @@ def sha256(path: Path) -> str:
 
 
 class App:
-    """The API with one person's session: `app.push(request)` calls `api.push(session, request)`."""
+    """The API with one user's session: `app.push(request)` calls `api.push(session, request)`."""
 
     def __init__(self, **options: Any) -> None:
         self.session = api.Session(**options)
@@ -61,7 +61,7 @@ class App:
 
 @dataclass
 class World:
-    """A person's program and files: `root` is the WebUI's folder as seen from here, `disk` holds the models."""
+    """A user's program and files. `root` is the WebUI's folder, `disk` the folder with the models."""
 
     app: App
     root: Path
@@ -72,7 +72,7 @@ class World:
     """Called between two tries with the seconds to wait; a test may replace it."""
 
     def model(self, name: str = "dream.safetensors", size: int | None = None, preset: str = "checkpoint") -> Path:
-        """Write a real model to this person's disk."""
+        """Write a real model to this user's disk."""
         path = self.disk / name
         write_safetensors(path, preset, size, seed=random.Random(name).randrange(1000))
         return path
@@ -104,7 +104,7 @@ class World:
 
     @property
     def there(self) -> dict[str, int]:
-        """The files below the root with their sizes in bytes."""
+        """Return the files below the root with their sizes in bytes."""
         return {
             str(path.relative_to(self.root)): path.stat().st_size for path in self.root.rglob("*") if path.is_file()
         }

@@ -1,8 +1,8 @@
-"""The Hub as its client library knows it: repositories, revisions, gates, its error headers, a store of its own.
+"""A fake of the Hugging Face Hub: repositories, revisions, gates, error headers, and a separate store.
 
     with HuggingFace() as hub:
         repo = hub.repo("org/model", {"a.safetensors": content, "config.json": b"{}"})
-        hub.tokens["hf_good"] = {"org/gated"}          # a token, and what it opens beside the public
+        hub.tokens["hf_good"] = {"org/gated"}          # a token, and the gated repositories that it opens
         ...                                            # $HF_ENDPOINT is hub.url("")
         repo.commit({"a.safetensors": other})          # the branch moves
 
@@ -25,10 +25,11 @@ from tests.servers.storage import Storage
 
 @dataclass
 class Repo:
-    """One repository. `commits` are its trees, newest last. `gate`: its terms must be accepted first.
+    """One repository. `commits` are its trees, newest last. `gate`: users must accept its terms first.
 
-    `large` is the size in bytes from which files lie in the store (with a sha256); the others are git's own. `claimed`
-    are sha256 that it wrongly tells, by path."""
+    Files of at least `large` bytes lie in the store, with a sha256; smaller files lie in git. `claimed` maps a path to
+    the wrong sha256 that the repository publishes for it.
+    """
 
     name: str
     kind: str = "models"
@@ -41,7 +42,7 @@ class Repo:
     claimed: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: Mapping[str, bytes], ref: str = "main") -> str:
-        """Move a branch to these files; returns the commit."""
+        """Commit these files to a branch. Return the commit."""
         digest = hashlib.sha1(f"{self.name} {len(self.commits)}".encode()).hexdigest()
         self.commits[digest] = dict(files)
         self.refs[ref] = digest
@@ -53,11 +54,14 @@ class Repo:
 
 
 class HuggingFace(Origin):
-    """`tokens` maps a token to the repositories that it opens. `renamed` maps an old name to the new one.
-    `throttle` holds the seconds that each of the next answers asks for, with 429. `page_size` is how many entries a
-    page of a listing has. `small_by_cache`: small files are answered by a redirect within the host, as since 2025.
-    `next_at`: the address that a listing names its next page at, as a mirror may name the Hub's own. `codes`
-    False: refusals have a status and nothing else."""
+    """A Hub with repositories, tokens and faults.
+
+    `tokens` maps a token to the repositories that it opens. `renamed` maps an old name to the new one. `throttle`
+    makes each of the next answers a 429 with that wait in seconds. `page_size` is the number of entries on a page of
+    a listing. `small_by_cache`: small files redirect within the host, as on the Hub since 2025. `next_at` is the
+    address of the next page in a listing; a mirror may name the Hub there. `codes` False: refusals have a status and
+    no error code.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +159,7 @@ class HuggingFace(Origin):
             "Link": '<https://huggingface.co/api/models/x/xet-read-token/y>; rel="xet-auth"',
         }
         body = b"Found. Redirecting to the store"
-        if repo.kind == "buckets":  # of which nothing is versioned, and all lies in the store
+        if repo.kind == "buckets":  # a bucket has no versions, and all its files lie in the store
             told.pop("X-Repo-Commit")
         return Resource(body, status=302, location=self.storage.link(content, disposition), headers=told)
 
@@ -166,7 +170,7 @@ class HuggingFace(Origin):
     def _refusal(self, repo: Repo | None, kind: str, name: str, token: str) -> Resource | None:
         opened = name in self.tokens.get(token, set())
         if repo is None or repo.kind != kind or (repo.private and not opened):
-            # Without a token the Hub does not tell whether such a repository exists.
+            # Without a token the Hub hides whether such a repository exists.
             return _failed(404 if token else 401, "RepoNotFound", "Repository not found")
         if repo.disabled:
             return _failed(403, None, "Access to this resource is disabled.")
@@ -207,14 +211,14 @@ class HuggingFace(Origin):
 
 
 def _parts(address: str) -> list[str]:
-    """Returns an address's parts, with a revision for a bucket too. A revision may hold an escaped slash."""
+    """Return the parts of an address, with a revision also for a bucket. A revision may contain an escaped slash."""
     path = [unquote(part) for part in address.strip("/").split("/")]
     at = 5 if path[:2] == ["api", "buckets"] else 4 if path[0] == "buckets" else None
     return path if at is None else [*path[:at], "main", *path[at:]]
 
 
 def _is_below(path: str, folder: str, *, prefix: bool) -> bool:
-    """Of a bucket the beginning of a name is given, of a repository a folder."""
+    """Return True if `path` is below `folder`, or starts with it if `prefix` (as in a bucket)."""
     return not folder or path == folder or path.startswith(folder if prefix else f"{folder}/")
 
 

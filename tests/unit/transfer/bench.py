@@ -1,4 +1,4 @@
-"""A step's surroundings over the server in memory: what the tests of the transfer work with."""
+"""What an upload needs in a test: a server in memory, a context and a stream."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def content(chunks: float, seed: int = 0) -> bytes:
 
 
 def large(chunks: float, seed: int = 0) -> bytes:
-    """As `content`, in chunks of the real size."""
+    """Return this many chunks of the real size, of random bytes."""
     return random.Random(seed).randbytes(int(chunks * TransferConfig.chunk_bytes))
 
 
 def at_once(seconds: float) -> bool:
-    """The wait between two tries that nobody waits for."""
+    """Replace the wait between two tries: return at once."""
     return False
 
 
 class WebStream:
-    """A stream of bytes behind a link. Each read takes the next of `cuts`: so many bytes, and the line is lost."""
+    """A stream of the bytes of a link. Each read takes the next of `cuts` and fails after that number of bytes."""
 
     def __init__(self, data: bytes, cuts: list[int] | None = None, block: int = BLOCK_BYTES) -> None:
         self.data = data
@@ -72,7 +72,7 @@ class WebStream:
         return self.data[offset : offset + length]
 
     def check(self) -> None:
-        """It is always the same file."""
+        """Accept the file: it never changes."""
 
     def close(self) -> None:
         self.closed = True
@@ -100,7 +100,7 @@ def context_of(
 
 @dataclass
 class Bench:
-    """A server in memory with one folder, and everything that a step takes beside its job."""
+    """A server in memory with one folder, and everything that an upload needs apart from its job."""
 
     folder: Path
     server: MemoryServer = field(default_factory=MemoryServer)
@@ -137,23 +137,23 @@ class Bench:
         (artifact,) = local.resolve(PathReference(str(path)))
         return replace(artifact, digest=Digest(sha256) if sha256 else None)
 
-    def send(self, data: bytes, *, sha256: str | None = None, **wishes: Any) -> UploadResult:
-        """Sends a file of this disk."""
+    def send(self, data: bytes, *, sha256: str | None = None, **options: Any) -> UploadResult:
+        """Send a file of this disk."""
         artifact = self.local(data, sha256)
-        return self.run(artifact, lambda: local.open(artifact), **wishes)
+        return self.run(artifact, lambda: local.open(artifact), **options)
 
     def relay(
-        self, stream: WebStream, *, validator: str | None = '"v1"', sha256: str | None = None, **wishes: Any
+        self, stream: WebStream, *, validator: str | None = '"v1"', sha256: str | None = None, **options: Any
     ) -> UploadResult:
-        """Sends what is behind a link."""
+        """Send the bytes of a link."""
         origin = WebFile("https://x/m", validator, ranges=True)
         digest = Digest(sha256) if sha256 else None
         artifact = Artifact("https://x/m", "m.safetensors", len(stream.data), origin, "0123abcd", digest)
-        return self.run(artifact, lambda: stream, **wishes)
+        return self.run(artifact, lambda: stream, **options)
 
-    def run(self, artifact: Artifact, open_stream: Callable[[], Stream], **wishes: Any) -> UploadResult:
+    def run(self, artifact: Artifact, open_stream: Callable[[], Stream], **options: Any) -> UploadResult:
         assert artifact.size is not None
-        job = UploadJob("item", artifact, open_stream, FINAL, "memory", artifact.size, **wishes)
+        job = UploadJob("item", artifact, open_stream, FINAL, "memory", artifact.size, **options)
         context = self.context()
         self.last = Upload(job, context)
         try:
@@ -161,10 +161,10 @@ class Bench:
         finally:
             context.pool.close()
 
-    def fails(self, data: bytes, **wishes: Any) -> UploaderError:
-        """Returns what sending a file of this disk fails with."""
+    def fails(self, data: bytes, **options: Any) -> UploaderError:
+        """Return the error with which sending a file of this disk fails."""
         try:
-            self.send(data, **wishes)
+            self.send(data, **options)
         except UploaderError as error:
             return error
         raise AssertionError("it did not fail")
@@ -197,7 +197,7 @@ class Bench:
 
 
 def with_files(server: MemoryServer, files: type[MemoryFiles]) -> MemoryConnector:
-    """A way to that server whose connections have other files than the honest ones."""
+    """Return a connector to the server whose connections use `files`."""
 
     class Connector(MemoryConnector):
         def connect(self) -> Any:
@@ -209,7 +209,7 @@ def with_files(server: MemoryServer, files: type[MemoryFiles]) -> MemoryConnecto
 
 
 def writing_by(writer: type[MemoryWriter]) -> type[MemoryFiles]:
-    """Files that are written by another writer than the honest one."""
+    """Return files that are written by `writer`."""
 
     class Files(MemoryFiles):
         def open_writer(self, path: str, *, fresh: bool) -> Any:

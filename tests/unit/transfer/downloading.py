@@ -1,7 +1,9 @@
-"""A process that reads a link, to be killed or measured: python -m tests.unit.transfer.downloading HOW URL FOLDER RATE.
+"""A process that reads a link, for tests that kill or measure it.
 
-HOW is `fetch` (into the cache below FOLDER) or `relay` (read ahead, and dropped). RATE is in bytes per second, 0
-for none. Prints how many bytes it has, line by line, and last the most memory that it took, in KiB.
+    python -m tests.unit.transfer.downloading HOW URL FOLDER RATE
+
+HOW is `fetch` (into the cache below FOLDER) or `relay` (read ahead and drop). RATE is in bytes per second, 0 for
+no limit. It prints the number of bytes so far, one a line, and last its peak memory in KiB.
 """
 
 from __future__ import annotations

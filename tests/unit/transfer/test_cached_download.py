@@ -92,7 +92,7 @@ class Download:
 
     @property
     def names(self) -> list[str]:
-        """The names of the cached files, without their eight digits, in no order."""
+        """Return the names of the cached files, without the eight digits of their identity, in any order."""
         return [path.name[9:] for path in self.folder.iterdir() if not path.name.startswith(".")]
 
     @property
@@ -101,7 +101,7 @@ class Download:
 
     @property
     def asked(self) -> int:
-        """Bytes that the source was asked for, whole requests apart."""
+        """Return the bytes requested from the source by ranges."""
         return asked(self.origin)
 
 
@@ -207,7 +207,7 @@ def test_shortened_source_raises_and_leaves_no_part(start: Start, etag: str | No
     download = start(etag=etag)
     download.artifact = replace(download.artifact, digest=Digest(WHOLE))
     download.leave_a_part()
-    download.resource.content = DATA[:CHUNK_BYTES]  # what lies beyond is answered with 416
+    download.resource.content = DATA[:CHUNK_BYTES]  # the source answers 416 for the ranges past its end
     with pytest.raises(SourceChanged):
         download.run()
     assert download.names == []
@@ -454,7 +454,7 @@ def test_unwritable_cache_raises_with_a_remedy(start: Start) -> None:
 
 
 class Filling(WebStream):
-    """A disk that is full when the bytes arrive."""
+    """A stream that fills the disk when its bytes arrive."""
 
     tries = 0
 
@@ -478,7 +478,7 @@ def test_full_disk_drops_the_oldest_file_first(start: Start) -> None:
 
 
 class Closing(WebStream):
-    """Records that it was closed."""
+    """A stream that records its end."""
 
     closed = False
 

@@ -39,28 +39,28 @@ def later(call: Callable[[], Chunk | None]) -> tuple[threading.Event, list[Chunk
     return done, got, thread
 
 
-# steady -----------------------------------------------------------------------------------------------
+# read_steadily ----------------------------------------------------------------------------------------
 
 
-def test_a_cut_source_is_read_on_from_where_it_stopped() -> None:
+def test_read_steadily_cut_source_is_continued() -> None:
     stream = WebStream(content(0.5), cuts=[16_000, 0, 5])
     assert b"".join(read_steadily(stream, 0, retry())) == stream.data
     assert stream.reads == [0, 16_000, 16_000, 16_005]
 
 
-def test_a_source_may_be_cut_any_number_of_times_while_bytes_keep_coming() -> None:
+def test_read_steadily_many_cuts_with_progress_are_allowed() -> None:
     stream = WebStream(content(0.5), cuts=[1600] * 20)
     assert b"".join(read_steadily(stream, 0, retry())) == stream.data
 
 
-def test_a_source_that_gives_nothing_more_is_given_up() -> None:
+def test_read_steadily_source_without_progress_raises() -> None:
     stream = WebStream(content(0.5), cuts=[1000] + [0] * 99)
     with pytest.raises(NetworkError):
         list(read_steadily(stream, 0, retry()))
     assert len(stream.reads) < 10
 
 
-def test_a_stop_is_heard_between_two_chunks() -> None:
+def test_read_steadily_stops_between_two_chunks() -> None:
     cancelled = threading.Event()
     chunks = read_steadily(WebStream(content(0.5)), 0, retry(cancelled))
     next(chunks)
@@ -69,10 +69,10 @@ def test_a_stop_is_heard_between_two_chunks() -> None:
         next(chunks)
 
 
-# read_pieces ------------------------------------------------------------------------------------------
+# read_chunks ------------------------------------------------------------------------------------------
 
 
-def test_every_piece_and_the_whole_get_their_digest() -> None:
+def test_read_chunks_gives_digests_of_chunks_and_file() -> None:
     data = content(2.5)
     reading = Reading.of_link({})
     found = list(read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, reading))
@@ -82,7 +82,7 @@ def test_every_piece_and_the_whole_get_their_digest() -> None:
     assert reading.sha256 == hashlib.sha256(data).hexdigest()
 
 
-def test_a_reading_from_the_middle_knows_no_digest_of_the_whole() -> None:
+def test_read_chunks_from_the_middle_has_no_file_digest() -> None:
     data = content(2.5)
     reading = Reading.of_link({})
     (chunk,) = read_chunks(iter([data[2 * CHUNK_BYTES :]]), ChunkLayout(len(data), CHUNK_BYTES), 2, reading)
@@ -91,7 +91,7 @@ def test_a_reading_from_the_middle_knows_no_digest_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("extra", [-1, 1, CHUNK_BYTES])
-def test_a_source_of_another_length_is_not_handed_out_to_its_end(extra: int) -> None:
+def test_read_chunks_source_of_other_length_raises(extra: int) -> None:
     data = content(1.5)
     reading = Reading.of_link({})
     with pytest.raises(SourceChanged):
@@ -106,7 +106,7 @@ def test_a_source_of_another_length_is_not_handed_out_to_its_end(extra: int) -> 
     assert reading.sha256 is None
 
 
-def test_draining_stops_when_told() -> None:
+def test_drain_stops_when_cancelled() -> None:
     cancelled = threading.Event()
     seen: list[int] = []
 
@@ -119,33 +119,33 @@ def test_draining_stops_when_told() -> None:
     assert seen == [1]
 
 
-# Feed -------------------------------------------------------------------------------------------------
+# ChunkQueue -------------------------------------------------------------------------------------------
 
 
-def test_pieces_come_in_order_and_then_none() -> None:
-    with ChunkQueue(chunks(20), nothing_there, 3) as feed:
+def test_queue_gives_chunks_in_order_and_then_none() -> None:
+    with ChunkQueue(chunks(20), nothing_there, 3) as queue:
         taken = []
-        while (chunk := feed.take(wait=True)) is not None:
+        while (chunk := queue.take(wait=True)) is not None:
             taken.append(chunk.index)
-            feed.settle()
+            queue.settle()
         assert taken == list(range(20))
-        assert feed.over.is_set()
+        assert queue.over.is_set()
 
 
-def test_what_is_on_the_server_is_left_out() -> None:
+def test_queue_leaves_out_chunks_on_the_server() -> None:
     with ChunkQueue(
         chunks(6),
         lambda chunk: chunk.index % 2 == 0 and chunk.digest == hashlib.sha256(b"%d" % chunk.index).hexdigest(),
         3,
-    ) as feed:
+    ) as queue:
         taken = []
-        while (chunk := feed.take(wait=True)) is not None:
+        while (chunk := queue.take(wait=True)) is not None:
             taken.append(chunk.index)
-            feed.settle()
+            queue.settle()
     assert taken == [1, 3, 5]
 
 
-def test_it_reads_only_a_few_pieces_ahead() -> None:
+def test_queue_reads_only_a_few_chunks_ahead() -> None:
     read: list[int] = []
 
     def source() -> Iterator[Chunk]:
@@ -153,82 +153,82 @@ def test_it_reads_only_a_few_pieces_ahead() -> None:
             read.append(chunk.index)
             yield chunk
 
-    with ChunkQueue(source(), nothing_there, 3) as feed:
-        assert feed.take(wait=True) is not None
-        assert feed.take(wait=True) is not None
+    with ChunkQueue(source(), nothing_there, 3) as queue:
+        assert queue.take(wait=True) is not None
+        assert queue.take(wait=True) is not None
         assert len(read) <= 6
 
 
-def test_whoever_has_nothing_to_do_waits_for_pieces_that_may_come_back() -> None:
-    with ChunkQueue(chunks(1), nothing_there, 3) as feed:
-        chunk = feed.take(wait=True)
+def test_queue_idle_worker_waits_for_returned_chunks() -> None:
+    with ChunkQueue(chunks(1), nothing_there, 3) as queue:
+        chunk = queue.take(wait=True)
         assert chunk is not None
-        done, got, thread = later(lambda: feed.take(wait=True))
+        done, got, thread = later(lambda: queue.take(wait=True))
         assert not done.wait(0.05)
-        feed.give_back([chunk])
+        queue.give_back([chunk])
         thread.join(5)
         assert got == [chunk]
-        assert not feed.over.is_set()
-        feed.settle()
-        assert feed.take(wait=True) is None
+        assert not queue.over.is_set()
+        queue.settle()
+        assert queue.take(wait=True) is None
 
 
-def test_whoever_has_nothing_to_do_is_let_go_when_the_last_piece_is_done() -> None:
-    with ChunkQueue(chunks(1), nothing_there, 3) as feed:
-        assert feed.take(wait=True) is not None
-        _, got, thread = later(lambda: feed.take(wait=True))
-        feed.settle()
+def test_queue_idle_worker_ends_after_the_last_chunk() -> None:
+    with ChunkQueue(chunks(1), nothing_there, 3) as queue:
+        assert queue.take(wait=True) is not None
+        _, got, thread = later(lambda: queue.take(wait=True))
+        queue.settle()
         thread.join(5)
         assert got == [None]
 
 
-def test_a_returned_piece_goes_to_a_lane_that_waits_for_a_slow_source() -> None:
+def test_queue_returned_chunk_goes_to_a_waiting_worker() -> None:
     gate = threading.Event()
 
     def source() -> Iterator[Chunk]:
         yield from chunks(1)
         gate.wait(20)
 
-    with ChunkQueue(source(), nothing_there, 3) as feed:
-        chunk = feed.take(wait=True)
+    with ChunkQueue(source(), nothing_there, 3) as queue:
+        chunk = queue.take(wait=True)
         assert chunk is not None
-        _, got, thread = later(lambda: feed.take(wait=True))
-        feed.give_back([chunk])
+        _, got, thread = later(lambda: queue.take(wait=True))
+        queue.give_back([chunk])
         thread.join(5)
         assert got == [chunk]
         gate.set()
 
 
-def test_without_waiting_there_may_be_nothing_right_now() -> None:
+def test_queue_take_without_wait_may_return_none() -> None:
     gate = threading.Event()
 
     def source() -> Iterator[Chunk]:
         gate.wait(20)
         yield from chunks(1)
 
-    with ChunkQueue(source(), nothing_there, 3) as feed:
-        assert feed.take(wait=False) is None
-        assert not feed.over.is_set()
+    with ChunkQueue(source(), nothing_there, 3) as queue:
+        assert queue.take(wait=False) is None
+        assert not queue.over.is_set()
         gate.set()
-        assert feed.take(wait=True) is not None
+        assert queue.take(wait=True) is not None
 
 
 @pytest.mark.parametrize("fault", [NetworkError("cut for good"), SourceChanged("another file"), ZeroDivisionError()])
-def test_a_source_that_fails_ends_and_is_told_after_what_it_gave(fault: Exception) -> None:
+def test_queue_failed_source_raises_after_its_chunks(fault: Exception) -> None:
     def source() -> Iterator[Chunk]:
         yield from chunks(2)
         raise fault
 
-    with ChunkQueue(source(), nothing_there, 3) as feed:
+    with ChunkQueue(source(), nothing_there, 3) as queue:
         for _ in range(2):
-            assert feed.take(wait=True) is not None
-            feed.settle()
-        assert feed.take(wait=True) is None
+            assert queue.take(wait=True) is not None
+            queue.settle()
+        assert queue.take(wait=True) is None
         with pytest.raises(type(fault)):
-            feed.check()
+            queue.check()
 
 
-def test_a_stop_lets_everybody_go_and_ends_the_reading() -> None:
+def test_queue_stop_ends_workers_and_reader() -> None:
     ended = threading.Event()
 
     def source() -> Iterator[Chunk]:
@@ -237,50 +237,50 @@ def test_a_stop_lets_everybody_go_and_ends_the_reading() -> None:
         finally:
             ended.set()
 
-    feed = ChunkQueue(source(), nothing_there, 3)
-    with feed:
-        assert feed.take(wait=True) is not None
-        feed.stop()
-        assert feed.take(wait=True) is None
-        assert feed.over.is_set()
-    del feed
+    queue = ChunkQueue(source(), nothing_there, 3)
+    with queue:
+        assert queue.take(wait=True) is not None
+        queue.stop()
+        assert queue.take(wait=True) is None
+        assert queue.over.is_set()
+    del queue
     assert ended.wait(5)
 
 
-def test_many_takers_get_every_piece_once_however_often_some_come_back() -> None:
+def test_queue_many_workers_finish_each_chunk_once() -> None:
     done: list[int] = []
     failed: set[int] = set()
     lock = threading.Lock()
 
-    with ChunkQueue(chunks(300), nothing_there, 3) as feed:
+    with ChunkQueue(chunks(300), nothing_there, 3) as queue:
 
-        def lane() -> None:
-            while (chunk := feed.take(wait=True)) is not None:
+        def worker() -> None:
+            while (chunk := queue.take(wait=True)) is not None:
                 with lock:
                     lost = chunk.index % 3 == 0 and chunk.index not in failed
                     failed.add(chunk.index)
                 if lost:
-                    feed.give_back([chunk])
+                    queue.give_back([chunk])
                     continue
                 with lock:
                     done.append(chunk.index)
-                feed.settle()
+                queue.settle()
 
         with ThreadPoolExecutor(8) as pool:
-            for future in [pool.submit(lane) for _ in range(8)]:
+            for future in [pool.submit(worker) for _ in range(8)]:
                 future.result(20)
     assert sorted(done) == list(range(300))
 
 
-def test_errors_of_ours_are_errors_of_ours() -> None:
-    """The feed carries whatever was raised, unchanged."""
+def test_queue_source_error_is_raised_unchanged() -> None:
+    """The queue raises the same exception object as the source."""
 
     def source() -> Iterator[Chunk]:
         raise SourceChanged("another file", remedy="again")
         yield from chunks(1)
 
-    with ChunkQueue(source(), nothing_there, 3) as feed:
-        assert feed.take(wait=True) is None
+    with ChunkQueue(source(), nothing_there, 3) as queue:
+        assert queue.take(wait=True) is None
         with pytest.raises(UploaderError) as caught:
-            feed.check()
+            queue.check()
     assert caught.value.remedy == "again"

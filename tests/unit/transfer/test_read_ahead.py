@@ -56,7 +56,7 @@ def origin() -> Iterator[Origin]:
 
 @contextmanager
 def link(origin: Origin, timeout: float = 30.0, **behaviour: object) -> Iterator[tuple[Resource, Stream]]:
-    """A link that is resolved already."""
+    """Yield a resolved link and its resource."""
     resource = origin.serve(PATH, DATA, **{"etag": '"v1"', **behaviour})
     with Http(read_timeout=timeout) as http:
         artifact = direct.resolve(UrlReference(origin.url(PATH)), http)
@@ -137,8 +137,8 @@ def test_short_or_sizeless_file_takes_one_request(size: int | None, data: bytes)
     assert stream.reads == [0]
 
 
-class Stingy(WebStream):
-    """Accepts one request at a time and refuses others as too many."""
+class OneRequestAtATime(WebStream):
+    """A stream that accepts one request at a time and refuses others with 429."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -156,7 +156,7 @@ class Stingy(WebStream):
 
 
 def test_source_with_one_connection_is_read_whole() -> None:
-    stream = Stingy(DATA)
+    stream = OneRequestAtATime(DATA)
     assert b"".join(read_ahead(supply(stream), 0, SIZE)) == DATA
 
 
@@ -167,7 +167,7 @@ def test_lasting_error_reaches_the_caller() -> None:
 
 
 class Counting(WebStream):
-    """Counts the bytes that it yields."""
+    """A stream that counts the bytes that it yields."""
 
     given = 0
 
@@ -240,7 +240,7 @@ class EmptyQueue:
 
 
 class Scripted(RangeReaders[ByteRange]):
-    """Counts the readers that it would add."""
+    """Readers that count the readers they would add."""
 
     added = 0
     now = 0.0

@@ -27,9 +27,9 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def leave_a_part(bench: Bench, whole_pieces: int, data: bytes = DATA) -> None:
-    """An earlier run whose line was lost for good after so many pieces."""
-    bench.server.cut_after = [whole_pieces * CHUNK_BYTES + 10_000, *[0] * 50]
+def leave_a_part(bench: Bench, whole_chunks: int, data: bytes = DATA) -> None:
+    """Run an upload whose connection is lost for good after `whole_chunks` chunks."""
+    bench.server.cut_after = [whole_chunks * CHUNK_BYTES + 10_000, *[0] * 50]
     assert isinstance(bench.fails(data), NetworkError)
     bench.server.cut_after = []
     bench.events.clear()
@@ -39,7 +39,7 @@ def leave_a_part(bench: Bench, whole_pieces: int, data: bytes = DATA) -> None:
 
 
 @pytest.mark.parametrize("hashes", [True, False])
-def test_what_an_earlier_run_left_is_not_sent_again(bench: Bench, hashes: bool) -> None:
+def test_resume_sends_only_missing_chunks(bench: Bench, hashes: bool) -> None:
     bench.server.hashes = hashes
     leave_a_part(bench, 2)
     result = bench.send(DATA)
@@ -50,7 +50,7 @@ def test_what_an_earlier_run_left_is_not_sent_again(bench: Bench, hashes: bool) 
     assert (sending.done, sending.resumed) == (len(DATA), 2 * CHUNK_BYTES)
 
 
-def test_each_of_many_short_runs_adds_to_what_is_there(bench: Bench) -> None:
+def test_resume_many_short_runs_each_add_chunks(bench: Bench) -> None:
     for _ in range(3):
         leave_a_part(bench, 1)
     result = bench.send(DATA)
@@ -59,7 +59,7 @@ def test_each_of_many_short_runs_adds_to_what_is_there(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("validator", ['"v1"', None])
-def test_a_relay_goes_on_from_the_part_and_reads_again_only_what_it_must(bench: Bench, validator: str | None) -> None:
+def test_resume_relay_reads_again_as_little_as_possible(bench: Bench, validator: str | None) -> None:
     bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.relay(WebStream(DATA), validator=validator)
@@ -71,7 +71,7 @@ def test_a_relay_goes_on_from_the_part_and_reads_again_only_what_it_must(bench: 
     assert min(stream.reads) == (2 * CHUNK_BYTES if validator else 0)
 
 
-def test_a_link_without_a_validator_never_makes_one_file_of_two(bench: Bench) -> None:
+def test_resume_link_without_validator_mixes_no_two_files(bench: Bench) -> None:
     bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.relay(WebStream(DATA), validator=None)
@@ -81,7 +81,7 @@ def test_a_link_without_a_validator_never_makes_one_file_of_two(bench: Bench) ->
     assert bench.final == other
 
 
-def test_a_relay_of_a_promised_file_is_proven_whole_though_it_was_read_in_two_runs(bench: Bench) -> None:
+def test_resume_relay_with_sha256_is_proven_whole(bench: Bench) -> None:
     bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.relay(WebStream(content(4.4, seed=9)), sha256=WHOLE, validator=None)
@@ -94,7 +94,7 @@ def test_a_relay_of_a_promised_file_is_proven_whole_though_it_was_read_in_two_ru
 
 @pytest.mark.parametrize("hashes", [True, False])
 @pytest.mark.parametrize("tamper", ["change", "truncate", "lengthen", "hole", "remove", "empty"])
-def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(bench: Bench, tamper: str, hashes: bool) -> None:
+def test_resume_tampered_part_sends_wrong_chunks_again(bench: Bench, tamper: str, hashes: bool) -> None:
     bench.server.hashes = hashes
     leave_a_part(bench, 3)
     resent = {"change": 1, "truncate": 1, "hole": 2, "lengthen": 3, "remove": 3, "empty": 3}[tamper]
@@ -118,9 +118,9 @@ def test_a_part_that_was_tampered_with_is_sent_again_where_it_is_wrong(bench: Be
 
 
 @pytest.mark.parametrize("hashes", [True, False])
-def test_a_link_trusts_no_piece_that_an_earlier_run_by_way_of_this_disk_left(bench: Bench, hashes: bool) -> None:
+def test_resume_link_ignores_chunks_of_a_local_run(bench: Bench, hashes: bool) -> None:
     bench.server.hashes = hashes
-    downloaded = replace(bench.local(DATA), identity="0123abcd")  # as route local has it: the link's own identity
+    downloaded = replace(bench.local(DATA), identity="0123abcd")  # route local keeps the identity of the link
     bench.server.cut_after = [2 * CHUNK_BYTES + 10_000, *[0] * 50]
     with pytest.raises(NetworkError):
         bench.run(downloaded, lambda: local.open(downloaded))
@@ -144,22 +144,22 @@ def test_upload_without_a_readable_record_sends_everything(bench: Bench, damage:
     assert (result.resumed_from, result.bytes_sent) == (0, len(DATA))
 
 
-def test_a_local_file_that_changed_in_its_middle_since_is_sent_as_it_is_now(bench: Bench) -> None:
+def test_resume_changed_local_file_is_sent_as_it_is_now(bench: Bench) -> None:
     leave_a_part(bench, 3)
     changed = bytearray(DATA)
-    changed[CHUNK_BYTES + 5] ^= 1  # its identity is of its size and its two ends
+    changed[CHUNK_BYTES + 5] ^= 1  # the identity covers the size and the two ends only
     other = bytes(changed)
     result = bench.send(other)
     assert bench.final == other
     assert result.sha256 == hashlib.sha256(other).hexdigest()
 
 
-# a law ------------------------------------------------------------------------------------------------
+# any sequence of failures -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Mishap:
-    """What happens in one run and after it. `at` is a place in the part, in thousandths of it."""
+    """The failures in one run and after it. `at` is in thousandths of the part file."""
 
     cuts: list[int]
     for_good: bool
@@ -167,7 +167,7 @@ class Mishap:
     at: int
 
 
-# All is drawn beforehand: how far a run comes is for its threads to settle, and never the same twice.
+# Hypothesis draws everything beforehand: how far a run gets depends on threads, and differs each time.
 MISHAPS = st.builds(
     Mishap,
     cuts=st.lists(st.integers(0, 5 * CHUNK_BYTES), max_size=9),
@@ -179,7 +179,7 @@ MISHAPS = st.builds(
 
 @settings(max_examples=examples(15))
 @given(connections=st.sampled_from([1, 3]), hashes=st.booleans(), mishaps=st.lists(MISHAPS, min_size=1, max_size=3))
-def test_whatever_is_cut_and_tampered_with_the_end_is_the_same_bytes_or_no_final_name(
+def test_resume_any_cuts_and_tampering_place_no_wrong_bytes(
     tmp_path_factory: pytest.TempPathFactory, connections: int, hashes: bool, mishaps: list[Mishap]
 ) -> None:
     bench = Bench(tmp_path_factory.mktemp("law"))
@@ -192,7 +192,7 @@ def test_whatever_is_cut_and_tampered_with_the_end_is_the_same_bytes_or_no_final
         try:
             bench.send(content_)
             ended = True
-        except NetworkError:  # the one fault that cuts may end in
+        except NetworkError:  # cuts may cause this error and no other
             pass
         assert bench.final in (None, content_)
         if ended:

@@ -1,4 +1,4 @@
-"""The hash on the server is told only of bytes that are there without a gap."""
+"""The hash on the server covers only the contiguous prefix of the part file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from uploader.transfer.chunks import ChunkLayout
 from uploader.transfer.rolling_hash import RemoteDigest, RollingHash
 
 
-class Told:
-    """An Along that writes down what it is told."""
+class RecordedDigest:
+    """A rolling digest that records the sizes that it reached."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -44,81 +44,81 @@ def layout(size: int) -> ChunkLayout:
     return ChunkLayout(size, CHUNK_BYTES)
 
 
-def following(told: Told, size: int) -> RollingHash:
-    behind = RollingHash(lambda _connection: (told, Evidence.REMOTE_HASH), layout(size))
-    behind.start(connection())
-    return behind
+def rolling_hash(digest: RecordedDigest, size: int) -> RollingHash:
+    rolling = RollingHash(lambda _connection: (digest, Evidence.REMOTE_HASH), layout(size))
+    rolling.start(connection())
+    return rolling
 
 
 @given(count=st.integers(1, 40), short=st.integers(1, CHUNK_BYTES), seed=st.integers())
-def test_in_whatever_order_pieces_arrive_only_the_whole_beginning_is_told(count: int, short: int, seed: int) -> None:
+def test_rolling_hash_gets_only_the_contiguous_prefix(count: int, short: int, seed: int) -> None:
     order = list(range(count))
     random.Random(seed).shuffle(order)
     size = (count - 1) * CHUNK_BYTES + short
-    told = Told()
-    behind = following(told, size)
+    digest = RecordedDigest()
+    rolling = rolling_hash(digest, size)
     there: set[int] = set()
     for index in order:
-        behind.add(index)
+        rolling.add(index)
         there.add(index)
         whole = next(n for n in range(count + 1) if n not in there)
-        assert (told.sizes[-1] if told.sizes else 0) == min(size, whole * CHUNK_BYTES)
-    assert told.sizes == sorted(set(told.sizes))
-    assert behind.finish() == RemoteDigest("of all", Evidence.REMOTE_HASH)
-    behind.close()
-    assert told.closed
+        assert (digest.sizes[-1] if digest.sizes else 0) == min(size, whole * CHUNK_BYTES)
+    assert digest.sizes == sorted(set(digest.sizes))
+    assert rolling.finish() == RemoteDigest("of all", Evidence.REMOTE_HASH)
+    rolling.close()
+    assert digest.closed
 
 
-def test_what_was_there_before_it_began_is_told_when_it_begins() -> None:
-    told = Told()
-    behind = RollingHash(lambda _connection: (told, Evidence.READ_BACK), layout(2 * CHUNK_BYTES))
-    behind.add(0)
-    behind.start(connection())
-    behind.add(1)
-    assert behind.finish() == RemoteDigest("of all", Evidence.READ_BACK)
-    assert told.sizes[-1] == 2 * CHUNK_BYTES
+def test_rolling_hash_starts_with_the_bytes_already_there() -> None:
+    digest = RecordedDigest()
+    rolling = RollingHash(lambda _connection: (digest, Evidence.READ_BACK), layout(2 * CHUNK_BYTES))
+    rolling.add(0)
+    rolling.start(connection())
+    rolling.add(1)
+    assert rolling.finish() == RemoteDigest("of all", Evidence.READ_BACK)
+    assert digest.sizes[-1] == 2 * CHUNK_BYTES
 
 
-def test_it_begins_once_whatever_connections_come() -> None:
+def test_rolling_hash_begins_once_for_all_connections() -> None:
     begun: list[Connection] = []
 
     def begin(of: Connection) -> tuple[RollingDigest, Evidence]:
         begun.append(of)
-        return (Told(), Evidence.REMOTE_HASH)
+        return (RecordedDigest(), Evidence.REMOTE_HASH)
 
-    behind = RollingHash(begin, layout(10))
+    rolling = RollingHash(begin, layout(10))
     first = connection()
     for one in (first, connection(), connection()):
-        behind.start(one)
-    behind.close()
+        rolling.start(one)
+    rolling.close()
     assert begun == [first]
 
 
-def test_a_connection_that_is_lost_at_the_beginning_stops_nothing() -> None:
+def test_rolling_hash_lost_connection_stops_nothing() -> None:
     def begin(of: Connection) -> tuple[RollingDigest, Evidence]:
         raise NetworkError("lost")
 
-    behind = RollingHash(begin, layout(10))
-    behind.start(connection())
-    behind.add(0)
-    assert behind.finish() is None
+    rolling = RollingHash(begin, layout(10))
+    rolling.start(connection())
+    rolling.add(0)
+    assert rolling.finish() is None
 
 
-def test_a_file_with_a_gap_has_no_hash() -> None:
-    behind = following(Told(), 3 * CHUNK_BYTES)
-    behind.add(0)
-    behind.add(2)
-    assert behind.finish() is None
+def test_rolling_hash_of_a_file_with_a_gap_is_none() -> None:
+    rolling = rolling_hash(RecordedDigest(), 3 * CHUNK_BYTES)
+    rolling.add(0)
+    rolling.add(2)
+    assert rolling.finish() is None
 
 
-def test_without_a_server_that_hashes_there_is_nothing_to_wait_for() -> None:
-    behind = RollingHash(None, layout(10))
-    behind.add(0)
-    assert behind.finish() is None
-    behind.close()
+def test_rolling_hash_without_remote_digest_is_none() -> None:
+    rolling = RollingHash(None, layout(10))
+    rolling.add(0)
+    assert rolling.finish() is None
+    rolling.close()
 
 
-def test_a_clean_run_asks_the_server_for_no_hash_after_the_last_byte(tmp_path: Path) -> None:
+def test_upload_without_failure_needs_no_hash_at_the_end(tmp_path: Path) -> None:
     bench = Bench(tmp_path, server=MemoryServer(hashes=True))
     bench.connector = connector = Counting(bench.server)
     data = content(3.5)
@@ -128,23 +128,23 @@ def test_a_clean_run_asks_the_server_for_no_hash_after_the_last_byte(tmp_path: P
     assert connector.asked == 0
 
 
-def test_when_the_hash_along_is_lost_the_server_is_asked_afterwards(tmp_path: Path) -> None:
+def test_upload_lost_rolling_hash_is_replaced_at_the_end(tmp_path: Path) -> None:
     bench = Bench(tmp_path, server=MemoryServer(hashes=True))
-    bench.connector = connector = Counting(bench.server, along=False)
+    bench.connector = connector = Counting(bench.server, rolling=False)
     assert bench.send(content(2.5)).evidence is Evidence.REMOTE_HASH
     assert connector.asked == 1
 
 
-def test_without_a_shell_it_is_read_back_while_the_rest_is_on_its_way(tmp_path: Path) -> None:
+def test_upload_without_shell_reads_back_during_the_send(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.connector = connector = Counting(bench.server)
     data = content(3.5)
     result = bench.send(data)
     assert (result.evidence, result.sha256) == (Evidence.READ_BACK, hashlib.sha256(data).hexdigest())
-    assert (connector.along, connector.read) == (1, 0)
+    assert (connector.rolling_reads, connector.read) == (1, 0)
 
 
-def test_a_server_of_one_session_is_read_back_at_the_end(tmp_path: Path) -> None:
+def test_upload_to_one_channel_reads_back_at_the_end(tmp_path: Path) -> None:
     bench = Bench(tmp_path, server=MemoryServer(sessions=1))
     bench.connector = connector = Counting(bench.server)
     assert bench.send(content(2.5)).evidence is Evidence.READ_BACK
@@ -152,15 +152,15 @@ def test_a_server_of_one_session_is_read_back_at_the_end(tmp_path: Path) -> None
 
 
 class Counting(MemoryConnector):
-    """Counts the hashes that are asked for. `along` false: none can be taken while the file grows."""
+    """A connector that counts the requested hashes. `rolling` False: the server cannot hash a growing file."""
 
-    def __init__(self, server: MemoryServer, *, along: bool = True) -> None:
+    def __init__(self, server: MemoryServer, *, rolling: bool = True) -> None:
         super().__init__(server)
-        self.asked = self.along = self.read = 0
-        self._along = along
+        self.asked = self.rolling_reads = self.read = 0
+        self._rolling = rolling
 
     def connect(self) -> MemoryConnection:
-        outer, along = self, self._along
+        outer, rolling = self, self._rolling
 
         class Files(MemoryFiles):
             def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
@@ -173,10 +173,10 @@ class Counting(MemoryConnector):
                 return super().hashes(path, ranges)
 
             def hash_along(self, path: str) -> MemoryRollingDigest | None:
-                return super().hash_along(path) if along else None
+                return super().hash_along(path) if rolling else None
 
             def read_along(self, path: str, limited: RangeLimiter = list) -> MemoryRollingDigest | None:
-                outer.along += 1
+                outer.rolling_reads += 1
                 return super().read_along(path, limited)
 
         counted = Counted(self.server, None)

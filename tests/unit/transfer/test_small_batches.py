@@ -1,4 +1,4 @@
-"""Many small files at once: each is proven, whatever becomes of the others and of the line."""
+"""Many small files at once: each is proven, also when others fail or the connection is lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HOME = "/home/user"
 FILES = [SmallUpload(f"{HOME}/{name}", name.encode() * 100, 1_700_000_000) for name in ("a", "b", "c")]
 
 
-class Lying(MemoryFiles):
-    """Keeps other bytes of one file than it was sent."""
+class StoresWrongBytes(MemoryFiles):
+    """Files that store wrong bytes of one file."""
 
     def write_all(self, files: Sequence[SmallFile]) -> list[RemoteRefused | None]:
         return super().write_all(
@@ -25,8 +25,8 @@ class Lying(MemoryFiles):
         )
 
 
-class Losing(MemoryFiles):
-    """Loses the line when all is renamed and the answers are on the way."""
+class LosesReplies(MemoryFiles):
+    """Files that lose the connection after the renames, before the replies."""
 
     def rename_all(self, pairs: Sequence[tuple[str, str]]) -> list[RemoteRefused | None]:
         done = super().rename_all(pairs)
@@ -46,22 +46,22 @@ def words(results: list[SmallPlaced | UploaderError]) -> list[str]:
 
 
 @pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
-def test_all_are_placed_proven_and_with_their_times(hashes: bool, evidence: Evidence) -> None:
+def test_small_batch_places_proven_files_with_their_times(hashes: bool, evidence: Evidence) -> None:
     server = MemoryServer(hashes=hashes)
     results = place_small(connect(server), FILES)
     assert results == [SmallPlaced(evidence, 1_700_000_000)] * 3
     assert {path: bytes(data) for path, data in server.files.items()} == {file.path: file.data for file in FILES}
 
 
-def test_wrong_bytes_never_get_a_name_and_hold_nobody_back() -> None:
+def test_small_batch_wrong_bytes_fail_only_their_file() -> None:
     server = MemoryServer()
-    results = place_small(connect(server, Lying), FILES)
+    results = place_small(connect(server, StoresWrongBytes), FILES)
     assert words(results) == ["read-back", "hash", "read-back"]
     assert isinstance(results[1], WrongBytes)
     assert sorted(server.files) == [f"{HOME}/a", f"{HOME}/c"]
 
 
-def test_a_name_that_is_taken_by_other_bytes_stays_and_by_the_same_counts_as_placed() -> None:
+def test_small_batch_taken_name_is_compared() -> None:
     server = MemoryServer(files={f"{HOME}/a": bytearray(b"theirs"), f"{HOME}/b": bytearray(FILES[1].data)})
     results = place_small(connect(server), FILES)
     assert isinstance(results[0], RemoteExists)
@@ -70,21 +70,21 @@ def test_a_name_that_is_taken_by_other_bytes_stays_and_by_the_same_counts_as_pla
     assert sorted(server.files) == [file.path for file in FILES]
 
 
-def test_what_may_be_replaced_is() -> None:
+def test_small_batch_replaces_when_allowed() -> None:
     server = MemoryServer(files={f"{HOME}/a": bytearray(b"theirs")})
     assert words(place_small(connect(server), [SmallUpload(f"{HOME}/a", b"mine", 5, replace=True)])) == ["read-back"]
     assert server.files == {f"{HOME}/a": b"mine"}
 
 
-def test_a_line_that_is_lost_after_the_renames_changes_nothing_in_the_end() -> None:
+def test_small_batch_lost_rename_replies_count_as_placed() -> None:
     server = MemoryServer()
     with pytest.raises(NetworkError):
-        place_small(connect(server, Losing), FILES)
+        place_small(connect(server, LosesReplies), FILES)
     assert words(place_small(connect(server), FILES)) == ["read-back"] * 3
     assert sorted(server.files) == [file.path for file in FILES]
 
 
-def test_a_folder_that_is_not_there_is_told_of_its_file_alone() -> None:
+def test_small_batch_missing_folder_fails_only_its_file() -> None:
     server = MemoryServer()
     lost = SmallUpload("/nowhere/x", b"x", 5)
     results = place_small(connect(server), [FILES[0], lost])
@@ -92,8 +92,8 @@ def test_a_folder_that_is_not_there_is_told_of_its_file_alone() -> None:
     assert isinstance(results[1], RemoteMissing)
 
 
-def test_what_a_shell_of_other_folders_does_not_find_is_read_back() -> None:
-    class Elsewhere(MemoryConnection):
+def test_small_batch_shell_with_other_paths_reads_back() -> None:
+    class OtherPaths(MemoryConnection):
         def hash_files(self, paths: Sequence[str]) -> list[str | None] | None:
             found = super().hash_files(paths)
             return (
@@ -103,6 +103,6 @@ def test_what_a_shell_of_other_folders_does_not_find_is_read_back() -> None:
             )
 
     server = MemoryServer(hashes=True)
-    results = place_small(Elsewhere(server, None), FILES)
+    results = place_small(OtherPaths(server, None), FILES)
     assert words(results) == ["remote-hash", "read-back", "remote-hash"]
     assert bytes(server.files[f"{HOME}/b"]) == FILES[1].data

@@ -1,4 +1,4 @@
-"""Small files go together, and what cannot is left to a step of its own."""
+"""Small files are sent together; a file that cannot is left to a step of its own."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def job(bench: Bench, name: str, data: bytes, **wishes: object) -> UploadJob:
+def job(bench: Bench, name: str, data: bytes, **options: object) -> UploadJob:
     path = bench.folder / name
     path.write_bytes(data)
     (artifact,) = local.resolve(PathReference(str(path)))
     made = UploadJob(name, artifact, lambda: local.open(artifact), f"{FOLDER}/{name}", "memory", len(data))
-    return replace(made, **wishes)  # type: ignore[arg-type]
+    return replace(made, **options)  # type: ignore[arg-type]
 
 
 def jobs(bench: Bench, count: int, size: int = 1000) -> list[UploadJob]:
@@ -42,7 +42,7 @@ def there(server: MemoryServer) -> set[str]:
 
 
 @pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
-def test_all_are_placed_and_proven(bench: Bench, hashes: bool, evidence: Evidence) -> None:
+def test_small_files_are_placed_and_proven(bench: Bench, hashes: bool, evidence: Evidence) -> None:
     bench.server.hashes = hashes
     bundle = SmallFiles(jobs(bench, 20), bench.context())
     results = bundle.run()
@@ -56,7 +56,7 @@ def test_all_are_placed_and_proven(bench: Bench, hashes: bool, evidence: Evidenc
     assert bench.server.connects == 1
 
 
-def test_a_name_that_is_taken_by_other_bytes_is_left_alone_and_to_its_own_step(bench: Bench) -> None:
+def test_small_files_taken_name_is_left_to_its_own_step(bench: Bench) -> None:
     bench.server.files[f"{FOLDER}/1.pt"] = bytearray(b"theirs")
     results = SmallFiles(jobs(bench, 3), bench.context()).run()
     assert set(results) == {"0.pt", "2.pt"}
@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_by_other_bytes_is_left_alone_and_to_its_own_step(b
     assert there(bench.server) == {"0.pt", "1.pt", "2.pt"}
 
 
-def test_a_file_that_is_not_what_it_was_is_not_sent(bench: Bench) -> None:
+def test_small_files_changed_file_is_not_sent(bench: Bench) -> None:
     made = jobs(bench, 2)
     (bench.folder / "0.pt").write_bytes(b"written since")
     results = SmallFiles(made, bench.context()).run()
@@ -72,13 +72,13 @@ def test_a_file_that_is_not_what_it_was_is_not_sent(bench: Bench) -> None:
     assert there(bench.server) == {"1.pt"}
 
 
-def test_a_file_that_another_run_is_sending_is_left_to_it(bench: Bench) -> None:
+def test_small_files_file_of_another_run_is_left_out(bench: Bench) -> None:
     made = jobs(bench, 2)
     with bench.uploads.claim("memory", made[0].path):
         assert set(SmallFiles(made, bench.context()).run()) == {"1.pt"}
 
 
-def test_a_lost_line_costs_a_second_try_and_nothing_else(bench: Bench) -> None:
+def test_small_files_lost_connection_is_retried_once(bench: Bench) -> None:
     bench.server.cut_after = [200]
     results = SmallFiles(jobs(bench, 10), bench.context()).run()
     assert len(results) == 10
@@ -86,13 +86,13 @@ def test_a_lost_line_costs_a_second_try_and_nothing_else(bench: Bench) -> None:
     assert bench.parts == []
 
 
-def test_a_stop_ends_it(bench: Bench) -> None:
+def test_small_files_stop_ends_the_run(bench: Bench) -> None:
     bench.cancelled.set()
     with pytest.raises(Interrupted):
         SmallFiles(jobs(bench, 2), bench.context()).run()
 
 
-def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
+def test_batches_are_bounded_and_keep_the_order(bench: Bench) -> None:
     made = jobs(bench, 1, size=10) * 2400
     cut = batches(made, most=1000, most_bytes=SMALL.batch_bytes)
     assert [len(bundle) for bundle in cut] == [1000, 1000, 400]
@@ -103,7 +103,7 @@ def test_bundles_are_bounded_and_keep_the_order(bench: Bench) -> None:
     assert [len(bundle) for bundle in batches(huge, most=1000, most_bytes=SMALL.batch_bytes)] == [1, 1, 2]
 
 
-def test_what_is_large_or_sampled_or_held_to_a_rate_goes_alone(bench: Bench) -> None:
+def test_is_small_large_sampled_or_limited_job_is_not(bench: Bench) -> None:
     context: TransferContext = bench.context()
     small = job(bench, "a.pt", b"x" * 10)
     assert is_small(small, context)

@@ -40,7 +40,7 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
-def test_a_file_is_placed_with_its_proof(bench: Bench, hashes: bool, evidence: Evidence, connections: int) -> None:
+def test_upload_file_is_placed_with_evidence(bench: Bench, hashes: bool, evidence: Evidence, connections: int) -> None:
     bench.server.hashes = hashes
     bench.connections = connections
     result = bench.send(DATA)
@@ -52,20 +52,20 @@ def test_a_file_is_placed_with_its_proof(bench: Bench, hashes: bool, evidence: E
     assert rows(bench.state, "upload") == []
 
 
-def test_a_small_file_takes_one_connection_however_many_are_allowed(bench: Bench) -> None:
+def test_upload_small_file_uses_one_connection(bench: Bench) -> None:
     bench.connections = 8
     bench.send(content(1.5))
     assert bench.server.connects <= 2
 
 
-def test_a_file_that_fits_its_pieces_exactly_is_placed(bench: Bench) -> None:
+def test_upload_file_of_whole_chunks_is_placed(bench: Bench) -> None:
     data = content(2)
     bench.send(data)
     assert bench.final == data
 
 
-def test_the_final_name_comes_last(bench: Bench) -> None:
-    """At every acknowledged write there is a part and no final name."""
+def test_upload_renames_after_the_last_write(bench: Bench) -> None:
+    """At each acknowledged write the part file exists and the final name does not."""
     seen: list[bool] = []
 
     class Watching(MemoryFiles):
@@ -78,7 +78,7 @@ def test_the_final_name_comes_last(bench: Bench) -> None:
     assert seen == [True]
 
 
-def test_progress_ends_at_the_whole_and_never_goes_beyond(bench: Bench) -> None:
+def test_upload_progress_ends_at_the_file_size(bench: Bench) -> None:
     bench.send(DATA)
     assert bench.progress[-1].done == len(DATA)
     assert all(0 <= event.done <= len(DATA) and event.resumed == 0 for event in bench.progress)
@@ -87,25 +87,25 @@ def test_progress_ends_at_the_whole_and_never_goes_beyond(bench: Bench) -> None:
 # the source -------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_the_promised_one_is_refused_before_anything_is_sent(bench: Bench) -> None:
+def test_upload_wrong_sha256_is_refused_before_sending(bench: Bench) -> None:
     error = bench.fails(DATA, sha256="0" * 64)
     assert isinstance(error, WrongBytes)
     assert WHOLE in error.message
     assert bench.server.connects == 0
 
 
-def test_a_promised_file_is_placed(bench: Bench) -> None:
+def test_upload_right_sha256_is_placed(bench: Bench) -> None:
     assert bench.send(DATA, sha256=WHOLE).sha256 == WHOLE
     assert bench.phases[0] == "hashing"
 
 
-def test_a_link_that_is_not_the_promised_file_leaves_neither_final_name_nor_part(bench: Bench) -> None:
+def test_upload_link_with_wrong_sha256_leaves_no_file(bench: Bench) -> None:
     with pytest.raises(WrongBytes):
         bench.relay(WebStream(DATA), sha256="0" * 64)
     assert bench.server.files == {}
 
 
-def test_a_file_that_changes_while_it_is_sent_leaves_neither_final_name_nor_part(bench: Bench) -> None:
+def test_upload_file_changed_during_send_leaves_no_file(bench: Bench) -> None:
     artifact = bench.local(DATA)
     assert isinstance(artifact.origin, LocalFile)
     path = artifact.origin.path
@@ -122,15 +122,15 @@ def test_a_file_that_changes_while_it_is_sent_leaves_neither_final_name_nor_part
     assert bench.server.files == {}
 
 
-def test_a_relay_is_read_on_when_its_source_is_cut(bench: Bench) -> None:
+def test_upload_relay_cut_source_is_continued(bench: Bench) -> None:
     stream = WebStream(DATA, cuts=[1_000_000, 5, 7_000_000])
     assert bench.relay(stream).sha256 == WHOLE
     assert bench.final == DATA
     assert stream.closed
 
 
-class Dying(WebStream):
-    """Gives two pieces, and is gone then."""
+class FailsAfterTwoChunks(WebStream):
+    """A stream that yields two chunks and then fails for good."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -146,21 +146,21 @@ class Dying(WebStream):
         raise NetworkError("the line to the source was cut")
 
 
-def test_a_relay_whose_source_is_gone_keeps_its_part_and_is_not_blamed_on_the_server(bench: Bench) -> None:
-    stream = Dying(DATA)
+def test_upload_relay_lost_source_keeps_part_and_is_named(bench: Bench) -> None:
+    stream = FailsAfterTwoChunks(DATA)
     with pytest.raises(NetworkError, match="source"):
         bench.relay(stream)
     assert bench.server.connects == 1
     assert bench.relay(WebStream(DATA)).resumed_from == 2 * CHUNK_BYTES
 
 
-# what is there already --------------------------------------------------------------------------------
+# files at the final name ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hashes", [True, False])
 @pytest.mark.parametrize("promised", [WHOLE, None])
 @pytest.mark.parametrize("replacing", [True, False])
-def test_the_same_bytes_are_kept_and_nothing_is_sent(
+def test_upload_identical_file_is_kept_without_sending(
     bench: Bench, hashes: bool, promised: str | None, replacing: bool
 ) -> None:
     bench.server.hashes = hashes
@@ -170,7 +170,7 @@ def test_the_same_bytes_are_kept_and_nothing_is_sent(
     assert (result.kept, result.evidence, result.sha256, result.bytes_sent) == (True, evidence, WHOLE, 0)
 
 
-def test_a_link_of_a_promised_file_is_not_even_read_where_the_server_can_hash(bench: Bench) -> None:
+def test_upload_hashed_identical_link_is_not_read(bench: Bench) -> None:
     bench.server.hashes = True
     bench.server.files[FINAL] = bytearray(DATA)
     stream = WebStream(DATA)
@@ -180,7 +180,7 @@ def test_a_link_of_a_promised_file_is_not_even_read_where_the_server_can_hash(be
 
 @pytest.mark.parametrize("hashes", [True, False])
 @pytest.mark.parametrize("other", [DATA[:-1] + bytes([DATA[-1] ^ 1]), DATA[:-1], DATA + b"x", b""])
-def test_other_bytes_are_refused(bench: Bench, hashes: bool, other: bytes) -> None:
+def test_upload_other_bytes_are_refused(bench: Bench, hashes: bool, other: bytes) -> None:
     bench.server.hashes = hashes
     bench.server.files[FINAL] = bytearray(other)
     assert isinstance(bench.fails(DATA), Exists)
@@ -190,7 +190,7 @@ def test_other_bytes_are_refused(bench: Bench, hashes: bool, other: bytes) -> No
 
 @pytest.mark.parametrize("promised", [WHOLE, None])
 @pytest.mark.parametrize("other", [DATA[:-1] + bytes([DATA[-1] ^ 1]), DATA[:-1]])
-def test_other_bytes_are_replaced_where_that_is_allowed(bench: Bench, other: bytes, promised: str | None) -> None:
+def test_upload_other_bytes_with_replace_are_replaced(bench: Bench, other: bytes, promised: str | None) -> None:
     bench.server.hashes = True
     bench.server.files[FINAL] = bytearray(other)
     result = bench.send(DATA, replace=True, sha256=promised)
@@ -198,7 +198,7 @@ def test_other_bytes_are_replaced_where_that_is_allowed(bench: Bench, other: byt
     assert bench.final == DATA
 
 
-def test_equal_size_alone_does_not_make_two_files_one(bench: Bench) -> None:
+def test_upload_equal_size_alone_does_not_keep_a_file(bench: Bench) -> None:
     bench.server.readable = False
     bench.server.files[FINAL] = bytearray(DATA)
     assert isinstance(bench.fails(DATA, structure=True), Exists)
@@ -209,11 +209,11 @@ def test_a_folder_of_that_name_is_never_replaced(bench: Bench) -> None:
     assert isinstance(bench.fails(DATA, replace=True), Exists)
 
 
-# bytes that arrive wrong ------------------------------------------------------------------------------
+# wrong bytes on the server ----------------------------------------------------------------------------
 
 
-class Spoiling(MemoryWriter):
-    """Stores another byte at one offset, so many times."""
+class StoresWrongByte(MemoryWriter):
+    """A writer that stores a wrong byte at one offset, `times` times."""
 
     offset = CHUNK_BYTES + 3
     left = 1
@@ -229,23 +229,23 @@ class Spoiling(MemoryWriter):
 
 @pytest.mark.parametrize("hashes", [True, False])
 @pytest.mark.parametrize("web", [True, False])
-def test_a_piece_that_arrived_wrong_is_sent_again_alone(bench: Bench, hashes: bool, web: bool) -> None:
+def test_upload_wrong_chunk_is_sent_again_alone(bench: Bench, hashes: bool, web: bool) -> None:
     bench.server.hashes = hashes
-    bench.connector = with_files(bench.server, writing_by(type("Once", (Spoiling,), {"left": 1})))
+    bench.connector = with_files(bench.server, writing_by(type("Once", (StoresWrongByte,), {"left": 1})))
     stream = WebStream(DATA)
     result = bench.relay(stream) if web else bench.send(DATA)
     assert bench.final == DATA
     assert (result.bytes_sent, result.resumed_from) == (len(DATA) + CHUNK_BYTES, 0)
     assert result.sha256 == WHOLE
     assert "1 chunk(s)" in bench.said
-    assert all(event.resumed == 0 for event in bench.progress)  # what this run sent is not of an earlier one
+    assert all(event.resumed == 0 for event in bench.progress)  # the bytes of this run do not count as resumed
     assert [stream.reads.count(at) for at in (0, CHUNK_BYTES)] == ([1, 2] if web else [0, 0])
 
 
 @pytest.mark.parametrize("hashes", [True, False])
-def test_a_server_that_errs_twice_is_not_trusted(bench: Bench, hashes: bool) -> None:
+def test_upload_server_wrong_twice_raises(bench: Bench, hashes: bool) -> None:
     bench.server.hashes = hashes
-    bench.connector = with_files(bench.server, writing_by(type("Always", (Spoiling,), {"left": 99})))
+    bench.connector = with_files(bench.server, writing_by(type("Always", (StoresWrongByte,), {"left": 99})))
     error = bench.fails(DATA)
     assert isinstance(error, WrongBytes)
     assert "twice" in error.message
@@ -254,7 +254,7 @@ def test_a_server_that_errs_twice_is_not_trusted(bench: Bench, hashes: bool) -> 
     assert bench.last.sent == len(DATA) + CHUNK_BYTES
 
 
-def test_a_part_that_grew_too_long_meanwhile_is_begun_anew(bench: Bench) -> None:
+def test_upload_part_that_grew_too_long_starts_again(bench: Bench) -> None:
     class Growing(MemoryWriter):
         left = 1
 
@@ -271,7 +271,7 @@ def test_a_part_that_grew_too_long_meanwhile_is_begun_anew(bench: Bench) -> None
     assert result.bytes_sent == 2 * len(DATA)
 
 
-def test_a_full_disk_keeps_what_arrived(bench: Bench) -> None:
+def test_upload_full_disk_keeps_the_part(bench: Bench) -> None:
     bench.server.space = 3 * CHUNK_BYTES
     assert isinstance(bench.fails(DATA), NoSpace)
     assert bench.final is None
@@ -283,8 +283,8 @@ def test_a_full_disk_keeps_what_arrived(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("replacing", [True, False])
-def test_a_rename_whose_answer_is_lost_is_found_done(bench: Bench, replacing: bool) -> None:
-    class Losing(MemoryFiles):
+def test_upload_lost_rename_reply_counts_as_placed(bench: Bench, replacing: bool) -> None:
+    class LosesReply(MemoryFiles):
         def rename(self, source: str, destination: str) -> None:
             super().rename(source, destination)
             raise NetworkError("the answer is lost")
@@ -293,44 +293,44 @@ def test_a_rename_whose_answer_is_lost_is_found_done(bench: Bench, replacing: bo
             super().replace(source, destination)
             raise NetworkError("the answer is lost")
 
-    bench.connector = with_files(bench.server, Losing)
+    bench.connector = with_files(bench.server, LosesReply)
     result = bench.send(DATA, replace=replacing)
     assert (result.kept, bench.final) == (False, DATA)
     assert rows(bench.state, "upload") == []
 
 
-def test_a_part_that_vanishes_before_its_rename_never_costs_another_s_file(bench: Bench) -> None:
-    class Vanishing(MemoryFiles):
+def test_upload_vanished_part_keeps_the_existing_file(bench: Bench) -> None:
+    class LosesPart(MemoryFiles):
         def replace(self, source: str, destination: str) -> bool:
             if source in self.server.files:
                 del self.server.files[source]
                 self.server.files[destination] = bytearray(b"somebody else's")
                 raise NetworkError("cut")
-            del self.server.files[destination]  # what removes before it renames does that
+            del self.server.files[destination]  # as a server does that removes before it renames
             return super().replace(source, destination)
 
-    bench.connector = with_files(bench.server, Vanishing)
+    bench.connector = with_files(bench.server, LosesPart)
     assert isinstance(bench.fails(DATA, replace=True), RemoteMissing)
     assert bench.final == b"somebody else's"
 
 
-def test_a_name_that_was_taken_meanwhile_is_not_overwritten(bench: Bench) -> None:
-    class Taken(MemoryFiles):
+def test_upload_name_taken_during_send_is_not_overwritten(bench: Bench) -> None:
+    class TakesName(MemoryFiles):
         def rename(self, source: str, destination: str) -> None:
             raise RemoteExists("taken")
 
-    bench.connector = with_files(bench.server, Taken)
+    bench.connector = with_files(bench.server, TakesName)
     assert isinstance(bench.fails(DATA), Exists)
     assert len(bench.parts) == 1
 
 
-def test_the_very_same_file_that_took_the_name_meanwhile_is_kept(bench: Bench) -> None:
-    class Taken(MemoryFiles):
+def test_upload_identical_file_placed_during_send_is_kept(bench: Bench) -> None:
+    class TakesName(MemoryFiles):
         def rename(self, source: str, destination: str) -> None:
             self.server.files[destination] = bytearray(self.server.files[source])
             raise RemoteExists("taken")
 
-    bench.connector = with_files(bench.server, Taken)
+    bench.connector = with_files(bench.server, TakesName)
     result = bench.send(DATA)
     assert result.kept
     assert result.bytes_sent == len(DATA)
@@ -338,22 +338,22 @@ def test_the_very_same_file_that_took_the_name_meanwhile_is_kept(bench: Bench) -
     assert bench.final == DATA
 
 
-def test_a_part_that_another_cut_short_after_its_proof_gets_no_name(bench: Bench) -> None:
+def test_upload_part_truncated_after_proof_is_not_renamed(bench: Bench) -> None:
     data = content(2.1)
 
-    class Cut(MemoryFiles):
+    class TruncatesPart(MemoryFiles):
         def stat(self, path: str) -> Entry | None:
             if path.endswith(".part") and len(self.server.files.get(path, b"")) == len(data):
                 del self.server.files[path][-1:]
             return super().stat(path)
 
-    bench.connector = with_files(bench.server, Cut)
+    bench.connector = with_files(bench.server, TruncatesPart)
     assert isinstance(bench.fails(data), Busy)
     assert bench.final is None
     assert len(bench.parts) == 1
 
 
-def test_a_server_that_cannot_replace_in_one_step_is_told_of(bench: Bench) -> None:
+def test_upload_non_atomic_replace_adds_a_note(bench: Bench) -> None:
     class Slow(MemoryFiles):
         def replace(self, source: str, destination: str) -> bool:
             super().replace(source, destination)
@@ -365,14 +365,14 @@ def test_a_server_that_cannot_replace_in_one_step_is_told_of(bench: Bench) -> No
     assert "cannot replace in one step" in bench.said
 
 
-def test_a_second_run_on_the_same_file_is_told_that_it_is_busy(bench: Bench) -> None:
+def test_upload_second_run_of_one_file_is_busy(bench: Bench) -> None:
     with bench.uploads.claim("memory", FINAL):
         assert isinstance(bench.fails(DATA), Busy)
     assert bench.server.files == {}
 
 
-def test_a_line_that_is_cut_again_and_again_is_used_as_long_as_something_comes_back(bench: Bench) -> None:
-    """Reading back 12 pieces over a line that lasts for one: more cuts than tries without progress."""
+def test_upload_read_back_with_many_cuts_and_progress_ends(bench: Bench) -> None:
+    """Read back 12 chunks over connections that last for one each: more cuts than tries without progress."""
 
     class Short(MemoryFiles):
         def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
@@ -387,7 +387,7 @@ def test_a_line_that_is_cut_again_and_again_is_used_as_long_as_something_comes_b
     assert bench.send(data).evidence is Evidence.READ_BACK
 
 
-def test_the_limit_holds_for_a_link_that_is_read_only_to_be_compared(tmp_path: Path) -> None:
+def test_upload_limit_holds_for_a_compared_link(tmp_path: Path) -> None:
     waited: list[float] = []
 
     def wait(seconds: float) -> bool:
@@ -398,7 +398,7 @@ def test_the_limit_holds_for_a_link_that_is_read_only_to_be_compared(tmp_path: P
     bench = Bench(tmp_path, down=RateLimiter(16_000, clock=lambda: 0.0, wait=wait))
     bench.server.files[FINAL] = bytearray(data)
     assert bench.relay(WebStream(data)).kept
-    # With a clock that stands still, each wait is as long as all that came before it takes at this rate.
+    # The clock stands still, so each wait lasts as long as all bytes before it take at this rate.
     assert len(waited) > len(data) / 1600 - 1
-    # What is read back waits for all of the link's bytes, and its last tenth of a second for all before that.
+    # The read-back waits for all bytes of the link. Its last tenth of a second waits for all bytes before it.
     assert max(waited) == pytest.approx((2 * len(data) - 1600) / 16_000, abs=0.1)

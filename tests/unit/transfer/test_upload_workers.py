@@ -34,8 +34,8 @@ from uploader.transfer.upload_workers import UploadWorkers, WriteSizer
 PART = f"{FOLDER}/m.part"
 
 
-class Picky(MemoryConnector):
-    """Lets the first `limit` connections in; the others meet `fault`."""
+class LimitedConnector(MemoryConnector):
+    """A connector that opens the first `limit` connections and raises `fault` for the others."""
 
     def __init__(self, server: MemoryServer, limit: int, fault: UploaderError) -> None:
         super().__init__(server)
@@ -51,7 +51,7 @@ class Picky(MemoryConnector):
 
 
 class Sending:
-    """One sending of `data` to a server in memory."""
+    """One upload of `data` by workers to a server in memory."""
 
     def __init__(self, data: bytes, connector: MemoryConnector | None = None, chunks: Iterator[Chunk] | None = None):
         self.data = data
@@ -92,7 +92,7 @@ class Sending:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_all_pieces_arrive_and_are_acknowledged_once(count: int) -> None:
+def test_workers_send_and_acknowledge_each_chunk_once(count: int) -> None:
     sending = Sending(content(6.3))
     sending.run(count)
     sending.whole()
@@ -101,7 +101,7 @@ def test_all_pieces_arrive_and_are_acknowledged_once(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("cut", [0, 1, 1600, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES + 10_000])
-def test_what_a_lost_connection_had_not_got_acknowledged_goes_again(count: int, cut: int) -> None:
+def test_workers_lost_connection_sends_unacknowledged_again(count: int, cut: int) -> None:
     sending = Sending(content(4.2))
     sending.server.cut_after = [cut, cut]
     sending.run(count)
@@ -109,7 +109,7 @@ def test_what_a_lost_connection_had_not_got_acknowledged_goes_again(count: int, 
     assert len(sending.data) <= sending.sent <= len(sending.data) + 2 * 3 * CHUNK_BYTES
 
 
-def test_a_piece_is_claimed_only_when_all_of_it_was_acknowledged() -> None:
+def test_workers_claim_a_chunk_when_it_is_all_acknowledged() -> None:
     sending = Sending(content(2.5))
     held: list[tuple[int, bool]] = []
     server = sending.server
@@ -125,7 +125,7 @@ def test_a_piece_is_claimed_only_when_all_of_it_was_acknowledged() -> None:
     assert sorted(held) == [(0, True), (1, True), (2, True)]
 
 
-def test_progress_counts_acknowledged_bytes_and_falls_with_a_lost_connection() -> None:
+def test_workers_progress_falls_with_a_lost_connection() -> None:
     sending = Sending(content(3))
     sending.server.cut_after = [CHUNK_BYTES + CHUNK_BYTES // 2]
     sending.run(1)
@@ -137,7 +137,7 @@ def test_progress_counts_acknowledged_bytes_and_falls_with_a_lost_connection() -
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_server_that_is_gone_for_good_is_given_up(count: int) -> None:
+def test_workers_lost_server_raises_after_the_retries(count: int) -> None:
     sending = Sending(content(5))
     sending.server.cut_after = [CHUNK_BYTES + 10_000] + [0] * 200
     with pytest.raises(NetworkError):
@@ -149,25 +149,25 @@ def test_a_server_that_is_gone_for_good_is_given_up(count: int) -> None:
     "fault",
     [NetworkError("closed"), CredentialsRefused("that code was used"), RemoteRefused("no further channel")],
 )
-def test_where_the_server_takes_fewer_connections_those_that_open_do_all(fault: UploaderError) -> None:
-    sending = Sending(content(8), Picky(MemoryServer(), 1, fault))
+def test_workers_fewer_connections_send_everything(fault: UploaderError) -> None:
+    sending = Sending(content(8), LimitedConnector(MemoryServer(), 1, fault))
     sending.run(4)
     sending.whole()
 
 
-def test_where_no_connection_opens_the_server_s_word_is_told() -> None:
+def test_workers_no_connection_raises_the_server_error() -> None:
     with pytest.raises(CredentialsRefused, match="no"):
-        Sending(content(2), Picky(MemoryServer(), 0, CredentialsRefused("no"))).run(3)
+        Sending(content(2), LimitedConnector(MemoryServer(), 0, CredentialsRefused("no"))).run(3)
 
 
-def test_a_changed_host_key_on_any_connection_stops_all() -> None:
-    sending = Sending(content(30), Picky(MemoryServer(), 1, HostKeyChanged("changed")))
+def test_workers_changed_host_key_stops_all() -> None:
+    sending = Sending(content(30), LimitedConnector(MemoryServer(), 1, HostKeyChanged("changed")))
     sending.rate_limiter = RateLimiter(3e6, sending.cancelled)
     with pytest.raises(HostKeyChanged):
         sending.run(2)
 
 
-def test_a_refused_write_stops_all_and_is_not_tried_again() -> None:
+def test_workers_refused_write_stops_all_without_retry() -> None:
     sending = Sending(content(6))
     sending.server.space = 2 * CHUNK_BYTES
     with pytest.raises(NoSpace):
@@ -177,7 +177,7 @@ def test_a_refused_write_stops_all_and_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("fault", [NetworkError("the source is gone"), SourceChanged("another file")])
-def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_it_gave_is_kept(
+def test_workers_failed_source_raises_and_keeps_its_chunks(
     fault: UploaderError,
 ) -> None:
     data = content(3)
@@ -193,7 +193,7 @@ def test_a_source_that_fails_is_told_without_another_try_at_the_server_and_what_
     assert sending.server.connects <= 2
 
 
-def test_a_stop_ends_a_sending_that_is_held_to_a_rate() -> None:
+def test_workers_stop_ends_a_rate_limited_send() -> None:
     sending = Sending(content(4))
     started = threading.Event()
     sending.rate_limiter = RateLimiter(20_000, sending.cancelled)
@@ -216,9 +216,9 @@ def test_a_stop_ends_a_sending_that_is_held_to_a_rate() -> None:
     assert len(faults) == 1
 
 
-def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> None:
+def test_workers_waiting_retry_does_not_delay_the_end() -> None:
     """The wait between two tries ends when there is nothing left to send."""
-    sending = Sending(content(4), Picky(MemoryServer(), 1, NetworkError("closed")))
+    sending = Sending(content(4), LimitedConnector(MemoryServer(), 1, NetworkError("closed")))
     long_wait = threading.Event()
     retry = Retry(sending.cancelled, silence, lambda seconds: long_wait.wait(min(seconds, 0.05)) and False)
     context = replace(sending.context, retry=retry)
@@ -238,7 +238,7 @@ def test_a_lane_that_waits_to_try_again_does_not_hold_up_the_others_end() -> Non
     sending.pool.close()
 
 
-def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
+def test_workers_use_one_connection_each(tmp_path: Path) -> None:
     users: dict[Connection, set[str]] = {}
 
     data, all_open = content(6), threading.Event()
@@ -254,7 +254,7 @@ def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
     def chunks() -> Iterator[Chunk]:
         for chunk in read_chunks(iter([data]), ChunkLayout(len(data), CHUNK_BYTES), 0, Reading.of_link({})):
             yield chunk
-            all_open.wait(10)  # else the first worker may send all before the others begin
+            all_open.wait(10)  # otherwise the first worker may send all chunks before the others begin
 
     sending = Sending(data, Noting(MemoryServer()), chunks())
     sending.run(3)
@@ -263,7 +263,7 @@ def test_connections_are_used_by_one_lane_each(tmp_path: Path) -> None:
     assert len(names) == len(set(names)) == 3
 
 
-def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
+def test_write_sizer_write_takes_a_few_seconds_at_most() -> None:
     now = 0.0
     stride = WriteSizer(TransferConfig(), lambda: now)
     assert stride.portion(255 * 1024) == 32 * 1024
@@ -278,7 +278,7 @@ def test_one_write_has_no_more_than_a_lane_moves_in_a_few_seconds() -> None:
     assert stride.portion(255 * 1024) == 32 * 1024
 
 
-def test_a_brief_use_of_the_only_connection_need_not_wait_for_the_file_s_end() -> None:
+def test_workers_lend_the_only_connection_for_a_brief_use() -> None:
     sending = Sending(content(6))
     sending.pool = ConnectionPool(MemoryConnector(sending.server), most=1)
     acknowledged: list[int] = []
@@ -295,7 +295,7 @@ def test_a_brief_use_of_the_only_connection_need_not_wait_for_the_file_s_end() -
         if len(acknowledged) == 1:
             user.start()
             while not sending.pool._brief:
-                threading.Event().wait(0.001)  # until it waits: nothing else tells
+                threading.Event().wait(0.001)  # until the other thread waits: there is no event for it
 
     sending.acknowledged = type("Noting", (list,), {"append": lambda self, index: note(index)})()
     sending.run(1)

@@ -17,7 +17,7 @@ from uploader.transfer.verify import Expected, Verification, Verifier, Verify, r
 
 
 class Look:
-    """A file on a server in memory, and what was read to be there."""
+    """A file on a server in memory, which may differ from `data`; `seen` counts the bytes read back."""
 
     def __init__(self, data: bytes, there: bytes | None = None, *, hashes: bool = False) -> None:
         self.server = MemoryServer(hashes=hashes)
@@ -74,21 +74,21 @@ ALL = frozenset(range(5))
 
 
 @pytest.mark.parametrize("mode", ["auto", "full"])
-def test_a_hash_taken_on_the_server_is_the_best_proof(mode: Verify) -> None:
+def test_verify_remote_hash_is_the_first_choice(mode: Verify) -> None:
     assert Look(DATA, hashes=True).prove(mode) == Verification(Evidence.REMOTE_HASH, WHOLE)
 
 
-def test_a_wrong_hash_tells_which_pieces_are_wrong() -> None:
+def test_verify_wrong_hash_names_the_wrong_chunks() -> None:
     proof = Look(DATA, changed(DATA, 1, 4), hashes=True).prove()
     assert (proof.evidence, proof.bad) == (Evidence.REMOTE_HASH, frozenset({1, 4}))
     assert proof.sha256 != WHOLE
 
 
-def test_a_whole_that_is_wrong_while_its_pieces_are_right_is_wrong_all_over() -> None:
+def test_verify_wrong_file_with_right_chunks_is_all_wrong() -> None:
     assert Look(DATA, hashes=True).prove(sha256="0" * 64).bad == ALL
 
 
-def test_without_a_digest_of_the_whole_every_piece_is_hashed() -> None:
+def test_verify_without_file_digest_hashes_each_chunk() -> None:
     look = Look(DATA, hashes=True)
     look.reading.sha256 = None
     assert look.prove() == Verification(Evidence.REMOTE_HASH, WHOLE)
@@ -99,21 +99,21 @@ def test_without_a_digest_of_the_whole_every_piece_is_hashed() -> None:
 # by reading back --------------------------------------------------------------------------------------
 
 
-def test_without_hashes_all_of_a_small_file_is_read_back() -> None:
+def test_verify_without_hashes_reads_back_a_small_file() -> None:
     look = Look(DATA)
     assert look.prove() == Verification(Evidence.READ_BACK, WHOLE)
     assert look.seen == len(DATA)
 
 
-def test_reading_back_finds_the_wrong_pieces() -> None:
+def test_verify_read_back_finds_the_wrong_chunks() -> None:
     assert Look(DATA, changed(DATA, 0, 3)).prove().bad == {0, 3}
 
 
-def test_pieces_of_two_versions_of_a_source_do_not_make_a_proof() -> None:
+def test_verify_chunks_of_two_versions_prove_nothing() -> None:
     assert Look(DATA).prove(sha256="0" * 64).bad == ALL
 
 
-def test_samples_are_the_first_the_last_and_some_between() -> None:
+def test_verify_samples_are_first_last_and_some_between() -> None:
     data = content(14)
     look = Look(data)
     proof = look.prove("samples")
@@ -122,11 +122,11 @@ def test_samples_are_the_first_the_last_and_some_between() -> None:
     assert Look(data, changed(data, 0, 13)).prove("samples").bad == {0, 13}
 
 
-def test_samples_of_a_server_that_could_hash_are_samples() -> None:
+def test_verify_samples_on_a_hashing_server_stay_samples() -> None:
     assert Look(DATA, hashes=True).prove("samples").evidence is Evidence.SAMPLES
 
 
-def test_a_cut_read_back_begins_where_it_ended() -> None:
+def test_verify_cut_read_back_is_continued() -> None:
     class Cutting(MemoryFiles):
         def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
             for number, data in enumerate(super().read(path, ranges)):
@@ -150,16 +150,16 @@ def test_a_cut_read_back_begins_where_it_ended() -> None:
 
 
 @pytest.mark.parametrize("hashes", [True, False])
-def test_a_short_file_lacks_the_pieces_beyond_its_end(hashes: bool) -> None:
+def test_verify_short_file_lacks_the_chunks_past_its_end(hashes: bool) -> None:
     look = Look(DATA, DATA[: 2 * CHUNK_BYTES + 5], hashes=hashes)
     assert look.prove() == Verification(Evidence.SIZE, bad=frozenset({2, 3, 4}))
 
 
-def test_a_file_that_is_too_long_is_wrong_all_over() -> None:
+def test_verify_too_long_file_is_all_wrong() -> None:
     assert Look(DATA, DATA + b"x").prove().bad == ALL
 
 
-def test_a_file_that_is_not_there_is_wrong_all_over() -> None:
+def test_verify_missing_file_is_all_wrong() -> None:
     look = Look(DATA)
     del look.server.files[FINAL]
     assert look.prove().bad == ALL
@@ -169,20 +169,20 @@ def test_a_file_that_is_not_there_is_wrong_all_over() -> None:
 
 
 @pytest.mark.parametrize(("structure", "evidence"), [(True, Evidence.STRUCTURE), (False, Evidence.SIZE)])
-def test_an_account_that_may_not_read_gives_the_weakest_evidence(structure: bool, evidence: Evidence) -> None:
+def test_verify_unreadable_file_has_the_weakest_evidence(structure: bool, evidence: Evidence) -> None:
     look = Look(DATA)
     look.server.readable = False
     assert look.prove(structure=structure) == Verification(evidence)
 
 
-def test_a_proof_in_full_is_not_weakened_in_silence() -> None:
+def test_verify_full_of_an_unreadable_file_raises() -> None:
     look = Look(DATA)
     look.server.readable = False
     with pytest.raises(NoPermission):
         look.prove("full")
 
 
-def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
+def test_verify_server_failure_during_read_proves_nothing() -> None:
     class Failing(MemoryFiles):
         def read(self, path: str, ranges: Iterable[Range]) -> Iterator[bytes]:
             raise RemoteRefused("the server says only that it failed")
@@ -193,33 +193,33 @@ def test_a_server_that_fails_while_it_is_read_proves_nothing() -> None:
         look.prove(structure=True)
 
 
-def test_of_an_account_that_may_not_read_nothing_is_taken_over() -> None:
+def test_digests_of_an_unreadable_file_is_empty() -> None:
     look = Look(DATA)
     look.server.readable = False
     assert look.right(look.reading.chunks) == set()
 
 
-# what an earlier run left -----------------------------------------------------------------------------
+# a part of an earlier run -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hashes", [True, False])
-def test_of_what_is_claimed_only_what_is_there_counts(hashes: bool) -> None:
+def test_digests_counts_only_chunks_on_the_server(hashes: bool) -> None:
     look = Look(DATA, changed(DATA, 2)[: 4 * CHUNK_BYTES], hashes=hashes)
     claimed = {index: look.reading.chunks[index] for index in (0, 2, 3, 4)}
     assert look.right(claimed) == {0, 3}
 
 
-def test_a_part_that_is_too_long_is_not_built_on() -> None:
+def test_digests_of_a_too_long_part_is_empty() -> None:
     assert Look(DATA, DATA + b"x").right(Look(DATA).reading.chunks) == set()
 
 
-def test_nothing_claimed_asks_nothing() -> None:
+def test_digests_without_claims_asks_nothing() -> None:
     look = Look(DATA)
     look.connection.interrupt()
     assert look.right({}) == set()
 
 
-def test_many_pieces_are_hashed_in_batches() -> None:
+def test_digests_hashes_many_chunks_in_batches() -> None:
     data = content(1) * 34
     look = Look(data, changed(data, 0, 33), hashes=True)
     asked: list[int] = []
@@ -236,7 +236,7 @@ def test_many_pieces_are_hashed_in_batches() -> None:
 
 
 @pytest.mark.parametrize(("mode", "over", "all_of_it"), [("auto", 0, True), ("auto", 1, False), ("full", 1, True)])
-def test_all_is_read_back_up_to_a_size_or_when_that_is_asked_for(mode: Verify, over: int, all_of_it: bool) -> None:
-    """The step reads it back beside the sending where this says so."""
+def test_verify_full_or_small_file_is_read_back_whole(mode: Verify, over: int, all_of_it: bool) -> None:
+    """An upload reads a file back during the send when `reads_all` returns True."""
     assert reads_all(mode, SMALL.read_back_bytes + over, SMALL) is all_of_it
     assert not reads_all("samples", 1, SMALL)

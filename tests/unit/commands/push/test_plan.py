@@ -50,15 +50,15 @@ def refusal(step: PushStep, error: type[Exception]) -> str:
     return step.reason
 
 
-# what is there ----------------------------------------------------------------------------------------
+# files on the server ----------------------------------------------------------------------------------
 
 
-def test_what_is_not_there_is_sent() -> None:
+def test_plan_absent_item_is_sent() -> None:
     step = decide(RemoteListing())
     assert (step.action, step.reason, step.bytes, step.make) == (Action.SEND, "is not there yet", 1000, ())
 
 
-def test_what_an_earlier_run_left_is_gone_on_from() -> None:
+def test_plan_part_of_earlier_run_is_resumed() -> None:
     step = decide(RemoteListing(part=800, claimed=600))
     assert (step.action, step.bytes) == (Action.RESUME, 400)
     assert "600 bytes of an earlier run" in step.reason
@@ -69,21 +69,21 @@ def test_part_without_record_counts_for_nothing() -> None:
     assert (step.action, step.bytes) == (Action.SEND, 1000)
 
 
-def test_claims_without_a_part_count_for_nothing() -> None:
+def test_plan_record_without_part_is_ignored() -> None:
     assert decide(RemoteListing(claimed=600)).action is Action.SEND
 
 
-def test_a_file_of_the_same_size_is_compared() -> None:
+def test_plan_file_of_same_size_is_compared() -> None:
     step = decide(RemoteListing(final=1000))
     assert (step.action, step.bytes, step.error) == (Action.COMPARE, 0, None)
 
 
-def test_comparing_may_end_in_sending_where_replacing_is_allowed() -> None:
+def test_plan_compare_with_replace_counts_payload() -> None:
     step = decide(RemoteListing(final=1000), PlanOptions(replace=True))
     assert (step.action, step.bytes) == (Action.COMPARE, 1000)
 
 
-def test_a_file_of_another_size_is_not_overwritten() -> None:
+def test_plan_file_of_other_size_is_refused() -> None:
     assert "999 bytes where this file has 1,000" in refusal(decide(RemoteListing(final=999)), Exists)
 
 
@@ -117,22 +117,22 @@ def test_a_folder_of_that_name_is_never_replaced(options: PlanOptions) -> None:
 # folders ----------------------------------------------------------------------------------------------
 
 
-def test_the_folder_of_a_kind_is_made_when_its_parent_is_there() -> None:
+def test_plan_kind_folder_with_parent_is_created() -> None:
     step = decide(RemoteListing(missing=(FOLDER,)))
     assert (step.action, step.make) == (Action.SEND, (FOLDER,))
     assert step.reason == f"is not there yet; makes the folder {FOLDER}"
 
 
-def test_a_missing_root_is_refused() -> None:
+def test_plan_missing_root_is_refused() -> None:
     assert "the root webui is not there" in refusal(decide(RemoteListing(missing=("", "models", FOLDER))), NoSuchRoot)
 
 
-def test_a_missing_parent_is_refused() -> None:
+def test_plan_missing_parent_is_refused() -> None:
     assert "nor the folder above it" in refusal(decide(RemoteListing(missing=("models", FOLDER))), NoSuchRoot)
 
 
 @pytest.mark.parametrize("missing", [("models", FOLDER), ("", "models", FOLDER)])
-def test_with_mkdir_all_of_them_are_made(missing: tuple[str, ...]) -> None:
+def test_plan_mkdir_creates_all_missing_folders(missing: tuple[str, ...]) -> None:
     step = decide(RemoteListing(missing=missing), PlanOptions(mkdir=True))
     assert (step.action, step.make, step.error) == (Action.SEND, missing, None)
 
@@ -140,11 +140,11 @@ def test_with_mkdir_all_of_them_are_made(missing: tuple[str, ...]) -> None:
 # space ------------------------------------------------------------------------------------------------
 
 
-def test_what_fits_exactly_is_sent() -> None:
+def test_plan_item_that_fits_exactly_is_sent() -> None:
     assert decide(RemoteListing(), free=1000).error is None
 
 
-def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
+def test_plan_too_large_item_error_names_both_sizes() -> None:
     step = decide(RemoteListing(), free=999)
     assert step.action is Action.REFUSE
     assert isinstance(step.error, NoSpace)
@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers() -> None:
     assert "999 left" in step.reason
 
 
-def test_only_what_is_still_missing_needs_space() -> None:
+def test_plan_resumed_item_needs_space_for_the_rest() -> None:
     assert decide(RemoteListing(part=600, claimed=600), free=400).error is None
     assert decide(RemoteListing(part=600, claimed=600), free=399).error is not None
 
@@ -166,7 +166,7 @@ def test_only_what_is_still_missing_needs_space() -> None:
         (RemoteListing(part=800, final=1000), PlanOptions(replace=True)),
     ],
 )
-def test_the_bytes_of_a_leftover_part_are_there_to_be_used(listing: RemoteListing, options: PlanOptions) -> None:
+def test_plan_leftover_part_counts_as_free_space(listing: RemoteListing, options: PlanOptions) -> None:
     assert decide(listing, options, free=200).error is None
     assert "needs 200 bytes" in refusal(decide(listing, options, free=199), NoSpace)
 
@@ -176,17 +176,17 @@ def test_part_longer_than_its_file_frees_no_space() -> None:
     assert [step.action for step in steps] == [Action.SEND, Action.REFUSE]
 
 
-def test_a_comparison_needs_no_space() -> None:
+def test_plan_compare_needs_no_space() -> None:
     assert decide(RemoteListing(final=1000), free=0).error is None
 
 
-def test_space_goes_to_the_first_and_a_smaller_one_may_still_fit() -> None:
+def test_plan_space_goes_to_first_item_and_smaller_ones() -> None:
     small = replace(ITEM, artifact=replace(LOCAL, size=100), path="webui/small")
     steps = make_plan([ITEM, ITEM, small], [RemoteListing()] * 3, PlanOptions(), root="webui", free={FOLDER: 1100})
     assert [step.action for step in steps] == [Action.SEND, Action.REFUSE, Action.SEND]
 
 
-def test_a_refused_item_takes_no_space() -> None:
+def test_plan_refused_item_needs_no_space() -> None:
     steps = make_plan(
         [ITEM, ITEM], [RemoteListing(final=1), RemoteListing()], PlanOptions(), root="webui", free={FOLDER: 1000}
     )
@@ -202,18 +202,18 @@ def test_a_refused_item_takes_no_space() -> None:
         pytest.param({LORAS: 1000}, [Action.SEND, Action.SEND], id="a-disk-that-is-not-told-is-not-judged"),
     ],
 )
-def test_space_is_judged_disk_by_disk(free: dict[str, int], actions: list[Action]) -> None:
+def test_plan_space_is_counted_for_each_disk(free: dict[str, int], actions: list[Action]) -> None:
     lora = replace(ITEM, kind=Kind.LORA, folder=LORAS, path="webui/lora")
     assert [
         step.action for step in make_plan([ITEM, lora], [RemoteListing()] * 2, NONE, root="webui", free=free)
     ] == actions
 
 
-def test_where_the_space_is_not_known_it_is_not_judged() -> None:
+def test_plan_unknown_space_refuses_nothing() -> None:
     assert decide(RemoteListing(), free=None).error is None
 
 
-def test_steps_come_in_the_order_of_the_items() -> None:
+def test_plan_steps_keep_the_order_of_the_items() -> None:
     items = [replace(ITEM, path=f"webui/{n}") for n in range(5)]
     assert [
         step.item for step in make_plan(items, [RemoteListing()] * 5, PlanOptions(), root="webui", free={})
@@ -224,11 +224,11 @@ def test_steps_come_in_the_order_of_the_items() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["auto", "local"])
-def test_a_file_of_this_disk_goes_from_this_disk(wanted: str) -> None:
+def test_route_of_a_local_file_is_local(wanted: str) -> None:
     assert choose_route(LOCAL, wanted) is Route.LOCAL
 
 
-def test_a_file_of_this_disk_is_not_relayed() -> None:
+def test_route_relay_of_a_local_file_is_refused() -> None:
     with pytest.raises(RouteUnavailable, match="nothing to relay"):
         choose_route(LOCAL, "relay")
 
@@ -306,7 +306,7 @@ def test_running_download_is_joined_and_ended_one_continued() -> None:
     assert decide(RemoteListing(part=600), item=fetched).action is Action.SEND
 
 
-def test_a_link_with_ranges_is_relayed_by_itself() -> None:
+def test_route_auto_of_a_link_with_ranges_is_relay() -> None:
     assert choose_route(WEB, "auto") is Route.RELAY
 
 
@@ -317,11 +317,11 @@ def test_link_without_ranges_goes_by_the_disk(size: int | None, ranges: bool) ->
 
 
 @pytest.mark.parametrize("wanted", ["local", "relay"])
-def test_the_wanted_route_of_a_link_is_taken(wanted: str) -> None:
+def test_route_option_of_a_link_is_used(wanted: str) -> None:
     assert choose_route(replace(WEB, origin=WebFile("https://x", None, ranges=False)), wanted) is Route(wanted)
 
 
-def test_a_link_without_a_size_is_not_relayed() -> None:
+def test_route_relay_without_size_is_refused() -> None:
     with pytest.raises(RouteUnavailable, match="does not tell its size"):
         choose_route(replace(WEB, size=None), "relay")
 
@@ -329,7 +329,7 @@ def test_a_link_without_a_size_is_not_relayed() -> None:
 # names ------------------------------------------------------------------------------------------------
 
 
-def test_two_sources_for_one_name_are_told_of_each() -> None:
+def test_clashes_report_each_of_two_sources() -> None:
     rival = replace(ITEM, artifact=WEB)
     (mine, error), (theirs, same) = clashes([ITEM, replace(ITEM, path="webui/other"), rival])
     assert (mine, theirs, error) == (ITEM, rival, same)
@@ -337,13 +337,13 @@ def test_two_sources_for_one_name_are_told_of_each() -> None:
     assert error.message == f"dream.safetensors and https://x/dream would both become {ITEM.path}"
 
 
-def test_of_many_sources_for_one_name_the_message_stays_short() -> None:
+def test_clashes_of_many_sources_have_a_short_message() -> None:
     found = clashes([replace(ITEM, artifact=replace(LOCAL, source=f"{n}/x")) for n in range(9)])
     assert len(found) == 9
     assert found[0][1].message == f"0/x, 1/x, 2/x, 3/x and 5 more would all become {ITEM.path}"
 
 
-def test_different_names_do_not_clash() -> None:
+def test_clashes_of_different_names_are_none() -> None:
     assert clashes([ITEM, replace(ITEM, path="webui/other")]) == []
 
 
@@ -371,7 +371,7 @@ def test_unchanged_file_is_kept_without_payload() -> None:
         replace(KNOWN, evidence=Evidence.STRUCTURE),
     ],
 )
-def test_what_the_manifest_does_not_prove_is_compared(known: PlacedFile | None) -> None:
+def test_plan_file_without_manifest_proof_is_compared(known: PlacedFile | None) -> None:
     assert decide(RemoteListing(final=1000, known=known)).action is Action.COMPARE
 
 

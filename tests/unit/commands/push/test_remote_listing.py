@@ -48,7 +48,7 @@ class GuardedFiles(MemoryFiles):
 
 
 class Place:
-    """A server in memory with a WebUI's folders, and a look at it."""
+    """A server in memory with the folders of a WebUI, and the records of this machine."""
 
     def __init__(self, base: Path) -> None:
         self.server = MemoryServer()
@@ -81,7 +81,7 @@ def put(place: Place, name: str, size: int) -> None:
 FOUR = [item(f"{n}.safetensors") for n in range(4)]
 
 
-def test_a_folder_of_several_items_is_listed_once(place: Place) -> None:
+def test_look_lists_a_folder_of_several_items_once(place: Place) -> None:
     put(place, "1.safetensors", 7)
     put(place, part_name("2.safetensors", "0123abcd"), 5)
     listings = place.look().at(FOUR)
@@ -105,7 +105,7 @@ def test_folder_that_cannot_be_listed_is_asked_by_file(place: Place) -> None:
     ]
 
 
-def test_a_file_that_may_not_be_looked_at_is_one_item_s_error(place: Place) -> None:
+def test_look_forbidden_file_is_an_error_of_its_item(place: Place) -> None:
     place.files.refused = {("list", f"{ROOT}/{MODELS}"), ("stat", f"{ROOT}/{MODELS}/2.safetensors")}
     put(place, "3.safetensors", 9)
     listings = place.look().at(FOUR)
@@ -119,13 +119,13 @@ def test_folder_that_is_refused_fails_its_items_alone(place: Place) -> None:
     assert [listing.error is not None for listing in listings] == [True, True, True, True, False]
 
 
-def test_a_lost_line_is_no_answer_about_an_item(place: Place) -> None:
+def test_look_lost_connection_raises_a_network_error(place: Place) -> None:
     place.connection.interrupt()
     with pytest.raises(NetworkError):
         place.look().at(FOUR)
 
 
-def test_each_folder_s_own_disk_is_asked_once(place: Place) -> None:
+def test_free_bytes_asks_once_for_each_folder(place: Place) -> None:
     place.files.disks = {ROOT: 1, f"{ROOT}/{MODELS}": 500, f"{ROOT}/{LORAS}": 600}
     assert place.look().free_bytes([*FOUR, item("x.safetensors", LORAS)]) == {MODELS: 500, LORAS: 600}
     assert [path for what, path in place.files.asked if what == "free"] == [f"{ROOT}/{MODELS}", f"{ROOT}/{LORAS}"]
@@ -137,7 +137,7 @@ def test_space_of_a_missing_folder_is_that_above_it(place: Place) -> None:
 
 
 @pytest.mark.parametrize("what", ["free", "stat"])
-def test_space_that_is_not_told_is_left_out(place: Place, what: str) -> None:
+def test_free_bytes_leaves_out_unknown_folders(place: Place, what: str) -> None:
     place.files.disks = {f"{ROOT}/{LORAS}": 600}
     place.files.refused = {(what, f"{ROOT}/{MODELS}")}
     assert place.look().free_bytes([item("x"), item("y", LORAS)]) == {LORAS: 600}

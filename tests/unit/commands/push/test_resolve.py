@@ -39,7 +39,7 @@ def resolving(http: Http, *sources: str) -> Resolver:
 
 
 @pytest.mark.parametrize("text", REFUSED_WITH_A_SECRET)
-def test_the_source_of_a_refused_reference_shows_no_secret(http: Http, text: str) -> None:
+def test_fault_of_a_refused_reference_shows_no_secret(http: Http, text: str) -> None:
     looked = resolving(http, text)
     assert looked.run() == []
     (fault,) = looked.faults
@@ -66,7 +66,7 @@ def test_malformed_reference_is_an_outcome_of_its_own(http: Http, text: str, sou
     assert [fault.source for fault in looked.faults] == [source, "also/not there.safetensors"]
 
 
-def test_a_path_is_shown_as_it_was_typed(http: Http, tmp_path: Path) -> None:
+def test_fault_of_a_path_shows_it_as_typed(http: Http, tmp_path: Path) -> None:
     looked = resolving(http, f"{tmp_path}/a://b?c#d@e")
     looked.run()
     assert [fault.source for fault in looked.faults] == [f"{tmp_path}/a://b?c#d@e"]
@@ -102,7 +102,7 @@ def test_digest_of_a_mirror_does_not_vouch_for_a_pickle(http: Http, mirror: bool
 
 def test_token_kept_from_a_mirror_is_noted(http: Http) -> None:
     class Mirrored(Sources):
-        """A mirror that happens to run here."""
+        """Sources whose Hub is a mirror on this machine."""
 
         def endpoint(self, service: Service) -> Endpoint:
             return replace(super().endpoint(service), note=note)
