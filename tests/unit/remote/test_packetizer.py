@@ -153,7 +153,7 @@ class Line:
     def _sanitize_packet_size(self, size: int) -> int:
         return size
 
-    def _send_user_message(self, batch: Batch) -> None:
+    def _send_user_message(self, batch: Batch, channel: object) -> None:
         self.batches.append([b"".join(chunks) for chunks in batch.payloads])
 
 

@@ -7,16 +7,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.unit.remote.test_connect import RELAY
 from tests.unit.remote.visitors import Notes, Visitor
+from tests.until import until
 from uploader.demo.server import EmbeddedServer
 from uploader.remote.sftp import SftpConnection
-from uploader.remote.sftp.transport import Transport
+from uploader.remote.sftp.transport import Transport, end_input
 
 WAYS = ("direct", "jump host", "ProxyCommand")
 
@@ -76,3 +79,36 @@ def test_connection_closed_twice_stays_closed(way: str, tmp_path: Path) -> None:
         connection.close()
         connection.close()
         assert readers() == []
+
+
+def test_nothing_follows_the_close_of_a_channel(server: OpenSSH, tmp_path: Path) -> None:
+    """OpenSSH ends the whole connection for an EOF after CLOSE."""
+    with Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection:
+        transport: Any = connection.files.protocol._channel.get_transport()
+        for _ in range(10):
+            channel: Any = transport.open_session(timeout=20)
+            channel.exec_command("cat")
+            ending = threading.Thread(target=end_input, args=(channel,))
+            closing = threading.Thread(target=channel._request_failed, args=(None,))  # as the server's CLOSE
+            with transport.clear_to_send_lock:
+                ending.start()
+                until(partial(getattr, channel, "eof_sent"), "an EOF is made")
+                closing.start()
+                until(partial(getattr, channel, "closed"), "the channel is closed")
+            ending.join(20)
+            closing.join(20)
+        assert connection.files.stat("/") is not None
+    assert "nonexistent channel" not in server.log()
+
+
+def test_reader_does_not_wait_for_new_keys(server: OpenSSH, tmp_path: Path) -> None:
+    """The server closes a channel after we have asked for new keys and before it has answered."""
+    with Visitor(tmp_path).connection(server, identity_file=str(server.identity_file)) as connection:
+        transport: Any = connection.files.protocol._channel.get_transport()
+        for _ in range(30):
+            channel = transport.open_session(timeout=20)
+            channel.exec_command("exit 0")
+            transport.packetizer._trigger_rekey()
+            connection.files.stat("/")
+            channel.close()
+        assert connection.files.stat("/") is not None

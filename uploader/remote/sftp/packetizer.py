@@ -128,7 +128,7 @@ def send_all(channel: paramiko.Channel, parts: Iterable[Payload]) -> None:
     rest = _Rest(parts)
     # What a channel's own `send` is made of; it has no call for more than one packet.
     window: Callable[[int], int] = channel._wait_for_send_window  # type: ignore[attr-defined]
-    send: Callable[[Batch], None] = channel.get_transport()._send_user_message  # type: ignore[attr-defined]
+    send: Callable[[Batch, paramiko.Channel], None] = channel.get_transport()._send_user_message  # type: ignore[attr-defined]
     while rest.size:
         batch = Batch()
         with channel.lock:
@@ -139,7 +139,7 @@ def send_all(channel: paramiko.Channel, parts: Iterable[Payload]) -> None:
                     raise OSError("the channel is closed")
                 head = struct.pack(">BII", _CHANNEL_DATA, channel.remote_chanid, size)
                 batch.add(head, *rest.take(size))
-        send(batch)
+        send(batch, channel)
 
 
 class _Rest:

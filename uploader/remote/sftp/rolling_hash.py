@@ -14,6 +14,7 @@ from uploader.remote.interface import RangeLimiter
 from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.shell import PYTHON_START
+from uploader.remote.sftp.transport import end_input
 
 _SILENCE_SECONDS = 30.0
 _AT_ONCE = 4 << 20
@@ -75,7 +76,7 @@ class SftpRollingDigest:
             with self._lock, mapped(self._where):
                 if self._dead:
                     return None
-                self._channel.shutdown_write()
+                end_input(self._channel)
                 out = bytearray()
                 while got := self._channel.recv(4096):
                     out += got

@@ -15,6 +15,7 @@ import paramiko
 from uploader.errors import NetworkError, RemoteRefused
 from uploader.remote.interface import Range, Space
 from uploader.remote.sftp.errors import mapped
+from uploader.remote.sftp.transport import end_input
 
 _MARK = "uploader-shell"
 _PROBE = (
@@ -247,7 +248,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> bytes:
     channel.set_combine_stderr(False)
     try:
         channel.sendall(stdin)
-        channel.shutdown_write()
+        end_input(channel)
     except OSError:
         if not channel.closed and not channel.eof_received:
             raise  # a command that does not read its input may end first; then what it wrote counts

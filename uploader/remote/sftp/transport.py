@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 
 import paramiko
 
-from uploader.remote.sftp.packetizer import BatchedPacketizer, ReadAhead
+from uploader.remote.sftp.packetizer import Batch, BatchedPacketizer, ReadAhead
 
 _CIPHERS = (
     "aes128-gcm@openssh.com",  # with AES in the CPU the fastest by far
@@ -16,6 +20,7 @@ _CIPHERS = (
     "aes256-ctr",
 )
 _WINDOW = 16 * 1024 * 1024
+_OF_CHANNELS = frozenset((93, 94, 95, 98))  # WINDOW_ADJUST, DATA, EXTENDED_DATA, REQUEST
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 
 
@@ -30,15 +35,64 @@ class Transport(paramiko.Transport):
         line = ReadAhead(sock, silence_seconds)
         super().__init__(line, default_window_size=_WINDOW, packetizer_class=BatchedPacketizer)  # type: ignore[arg-type]
         self.daemon = True
+        self._held: deque[paramiko.Message | Batch] = deque()
 
     def send_for_channels(self, message: paramiko.Message) -> None:
         """Send a message of the connection protocol; wait while keys are exchanged."""
-        self._send_user_message(message)  # type: ignore[attr-defined] # what paramiko's own channels use
+        self._send_user_message(message)
+
+    def _send_user_message(self, data: paramiko.Message | Batch, channel: paramiko.Channel | None = None) -> None:
+        """Send as paramiko does, except for two messages that would end the connection.
+
+        What belongs to a channel goes only while that is open: its thread may have closed it since the message was
+        made. And the thread that reads does not wait while keys are exchanged, as it is the one that ends this."""
+        if threading.current_thread() is self and not self.clear_to_send.is_set():
+            self._held.append(data)
+            return
+        began = time.monotonic()
+        while True:
+            self.clear_to_send.wait(0.1)
+            if not self.is_active():
+                return
+            with self.clear_to_send_lock:
+                if self.clear_to_send.is_set():
+                    if not self._is_late(data, channel):
+                        self._send_message(data)  # type: ignore[attr-defined]
+                    return
+            if time.monotonic() - began > self.clear_to_send_timeout:
+                raise paramiko.SSHException("the exchange of keys does not end")
+
+    def _is_late(self, data: paramiko.Message | Batch, channel: paramiko.Channel | None) -> bool:
+        """Return whether a message belongs to a channel that is closed. `clear_to_send_lock` is held, and a CLOSE takes
+        it after its channel counts as closed: so nothing follows it."""
+        if channel is not None:
+            return bool(channel.closed)
+        first = data.payloads[0][0] if isinstance(data, Batch) else data.asbytes()[:5]
+        if first[0] not in _OF_CHANNELS:
+            return False
+        (number,) = struct.unpack_from(">I", first, 1)
+        channels: list[paramiko.Channel] = self._channels.values()  # type: ignore[attr-defined]
+        return not any(one.remote_chanid == number and not one.closed for one in channels)
+
+    def _parse_newkeys(self, message: paramiko.Message) -> None:
+        super()._parse_newkeys(message)  # type: ignore[misc]
+        while self._held:
+            self._send_user_message(self._held.popleft())
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:
         message.get_int()
         text = message.get_binary().decode("utf-8", "replace")
         self.goodbye = "".join(c for c in text if c.isprintable())[:200]
+
+
+def end_input(channel: paramiko.Channel) -> None:
+    """Send EOF on a channel that is still open, and nothing on one that is closed.
+
+    A channel's own `shutdown_write` may send it after the CLOSE of another thread; OpenSSH then hangs up."""
+    with channel.lock:
+        ending = None if channel.closed else channel._send_eof()  # type: ignore[attr-defined]
+    if ending is not None:
+        channel.get_transport()._send_user_message(ending, channel)  # type: ignore[attr-defined]
 
 
 def shake_hands(
