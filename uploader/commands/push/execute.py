@@ -1,4 +1,4 @@
-"""Carries out a plan: small files together, then large ones, and an outcome for each step."""
+"""Execute a plan: send small files together, then large ones, and return an outcome for each step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from uploader.transfer.batches import batches
 
 
 def outcome_of(target: str, item: Item) -> Outcome:
-    """Return what is known of an item before it is carried out."""
+    """Return the outcome of an item before its step has run: failed, with all that the plan knows."""
     return Outcome(
         target,
         item.artifact.source,
@@ -43,9 +43,10 @@ def outcome_of(target: str, item: Item) -> Outcome:
 
 
 class Execution:
-    """Carries out the steps of one push to one target.
+    """The execution of the steps of one push to one target.
 
-    `resolve_again` looks once more at what led to an item; it returns None where the file belongs elsewhere now.
+    `resolve_again` resolves the source of an item once more. It returns None when the file now takes another route
+    or place.
     """
 
     def __init__(
@@ -70,14 +71,14 @@ class Execution:
         self._failed: dict[str, UploaderError] = {}
 
     def run(self, steps: Sequence[PushStep]) -> list[Outcome]:
-        """Return an outcome for each step, in their order. Models go first, then the files beside them."""
+        """Return an outcome for each step, in their order. Send models first, then their sidecars."""
         models = [step for step in steps if step.item.beside is None]
         outcomes = self._run(models) + self._run([step for step in steps if step.item.beside is not None])
         order = {step.path: number for number, step in enumerate(steps)}
         return sorted(outcomes, key=lambda outcome: order[outcome.path or ""])
 
     def stop(self) -> None:
-        """End all work, from another thread. What arrived stays."""
+        """End all work; call it from another thread. The bytes that arrived stay on the server."""
         self._target.cancelled.set()
         self._downloads.stop()
         self._target.stop()
@@ -87,14 +88,14 @@ class Execution:
         small = self._small(steps)
         grouped = {task.item for group in small for task in group.tasks}
         alone = [step for step in steps if step.path not in grouped]
-        # The first ones begin right after the plan looked: what was not there need not be looked for again.
+        # The first steps begin right after the listing, so a file that was absent needs no second look.
         first = 0 if small else IN_FLIGHT
         large = [self._task(step, absent=step.listing.is_empty and at < first) for at, step in enumerate(alone)]
         runner = Runner(self._session.observer, self._target.cancelled, self.stop, self._target.pool.most)
         return run_small_then_large(runner, small, large, groups=self._transfer.config.batches_in_flight)
 
     def _fault(self, step: PushStep) -> UploaderError | None:
-        """Return why a step fails before it begins. A file beside a model fails as the model did."""
+        """Return why a step fails before it begins. A sidecar fails with the error of its model."""
         return step.error or self._failed.get(step.item.beside or "")
 
     # small files --------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class Execution:
         return [self._settled(step, results.get(step.path)) for step in steps]
 
     def _settled(self, step: PushStep, result: UploadResult | None) -> Outcome | UploaderError:
-        """Return what became of one file of a group. One that was not placed goes alone, which tells what is wrong."""
+        """Return the outcome of one file of a group. A file without a result is sent alone, which shows its error."""
         try:
             return self._carry_out(step) if result is None else self._placed(step.item, result)
         except UploaderError as error:
@@ -159,7 +160,7 @@ class Execution:
         return replace(outcome, status="kept", sha256=known.sha256, evidence=Evidence(known.evidence))
 
     def _bring_latest(self, item: Item, *, absent: bool) -> Outcome:
-        """Bring an item; start again with the new file when its source replaces it on the way."""
+        """Send an item. Start again with the new file when the source replaces it during the transfer."""
         try:
             return self._bring(item, absent=absent)
         except SourceChanged:
@@ -197,13 +198,13 @@ class Execution:
         return outcome
 
     def _fetched(self, item: Item, fetch: CachedDownload) -> Item:
-        """Download a link and identify the whole file: its bytes may not be what the header promised."""
+        """Download a link and identify the whole file: its bytes may differ from what the header promised."""
         artifact = fetch.run()
         try:
             with fetch.named_faults():
                 identity = read_identity(fetch.path, item.name)
             refuse(identity, item.name, allow_pickle=self._request.allow_pickle)
-        except ConfigurationError:  # of this disk; the download is as good as it was
+        except ConfigurationError:  # an error of this disk says nothing against the download
             raise
         except UploaderError:
             self._tidy(fetch.remove)
@@ -255,7 +256,7 @@ class Execution:
         return self._uploads[path].sent if path in self._uploads else 0
 
     def _tidy(self, remove: Callable[[], None]) -> None:
-        """Remove downloads. One that stays takes room, and changes nothing about what became of the item."""
+        """Remove downloads. A download that cannot be removed adds a note and does not change the outcome."""
         try:
             remove()
         except ConfigurationError as error:

@@ -25,7 +25,7 @@ from uploader.webui.connect import place_of
 from uploader.webui.notify import check_wishes
 
 _STOP_SECONDS = 4.0
-"""Seconds that telling the servers may take."""
+"""Seconds that stopping the downloads on the servers may take."""
 
 _GRACE_SECONDS = 1.0
 
@@ -33,8 +33,8 @@ _GRACE_SECONDS = 1.0
 def push(request: PushRequest, session: Session) -> Report | Plan[PushStep]:
     """Put models into the folders of one target or several.
 
-    An error about one reference is in the report. So is a server that cannot be reached: every item of it fails. Raises
-    what ends the push before that: an unknown target, a wrong profile, options that do not go together.
+    An error about one reference is in the report. A server that cannot be reached is there too: each of its items
+    fails. Raises UploaderError when a target is unknown, a profile is wrong, or options contradict each other.
     """
     check_wishes(notify=request.notify, select=request.select, detach=request.detach)
     targets = session.choose_targets(request.to)
@@ -46,8 +46,9 @@ def push(request: PushRequest, session: Session) -> Report | Plan[PushStep]:
 
 
 def _for_all(session: Session, targets: Sequence[Target], *, notify: bool) -> Session:
-    """Return the session for several targets. The sign-in of the environment belongs to one WebUI, and which is not
-    known.
+    """Return the session for several targets, without the WebUI sign-in of the environment.
+
+    That sign-in belongs to one WebUI, and the program does not know which one.
     """
     places = {place for target in targets if (place := place_of(target)) is not None}
     if not notify or len(places) < 2 or not session.environ.get(WEBUI_VARIABLE):
@@ -89,7 +90,7 @@ class _FanOut:
         session = self._session.observed_by(_named(target.name, self._session.observer))
         try:
             push = Push(self._request, session, target, self._sources, shared, self._kept)
-        except (RouteUnavailable, UsageError) as error:  # of this target alone
+        except (RouteUnavailable, UsageError) as error:  # an error of this target only
             sources = [shown_reference(text) for text in self._request.sources]
             failed = [Outcome(target.name, source, "failed", error=Failure.of(error)) for source in sources]
             self._answers[target.name] = Report(tuple(failed))
@@ -119,7 +120,7 @@ class _FanOut:
             self._answers[name] = push.carry_out(items)
         except UploaderError as error:
             self._answers[name] = self._failed(push, items, error)
-        except Exception as error:  # noqa: BLE001 - a defect that one target met does not undo the others' outcomes
+        except Exception as error:  # noqa: BLE001 - a defect at one target must not lose the outcomes of the others
             self._answers[name] = self._failed(push, items, Defect.of(error))
 
     def _failed(self, push: Push, items: list[Item], error: UploaderError) -> Report | Plan[PushStep]:
@@ -137,7 +138,7 @@ class _FanOut:
         plans = [answer for answer in answers if isinstance(answer, Plan)]
         if len(plans) == len(answers):
             return Plan(", ".join(plan.target for plan in plans), "", [step for plan in plans for step in plan.steps])
-        # A dry run of references that cannot be pushed has no plan, as with one target.
+        # As with one target, a dry run with faulty references has a report and no plan.
         reports = [answer for answer in answers if isinstance(answer, Report)]
         return Report(
             tuple(outcome for report in reports for outcome in report.outcomes),
@@ -146,7 +147,7 @@ class _FanOut:
 
 
 def _named(target: str, observer: Observer) -> Observer:
-    """Return an observer that names the target in its events. What is ahead was told once for all targets."""
+    """Return an observer that names the target in its events. It drops `Planned`, which was sent once for all."""
 
     def tell(event: Event) -> None:
         match event:

@@ -1,4 +1,4 @@
-"""Items and what the server has of them → steps with reasons. Pure: no I/O, no clock."""
+"""Items and their listings on the server → steps with reasons. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from uploader.steps import Action, Route, Step
 from uploader.transfer import Verify
 
 _NAMED = 4
-"""How many sources a message names of those that would get one name."""
+"""Largest number of clashing sources that a message names."""
 
 _WEAK = (Evidence.SIZE, Evidence.STRUCTURE)
-"""Evidence that does not make two files one."""
+"""Evidence too weak to call two files identical."""
 
 
 @dataclass(frozen=True)
 class Item:
     """One artifact with its place.
 
-    `path` is the final path as the target's root begins it; `folder` is the model's folder below the root. `structure`
-    says that the artifact's own header covers exactly its bytes. `warnings` are sentences on what the WebUI will make
-    of it. `beside` is the path of the model that this file is a sidecar of. `here` is why it must pass through this
-    disk, "" where it need not. `way` is why it travels by its route, where there was a choice.
+    `path` is the final path, which begins with the target's root. `folder` is the model's folder below the root.
+    `structure`: the artifact's own header covers exactly its bytes. `warnings` are sentences about how the WebUI will
+    use it. `beside` is the path of the model, if this file is its sidecar. `here` is the reason why it must pass
+    through this disk, or "". `way` is the reason for its route, where there was a choice.
     """
 
     artifact: Artifact
@@ -54,7 +54,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Reach:
-    """The server's own download: with `downloader`, or not, for that `reason`."""
+    """Whether the server can download by itself: with `downloader`, or not, for `reason`."""
 
     downloader: str | None
     reason: str = ""
@@ -62,12 +62,12 @@ class Reach:
 
 @dataclass(frozen=True)
 class RemoteListing:
-    """What the server has of one item. Sizes are in bytes, None where nothing is.
+    """What the server has of one item. Sizes are in bytes; None means that there is no file.
 
-    `known` is the manifest's entry for the final name, while size and time there are still the recorded ones.
-    `claimed` is how much the upload record says of the part file. `missing` are the folders that are not there,
-    outermost first, the root as ``""``. `job` is the server's own download of the part: `running`, or `left` by it.
-    `error` is what the server answered instead of all that.
+    `known` is the manifest's entry for the final name, if its size and mtime are still the recorded ones. `claimed`
+    is the number of bytes in the part file according to the upload record. `missing` are the missing folders,
+    outermost first, the root as ``""``. `job` is the server's own download of the part file: `running`, or `left`
+    when it ended. `error` is the error that the server answered with.
     """
 
     final: int | None = None
@@ -81,13 +81,13 @@ class RemoteListing:
 
     @property
     def is_empty(self) -> bool:
-        """Whether neither the final name nor a part file is there."""
+        """Return True if there is neither a final file nor a part file."""
         return self.final is None and self.part is None and self.error is None
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What the user allows, and how surely bytes must be proven."""
+    """What the user allows, and how strictly bytes are verified."""
 
     replace: bool = False
     mkdir: bool = False
@@ -96,8 +96,11 @@ class PlanOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PushStep(Step):
-    """What will be done with one item. `make` are the folders to make first; `bytes` is the payload that may have to
-    be sent; `space` is what it may take of the disk; `listing` is what the plan saw."""
+    """The action for one item.
+
+    `make` are the folders to create first. `bytes` is the payload that may have to be sent. `space` is the disk space
+    in bytes that it may need. `listing` is what the plan saw on the server.
+    """
 
     item: Item
     listing: RemoteListing = field(default_factory=RemoteListing)
@@ -141,9 +144,9 @@ def refused(item: Item, error: UploaderError) -> PushStep:
 
 
 def choose_route(artifact: Artifact, wanted: str) -> Route:
-    """Decide how an artifact travels, as far as the server need not be asked.
+    """Choose the route of an artifact without asking the server.
 
-    `wanted` is `auto`, `local`, `relay` or `server`. Raises RouteUnavailable.
+    `wanted` is `auto`, `local`, `relay` or `server`. Raises RouteUnavailable when the wanted route is impossible.
     """
     match artifact.origin:
         case LocalFile():
@@ -161,16 +164,16 @@ def choose_route(artifact: Artifact, wanted: str) -> Route:
                     remedy="Use --via local: it is then downloaded to this disk first.",
                 )
             if wanted == "auto":
-                # A relay without ranges starts again on both sides when it is cut; a download to disk does not.
+                # A cut relay without ranges starts again on both sides; a download to disk spares the server's side.
                 return Route.RELAY if ranges and artifact.size is not None else Route.LOCAL
             return Route(wanted)
 
 
 def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, alone: bool = False) -> Item:
-    """Decide between the server's own download and this machine, once it is known what the server can do.
+    """Choose between the server's own download and this machine, by what the server can do.
 
-    `whole`: all bytes must be proven, not only samples. `alone`: it must go on after this program ends. Raises
-    RouteUnavailable for a route that was asked for and is impossible.
+    `whole`: all bytes must be verified, not only samples. `alone`: the download must continue after this program
+    ends. Raises RouteUnavailable when the wanted route is impossible.
     """
     size = item.artifact.size
     if isinstance(item.artifact.origin, LocalFile) or wanted in ("local", "relay") or size is None or item.here:
@@ -192,7 +195,7 @@ def settle_route(item: Item, wanted: str, reach: Reach, *, whole: bool = False, 
 
 
 def clashes(items: Iterable[Item]) -> list[tuple[Item, UploaderError]]:
-    """Return every item whose final name another one wants too, with the error that they share."""
+    """Return the items that share a final name with another item, each with the error about that name."""
     wanting: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         wanting[item.path].append(item)
@@ -223,10 +226,10 @@ def make_plan(
     root: str,
     free: Mapping[str, int],
 ) -> list[PushStep]:
-    """Decide about every item.
+    """Return a step for each item.
 
-    `root` is for the messages. `free` are the bytes left on the disk of each folder; a folder that the server tells
-    nothing of is not in it.
+    `root` is for the messages. `free` maps each folder to the free bytes on its disk. A folder whose free space is
+    unknown is not in it.
     """
     pairs = list(zip(items, listings, strict=True))
     steps = [_decide(item, listing, options, root) for item, listing in pairs if not _stays(item, listing, options)]
@@ -235,7 +238,7 @@ def make_plan(
 
 
 def _stays(item: Item, listing: RemoteListing, options: PlanOptions) -> bool:
-    """Whether a file beside a model is there already: it is its owner's, and no fault of the model."""
+    """Return True if another file already has the name of a sidecar. It is the user's, so it stays."""
     return item.beside is not None and listing.final is not None and not options.replace
 
 
@@ -263,7 +266,7 @@ def _decide(item: Item, listing: RemoteListing, options: PlanOptions, root: str)
 
 
 def _downloaded(step: PushStep) -> PushStep:
-    """Decide about what the server downloads: no payload leaves this machine for it."""
+    """Return the step of a download by the server: it needs no payload from this machine."""
     item, listing = step.item, step.listing
     resumed = replace(step, action=Action.RESUME)
     if listing.job == "running":
@@ -282,7 +285,7 @@ def _not_there(item: Item, listing: RemoteListing) -> str:
 
 
 def _taken(step: PushStep, final: int, options: PlanOptions) -> PushStep:
-    """Decide where the name is taken, by a file of `final` bytes."""
+    """Return the step of an item whose final name is taken by a file of `final` bytes."""
     item, size = step.item, step.size
     if size is None:
         reason = "a file of that name is there: their bytes are compared once this one is downloaded"
@@ -308,9 +311,9 @@ def _taken(step: PushStep, final: int, options: PlanOptions) -> PushStep:
 
 
 def _is_unchanged(item: Item, known: PlacedFile | None, options: PlanOptions) -> bool:
-    """Whether the manifest proves that the server's file has these bytes: neither file changed since they were proven.
+    """Return True if the manifest proves that the server's file has these bytes.
 
-    A time that the server does not tell proves nothing, nor does weak evidence.
+    Neither file may have changed since the proof. An unknown mtime proves nothing, nor does weak evidence.
     """
     origin, promised = item.artifact.origin, item.artifact.digest
     return (
@@ -327,16 +330,19 @@ def _is_unchanged(item: Item, known: PlacedFile | None, options: PlanOptions) ->
 
 
 def _space(item: Item, listing: RemoteListing) -> int:
-    """Return the bytes that the item may take of the disk.
+    """Return the disk space in bytes that the item may need.
 
-    The part file of an earlier run is continued or emptied, so its bytes are free to use. The old file of the final
-    name stays until the end.
+    The part file of an earlier run is resumed or emptied, so its bytes count as free. The old file at the final name
+    stays until the end.
     """
     return max(0, (item.artifact.size or 0) - (listing.part or 0))
 
 
 def _missing_folders(item: Item, listing: RemoteListing, options: PlanOptions, root: str) -> UploaderError | None:
-    """Return why folders are missing that are not to be made. A root made on a rented disk vanishes with the disk."""
+    """Return the error for missing folders that push must not create.
+
+    Push creates no root unasked: when the rented disk is not mounted, such a root would be lost with the machine.
+    """
     if not listing.missing or options.mkdir:
         return None
     if listing.missing[0] == "":
@@ -353,10 +359,10 @@ def _missing_folders(item: Item, listing: RemoteListing, options: PlanOptions, r
 
 
 def _within(steps: Sequence[PushStep], free: Mapping[str, int]) -> list[PushStep]:
-    """Refuse what no longer fits on its disk, in the order of the steps.
+    """Refuse the steps that do not fit on their disk, in the order of the steps.
 
-    Folders that report the same number of free bytes count as one disk: two disks hardly ever agree to the byte.
-    Where a busy disk changes its number between two questions, more may begin than fits. The server then refuses it.
+    Folders with exactly the same number of free bytes count as one disk. A busy disk may change its number between
+    two requests. Then push may start more than fits, and the server refuses the write.
     """
     left = {number: number for number in free.values()}
     decided: list[PushStep] = []

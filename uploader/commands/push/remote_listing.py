@@ -1,4 +1,4 @@
-"""What a server has of the items of one push: one look, in as few round trips as it takes."""
+"""What a server has of the items of one push, listed in as few round trips as possible."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from uploader.state.uploads import UploadRecords
 from uploader.transfer.chunks import ChunkLayout
 
 _FEW = 2
-"""Files of one folder up to which each is asked about; for more, one listing of the folder is cheaper."""
+"""Largest number of files of one folder to stat one by one. For more, one listing of the folder is cheaper."""
 
 
 @dataclass(frozen=True)
 class RemoteState:
-    """What one look at a server found: the items with their routes, what is there of each, and the free bytes on the
-    disk of each folder. `shell`: the server runs commands, and there are links that it could download."""
+    """What one look at a server found: the items with their routes, their listings, and each folder's free bytes.
+
+    `shell`: the server runs commands, and there are links that it could download.
+    """
 
     items: Sequence[Item]
     listings: Sequence[RemoteListing]
@@ -36,7 +38,7 @@ class RemoteState:
 
 
 def look(target: TargetSession, items: Sequence[Item], request: PushRequest, connection: Connection) -> RemoteState:
-    """Look at the server once. Raises what makes it impossible to look at all."""
+    """List what the server has of the items. Raises UploaderError when the server answers nothing at all."""
     chunk_bytes = target.transfer.config.chunk_bytes
     remote = RemoteLook(
         connection, target.target.root, target.name, target.transfer.uploads, target.manifest, chunk_bytes
@@ -49,14 +51,14 @@ def look(target: TargetSession, items: Sequence[Item], request: PushRequest, con
     ]
     links = any(isinstance(item.artifact.origin, WebFile) for item in items)
     state = RemoteState(routed, listings, remote.free_bytes(routed), links and connection.abilities.shell)
-    facts = connection.facts  # the look filled them
+    facts = connection.facts  # the requests above filled them
     shell = f"a shell ({', '.join(facts.tools)})" if facts.shell else "no shell"
     target.session.observer(Message(f"connected to {target.name}: {facts.software}, {shell}", "debug"))
     return state
 
 
 class RemoteLook:
-    """The server's folders as far as they matter, each asked for once."""
+    """The server's folders that the items need, each requested once."""
 
     def __init__(
         self,
@@ -79,12 +81,12 @@ class RemoteLook:
         self._told_of: dict[str, Entry | RemoteRefused | None] = {}
 
     def at(self, items: Sequence[Item]) -> list[RemoteListing]:
-        """Return what is there of each item. A refusal of the server about one is the error of that one."""
+        """Return the listing of each item. A refusal about one item is the error of that item only."""
         folders = [self._folder(item) for item in items]
         few = [item for item, folder in zip(items, folders, strict=True) if folders.count(folder) <= _FEW]
         self._ask([*folders, *(name for item in few for name in self._names(item))], folders)
         for folder in set(folders):
-            # A folder may be entered and not listed: then each file is asked about.
+            # An account may enter a folder that it may not list; then stat each file.
             if folders.count(folder) > _FEW:
                 with suppress(RemoteRefused):
                     self._list(folder)
@@ -93,7 +95,7 @@ class RemoteLook:
     def free_bytes(self, items: Sequence[Item]) -> dict[str, int]:
         """Return the free bytes on the disk of each item's folder, else of the nearest folder above it.
 
-        A folder of models may be a link to a larger disk. Folders that the server tells nothing of are left out.
+        A folder of models may be a link to a larger disk. Folders with unknown free space are left out.
         """
         free: dict[str, int] = {}
         for item in items:
@@ -104,7 +106,7 @@ class RemoteLook:
         return free
 
     def _ask(self, paths: Iterable[str], folders: Iterable[str]) -> None:
-        """Ask about many names, and the disks of their folders, in one round trip."""
+        """Request many names, and the disks of their folders, in one round trip."""
         wanted = list(dict.fromkeys(paths))
         entries, spaces = self._files.stat_and_spaces(wanted, disks := list(dict.fromkeys(folders)))
         self._told_of |= zip(wanted, entries, strict=True)
@@ -119,7 +121,7 @@ class RemoteLook:
         return told
 
     def _names(self, item: Item) -> tuple[str, str]:
-        """Return the final path and that of the part file."""
+        """Return the final path and the path of the part file."""
         folder = self._folder(item)
         part = part_name(item.name, item.artifact.identity)
         return posixpath.join(folder, item.name), posixpath.join(folder, part)
@@ -160,8 +162,8 @@ class RemoteLook:
         )
 
     def _missing(self, folder: str) -> tuple[str, ...]:
-        """Return the folders that are not there, outermost first; the root as ``""``."""
-        if self._is_folder(posixpath.join(self._root, folder)):  # the usual case: one question
+        """Return the missing folders, outermost first, the root as ``""``."""
+        if self._is_folder(posixpath.join(self._root, folder)):  # the usual case takes one request
             return ()
         names = [""]
         for name in folder.split("/"):
@@ -183,7 +185,7 @@ class RemoteLook:
         return self._stat(posixpath.join(folder, name))
 
     def _known(self, item: Item, final: Entry | None) -> PlacedFile | None:
-        """Return what the manifest says of the file, if the server tells its time and it is the recorded one."""
+        """Return the manifest's entry for the file, if the server reports an mtime and it is the recorded one."""
         if final is None or final.mtime is None:
             return None
         known = self._manifest.get(self._files.resolve(item.path))

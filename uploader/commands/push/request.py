@@ -1,4 +1,4 @@
-"""What `push` is asked for."""
+"""The request of `push`: its references, targets and options."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from uploader.transfer import Verify
 
 @dataclass(frozen=True)
 class PushRequest:
-    """`sources` are references as typed, those of `--from-file` included. `to` are targets, addresses and groups
-    (`@name`). `prefer` and `file` say which file is meant where a source has several. `limit` is in bytes per
-    second. `connections` None: as many as pay. `detach`: return while the server downloads. `token_on_server`: the
-    token of a source may go there. `notify`: tell the WebUI, where its address is known. `select`: switch it to the
-    new checkpoint.
+    """The references, targets and options of one push.
+
+    `sources` are references as typed, including those of `--from-file`. `to` are targets, addresses and groups
+    (`@name`). `prefer` and `file` choose a file where a source has several. `limit` is in bytes per second.
+    `connections` None: the program chooses the number. `detach`: return while the server downloads.
+    `token_on_server`: the token of a source may go to the server. `notify`: tell the WebUI, where its address is
+    known. `select`: switch it to the new checkpoint.
     """
 
     sources: tuple[str, ...]

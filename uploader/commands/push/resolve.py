@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fault:
-    """A reference that cannot be pushed. `source` is fit to be shown."""
+    """A reference that cannot be pushed. `source` contains no secret."""
 
     source: str
     error: UploaderError
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Place:
-    """What decides where files go: the target, its WebUI and its folders."""
+    """What determines where files go: the target, its WebUI and its folders."""
 
     target: Target
     webui: WebUI
@@ -66,7 +66,7 @@ class Resolver:
         self.faults: list[Fault] = []
 
     def run(self) -> list[Item]:
-        """Return the items; `faults` holds what is wrong with any reference."""
+        """Return the items. `faults` then holds the errors of all faulty references."""
         artifacts = self._artifacts()
         request = self._request
         for option, value in (("--name", request.name), ("--sha256", request.sha256)):
@@ -81,13 +81,13 @@ class Resolver:
         return items
 
     def again(self, item: Item) -> Item | None:
-        """Resolve again what led to an item whose file is another one now.
+        """Resolve the source of an item again after its file changed.
 
         Return None where the new file takes another route or place. Raises what is wrong with it.
         """
         for artifact in self._resolved(self._texts[key_of(item.artifact)], fresh=True):
             now = self._item(artifact, fresh=True)
-            if item.route is Route.SERVER and not now.here:  # which was decided by the server, not by what it is
+            if item.route is Route.SERVER and not now.here:  # the server decided that route, not the artifact
                 now = replace(now, route=item.route, way=item.way)
             if (now.path, now.route) == (item.path, item.route):
                 return now
@@ -150,7 +150,7 @@ class Resolver:
         )
 
     def _promised(self, artifact: Artifact) -> Digest | None:
-        """Return the sha256 that the file must have: the user's before the publisher's. Say it when the two differ."""
+        """Return the sha256 that the file must have: the user's, else the publisher's. Add a note when they differ."""
         own, published = self._request.sha256, artifact.digest
         if own is not None and published is not None and own != published:
             differs = (

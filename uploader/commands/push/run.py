@@ -32,13 +32,13 @@ from uploader.transfer.connections import first
 from uploader.webui.notify import check_switch, notify, untold
 
 _LARGE = 64 << 20
-"""Bytes that are worth further connections before it is known what of them is there."""
+"""Payload in bytes from which push opens further connections before it knows what the server has."""
 
 
 class Push:
-    """One push to one target. `shared` is common to the pushes to all targets; `kept` outlives them.
+    """One push to one target. The pushes to all targets have `shared` in common; `kept` closes after all of them.
 
-    Raises RouteUnavailable and UsageError for a target that cannot be pushed to.
+    Raises RouteUnavailable or UsageError when the target does not allow a push.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Push:
             return self.failed(items, error)
 
     def resolve(self) -> list[Item] | Report:
-        """Return what is to be pushed, or the report of all references that cannot be."""
+        """Return the items to push, or the report of all references when some are faulty."""
         items, faults = self._resolver.run(), self._resolver.faults
         if faults:
             failed = [Outcome(self.target, fault.source, "failed", error=Failure.of(fault.error)) for fault in faults]
@@ -106,7 +106,7 @@ class Push:
             return Report(tuple(outcomes), stopped=self._target.cancelled.is_set())
 
     def stop(self) -> None:
-        """End the push at once, from another thread. What arrived stays."""
+        """End the push at once; call it from another thread. The bytes that arrived stay on the server."""
         with self._ending:
             if self._execution is not None:
                 self._execution.stop()
@@ -115,11 +115,11 @@ class Push:
                 self._sources.http.close()
 
     def failed(self, items: Sequence[Item], error: UploaderError) -> Report:
-        """Return what became of a push that failed as a whole."""
+        """Return the report of a push that failed as a whole."""
         return Report(tuple(replace(outcome_of(self.target, item), error=Failure.of(error)) for item in items))
 
     def left(self, items: Sequence[Item], error: UploaderError) -> Report:
-        """Return what became of a push that was ended early. All is done if it only waited for the WebUI."""
+        """Return the report of a push that was stopped. It is complete if only the WebUI was still awaited."""
         if self._outcomes is None:
             return self.failed(items, error)
         return Report(tuple(self._for_models(self._outcomes, untold)), stopped=True)
@@ -163,7 +163,7 @@ class Push:
     def _for_models(
         self, outcomes: Sequence[Outcome], tell: Callable[[Sequence[Outcome]], list[Outcome]]
     ) -> list[Outcome]:
-        """Return the outcomes, those of models as `tell` returns them. No WebUI lists what lies beside a model."""
+        """Return the outcomes, with those of models replaced by what `tell` returns. No WebUI lists sidecars."""
         if not self._request.notify:
             return list(outcomes)
         models = iter(tell([outcome for outcome in outcomes if outcome.path not in self._beside]))
@@ -174,14 +174,14 @@ class Push:
         try:
             yield
         finally:
-            with self._ending:  # `stop` tells the servers over these connections
+            with self._ending:  # `stop` stops the servers' downloads over these connections
                 self._target.pool.close()
             tolerant(self._target.manifest.flush, self._session.observer)
 
     # connections --------------------------------------------------------------------------------------
 
     def _worth_by_size(self, items: Sequence[Item], round_trip: float) -> int:
-        """As `_worth`, before there is a plan. What the manifest knows need most likely not be sent."""
+        """Return what `_worth` returns, before there is a plan. Files in the manifest most likely need no payload."""
         if sum(item.artifact.size or 0 for item in items) < _LARGE:
             return 1
         known = {(placed.origin, placed.mtime_ns) for placed in self._target.manifest.files.values()}

@@ -1,4 +1,4 @@
-"""The route `server` of one push: whether the server can download by itself, and the downloads that it does."""
+"""The route `server` of one push: whether the server can download by itself, and its downloads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from uploader.transfer import UploadJob
 def settle(
     connection: Connection, items: Sequence[Item], request: PushRequest, session: Session
 ) -> list[tuple[Item, UploaderError | None]]:
-    """Give every item its route, or the error that it has none. Asks the server one question at most."""
+    """Return each item with its route, or with the error that it has none. Send the server at most one command."""
     links = any(isinstance(item.artifact.origin, WebFile) for item in items)
     reach = _reach(connection, session) if links and request.via in ("auto", "server") else Reach(None)
     settled: list[tuple[Item, UploaderError | None]] = []
@@ -47,7 +47,7 @@ def settle(
 
 
 def with_job(connection: Connection, item: Item, listing: RemoteListing) -> RemoteListing:
-    """Return the listing with what the server's own download is doing to the part file."""
+    """Return the listing with the state of the server's own download of the part file."""
     if item.route is not Route.SERVER or listing.part is None or connection.shell is None:
         return listing
     with suppress(RemoteRefused):
@@ -74,7 +74,7 @@ def _reach(connection: Connection, session: Session) -> Reach:
 
 
 class ServerDownloads:
-    """The downloads that the server does by itself in one push. `shell`: the server runs commands."""
+    """The server's own downloads in one push. `shell`: the server runs commands."""
 
     def __init__(self, request: PushRequest, target: TargetSession, sources: Sources, *, shell: bool) -> None:
         self._request = request
@@ -84,7 +84,7 @@ class ServerDownloads:
         self._running: dict[str, ServerDownload] = {}
 
     def prepare(self, item: Item, job: UploadJob) -> ServerDownload:
-        """Return the download that carries out an item of route `server`."""
+        """Return the download for an item of route `server`."""
         record = JobRecord(
             target=job.target,
             source=item.artifact.source,
@@ -114,9 +114,9 @@ class ServerDownloads:
         return download
 
     def may_take_over(self, download: ServerDownload, error: UploaderError) -> bool:
-        """Whether this machine sends the file after the server's own download failed.
+        """Return True if this machine sends the file after the server's own download failed.
 
-        If so, nothing of the failed attempt stays on the server.
+        If so, remove what the failed download left on the server.
         """
         if self._request.via != "auto" or self._request.detach or not download.unsuited:
             return False
@@ -125,17 +125,17 @@ class ServerDownloads:
         return True
 
     def make_room(self, item: Item) -> None:
-        """Make sure that no download of the server writes to the part file that this machine sends to.
+        """Remove the job of an earlier download by the server from the part file that this machine sends to.
 
-        Raises Busy while one does.
+        Raises Busy when that download still runs.
         """
         if self._shell and isinstance(item.artifact.origin, WebFile):
             self._target.with_connection(partial(self._refuse_running, item))
 
     def stop(self) -> None:
-        """End the downloads on the server, within STOP_SECONDS also on a dead connection.
+        """End the downloads on the server, within STOP_SECONDS even on a dead connection.
 
-        Call it while the connections are still open: the server is told over them.
+        Call it while the connections are open: the commands to stop go over them.
         """
         stopping: list[tuple[str, threading.Event]] = []
         for path, download in list(self._running.items()):
@@ -162,7 +162,7 @@ class ServerDownloads:
         self._forget(_part(connection, item))
 
     def _forget(self, part: str) -> None:
-        """Drop the records of downloads into a part file that this machine now sends to."""
+        """Remove the records of downloads to a part file that this machine now sends to."""
         records = self._target.session.job_records
         for record in records.all():
             if (record.target, record.part) == (self._target.name, part):

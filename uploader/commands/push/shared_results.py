@@ -1,4 +1,4 @@
-"""What the pushes of the same references to several targets find out once."""
+"""Results about references that the pushes to several targets share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SharedResults:
-    """What was found out about references, shared by the pushes to several targets."""
+    """Results about references, each computed once for the pushes to all targets."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], object] = {}
@@ -21,12 +21,12 @@ class SharedResults:
         self._lock = threading.Lock()
 
     def turn(self, artifact: Artifact) -> threading.Lock:
-        """Return the lock to hold while an artifact is downloaded to this disk: all targets use one file."""
+        """Return the lock to hold while an artifact is downloaded to this disk. All targets use one file."""
         with self._lock:
             return self._turns.setdefault(key_of(artifact), threading.Lock())
 
     def once(self, what: str, key: str, call: Callable[[], T]) -> T:
-        """Return what `call` returned the first time, or raise what it raised then."""
+        """Return the value of the first `call`, or raise its error again."""
         if (what, key) not in self._found:
             try:
                 self._found[what, key] = call()
@@ -39,6 +39,6 @@ class SharedResults:
 
 
 def key_of(artifact: Artifact) -> str:
-    """Return what names an artifact's bytes. Two names of one file are one: a pattern and a path may both name it."""
+    """Return a key for an artifact's bytes. A pattern and a path that name the same file have the same key."""
     origin = artifact.origin
     return str(origin.path.resolve()) if isinstance(origin, LocalFile) else origin.url

@@ -1,4 +1,4 @@
-"""Sidecars: the preview picture and the metadata that a WebUI reads beside a model, as its source tells them."""
+"""Sidecars: the preview picture and the metadata that a WebUI reads next to a model, made from its source."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VERSIONS = (("SD 1", "SD1"), ("SD 2", "SD2"), ("SDXL", "SDXL"), ("Pony", "SDXL"
 
 @dataclass(frozen=True)
 class Making:
-    """What sidecars are made with: the WebUI that reads them, the target's root, and a folder of this disk."""
+    """The inputs for sidecars: the WebUI that reads them, the target's root, and a folder of this disk."""
 
     webui: WebUI
     root: str
@@ -39,8 +39,8 @@ class Making:
 def sidecars(items: Sequence[Item], making: Making) -> list[Item]:
     """Return the files to put beside the items, written into the folder of this disk.
 
-    Of two models with one stem, the first one gets them. What the source does not have is told to the observer, and
-    stops no model. Raises ConfigurationError when this disk does not take them.
+    Of two models with one stem, the first one gets them. What the source lacks is reported to the observer and stops
+    no model. Raises ConfigurationError when this disk refuses the files.
     """
     found: dict[str, Item] = {}
     webui = making.webui
@@ -64,7 +64,7 @@ def sidecars(items: Sequence[Item], making: Making) -> list[Item]:
 
 
 def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, bytes]]:
-    """Yield what follows the model's stem in each sidecar's name, and its content."""
+    """Yield the ending that follows the model's stem, and the content, of each sidecar."""
     names, url = making.webui.sidecars, card.preview
     if names.preview is not None and url is not None:
         try:
@@ -80,8 +80,12 @@ def _contents(item: Item, card: Card, making: Making) -> Iterator[tuple[str, byt
 
 
 def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
-    """Return the ending that the picture's first bytes tell, and the picture."""
-    # An address that a stranger wrote into a catalogue may not name this machine, unless the catalogue is here too.
+    """Return the picture's ending, chosen by its first bytes, and its content.
+
+    Raises SourceRefused when the address is one of this machine, NotAModel when it is no PNG or JPEG.
+    """
+    # A stranger may have written the address. It must not reach a service of this machine (request forgery), unless
+    # the catalogue itself is on this machine.
     home = host_of(artifact.origin.url) if isinstance(artifact.origin, WebFile) else ""
     if is_loopback(host_of(url)) and not is_loopback(home):
         raise SourceRefused("its address is one of this very machine")
@@ -97,7 +101,7 @@ def _picture(url: str, artifact: Artifact, http: Http) -> tuple[str, bytes]:
 
 
 def _facts(card: Card) -> dict[str, object]:
-    """Return what AUTOMATIC1111 and its relatives keep of a model (modules/ui_extra_networks_user_metadata.py)."""
+    """Return the metadata that AUTOMATIC1111 and its forks read (modules/ui_extra_networks_user_metadata.py)."""
     base = card.base or ""
     version = next((name for begin, name in _VERSIONS if base.startswith(begin)), "Unknown")
     return {
