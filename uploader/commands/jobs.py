@@ -1,4 +1,4 @@
-"""`jobs`: downloads that servers do for us, listed, waited for, cancelled."""
+"""`jobs`: list the downloads that servers do for us, wait for one, cancel one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from uploader.webui.notify import notify
 
 
 def list_jobs(session: Session) -> list[JobView]:
-    """Return all jobs. Each target is asked once; jobs of one that cannot be asked are `unknown`."""
+    """Return all jobs. Each target is asked once. The jobs of a target that does not answer are `unknown`."""
     by_target: dict[str, list[JobRecord]] = defaultdict(list)
     for record in session.job_records.all():
         by_target[record.target].append(record)
@@ -70,7 +70,7 @@ def wait_for_job(id: str, session: Session) -> Report:
             )
 
         session.observer(Planned(1, record.size))
-        # Ctrl-C ends the waiting, not the download: that was begun to go on by itself.
+        # Ctrl-C ends the wait and not the download, because the user started it detached.
         runner = Runner(session.observer, target.cancelled, target.pool.interrupt)
         outcomes = runner.run([Task(record.path, known, run)])
         if record.notify and not target.cancelled.is_set():
@@ -81,7 +81,8 @@ def wait_for_job(id: str, session: Session) -> Report:
 def cancel_job(id: str, session: Session) -> Cancelled:
     """End a job and remove its part, its state and its record. Raises UsageError for an unknown id.
 
-    Raises what keeps the server from being asked. The record stays then, unless its target was forgotten.
+    Raises the error of the connection when the server cannot be asked; the record stays then. For a target that is no
+    longer saved only the record is removed.
     """
     record = session.job_records.get(id)
     there = is_address(record.target) or record.target in {target.name for target in session.targets.all()}
@@ -132,7 +133,7 @@ def _job(record: JobRecord) -> UploadJob:
     identity = part.removeprefix(f"{name}.").removesuffix(".part")
     if record.part != f"{folder}/{part_name(name, identity)}":
         raise UsageError(f"the job {record.id} names no part file of ours", remedy="Push the same source again.")
-    # The link is not kept, as it may be a secret: nothing can be read from the source again.
+    # The link is not saved, because it may be a secret. So nothing can be read from the source again.
     origin = WebFile("", None, ranges=False)
     artifact = Artifact(record.source, record.name, record.size, origin, identity, record.digest, Kind(record.kind))
     return UploadJob(
@@ -180,7 +181,7 @@ class JobView:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """A job that was cancelled. `there`: the server was told; otherwise its target was forgotten.
+    """A job that was cancelled. `there` is True if the server was asked, False if the target is no longer saved.
 
     `left` is the part file that stays on a server which knows of no such download.
     """

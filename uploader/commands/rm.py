@@ -24,11 +24,12 @@ class Removal:
 
 
 def rm(session: Session, to: str, paths: Sequence[str], *, yes: bool) -> list[Removal]:
-    """Remove files and return what was removed. Ask first unless `yes`; raise UsageError where there is no user to
-    ask.
+    """Remove files, and return what was removed. Ask the user first unless `yes`.
 
     A text with a slash is a path below the root. One without is the name of a model in a folder of the WebUI. All files
-    are looked for before any is removed, and all errors are raised at once. A link is removed, never what it leads to.
+    are looked up before the first is removed. A link is removed, and the file that it names stays.
+
+    Raises UsageError when there is no user to ask. Raises Several when several texts are wrong.
     """
     with TargetSession(session, to) as target:
         found = [_found(target, text) for text in dict.fromkeys(paths)]
@@ -131,7 +132,7 @@ def _removal(
 def _shares(
     target: TargetSession, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]
 ) -> list[str]:
-    """Return what else uses the same file: other names of its bytes, links to it, copies that this program knows."""
+    """Return sentences on what else uses the file: hard links, links to it, copies that the manifest knows."""
     said: list[str] = []
     if entry.is_link:
         said.append(f"it is a link to {connection.files.read_link(path)}, which stays")

@@ -1,4 +1,4 @@
-"""Records in the manifest what was placed, so that sync, ls and rm know it again."""
+"""Records of placed files in the manifest, so that sync, ls and rm know them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uploader.transfer.context import WithConnection
 
 
 def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult, seen: int | None) -> None:
-    """Record that `path`, absolute on the server, has an artifact's bytes; `seen` is its time there, in seconds.
+    """Record that `path`, absolute on the server, has an artifact's bytes. `seen` is its mtime there in seconds.
 
     A file that was there already counts as placed by this program only if the manifest said so.
     """
@@ -36,7 +36,7 @@ def note(manifest: Manifest, path: str, artifact: Artifact, result: UploadResult
 
 
 def seen_now(using: WithConnection, path: str) -> int | None:
-    """Return the time of a file on the server, in seconds; None where the server does not tell or cannot be asked."""
+    """Return the mtime of a file on the server in seconds; None when it is unknown or the server cannot be asked."""
     try:
         there = using(lambda connection: connection.files.stat(path))
     except UploaderError:  # a lost connection does not undo what was placed
@@ -45,7 +45,7 @@ def seen_now(using: WithConnection, path: str) -> int | None:
 
 
 def tolerant(call: Callable[[], None], observer: Observer) -> None:
-    """Run a call that writes the manifest. A failure to write here undoes nothing that was placed there."""
+    """Run a call that writes the manifest. If it fails, only say so: the file on the server is placed."""
     try:
         call()
     except (Busy, ConfigurationError) as error:
@@ -53,6 +53,6 @@ def tolerant(call: Callable[[], None], observer: Observer) -> None:
 
 
 def mtime_of(artifact: Artifact) -> int | None:
-    """Return when an artifact's file was changed last, in seconds; None for one that is no file of this disk."""
+    """Return the mtime of an artifact's local file in seconds; None for an artifact from elsewhere."""
     origin = artifact.origin
     return origin.mtime_ns // 1_000_000_000 if isinstance(origin, LocalFile) else None

@@ -1,4 +1,4 @@
-"""Tasks carried out by workers: cancellation, and an outcome for every item."""
+"""Workers that carry out tasks. Every task gets an outcome, also after an error or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _GRACE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Task:
-    """One item to carry out. `outcome` is what is known of it beforehand; `run` completes it.
+    """One item to carry out. `outcome` is what is known before; `run` returns the complete outcome.
 
-    `sent` returns the payload bytes that went out so far, for the outcome of an item that fails.
+    `sent` returns the payload bytes sent so far, for the outcome of an item that fails.
     """
 
     item: str
@@ -31,16 +31,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Together:
-    """Items that are carried out together, in one run. It returns for each, in order, its outcome or its error."""
+    """Items that one call carries out together. `run` returns the outcome or the error of each, in order."""
 
     tasks: tuple[Task, ...]
     run: Callable[[], Sequence[Outcome | UploaderError]]
 
 
 class Runner:
-    """Carries out tasks in threads of its own, at most `workers` at once. Ctrl-C is heard at any moment.
+    """Carries out tasks in threads of its own, at most `workers` at once, so that Ctrl-C works at any moment.
 
-    `interrupt` ends all that a task can wait for.
+    `interrupt` ends everything that a task can wait for.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Runner:
         self._outcomes: dict[int, Outcome] = {}
 
     def run(self, work: Sequence[Task | Together], at_once: int | None = None) -> list[Outcome]:
-        """Return an outcome for each task, in their order; with `at_once`, that many together.
+        """Return an outcome for each task, in their order. At most `at_once` run at the same time.
 
-        After Ctrl-C, a task that is not done fails as `interrupted`. One that met a defect of this program fails as
-        `internal`; the traceback goes to a `debug` message.
+        After Ctrl-C, a task that is not done fails with `interrupted`. A task that meets a defect of this program fails
+        with `internal`. The traceback goes to a `debug` message.
         """
         numbered: list[tuple[int, Task | Together]] = []
         tasks: list[Task] = []
@@ -69,7 +69,7 @@ class Runner:
             numbered.append((len(tasks), unit))
             tasks += unit.tasks if isinstance(unit, Together) else (unit,)
         queue = iter(numbered)
-        # Not joined: CPython 3.11 takes a thread for ended when Ctrl-C arrives in the midst of a join.
+        # No join: if Ctrl-C arrives during a join, CPython 3.11 believes that the thread has ended.
         workers = WorkerGroup(lambda _number: self._work(queue), name="runner", stop=lambda: None)
         try:
             workers.grow(max(1, min(at_once or self._workers, self._workers, len(numbered))))
@@ -135,20 +135,20 @@ def _stopped() -> Interrupted:
 def run_small_then_large(
     runner: Runner, small: Sequence[Together], large: Sequence[Task], *, groups: int
 ) -> list[Outcome]:
-    """Carry out the small files first, `groups` groups at once, then the large ones, IN_FLIGHT at once.
+    """Carry out the small files first, `groups` groups at once. Then carry out the large ones, IN_FLIGHT at once.
 
-    Returns the outcomes of the small files, then those of the large ones, each in their order.
+    Return the outcomes of the small files, then those of the large ones, each in their order.
     """
     return [*runner.run(small, groups), *runner.run(large, IN_FLIGHT)]
 
 
 IN_FLIGHT = 3
-"""Large files at once: while one is proven and gets its name, the bytes of the next are on their way."""
+"""Large files at once: while one is proven and renamed, the bytes of the next are sent."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """How a step ended well. Bytes as in Outcome."""
+    """The result of a step that succeeded. The byte counts are those of Outcome."""
 
     evidence: Evidence | None = None
     sha256: str | None = None

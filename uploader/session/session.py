@@ -1,4 +1,4 @@
-"""Where a verb finds what it works with: state, profiles, secrets, the person to ask, connections."""
+"""What every command works with: state, profiles, secrets, the user to ask, connections."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ if TYPE_CHECKING:  # each of these loads a slow library: paramiko, httpx
     from uploader.transfer.config import TransferConfig
 
 WEBUI_SECONDS = 10.0
-"""What all requests of one service may take together, unless it is told otherwise."""
+"""How long all requests to one service may take together, by default."""
 
 
 @dataclass(frozen=True)
 class KeyRule:
-    """What to do about the target's host key: `expected` is the one fingerprint it may have; `accept_new` takes
-    a new one unseen; `remember` writes an accepted one down at once."""
+    """How to check the target's host key.
+
+    `expected` is the only fingerprint that is allowed. `accept_new` accepts a new key without a question. `remember`
+    saves an accepted key at once.
+    """
 
     expected: str | None = None
     accept_new: bool = False
@@ -49,13 +52,13 @@ class KeyRule:
 
 
 class Session:
-    """What the verbs work with: state, profiles, secrets, the person to ask, and connections to targets.
+    """What every command works with: state, profiles, secrets, the user to ask, and connections to targets.
 
-    `environ` is the process's environment unless given. `prompter` asks a person; with None no question is asked.
-    `observer` receives progress and messages. `state` is the folder of all state; the environment and the platform
-    name it unless given. `ssh_folder` is ~/.ssh unless given. `wait` replaces the waits between two tries: it takes
-    seconds and returns True to stop. `silence_seconds` is how long a server may be silent; `webui_seconds` bounds all
-    requests to a WebUI after a push. `config` holds the tuning numbers of transfers.
+    `environ` is by default the environment of the process. `prompter` asks the user; None asks no question.
+    `observer` receives progress and messages. `state` is the folder of all state; its default depends on the
+    environment and the platform. `ssh_folder` is by default ~/.ssh. `wait` replaces the waits between two attempts: it
+    takes seconds and returns True to stop. `silence_seconds` is how long a server may be silent. `webui_seconds` limits
+    all requests to a WebUI after a push. `config` has the tuning numbers of transfers.
     """
 
     def __init__(
@@ -113,9 +116,10 @@ class Session:
         return KnownHosts(self.state / "known_hosts", ssh_folder=self.ssh_folder)
 
     def choose_targets(self, to: Sequence[str]) -> list[Target]:
-        """The targets that were named, those of groups (`@name`) included, each once; or the only one there is.
+        """Return the named targets and those of named groups (`@name`), each once. Without names, return the only one.
 
-        Raises UsageError."""
+        Raises UsageError when a name is unknown, or when there is not exactly one target to choose.
+        """
         named = to or [name for name in [self.environ.get("UPLOADER_TARGET", "")] if name]
         if not named:
             return [self._only_target()]
@@ -123,27 +127,27 @@ class Session:
         return list({target.name: target for target in found}.values())
 
     def sources(self, http: Http) -> Sources:
-        """The sources, with the addresses that the environment gives them and the tokens that are known."""
+        """Return the sources, with the addresses from the environment and the saved tokens."""
         from uploader.sources import Sources
 
         return Sources(http, environ=self.environ, tokens=self.tokens.get)
 
     def choose_target(self, to: str | None) -> Target:
-        """As `choose_targets`, for what is about one. Raises UsageError."""
+        """Return the one target as `choose_targets` does. Raises UsageError when `to` names several."""
         found = self.choose_targets([to] if to else [])
         if len(found) > 1:
             raise UsageError(f"{to} names {len(found)} targets, and this is about one", remedy="Name one of them.")
         return found[0]
 
     def observed_by(self, observer: Observer) -> Session:
-        """The same, talking to another observer."""
-        _ = self.profiles, self.known_hosts, self.cache  # shared from here on
+        """Return a copy of the session with another observer."""
+        _ = self.profiles, self.known_hosts, self.cache  # load them now, so that the copies share them
         other = copy(self)
         other.observer = observer
         return other
 
     def without(self, variable: str) -> Session:
-        """The same, in an environment that lacks a variable."""
+        """Return a copy of the session whose environment lacks a variable."""
         other = copy(self)
         other.environ = {name: value for name, value in self.environ.items() if name != variable}
         return other
@@ -172,7 +176,10 @@ class Session:
         return self.profiles.provider(target.provider), self.profiles.webui(target.webui)
 
     def folders_of(self, target: Target) -> dict[Kind, str]:
-        """The folder of each kind, below the target's root: the target's own over its provider's over its WebUI's."""
+        """Return the folder of each kind below the target's root.
+
+        The target's own folder wins over the provider's, and that over the WebUI's.
+        """
         provider, webui = self.profiles_of(target)
         return {**self.profiles.folders(provider, webui), **target.folders}
 
@@ -184,8 +191,10 @@ class Session:
         *,
         renew: bool = False,
     ) -> tuple[SftpConnector, TargetSecrets]:
-        """What opens connections to a target, and the secrets it used once it has. `renew`: a password of the keyring
-        that is refused may be asked for again."""
+        """Return a connector for a target, and the secrets that it uses.
+
+        `renew` allows a question for a new password when the server refuses that of the keyring.
+        """
         from uploader.remote.sftp import SftpConnector, SshEnvironment
 
         rule = rule or KeyRule()

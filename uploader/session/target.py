@@ -1,4 +1,4 @@
-"""One target during one command: its connections, its root, and what this program knows of its files."""
+"""One target during one command: its connections, its root, and what the manifest knows of its files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TargetSession:
     Use it as a context manager: leaving it closes the connections and writes the manifest. No connection opens before
     the first use. `with_connection`, `resolve` and `make_folders` are thread-safe.
 
-    `limit` is in bytes per second. `connections` is how many to use; None means as many as pay. `attempts` is how
+    `limit` is in bytes per second. `connections` is how many to use; None means as many as help. `attempts` is how
     often a call is tried. `connector` replaces the SFTP connector of the target.
 
     Raises RouteUnavailable when the provider has no SFTP. Raises UsageError for an unknown target or an unusable root.
@@ -84,7 +84,7 @@ class TargetSession:
         return self.target.name
 
     def stop(self) -> None:
-        """End all work on the target, from any thread. What arrived stays."""
+        """End all work on the target, from any thread. The bytes that arrived stay."""
         self.cancelled.set()
         self.pool.interrupt()
 
@@ -107,7 +107,7 @@ class TargetSession:
         return self._resolve(path)
 
     def below(self, path: str) -> str:
-        """Return the absolute path of one below the root. Raises UsageError for one that leads out of it."""
+        """Return `path` as an absolute path. Raises UsageError when it leaves the root."""
         bare = path.strip("/")
         if path.startswith("/"):
             if not posixpath.normpath(path).startswith(f"{self.root.rstrip('/')}/"):
@@ -118,11 +118,11 @@ class TargetSession:
         return posixpath.join(self.root, bare)
 
     def shown(self, path: str) -> str:
-        """Return an absolute path as it is below the root."""
+        """Return an absolute path relative to the root."""
         return posixpath.relpath(path, self.root)
 
     def make_folders(self, paths: Iterable[str]) -> None:
-        """Make the absolute folders, and those above them that are missing, depth by depth. Raises RemoteRefused."""
+        """Make absolute folders and the missing ones above them. Raises RemoteRefused when the server refuses one."""
         wanted: set[str] = set()
         for path in paths:
             while path not in wanted and path != "/":

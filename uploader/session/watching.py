@@ -1,4 +1,4 @@
-"""What the verbs with `--watch` share."""
+"""What the commands with `--watch` share: which errors they wait for, and which news they report."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from uploader.errors import (
 from uploader.result import Outcome, Report
 
 ABSENCE_SECONDS = 15.0
-"""Seconds until a target or a folder that is not there is looked for again."""
-
+"""Seconds until the next attempt when a target or a folder is missing."""
 
 PASSING: tuple[type[UploaderError], ...] = (NetworkError, RemoteRefused, SourceMissing, SourceRefused, Busy)
-
+"""Errors that a watch waits out."""
 
 LASTING: tuple[type[UploaderError], ...] = (HostKeyUnknown, HostKeyChanged, CredentialsMissing, CredentialsRefused)
+"""Errors that end a watch, because only the user can repair them."""
 
 
 def stopped() -> Interrupted:
@@ -33,7 +33,7 @@ def stopped() -> Interrupted:
 
 
 class ChangeFilter:
-    """Tells what is new in a report: an error that stays is reported once."""
+    """Filter for the reports of a watch: an error that stays is reported once."""
 
     def __init__(self) -> None:
         self._reported: set[tuple[str, str]] = set()

@@ -35,7 +35,7 @@ from uploader.webui.connect import NO_ADDRESS, address_of, reached
 from uploader.webui.inspect import facts_of
 
 PROBE_SECONDS = 2.0
-"""How long the speed is measured."""
+"""How long the speed is measured, in seconds."""
 
 _DIAL_SECONDS = 10.0
 _WINDOW = 8 << 20
@@ -48,7 +48,7 @@ _OTHER_FOLDERS = "`uploader webui` shows them; `uploader login` again offers to 
 
 @dataclass
 class Doctor:
-    """Checks one target. `clock` gives the time of day, `meter` monotonic seconds."""
+    """The checks of one target. `clock` returns the time of day, `meter` monotonic seconds."""
 
     session: Session
     target: TargetSession
@@ -243,7 +243,7 @@ class Doctor:
         yield target.name, "TARGET"
         yield target.host, "HOST"
         yield target.root, "ROOT"
-        yield str(Path.home()), "~"  # what lies below it is then a path, though its name held a blank
+        yield str(Path.home()), "~"  # masked first: the path pattern ends at a blank, and a home folder may have one
         if target.user:
             yield target.user, "USER"
         if target.webui_url:

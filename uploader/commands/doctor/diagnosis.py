@@ -35,5 +35,5 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """The first failed check's; what comes after it mostly fails for the same reason."""
+        """The exit code of the first failed check: later ones mostly fail for the same reason."""
         return next((check.exit_code for check in self.checks if check.state == "failed"), 0)

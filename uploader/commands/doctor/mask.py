@@ -28,7 +28,7 @@ def masked(diagnosis: Diagnosis) -> Diagnosis:
 
 def _masked(text: str, words: Mapping[str, str]) -> str:
     text, said, _ = _FINGERPRINT.sub("KEY", text).partition("It said:")
-    text += f"{said} …" if said else ""  # what a program says of itself may name anybody
+    text += f"{said} …" if said else ""  # the text of a program may have any name in it
     text = _ACCOUNT.sub("USER@HOST", _URL.sub("URL", text))
     for private in sorted(words, key=len, reverse=True):
         before = r"(?:(?<=port )|(?<=:))" if words[private] == "PORT" else r"(?<!\w)"

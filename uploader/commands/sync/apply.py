@@ -32,10 +32,10 @@ T = TypeVar("T")
 
 
 class RemoteChanges:
-    """Carries out the steps of one sync from `folder` to `target`. Thread-safe.
+    """The changes of one sync from `folder` to `target`. Thread-safe.
 
-    The manifest has every file that it places, and beforehand what it is about to place. With `replaces_any` it also
-    replaces what came to a name after the plan looked.
+    The manifest gets every file twice: before it is placed as intended, and afterwards as placed. `replaces_any`
+    allows to replace also a file that has changed since the plan.
     """
 
     def __init__(self, folder: Path, target: TargetSession, *, replaces_any: bool = False) -> None:
@@ -47,13 +47,14 @@ class RemoteChanges:
         self._running: dict[str, Upload] = {}
 
     def goes_together(self, step: SyncStep) -> bool:
-        """Return True if a file is sent together with others: below a chunk there is nothing to resume."""
+        """Return True if a file is sent together with others: one smaller than a chunk cannot be resumed."""
         return step.size < self._context.config.chunk_bytes
 
     def clear_parts(self, base: str, steps: Sequence[SyncStep] = ()) -> None:
         """Remove the part files that earlier runs began below `base`, which this run has claimed.
 
-        Those of large files that `steps` continue stay, and those of another run, in a folder above or below too.
+        The parts of large files that `steps` continue stay. So do the parts of another run, also when that run works on
+        a folder above or below.
         """
         names = {
             step.path for step in steps if step.action in (Action.SEND, Action.REPLACE) and not self.goes_together(step)
@@ -88,7 +89,7 @@ class RemoteChanges:
     # sending ------------------------------------------------------------------------------------------
 
     def send_large(self, step: SyncStep) -> StepResult:
-        """Send a file alone: resumable, over several connections."""
+        """Send one large file: over several connections, and resumable."""
         artifact = self._artifact(step)
         job = UploadJob(
             step.key,
@@ -112,11 +113,11 @@ class RemoteChanges:
         return StepResult(result.evidence, result.sha256, result.bytes_sent, result.resumed_from)
 
     def bytes_sent(self, key: str) -> int:
-        """Return the payload bytes of a large file that went out so far."""
+        """Return the payload bytes of a large file that were sent so far."""
         return self._running[key].sent if key in self._running else 0
 
     def send_small(self, steps: Sequence[SyncStep]) -> list[StepResult | UploaderError]:
-        """Send small files together. Return how each ended, in order. Raises NetworkError."""
+        """Send small files together. Return the result or the error of each, in order. Raises NetworkError."""
         results: dict[str, StepResult | UploaderError] = {}
         files: dict[str, SmallUpload] = {}
         for step in steps:
@@ -148,7 +149,7 @@ class RemoteChanges:
     # on the server ------------------------------------------------------------------------------------
 
     def copy(self, step: SyncStep) -> StepResult | None:
-        """Let the server copy the bytes that it has, and prove them. Return None when it did not work."""
+        """Let the server copy a file that it has, and prove the copy. Return None when that did not work."""
         source, sha256, here = step.origin or "", step.sha256 or "", step.file
         folder, name = posixpath.split(step.path)
         part = posixpath.join(folder, part_name(name, sha256[:8]))
@@ -159,13 +160,13 @@ class RemoteChanges:
             connection.files.remove(part)
             return connection.duplicate(source, part)
 
-        way = self._context.with_connection(duplicate)
-        proof = self._proof(step, part) if way else None
+        method = self._context.with_connection(duplicate)
+        proof = self._proof(step, part) if method else None
         if proof is None:
             self._context.with_connection(lambda connection: connection.files.remove(part))
             self._manifest.end([part])
             return None
-        if way == "copy":  # a link shares the time with its source
+        if method == "copy":  # a hard link shares its mtime with its source
             self._context.with_connection(lambda connection: connection.files.set_times([(part, here.mtime)]))
         self._context.with_connection(lambda connection: _renamed(connection, part, step.path))
         there = self._context.with_connection(lambda connection: connection.files.stat(step.path))
@@ -200,14 +201,14 @@ class RemoteChanges:
         return StepResult()
 
     def put_into_trash(self, step: SyncStep, place: str) -> StepResult:
-        """Move a file to `place`, whose folder is there."""
+        """Move a file to the path `place`. Its folder exists."""
         known = self._manifest.get(step.path)
         self._unless_changed(step.path, known, lambda connection: _renamed(connection, step.path, place))
         self._manifest.forget(step.path)
         return StepResult()
 
     def _unless_changed(self, path: str, known: PlacedFile | None, act: Callable[[Connection], object]) -> None:
-        """Run `act` on a file that this program placed, if it is still that one. Raises RemoteRefused."""
+        """Run `act` on a file that this program placed. Raises RemoteRefused when it has changed since."""
 
         def looked(connection: Connection) -> None:
             there = connection.files.stat(path)
@@ -218,15 +219,15 @@ class RemoteChanges:
         self._context.with_connection(looked)
 
     def _expected(self, step: SyncStep) -> tuple[int, int | None] | None:
-        """Return size and time of the one file that a step may replace; None where any may go."""
+        """Return size and mtime of the only file that a step may replace; None when it may replace any."""
         if self._replaces_any or step.action is not Action.REPLACE or step.there is None:
             return None
         return step.there.size, step.there.mtime
 
     def keep(self, steps: Sequence[SyncStep]) -> None:
-        """Record what is the same, so that the next sync need not compare it again.
+        """Record the files that are the same, so that the next sync need not compare them again.
 
-        The server's file stays as it is, its time included: it may be another person's.
+        The server's file keeps its mtime, because it may belong to another person.
         """
         for step in steps:
             before = self._manifest.get(step.path)
@@ -234,7 +235,7 @@ class RemoteChanges:
                 continue
             still = before is not None and before.is_still(step.there.size, step.there.mtime)
             known = replace(self._known(step), sha256=step.sha256, seen=step.there.mtime, placed=False)
-            if before is not None and still:  # the same bytes: what was known of them is true still
+            if before is not None and still:  # the bytes are the same, so what the manifest knows is still true
                 sha256 = step.sha256 or before.sha256
                 known = replace(
                     known,
@@ -249,7 +250,7 @@ class RemoteChanges:
     # small things -------------------------------------------------------------------------------------
 
     def _artifact(self, step: SyncStep) -> Artifact:
-        """Return the local file as the scan saw it. Reading it raises SourceChanged when it is another one now."""
+        """Return the local file as it was scanned. A later read raises SourceChanged when it has changed."""
         here, path = step.file, self._folder / step.file.path
         identity = hashlib.sha256(f"{here.size}\n{here.mtime_ns}".encode()).hexdigest()[:8]
         return Artifact(str(path), step.name, here.size, LocalFile(path, here.mtime_ns), identity)
@@ -276,7 +277,7 @@ def _changed(path: str) -> RemoteRefused:
 
 
 def _renamed(connection: Connection, source: str, destination: str) -> None:
-    """Rename. A rename whose answer was lost counts as done when its effect is there."""
+    """Rename. After a lost answer, a second attempt succeeds when the first one had renamed the file."""
     try:
         connection.files.rename(source, destination)
     except (RemoteMissing, RemoteExists):

@@ -1,4 +1,4 @@
-"""Find out what the trees alone do not tell: hash local files, and compare them with what the server has."""
+"""The answers that the two listings do not give: hashes of local files, and comparisons with the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from uploader.transfer.verify import Expected, Verifier
 def answer(state: SyncState, asked: Questions, context: TransferContext, folder: Path) -> Answers:
     """Hash and compare. A local file that changes or cannot be read has no answer.
 
-    It counts as another file then, and sending it tells what is wrong.
+    It then counts as different, and the error appears when it is sent.
     """
     answers = Answers()
     for key in (*asked.hash, *asked.compare):
@@ -40,7 +40,7 @@ def answer(state: SyncState, asked: Questions, context: TransferContext, folder:
 
 
 def hash_file(folder: Path, here: LocalEntry) -> str:
-    """Return the sha256 (hex) of a local file. Raises SourceRefused, SourceChanged when it is not the scanned one."""
+    """Return the sha256 (hex) of a local file. Raises SourceRefused or SourceChanged when that fails."""
     digest = hashlib.sha256()
     for block in read_blocks(folder, here):
         digest.update(block)

@@ -1,4 +1,4 @@
-"""Two trees and what is known of them → steps with reasons. Pure: no I/O, no clock."""
+"""The decision of a sync: from two trees and the manifest to steps with reasons. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from uploader.state.manifest import PlacedFile
 from uploader.steps import Action, Route, Step
 
 MOST_DELETED = 10
-"""Files that one sync deletes unless more are allowed."""
+"""Files that one sync may delete by default."""
 
 WORTH_COPYING = 64 * 1024
-"""Bytes below which a file is sent sooner than copied."""
+"""Size in bytes from which a copy on the server is faster than sending the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class SyncStep(Step):
     """What will be done with one file. `path` is absolute, on the server.
 
     `here` and `there` are the file on both sides. `origin` is the server's path that a copy or a move takes the bytes
-    from. `sha256` is the content's, where it is known by now. `evidence` is how a kept file is known to be the same.
+    from. `sha256` (hex) is that of the content, if it is known. `evidence` says why a kept file counts as the same.
     """
 
     here: LocalEntry | None = None
@@ -62,7 +62,7 @@ class SyncStep(Step):
 
 @dataclass
 class Questions:
-    """What is asked before it can be decided: keys to compare on both sides, keys whose local bytes to hash."""
+    """What the decision still needs: keys to compare on both sides, and keys whose local bytes to hash."""
 
     compare: list[str] = field(default_factory=list)
     hash: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Answers:
 
 
 def questions(state: SyncState, options: SyncOptions) -> Questions:
-    """Return what the trees alone do not tell."""
+    """Return the questions that the two trees alone do not answer."""
     asked = Questions()
     sizes = {known.size for _, known in _sources(state)}
     for key, here in state.local.files.items():
@@ -147,11 +147,11 @@ def _same(state: SyncState, answers: Answers, key: str, there: RemoteEntry) -> E
         return answers.same[key]
     known = state.of_manifest(there)
     same = known is not None and known.sha256 is not None and known.sha256 == answers.sha256.get(key)
-    return Evidence.SIZE if same else None  # the server's file is known by size and time to be what was placed
+    return Evidence.SIZE if same else None  # size and time show that the server's file is still the placed one
 
 
 def _overwriting(state: SyncState, options: SyncOptions, step: SyncStep, there: RemoteEntry) -> SyncStep:
-    """Decide where the name has other bytes."""
+    """Decide about a file whose bytes on the server differ."""
     known = state.of_manifest(there)
     if known is not None and known.placed and known.seen is not None:
         return replace(step, action=Action.REPLACE, reason="it was changed here since it was placed")
@@ -165,7 +165,7 @@ def _overwriting(state: SyncState, options: SyncOptions, step: SyncStep, there: 
 
 
 def _blocked(state: SyncState, key: str) -> str | None:
-    """Return a file that has the name of one of the folders above."""
+    """Return the key of a server's file that has the name of a folder above `key`."""
     folder = key.rpartition("/")[0]
     while folder:
         if state.there(folder) is not None:
@@ -178,7 +178,7 @@ def _blocked(state: SyncState, key: str) -> str | None:
 
 
 def _sources(state: SyncState) -> Iterator[tuple[str, PlacedFile]]:
-    """Yield what can be copied or moved instead of sent: files whose content is known and did not change."""
+    """Yield the server's files that can be copied or moved: those with a known sha256 that did not change."""
     for there in state.remote.files.values():
         known = state.of_manifest(there)
         if known is not None and known.sha256 and known.size:
@@ -190,7 +190,7 @@ def _sources(state: SyncState) -> Iterator[tuple[str, PlacedFile]]:
 
 
 def _gone(state: SyncState) -> dict[str, tuple[str, RemoteEntry]]:
-    """Return what this program placed from here and the source no longer has: absolute path → key and file.
+    """Return what this program placed from here and the folder no longer has, as absolute path → key and file.
 
     A file is not gone while the file that it came from is here, also under another key.
     """
@@ -214,9 +214,9 @@ def _gone(state: SyncState) -> dict[str, tuple[str, RemoteEntry]]:
 def _moved(
     state: SyncState, steps: list[SyncStep], gone: dict[str, tuple[str, RemoteEntry]], answers: Answers
 ) -> list[SyncStep]:
-    """Turn sends into moves and copies where the bytes are on the server already. What is moved leaves `gone`.
+    """Replace sends by moves and copies when the server has the bytes. Remove the moved files from `gone`.
 
-    Nothing is moved away from a source that was not read whole: it may still be there.
+    Nothing is moved when the local folder could not be read completely: the file may still be there.
     """
     by_content: dict[tuple[int, str], list[str]] = defaultdict(list)
     for path, known in _sources(state):

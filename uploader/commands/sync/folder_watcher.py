@@ -1,4 +1,4 @@
-"""Hears of changes in a local folder from the system."""
+"""Notices of the system about changes in a local folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _GATHER_MS = 1000
 
 
 def listen(folder: Path) -> Generator[bool]:
-    """Yield several times a second whether something below the folder has changed since the last time.
+    """Yield several times a second: True if something below the folder has changed since the last time.
 
-    It hears from the first yield on. Raises OSError when the folder is not there.
+    It notices changes from the first yield on. Raises OSError when the folder is missing.
     """
     from watchfiles import watch
 
@@ -23,9 +23,9 @@ def listen(folder: Path) -> Generator[bool]:
 
 
 class FolderWatcher:
-    """Waits for changes. `wait` waits that many seconds.
+    """Waits for changes below a folder. `wait` waits that many seconds.
 
-    A folder that comes and goes, such as a removable disk, is heard again when it is back.
+    The folder may disappear and return, such as that of a removable disk.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FolderWatcher:
         self._lines: Generator[bool] | None = None
 
     def open(self) -> None:
-        """Begin to hear: what changes from now on ends the next wait. Does nothing where there is no folder."""
+        """Start to watch: a change from now on ends the next wait. Do nothing when the folder is missing."""
         if self._lines is not None:
             return
         lines = self._listen(self._folder)
@@ -54,13 +54,13 @@ class FolderWatcher:
         self._lines = lines
 
     def close(self) -> None:
-        """Stop hearing."""
+        """End the watch."""
         if self._lines is not None:
             self._lines.close()
             self._lines = None
 
     def wait(self, seconds: float | None) -> None:
-        """Wait for a change, or that many seconds at most."""
+        """Wait for a change, at most `seconds`."""
         if self._lines is None:
             self._wait(seconds or 1.0)
             return

@@ -1,4 +1,4 @@
-"""Looks at both sides of a sync and decides what to do."""
+"""The plan of a sync: list both sides, and decide what to do."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from uploader.steps import Action, Plan
 def choose_place(request: SyncRequest, target: TargetSession) -> Place:
     """Decide where a sync goes.
 
-    A folder does not tell whether it is a tree to mirror or a heap of models to sort. Then the user is asked. Raises
-    UsageError where there is no user to ask, or the user says no.
+    A folder with models may be a tree to mirror or a collection to sort. Then the user is asked. Raises UsageError when
+    there is no user to ask, or when the user says no.
     """
     into = None if request.by_kind else request.into
     if into is not None:
@@ -44,11 +44,11 @@ def choose_place(request: SyncRequest, target: TargetSession) -> Place:
 
 
 def _sorts_by_kind(folder: str, session: Session) -> bool:
-    """Whether a folder holds models at its top and the user wants them sorted. Raises UsageError."""
+    """Return True if a folder has models at its top and the user wants them sorted. Raises UsageError for a no."""
     try:
         models = [entry.name for entry in Path(folder).iterdir() if entry.is_file() and model_extension(entry.name)]
     except OSError:
-        return False  # the scan says what is wrong with it
+        return False  # the scan reports the error
     if not models:
         return False
     remedy = "Give --by-kind to sort them into the WebUI's folders, or --into SUBFOLDER to mirror the folder there."
@@ -67,9 +67,9 @@ def make_plan(
     *,
     growing: Callable[[LocalEntry], bool] | None = None,
 ) -> Plan[SyncStep]:
-    """Scan both sides, ask what they do not tell, and decide. What is wrong with single files is in the plan.
+    """Scan both sides, answer the open questions, and decide. The errors of single files are in the plan.
 
-    Raises what makes a side impossible to look at.
+    Raises UploaderError when one side cannot be listed at all.
     """
 
     def say(text: str) -> None:
@@ -94,7 +94,7 @@ def make_plan(
         size = sum(found.tree.files[key].size for key in keys)
         say(f"reading {len(keys)} file(s) here, {size:,} bytes, to know what they are")
     steps = decide(state, options, answer(state, asked, target.transfer, folder))
-    if growing is not None and not tree.complete:  # what still grows is no reason to complain, nor to delete
+    if growing is not None and not tree.complete:  # files that still grow are no error, and nothing is deleted for them
         steps = [step for step in steps if not (step.action is Action.REFUSE and step.here is None and step.there)]
     steps = [replace(step, kind=found.kinds.get(step.key)) for step in steps]
     return Plan(target.name, target.resolve(place.root), steps)
@@ -103,10 +103,10 @@ def make_plan(
 def _look(
     place: Place, folder: Path, filters: Filters, found: Sorted, manifest: Manifest, connection: Connection
 ) -> SyncState:
-    """Look at the server's side. Raises NoSuchRoot."""
+    """List the server's side. Raises NoSuchRoot when the root is missing."""
     root = connection.files.resolve(place.root)
     base = posixpath.join(root, place.into) if place.into else root
-    # Sorted by kind, the names on the server are not the names that the rules are about.
+    # With --by-kind the server has other names than those that the user's rules are about.
     rules = filters if place.into is not None else Filters()
     concerned = _concerned(base, found.tree, manifest)
     there = list_tree(connection, base, rules, found.starts, concerns=lambda folder: folded(folder) in concerned)
@@ -117,15 +117,18 @@ def _look(
         )
     manifest.settle(base, {posixpath.join(base, file.path): (file.size, file.mtime) for file in there.files.values()})
     state = SyncState(base, str(folder), found.tree, there, manifest.files, takes=filters.takes)
-    # The server may take long to tell its abilities: it is asked only where a file is missing that it may copy.
+    # The question for its abilities takes time: ask the server only when it may copy a missing file.
     missing = any(file.size >= WORTH_COPYING and key not in there.files for key, file in found.tree.files.items())
     copies = missing and connection.abilities.server_copy
     return replace(state, elsewhere=_elsewhere(connection, root, state), duplicates=copies)
 
 
 def _concerned(base: str, local: LocalTree, manifest: Manifest) -> set[str]:
-    """The folders below `base` that matter, as a server sees them that does not tell `A` from `a`: those that the local
-    tree has, and those that something was placed in. What else a WebUI keeps there need not be looked through."""
+    """Return the folders below `base` to list: those of the local tree, and those with placed files.
+
+    Their names are case-folded, for a server that does not distinguish `A` and `a`. Other folders of a WebUI are not
+    listed, to save time.
+    """
     lead = f"{base.rstrip('/')}/"
     placed = (path.removeprefix(lead) for path in (*manifest.files, *manifest.intended) if path.startswith(lead))
     found: set[str] = set()
@@ -138,14 +141,14 @@ def _concerned(base: str, local: LocalTree, manifest: Manifest) -> set[str]:
 
 
 def _tells_no_case(connection: Connection, root: str, local: LocalTree, there: RemoteTree) -> bool:
-    """Asks only where it matters: names here that differ by case alone, or a name there that does from one here."""
+    """Return True if the server ignores case. It is tested only when two names differ by case alone."""
     by_fold = {folded(key) for key in there.files} | {folded(key) for key in there.folders}
     differs = any(key not in there.files and folded(key) in by_fold and key not in there.folders for key in local.files)
     return (differs or bool(clashing(local.files))) and is_insensitive(connection, root)
 
 
 def _elsewhere(connection: Connection, root: str, state: SyncState) -> dict[str, RemoteEntry]:
-    """Files that the manifest knows outside of the listing and that may be what is missing."""
+    """Return the files outside of the listing that the manifest knows and that may be a missing file."""
     sizes = {here.size for key, here in state.local.files.items() if state.there(key) is None}
     listed = {posixpath.join(state.base, there.path) for there in state.remote.files.values()}
     paths = [

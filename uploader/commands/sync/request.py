@@ -1,4 +1,4 @@
-"""What `sync` is asked for."""
+"""The request of a `sync` command."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SyncRequest:
-    """`folder` is the local one; `into` is a folder below the target's root, "" for the root itself.
+    """What the user asks for. `folder` is the local folder. `into` is below the target's root, "" for the root itself.
 
-    With neither `into` nor `by_kind`, the user is asked where the folder alone does not tell.
+    With neither `into` nor `by_kind`, the user is asked when the folder may be meant either way.
     """
 
     folder: str

@@ -1,4 +1,4 @@
-"""One sync to one target: plan, then phase after phase, then an outcome for each file."""
+"""One sync to one target: the plan, its phases, and an outcome for each file."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _REMOVING = (Action.DELETE, Action.TRASH)
 
 
 def sync(request: SyncRequest, session: Session) -> Report | Plan[SyncStep]:
-    """Make a folder of the target hold what a local one holds. What became of single files is in the report.
+    """Make a folder of the target equal to a local folder. The report has the outcome of each file.
 
-    Raises UsageError for options that do not go together, and what makes either side impossible to look at.
+    Raises UsageError when options exclude each other. Raises UploaderError when one side cannot be listed.
     """
     with open_sync(request, session) as syncing:
         plan = syncing.plan()
@@ -45,14 +45,14 @@ def sync(request: SyncRequest, session: Session) -> Report | Plan[SyncStep]:
 
 @contextmanager
 def open_sync(request: SyncRequest, session: Session) -> Iterator[Sync]:
-    """Prepare a sync; no connection opens yet. Raises UsageError, RouteUnavailable."""
+    """Prepare a sync; no connection opens yet. Raises UsageError or RouteUnavailable when it cannot work."""
     check(request)
     with TargetSession(session, request.to) as target:
         yield Sync(request, target, choose_place(request, target))
 
 
 def check(request: SyncRequest) -> None:
-    """Raise UsageError for options that do not go together."""
+    """Raise UsageError when options exclude each other."""
     if request.into is not None and request.by_kind:
         raise UsageError("--into and --by-kind exclude each other", remedy="Give one of them.")
     if not request.delete and (request.trash or request.max_delete is not None):
@@ -62,7 +62,7 @@ def check(request: SyncRequest) -> None:
 
 
 class Sync:
-    """One sync to one target; `plan` and `carry_out` may be repeated. `clock` gives the time that names the trash."""
+    """One sync to one target. `plan` and `carry_out` may be repeated. `clock` returns the time in the trash's name."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Sync:
         return self._target.cancelled.is_set()
 
     def plan(self, growing: Callable[[LocalEntry], bool] | None = None) -> Plan[SyncStep]:
-        """Look at both sides and decide. `growing` says of a local file that it must not be touched yet."""
+        """List both sides and decide. `growing` returns True for a local file that must not be sent yet."""
         self._manifest.reload()
         return make_plan(self._request, self._place, self._target, growing=growing)
 
@@ -106,7 +106,7 @@ class Sync:
     # phases -------------------------------------------------------------------------------------------
 
     def _run_phases(self, plan: Plan[SyncStep]) -> list[Outcome]:
-        """Copy and move first, while the bytes are where the plan found them; send; remove last."""
+        """Copy and move first, while the bytes are where the plan found them. Then send. Remove last."""
         trash = posixpath.join(plan.root, TRASH, f"{self._clock():%Y-%m-%dT%H-%M-%S}")
         by_action: dict[Action, list[SyncStep]] = defaultdict(list)
         for step in plan.steps:
@@ -181,7 +181,7 @@ class Sync:
         return Runner(self._session.observer, self._target.cancelled, pool.interrupt, pool.most)
 
     def _notify(self, plan: Plan[SyncStep], outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Tell the WebUI of the models that came. Only files that were sorted by kind are known to be models."""
+        """Notify the WebUI of new models. Only files that were sorted by kind are known to be models."""
         target = self._target
         came = [
             replace(outcome, path=posixpath.join(plan.root, outcome.path or ""))
@@ -225,7 +225,7 @@ class Sync:
         return replace(self._known(plan, step), error=Failure.of(error or UploaderError(step.reason)))
 
     def _base(self, plan: Plan[SyncStep]) -> str:
-        """Return the absolute folder that this sync is about."""
+        """Return the absolute folder on the server that this sync makes equal."""
         return posixpath.join(plan.root, self._place.into or "").rstrip("/") or "/"
 
 

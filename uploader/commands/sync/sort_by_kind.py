@@ -1,4 +1,4 @@
-"""`--by-kind`: the place of a local file by what it is."""
+"""`--by-kind`: the place of each local file by its kind of model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uploader.scan.tree import LocalTree, Refused, spelling
 
 @dataclass
 class Sorted:
-    """A local tree by where each file goes, and the kind of each. `starts` are the folders concerned."""
+    """A local tree whose keys are the destinations, and the kind of each. `starts` are the folders to list."""
 
     tree: LocalTree
     kinds: dict[str, Kind] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Sorted:
 
 
 def sort_by_kind(tree: LocalTree, folder: Path, where: Place) -> Sorted:
-    """Give each model the place of its kind. Files that are no models are left out; what has no place is refused."""
+    """Give each model the place of its kind. Leave out files that are no models; refuse models without a place."""
     starts = tuple(dict.fromkeys([*where.webui.folders.values(), *where.folders.values()]))
     sorted_ = Sorted(LocalTree(refused=list(tree.refused), complete=tree.complete), starts=_outermost(starts))
     wanting: dict[str, str] = {}
@@ -57,7 +57,7 @@ def sort_by_kind(tree: LocalTree, folder: Path, where: Place) -> Sorted:
 
 
 def _outermost(folders: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the folders that lie in no other one: a listing goes down by itself."""
+    """Return the folders that are in no other one, because a listing includes subfolders."""
     return tuple(
         folder for folder in folders if not any(folder.startswith(f"{other}/") for other in folders if other != folder)
     )

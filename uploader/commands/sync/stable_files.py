@@ -1,4 +1,4 @@
-"""Which local files are still being written: their size changed lately, or a program has them open for writing."""
+"""Which local files still change: their size changed lately, or a program has them open for writing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from uploader.scan.tree import LocalEntry
 
 STILL_SECONDS = 2.0
-"""Seconds for which a file must not have changed before it is sent."""
+"""How long a file must be unchanged before it is sent, in seconds."""
 
 
 class StableFiles:
-    """Compares files from one look to the next.
+    """What is known of growing files, from one check to the next.
 
-    `clock` gives monotonic seconds, `now` the time of day. `writers` gives the real paths that are open for writing,
-    None where the system does not tell.
+    `clock` returns monotonic seconds, `now` the time of day. `writers` returns the real paths that are open for
+    writing, None when the system cannot tell.
     """
 
     def __init__(
@@ -36,15 +36,15 @@ class StableFiles:
         self._seen: dict[str, tuple[int, int, float]] = {}
         self._open: frozenset[str] | None = None
         self.waiting: set[str] = set()
-        """The files that grew at the last look."""
+        """The files that were growing at the last check."""
 
     def look(self) -> None:
-        """Begin a new look at all files."""
+        """Start a new check of all files."""
         self._open = self._writers(self._folder)
         self.waiting = set()
 
     def is_growing(self, here: LocalEntry) -> bool:
-        """Whether a file must not be sent yet."""
+        """Return True if a file must not be sent yet."""
         growing = not self._is_still(here)
         if not growing and self._open:
             growing = os.path.realpath(self._folder / here.path) in self._open
@@ -56,7 +56,7 @@ class StableFiles:
         state, now = (here.size, here.mtime_ns), self._clock()
         before = self._seen.get(here.path)
         if before is None and self._now() - here.mtime_ns / 1e9 >= STILL_SECONDS:
-            before = (*state, now - STILL_SECONDS)  # it was as it is long before anybody looked
+            before = (*state, now - STILL_SECONDS)  # it was unchanged long before the first check
         if before is None or before[:2] != state:
             before = (*state, now)
         self._seen[here.path] = before
@@ -76,7 +76,7 @@ def open_for_writing(folder: Path) -> frozenset[str] | None:
         try:
             handles = list((process / "fd").iterdir())
         except OSError:
-            continue  # another user's, or it has ended
+            continue  # the process of another user, or it has ended
         for handle in handles:
             try:
                 path = os.readlink(handle)  # noqa: PTH115 - what it says, not where it leads

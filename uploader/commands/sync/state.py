@@ -1,4 +1,4 @@
-"""What a decision is made from: both sides of a sync, the manifest, and what the user allows."""
+"""The input of a decision: both sides of a sync, the manifest, and what the user allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from uploader.state.manifest import PlacedFile
 
 @dataclass(frozen=True)
 class SyncOptions:
-    """What the user allows. `max_delete` None: at most `MOST_DELETED`, and at most half of what is there."""
+    """What the user allows.
+
+    `max_delete` None allows `MOST_DELETED` files, and at most half of those placed from here.
+    """
 
     replace: bool = False
     checksum: bool = False
@@ -29,9 +32,9 @@ class SyncOptions:
 class SyncState:
     """Both sides of a sync.
 
-    The keys of both trees lie below `base`, absolute on the server, and `folder`, absolute here. `known` is the
-    manifest. `elsewhere` are files that it knows outside of the listing, looked at now. `takes` says of a path below
-    `folder` whether it takes part. `duplicates`: the server can copy by itself.
+    The keys of both trees are paths below `base`, an absolute folder on the server. `folder` is the absolute local
+    folder. `known` is the manifest. `elsewhere` has files that it knows outside of the listing, as they are now. `takes` returns True if
+    a path below `folder` takes part. `duplicates` is True if the server can copy a file by itself.
     """
 
     base: str
@@ -44,14 +47,14 @@ class SyncState:
     duplicates: bool = False
 
     def there(self, key: str) -> RemoteEntry | None:
-        """Return the server's file of a key."""
+        """Return the server's file of a key; None when there is none."""
         found = self.remote.files.get(key)
         if found is None and self.remote.insensitive:
             return self._by_fold.get(folded(key))
         return found
 
     def path(self, key: str) -> str:
-        """Return the absolute path of a key, as the server spells what is there of it."""
+        """Return the absolute path of a key. Existing folders and files are spelled as on the server."""
         found = self.there(key)
         if found is not None:
             return posixpath.join(self.base, found.path)
@@ -59,23 +62,23 @@ class SyncState:
         return posixpath.join(self.base, self._folder(key.rpartition("/")[0]), name)
 
     def folder_there(self, key: str) -> bool:
-        """Whether a folder has that name."""
+        """Return True if the server has a folder of that name."""
         return key in self.remote.folders or (self.remote.insensitive and folded(key) in self._folders_by_fold)
 
     def of_manifest(self, there: RemoteEntry) -> PlacedFile | None:
-        """Return what the manifest says of a server's file, if it is still that one."""
+        """Return what the manifest knows of a server's file; None when the file has changed since."""
         known = self.known.get(posixpath.join(self.base, there.path))
         return known if known is not None and known.is_still(there.size, there.mtime) else None
 
     def origin(self, known: PlacedFile) -> str | None:
-        """Return where below `folder` a file came from; None when it came from elsewhere."""
+        """Return the path below `folder` that a file came from; None when it came from elsewhere."""
         if known.origin is None:
             return None
         path = Path(known.origin)
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else None
 
     def is_ours(self, known: PlacedFile) -> bool:
-        """Whether this program placed it from this folder, and it still takes part."""
+        """Return True if this program placed the file from this folder, and the file still takes part."""
         origin = self.origin(known) if known.placed and known.seen is not None else None
         return origin is not None and self.takes(origin)
 
@@ -99,7 +102,7 @@ class SyncState:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sync goes. `into` is below the root; None sorts by kind, into the folders of `webui`."""
+    """The destination of a sync. `into` is below the root; None sorts by kind, into the folders of `webui`."""
 
     root: str
     into: str | None

@@ -1,4 +1,4 @@
-"""Repeats a sync whenever something has changed and no longer grows."""
+"""`--watch`: repeat a sync when files have changed and no longer grow."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from uploader.session.session import Session
 from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 
 LOOK_SECONDS = 1.0
-"""Seconds until a file that still grows is looked at again."""
+"""Seconds until the next check of a file that still grows."""
 
 
 def watch(
     syncing: Sync, watcher: FolderWatcher, stable: StableFiles, session: Session, tell: Callable[[Report], None]
 ) -> None:
-    """Sync, and sync again at each change, until the user stops it: it ends by Interrupted. `tell` gets each report.
+    """Sync, and sync again at each change. `tell` gets each report.
 
-    An error that may pass, such as a stopped target, is reported once and waited for. Raises the others.
+    An error that may pass, such as a stopped target, is reported once and waited for. Raises the other errors, and
+    Interrupted when the user stops it.
     """
     changes = ChangeFilter()
     session.observer(Message("watching; Ctrl-C ends it", "info"))
@@ -58,7 +59,7 @@ def _once(
         if changes.absent(error):
             session.observer(Message(f"{error.message}; waiting for it", "note"))
         if isinstance(error, SourceMissing | SourceRefused):
-            watcher.close()  # a folder that comes back is another one
+            watcher.close()  # when the folder returns, it is another one for the system
         return ABSENCE_SECONDS
     tell(changes.of(report))
     if syncing.interrupted:
