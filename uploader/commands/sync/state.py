@@ -33,8 +33,8 @@ class SyncState:
     """Both sides of a sync.
 
     The keys of both trees are paths below `base`, an absolute folder on the server. `folder` is the absolute local
-    folder. `known` is the manifest. `elsewhere` has files that it knows outside of the listing, as they are now. `takes` returns True if
-    a path below `folder` takes part. `duplicates` is True if the server can copy a file by itself.
+    folder. `known` is the manifest. `elsewhere` has files that it knows outside of the listing, as they are now.
+    `takes` returns True if a path below `folder` takes part. `duplicates` is True if the server can copy a file.
     """
 
     base: str
