@@ -67,7 +67,7 @@ def mapped(where: str) -> Iterator[None]:
         ) from error
     except paramiko.ssh_exception.IncompatiblePeer as error:
         raise NothingInCommon(
-            f"{where} speaks only ciphers or keys that are not safe any more: {error}",
+            f"{where} and this program have no way in common to encrypt: {error}",
             remedy="Ask the provider for an image with a current OpenSSH.",
         ) from error
     except paramiko.ChannelException as error:

@@ -7,9 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import paramiko
+from paramiko.kex_curve25519 import KexCurve25519
 
+from uploader.remote.sftp.algorithms import Lack, lacking
+from uploader.remote.sftp.errors import NothingInCommon
 from uploader.remote.sftp.packetizer import Batch, BatchedPacketizer, ReadAhead
 
 _CIPHERS = (
@@ -31,11 +35,16 @@ class Transport(paramiko.Transport):
 
     goodbye: str | None = None
 
+    # paramiko knows this exchange by the name alone that it had before RFC 8731.
+    _kex_info = paramiko.Transport._kex_info | {"curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]
+    _preferred_kex = ("curve25519-sha256", *paramiko.Transport._preferred_kex)  # type: ignore[attr-defined]
+
     def __init__(self, sock: paramiko.transport._SocketLike, silence_seconds: float = 30.0) -> None:
         line = ReadAhead(sock, silence_seconds)
         super().__init__(line, default_window_size=_WINDOW, packetizer_class=BatchedPacketizer)  # type: ignore[arg-type]
         self.daemon = True
         self._held: deque[paramiko.Message | Batch] = deque()
+        self._offer: dict[str, Any] = {}
 
     def send_for_channels(self, message: paramiko.Message) -> None:
         """Send a message of the connection protocol; wait while keys are exchanged."""
@@ -74,6 +83,21 @@ class Transport(paramiko.Transport):
         channels: list[paramiko.Channel] = self._channels.values()  # type: ignore[attr-defined]
         return not any(one.remote_chanid == number and not one.closed for one in channels)
 
+    def _really_parse_kex_init(self, *args: Any, **options: Any) -> dict[str, Any]:
+        self._offer = super()._really_parse_kex_init(*args, **options)  # type: ignore[misc]
+        return self._offer
+
+    def lacks(self) -> Lack | None:
+        """Return what of a server's offer has nothing that we know; None when each kind has something."""
+        options = self.get_security_options()
+        known = {
+            "kex": options.kex,
+            "server_key": options.key_types,
+            "encrypt": options.ciphers,
+            "mac": options.digests,
+        }
+        return lacking(self._offer, known)
+
     def _parse_newkeys(self, message: paramiko.Message) -> None:
         super()._parse_newkeys(message)  # type: ignore[misc]
         while self._held:
@@ -109,7 +133,12 @@ def shake_hands(
     first = [name for name in dict.fromkeys(wanted) if name in options.key_types]
     options.key_types = first if only else [*first, *(name for name in options.key_types if name not in first)]
     transport.banner_timeout = transport.handshake_timeout = seconds + 5  # ours ends first, and has its own name
-    transport.start_client(timeout=seconds)
+    try:
+        transport.start_client(timeout=seconds)
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        if only or (lack := transport.lacks()) is None:
+            raise
+        raise NothingInCommon(f"the server {lack.text}", remedy=lack.remedy) from error
     if not transport.initial_kex_done:  # paramiko returns in silence when the time is over
         raise TimeoutError
     return transport.get_remote_server_key()
