@@ -20,9 +20,8 @@ def first(round_trip: float, most: int, config: TransferConfig) -> int:
 class ConnectionScaler:
     """Decides when to open another connection. `round_trip` in seconds, as `clock` counts them.
 
-    An upload begins with few. The others of the first number join when the line is seen to be fast enough for all of
-    them. Then one more is opened while their windows seem to limit the connections, and while the last one made the
-    whole faster.
+    An upload begins with few. The others of the first number join when the line is seen to be fast enough for them.
+    Then one more is opened while windows seem to limit the connections, and the last one made the whole faster.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from uploader.errors import NetworkError, RemoteRefused
 from uploader.remote.interface import Connection, RollingDigest
@@ -28,18 +29,25 @@ class RollingHash:
     """Tells a RollingDigest how many bytes of the file are there without a gap. Thread-safe.
 
     `begin` asks a connection for the RollingDigest, and for what it is worth as evidence. It is called once, for the
-    first connection that `start` gets, in a thread of its own. None: the server can take no such hash.
+    first connection that `start` gets, in a thread of its own. None: the server can take no such hash. The first
+    `prefix` chunks are there already. Leaving the block ends the hashing.
     """
 
-    def __init__(self, begin: Begin | None, layout: ChunkLayout) -> None:
+    def __init__(self, begin: Begin | None, layout: ChunkLayout, prefix: int = 0) -> None:
         self._begin = begin
         self._layout = layout
         self._lock = threading.Lock()
         self._present: set[int] = set()
-        self._prefix = 0
+        self._prefix = prefix
         self._starting: BackgroundCall[None] | None = None
         self._digest: RollingDigest | None = None
         self._evidence = Evidence.SIZE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start(self, connection: Connection) -> None:
         """Begin with this connection, if it is the first one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -93,14 +93,15 @@ class Upload:
         verifier, published = self._verifier("comparing"), self._artifact.digest
         if published is not None and (found := verifier.hash(self._job.path, self._job.size)) is not None:
             return UploadResult(True, found.evidence, found.sha256) if found.sha256 == published.hex else None
-        with BackgroundCall(lambda: self._hash_there(verifier), name="compare") as hashing:  # both sides read at once
+
+        def hash_there() -> RemoteDigest | None:
+            return None if self._job.verify == "samples" else verifier.hash(self._job.path, self._job.size)
+
+        with BackgroundCall(hash_there, name="compare") as hashing:  # both sides read at once
             reading = self._read_all(stream)
         self._refuse_wrong_source(reading.sha256)
         evidence = verifier.compare(self._job.path, self._expected(reading), known=hashing.result())
         return None if evidence is None else UploadResult(True, evidence, reading.sha256)
-
-    def _hash_there(self, verifier: Verifier) -> RemoteDigest | None:
-        return None if self._job.verify == "samples" else verifier.hash(self._job.path, self._job.size)
 
     def _read_all(self, stream: Stream) -> Reading:
         reading = self._reading(stream, {})
@@ -147,8 +148,8 @@ class Upload:
     def _trusted(self, record: UploadRecord) -> dict[int, str]:
         """Return the digests of the chunks that an earlier run left on the server. Empty the part file when none is.
 
-        A chunk that was recorded with its digest must still have it. One that was recorded without counts for a local
-        file alone, whose chunks are compared while they are read: a link may not be read again.
+        A chunk that was recorded with its digest must still have it. One without counts only for a local file, whose
+        chunks are compared while they are read.
         """
         job = self._job
         record.begin(self._artifact.identity, job.size, self._layout.chunk_bytes, job.part)
@@ -193,7 +194,8 @@ class Upload:
 
         chunks = read_chunks(self._blocks(stream, first * layout.chunk_bytes), layout, first, reading)
         ahead = self._context.config.chunks_ahead
-        with self._rolling_hash(first) as rolling, ChunkQueue(chunks, is_present, ahead) as queue:
+        begin = None if job.verify == "samples" else self._begin_hash
+        with RollingHash(begin, layout, first) as rolling, ChunkQueue(chunks, is_present, ahead) as queue:
             workers = UploadWorkers(
                 self._context,
                 job.part,
@@ -223,21 +225,8 @@ class Upload:
         scaler = ConnectionScaler(pool.round_trip, lambda: max(1, min(pool.most, missing)), context.config)
         workers.run(scaler.to_begin, scaler)
 
-    @contextmanager
-    def _rolling_hash(self, first: int) -> Iterator[RollingHash]:
-        """Have the part file hashed while the rest is sent; the chunks before `first` are there.
-
-        On the server where it can, else by reading back what is read back anyway.
-        """
-        rolling = RollingHash(None if self._job.verify == "samples" else self._begin_hash, self._layout)
-        try:
-            for index in range(first):
-                rolling.add(index)
-            yield rolling
-        finally:
-            rolling.close()
-
     def _begin_hash(self, connection: Connection) -> tuple[RollingDigest, Evidence] | None:
+        """Have the part file hashed while it is sent: on the server, else by reading back what is read back anyway."""
         part = self._job.part
         if (digest := connection.hash_along(part)) is not None:
             return digest, Evidence.REMOTE_HASH
@@ -247,7 +236,7 @@ class Upload:
         return None if digest is None else (digest, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:
-        """Return True if a reading that begins in the middle is known to be of the same file as the beginning.
+        """Return True if a link that is read from its middle is known to be the same file still.
 
         A local file is read whole in any case, for its hash.
         """
@@ -281,9 +270,8 @@ class Upload:
         return self._context.with_connection(call)
 
     def _reading(self, stream: Stream, known: dict[int, str]) -> Reading:
-        if isinstance(self._artifact.origin, LocalFile):
-            return Reading.of_file(stream, self._layout)
-        return Reading.of_link(known)
+        local = isinstance(self._artifact.origin, LocalFile)
+        return Reading.of_file(stream, self._layout) if local else Reading.of_link(known)
 
     def _blocks(self, stream: Stream, offset: int) -> Iterator[bytes]:
         """Yield the source's bytes. Those of a link are read ahead, within the user's limit."""

@@ -54,9 +54,9 @@ class WriteSizer:
 class UploadWorkers:
     """The sending of a queue's chunks to one part file, a thread for each connection.
 
-    `acknowledged` is called with each chunk that is wholly on the server, `moved` with the bytes acknowledged so far,
-    and `opened` with each connection that begins to send, in its worker's thread. `held`: the server may still know a
-    connection of an earlier run that has the part file open.
+    `acknowledged` is called with each chunk that is wholly on the server, `moved` with the bytes acknowledged so far.
+    `opened` is called with each connection that begins to send, in its worker's thread. `held`: the server may still
+    know a connection of an earlier run that has the part file open.
     """
 
     def __init__(

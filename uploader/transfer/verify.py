@@ -130,16 +130,16 @@ class Verifier:
         return found
 
     def read_back(self, path: str, size: int) -> RemoteDigest:
-        """Return the hash of a file of `size` bytes, all of which is read back. Raises NoPermission."""
+        """Read a file of `size` bytes back and return its hash. Raises NoPermission."""
         digest = hashlib.sha256()
         layout = self._layout(size)
         self._read_back(path, layout, range(layout.count), digest.update)
         return RemoteDigest(digest.hexdigest(), Evidence.READ_BACK)
 
     def digests(self, path: str, size: int, indexes: Collection[int]) -> dict[int, str]:
-        """Return the digests of those of the chunks that are on the server, of a file that shall have `size` bytes.
+        """Return the digests of the chunks that are on the server, of a file that shall have `size` bytes.
 
-        None of a file that is too long, as nothing cuts it, and none of one that may not be read.
+        There are none of a file that is too long, as nothing cuts it. There are none of one that may not be read.
         """
         there = self._call(lambda connection: connection.files.stat(path)) if indexes else None
         if there is None or there.size > size:

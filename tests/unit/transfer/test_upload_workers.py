@@ -265,17 +265,17 @@ def test_workers_use_one_connection_each(tmp_path: Path) -> None:
 
 def test_write_sizer_write_takes_a_few_seconds_at_most() -> None:
     now = 0.0
-    stride = WriteSizer(TransferConfig(), lambda: now)
-    assert stride.portion(255 * 1024) == 32 * 1024
-    assert stride.portion(32_000) == 32_000
+    sizer = WriteSizer(TransferConfig(), lambda: now)
+    assert sizer.portion(255 * 1024) == 32 * 1024
+    assert sizer.portion(32_000) == 32_000
     for _ in range(10):  # 16 KiB a second
         now += 2.0
-        stride.add(32 * 1024)
-    assert stride.portion(255 * 1024) == 96 * 1024
-    stride.add(4 << 20)
-    assert stride.portion(255 * 1024) == 255 * 1024
+        sizer.add(32 * 1024)
+    assert sizer.portion(255 * 1024) == 96 * 1024
+    sizer.add(4 << 20)
+    assert sizer.portion(255 * 1024) == 255 * 1024
     now += 60.0
-    assert stride.portion(255 * 1024) == 32 * 1024
+    assert sizer.portion(255 * 1024) == 32 * 1024
 
 
 def test_workers_lend_the_only_connection_for_a_brief_use() -> None:

@@ -13,7 +13,8 @@ from uploader.errors import NetworkError, NoPermission, RemoteRefused
 from uploader.remote.interface import Range
 from uploader.result import Evidence
 from uploader.transfer.chunks import ChunkLayout, Reading, read_chunks
-from uploader.transfer.verify import Expected, Verification, Verifier, Verify, reads_all
+from uploader.transfer.rolling_hash import RemoteDigest
+from uploader.transfer.verify import Expected, Verification, Verifier, Verify, hash_many, reads_all
 
 
 class Look:
@@ -240,3 +241,42 @@ def test_verify_full_or_small_file_is_read_back_whole(mode: Verify, over: int, a
     """An upload reads a file back during the send when `reads_all` returns True."""
     assert reads_all(mode, SMALL.read_back_bytes + over, SMALL) is all_of_it
     assert not reads_all("samples", 1, SMALL)
+
+
+# several files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hashes", "evidence"), [(True, Evidence.REMOTE_HASH), (False, Evidence.READ_BACK)])
+def test_compare_many_finds_same_and_other_files(hashes: bool, evidence: Evidence) -> None:
+    small, large = content(0.2), DATA
+    look = Look(large, hashes=hashes)
+    look.server.files |= {f"{FOLDER}/{name}": bytearray(small) for name in ("same", "other")}
+    expected = Expected(len(small), hashlib.sha256(small).hexdigest(), {0: hashlib.sha256(small).hexdigest()})
+    other = Expected(len(small), "0" * 64, {0: "0" * 64})
+    files = [(FINAL, look.expected()), (f"{FOLDER}/same", expected), (f"{FOLDER}/other", other)]
+    assert look.verifier().compare_many([*files, (f"{FOLDER}/missing", expected)]) == [evidence, evidence, None, None]
+
+
+def test_compare_many_without_files_asks_nothing() -> None:
+    look = Look(DATA)
+    look.connection.interrupt()
+    assert look.verifier().compare_many([]) == []
+
+
+@pytest.mark.parametrize("structure", [True, False])
+def test_compare_size_and_structure_alone_are_not_enough(structure: bool) -> None:
+    look = Look(DATA)
+    look.server.readable = False
+    assert look.verifier().compare(FINAL, look.expected(structure=structure)) is None
+
+
+def test_hash_many_too_long_file_has_another_hash() -> None:
+    look = Look(b"abc", b"abcd")
+    (found,) = hash_many(look.connection, [(FINAL, 3)])
+    assert found == RemoteDigest(hashlib.sha256(b"abcd").hexdigest(), Evidence.READ_BACK)
+
+
+def test_digest_reads_back_only_what_the_mode_reads() -> None:
+    look = Look(DATA)
+    assert look.verifier().digest(FINAL, len(DATA)) == RemoteDigest(WHOLE, Evidence.READ_BACK)
+    assert look.verifier("samples").digest(FINAL, len(DATA)) is None
