@@ -62,7 +62,7 @@ def test_identify_link_reads_a_few_ranges(app: App) -> None:
 
 
 def ranges(origin: Origin) -> list[tuple[int, int]]:
-    """Start and length of every range that was asked for."""
+    """Return start and length in bytes of every requested range."""
     asked = []
     for request in origin.requests:
         first, _, last = (request.range or "bytes=0-0").removeprefix("bytes=").partition("-")

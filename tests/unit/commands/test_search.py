@@ -1,4 +1,4 @@
-"""search: what Civitai has that could be pushed."""
+"""`search`: the models of Civitai that can be pushed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def here(tmp_path: Path, civitai: Civitai) -> App:
     return App(environ=environ, prompter=None, state=tmp_path, wait=lambda _: False)
 
 
-def test_each_hit_carries_the_reference_to_push(here: App) -> None:
+def test_search_hit_has_the_reference_to_push(here: App) -> None:
     first, second = here.search(SearchRequest("MAJICmix"))
     assert (first.reference, first.name, first.version) == ("civitai:1@10", "majicMIX realistic", "v7")
     assert (first.kind, first.base, first.file, first.size) == (
@@ -47,12 +47,12 @@ def test_each_hit_carries_the_reference_to_push(here: App) -> None:
     assert (second.reference, second.file, second.kind) == ("civitai:2@20", None, Kind.LORA)
 
 
-def test_what_cannot_be_downloaded_is_not_shown(here: App) -> None:
+def test_search_hides_what_cannot_be_downloaded(here: App) -> None:
     assert "civitai:3@30" not in [hit.reference for hit in here.search(SearchRequest("majicMIX"))]
     assert here.search(SearchRequest("nothing of that name")) == []
 
 
-def test_it_is_narrowed_by_kind_and_base(here: App, civitai: Civitai) -> None:
+def test_search_sends_kind_and_base(here: App, civitai: Civitai) -> None:
     assert [hit.reference for hit in here.search(SearchRequest("majic", kind=Kind.LORA))] == ["civitai:2@20"]
     assert [hit.reference for hit in here.search(SearchRequest("majic", base="sdxl 1.0"))] == ["civitai:2@20"]
     assert "baseModels=SDXL+1.0" in civitai.seen[-1].path
@@ -61,12 +61,12 @@ def test_it_is_narrowed_by_kind_and_base(here: App, civitai: Civitai) -> None:
     assert "SDXL 1.0" in (caught.value.remedy or "")
 
 
-def test_a_list_that_cannot_be_had_narrows_by_what_was_typed(here: App, civitai: Civitai) -> None:
+def test_search_without_list_of_bases_sends_the_typed_one(here: App, civitai: Civitai) -> None:
     civitai.failures["site"] = [Refusal(500)]
     assert here.search(SearchRequest("majic", base="SD 1.5"))[0].reference == "civitai:1@10"
 
 
-def test_a_search_that_is_busy_is_asked_again(here: App, civitai: Civitai) -> None:
+def test_search_busy_answer_is_tried_again(here: App, civitai: Civitai) -> None:
     civitai.failures["site"] = [Refusal(503, "", {"Retry-After": "2"})] * 4
     assert len(here.search(SearchRequest("majic"))) == 2
     civitai.failures["site"] = [Refusal(429)] * 20
@@ -74,5 +74,5 @@ def test_a_search_that_is_busy_is_asked_again(here: App, civitai: Civitai) -> No
         here.search(SearchRequest("majic"))
 
 
-def test_no_more_come_than_were_asked_for(here: App) -> None:
+def test_search_returns_at_most_the_limit(here: App) -> None:
     assert len(here.search(SearchRequest("majic", count=1))) == 1

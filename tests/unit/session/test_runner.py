@@ -36,7 +36,7 @@ def runner(events: list[Event], cancelled: threading.Event | None = None) -> Run
     return Runner(events.append, cancelled, lambda: None)
 
 
-def test_every_task_has_an_outcome_in_its_order() -> None:
+def test_run_returns_an_outcome_for_each_task_in_order() -> None:
     events: list[Event] = []
     outcomes = runner(events).run([task("a", placed), task("b", taken), task("c", placed)])
     assert [(outcome.name, outcome.status) for outcome in outcomes] == [
@@ -48,7 +48,7 @@ def test_every_task_has_an_outcome_in_its_order() -> None:
     assert (outcomes[1].error.code, outcomes[1].error.remedy) == ("exists", "another name")
 
 
-def test_each_item_begins_and_ends_once() -> None:
+def test_run_reports_begin_and_end_of_each_item_once() -> None:
     events: list[Event] = []
     runner(events).run([task("a", placed), task("b", taken)])
     assert [(type(event), getattr(event, "item", None)) for event in events] == [
@@ -63,12 +63,12 @@ def test_each_item_begins_and_ends_once() -> None:
     ]
 
 
-def test_a_failed_task_tells_what_it_sent() -> None:
+def test_run_failed_task_has_its_bytes_sent() -> None:
     (outcome,) = runner([]).run([task("a", taken, sent=7)])
     assert outcome.bytes_sent == 7
 
 
-def test_defect_in_one_task_keeps_the_outcomes_of_others() -> None:
+def test_run_defect_in_one_task_keeps_the_other_outcomes() -> None:
     def broken(known: Outcome) -> Outcome:
         raise ZeroDivisionError("by zero")
 
@@ -86,7 +86,7 @@ def test_defect_in_one_task_keeps_the_outcomes_of_others() -> None:
     assert [event.item for event in events if isinstance(event, Ended)] == ["root/a", "root/b", "root/c"]
 
 
-def test_what_is_no_fault_of_a_task_ends_the_run() -> None:
+def test_run_system_exit_ends_the_run() -> None:
     def leaves(known: Outcome) -> Outcome:
         raise SystemExit(3)
 
@@ -141,11 +141,11 @@ sys.exit(report.exit_code)
         pytest.param("time.sleep(60)", "", id="that-hears-nothing"),
     ],
 )
-def test_ctrl_c_ends_a_wait_within_two_seconds(wait: str, tidied: str) -> None:
+def test_run_ctrl_c_ends_a_wait_within_two_seconds(wait: str, tidied: str) -> None:
     command = [sys.executable, "-c", _PROGRAM.replace("{wait}", wait)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "under way\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=3) == 130  # 2 s, and the end of the interpreter
+        assert process.wait(timeout=3) == 130  # 2 s for the stop, and 1 s for the end of the interpreter
         assert process.stdout.read() == tidied + "['placed', 'interrupted', 'interrupted'] True\n"

@@ -42,18 +42,18 @@ def target(session: Session, server: MemoryServer) -> Iterator[TargetSession]:
         yield target
 
 
-def test_session_of_provider_without_sftp_is_refused(session: Session) -> None:
+def test_target_session_without_sftp_is_refused(session: Session) -> None:
     provider = next(name for name, one in session.profiles.providers.items() if not one.sftp)
     with pytest.raises(RouteUnavailable):
         TargetSession(session, replace(TARGET, provider=provider))
 
 
-def test_session_of_unusable_root_is_refused(session: Session) -> None:
+def test_target_session_of_unusable_root_is_refused(session: Session) -> None:
     with pytest.raises(UsageError):
         TargetSession(session, replace(TARGET, root="a/../b"))
 
 
-def test_call_on_lost_connection_runs_again(target: TargetSession) -> None:
+def test_with_connection_lost_connection_runs_again(target: TargetSession) -> None:
     seen: list[Connection] = []
 
     def call(connection: Connection) -> str:
@@ -66,7 +66,7 @@ def test_call_on_lost_connection_runs_again(target: TargetSession) -> None:
     assert seen[0] is not seen[1]
 
 
-def test_call_that_is_refused_does_not_run_again(target: TargetSession) -> None:
+def test_with_connection_refused_call_runs_once(target: TargetSession) -> None:
     seen: list[Connection] = []
 
     def call(connection: Connection) -> None:
@@ -78,7 +78,9 @@ def test_call_that_is_refused_does_not_run_again(target: TargetSession) -> None:
     assert len(seen) == 1
 
 
-def test_root_is_absolute_and_must_be_there(target: TargetSession, session: Session, server: MemoryServer) -> None:
+def test_root_is_absolute_and_must_exist(
+    target: TargetSession, session: Session, server: MemoryServer
+) -> None:
     assert target.root == ROOT
     assert target.resolve("webui/models") == f"{ROOT}/models"
     missing = replace(TARGET, root="elsewhere")
@@ -98,7 +100,7 @@ def test_make_folders_stops_at_a_refusal(target: TargetSession, server: MemorySe
     assert f"{ROOT}/a/b" not in server.folders
 
 
-def test_leaving_closes_and_writes_the_manifest(session: Session, server: MemoryServer) -> None:
+def test_exit_closes_connections_and_writes_the_manifest(session: Session, server: MemoryServer) -> None:
     opened: list[Connection] = []
     with TargetSession(session, TARGET, connector=MemoryConnector(server)) as target:
         target.with_connection(opened.append)
@@ -108,7 +110,7 @@ def test_leaving_closes_and_writes_the_manifest(session: Session, server: Memory
     assert session.manifests.of("canvas").get(f"{ROOT}/x") == PlacedFile(1, "ab")
 
 
-def test_a_stopped_session_lets_nothing_wait(target: TargetSession) -> None:
+def test_stop_cancels_every_wait(target: TargetSession) -> None:
     target.stop()
     assert target.cancelled.is_set()
     assert target.transfer.cancelled is target.cancelled

@@ -30,7 +30,7 @@ from uploader.commands.doctor.mask import masked
         ("OpenSSH_9.2p1, requests of 255 KiB", "OpenSSH_9.2p1, requests of 255 KiB"),
     ],
 )
-def test_words_stand_for_what_tells_where_and_who(detail: str, shown: str) -> None:
+def test_mask_replaces_what_tells_where_or_who(detail: str, shown: str) -> None:
     private = (
         ("gpu.example.com", "HOST"),
         ("alice", "USER"),

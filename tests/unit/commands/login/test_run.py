@@ -20,7 +20,7 @@ from uploader.session.session import KeyRule, Session
 
 
 class Keyring(KeyringBackend):
-    """One that lives as long as the test. Priority 0: never chosen by detection."""
+    """A keyring in memory for one test. Priority 0: keyring never chooses it by itself."""
 
     priority = 0
 
@@ -39,7 +39,7 @@ class Keyring(KeyringBackend):
 
 
 class Person:
-    """Someone at a terminal who answers from a list. Fulfils Prompter."""
+    """A user at a terminal who answers from a list. Implements Prompter."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -60,7 +60,7 @@ class Person:
 
 @pytest.fixture
 def kept() -> Iterator[dict[tuple[str, str], str]]:
-    """What is in the keyring, which stands in the place of the user's own for the test."""
+    """Replace the user's keyring for the test. Yield what is in it."""
     before = keyring.core._keyring_backend  # get_keyring would look for the user's own
     backend = Keyring()
     keyring.set_keyring(backend)
@@ -101,7 +101,7 @@ def fault(app: App, asked: LoginRequest) -> UploaderError:
 # passwords --------------------------------------------------------------------------------------------
 
 
-def test_a_changed_password_is_asked_for_at_login_and_kept(
+def test_login_asks_for_a_changed_password_and_keeps_it(
     tmp_path: Path, server: ObservedServer, kept: dict[tuple[str, str], str]
 ) -> None:
     kept["uploader", "target:box"] = "the old one"
@@ -154,7 +154,7 @@ def test_push_refused_password_says_how_to_renew_it(
 
 
 @pytest.mark.parametrize("typed", [True, False])
-def test_only_a_typed_passphrase_goes_into_the_keyring(
+def test_login_keeps_only_a_typed_passphrase(
     tmp_path: Path, kept: dict[tuple[str, str], str], ssh: Path, typed: bool
 ) -> None:
     needs_sshd()
@@ -169,7 +169,7 @@ def test_only_a_typed_passphrase_goes_into_the_keyring(
     assert list(kept.values()) == (["open sesame"] if typed else [])
 
 
-def test_a_passphrase_typed_for_a_jump_host_is_asked_for_once(
+def test_login_asks_once_for_a_jump_host_passphrase(
     tmp_path: Path, kept: dict[tuple[str, str], str], ssh: Path
 ) -> None:
     needs_sshd("jump")
@@ -188,7 +188,7 @@ def test_a_passphrase_typed_for_a_jump_host_is_asked_for_once(
         assert person.asked == [f"Passphrase for the key {key.path}"]
 
 
-# what is wrong is told before anything is dialled -----------------------------------------------------
+# refused before any connection -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rule", [{"host_key": "SHA256:x"}, {"accept_new_host_key": True}])
@@ -219,13 +219,13 @@ def test_login_bad_value_never_reaches_a_proxy_command(tmp_path: Path, ssh: Path
 
 
 @pytest.mark.parametrize("port", ["²", "٣", "0", "65536", "-1", "x"])
-def test_what_is_typed_for_a_port_is_a_number_or_refused(tmp_path: Path, port: str) -> None:
+def test_login_typed_port_must_be_a_number(tmp_path: Path, port: str) -> None:
     error = fault(app(tmp_path, Person(port, "me")), request(port=None, check=False))
     assert isinstance(error, UsageError)
     assert "is not a port" in error.message
 
 
-def test_the_root_is_kept_in_its_one_spelling(tmp_path: Path) -> None:
+def test_login_saves_the_normal_form_of_the_root(tmp_path: Path) -> None:
     assert app(tmp_path).login(request(root="./home//data/", check=False)).target.root == "home/data"
     assert app(tmp_path).login(request(root="//x/./y/", check=False)).target.root == "/x/y"
     assert isinstance(fault(app(tmp_path), request(root="a/../b", check=False)), UsageError)
@@ -234,7 +234,7 @@ def test_the_root_is_kept_in_its_one_spelling(tmp_path: Path) -> None:
 # addresses --------------------------------------------------------------------------------------------
 
 
-def test_logout_forgets_the_key_that_is_pinned_for_an_address(tmp_path: Path, server: ObservedServer) -> None:
+def test_logout_forgets_the_pinned_key_of_an_address(tmp_path: Path, server: ObservedServer) -> None:
     text = f"sftp://{server.user}@{server.host}:{server.port}/sd"
     environ = {"UPLOADER_PASSWORD": server.password.reveal()}
 

@@ -1,4 +1,4 @@
-"""login and logout for a source: the token is shown to that source alone, and then kept."""
+"""Login and logout for a source: only that source gets the token, and then the token is kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def app(tmp_path: Path, civitai: Civitai, person: Person | None = None, **enviro
     return App(environ={"CIVITAI_ENDPOINT": civitai.endpoint, **environ}, prompter=person, state=tmp_path)
 
 
-def test_a_token_is_shown_to_its_source_and_kept(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+def test_login_source_checks_the_token_and_keeps_it(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
     result = app(tmp_path, civitai).login_source(GOOD)
     assert (result.user, result.checked, result.overruled) == ("somebody", True, False)
     assert kept == {("uploader", "source:civitai"): Civitai.token}
@@ -50,14 +50,14 @@ def test_login_source_asks_for_the_token_on_a_terminal(tmp_path: Path, civitai: 
             app(tmp_path, civitai, nobody).login_source(TokenRequest(Service.CIVITAI))
 
 
-def test_one_that_the_source_does_not_take_is_not_kept(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+def test_login_source_refused_token_is_not_kept(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
     with pytest.raises(CredentialsRefused) as caught:
         app(tmp_path, civitai).login_source(TokenRequest(Service.CIVITAI, Secret("outdated-1")))
     assert "outdated-1" not in f"{caught.value.message}{caught.value.remedy}"
     assert kept == {}
 
 
-def test_unasked_it_is_kept_unseen(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
+def test_login_source_without_check_keeps_the_token(tmp_path: Path, civitai: Civitai, kept: Kept) -> None:
     result = app(tmp_path, civitai, CIVITAI_TOKEN="x").login_source(
         TokenRequest(Service.CIVITAI, Secret("whatever"), check=False)
     )
@@ -66,13 +66,13 @@ def test_unasked_it_is_kept_unseen(tmp_path: Path, civitai: Civitai, kept: Kept)
     assert kept["uploader", "source:civitai"] == "whatever"
 
 
-def test_without_a_keyring_the_environment_is_named(tmp_path: Path, civitai: Civitai) -> None:
+def test_login_source_without_keyring_names_the_variable(tmp_path: Path, civitai: Civitai) -> None:
     with pytest.raises(KeyringUnavailable) as caught:
         app(tmp_path, civitai).login_source(GOOD)
     assert "$CIVITAI_TOKEN" in (caught.value.remedy or "")
 
 
-def test_hugging_face_says_whose_a_token_is(tmp_path: Path, kept: Kept) -> None:
+def test_login_hugging_face_names_the_user_of_the_token(tmp_path: Path, kept: Kept) -> None:
     with Origin() as origin:
         origin.serve("/api/whoami-v2", b'{"name": "somebody"}', content_type="application/json")
         hf = App(environ={"HF_ENDPOINT": origin.url("")}, prompter=None, state=tmp_path)
@@ -95,6 +95,6 @@ def test_logout_forgets_a_token_once(tmp_path: Path, civitai: Civitai, kept: Kep
         here.logout("civitai")
 
 
-def test_no_target_is_named_like_a_source(tmp_path: Path, civitai: Civitai) -> None:
+def test_login_target_named_like_a_source_is_refused(tmp_path: Path, civitai: Civitai) -> None:
     with pytest.raises(UsageError, match="source of models"):
         app(tmp_path, civitai).login(LoginRequest("generic", name="civitai", host="h"))

@@ -1,4 +1,4 @@
-"""Login looks at the WebUI: asks for its sign-in, pins its certificate, offers its folders; it never stops a login."""
+"""Login checks the WebUI: its sign-in, its certificate, its folders. An error there never stops a login."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["kept"]
 
 
 class Doubtful(Person):
-    """Says no to everything that can be confirmed."""
+    """A user who says no to every confirmation."""
 
     def confirm(self, text: str) -> bool:
         self.asked.append(text)
@@ -66,7 +66,7 @@ def seen(result: LoginResult) -> WebUISeen:
 # the sign-in ------------------------------------------------------------------------------------------
 
 
-def test_a_sign_in_is_asked_for_and_kept_for_that_address_alone(
+def test_login_keeps_the_sign_in_for_its_address_only(
     tmp_path: Path, server: OpenSSH, root: Path, kept: dict[tuple[str, str], str]
 ) -> None:
     person = Person("wrong", "tok")
@@ -77,7 +77,7 @@ def test_a_sign_in_is_asked_for_and_kept_for_that_address_alone(
         assert len(person.asked) == 2
         assert list(kept) == [("uploader", "target:box:webui")]
         assert "tok" not in (tmp_path / "state" / "targets.toml").read_text()
-        # Another run finds it; another address does not get it.
+        # Another run finds the sign-in; another address does not get it.
         again = app(tmp_path)
         assert again.webui_facts(None).webuis == ("a1111", "reforge")
         login(again, server, root, webui_url=other.url)
@@ -86,7 +86,7 @@ def test_a_sign_in_is_asked_for_and_kept_for_that_address_alone(
         assert kept == {}
 
 
-def test_the_environments_sign_in_is_used_and_not_kept(
+def test_login_sign_in_of_environment_is_not_kept(
     tmp_path: Path, server: OpenSSH, root: Path, kept: dict[tuple[str, str], str]
 ) -> None:
     with FakeA1111(root, auth="Bearer tok") as webui:
@@ -105,7 +105,7 @@ def test_login_without_sign_in_saves_and_reports(
         assert app(tmp_path).targets()[0].webui_url == webui.url
 
 
-def test_a_webui_that_is_off_stops_no_login(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_succeeds_while_the_webui_is_off(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     with FakeA1111(root) as webui:
         url = webui.url
     result = login(app(tmp_path), server, root, webui_url=url)
@@ -116,7 +116,7 @@ def test_a_webui_that_is_off_stops_no_login(tmp_path: Path, server: OpenSSH, roo
 # the certificate --------------------------------------------------------------------------------------
 
 
-def test_a_certificate_is_shown_and_pinned_when_told_to(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_pins_a_confirmed_certificate(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     certificate = self_signed(tmp_path)
     with FakeA1111(root, tls=certificate.context) as webui:
         result = login(app(tmp_path, Person()), server, root, webui_url=webui.url)
@@ -125,7 +125,7 @@ def test_a_certificate_is_shown_and_pinned_when_told_to(tmp_path: Path, server: 
         assert app(tmp_path).webui_facts("box").fits
 
 
-def test_it_is_not_pinned_without_a_yes(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_does_not_pin_without_a_yes(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     with FakeA1111(root, tls=self_signed(tmp_path).context) as webui:
         for person in (None, Doubtful()):
             result = login(app(tmp_path, person), server, root, webui_url=webui.url)
@@ -134,7 +134,7 @@ def test_it_is_not_pinned_without_a_yes(tmp_path: Path, server: OpenSSH, root: P
         assert webui.requests == []
 
 
-def test_a_given_certificate_is_saved_by_its_whole_path(
+def test_login_saves_the_absolute_path_of_a_certificate(
     tmp_path: Path, server: OpenSSH, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = self_signed(tmp_path)
@@ -148,7 +148,7 @@ def test_a_given_certificate_is_saved_by_its_whole_path(
 # folders ----------------------------------------------------------------------------------------------
 
 
-def test_another_root_is_offered_where_the_webui_reads_below_one(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_offers_the_root_that_the_webui_reads(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     stale = tmp_path / "old"
     (stale / "models/Lora").mkdir(parents=True)
     with FakeA1111(root) as webui:
@@ -171,7 +171,7 @@ def test_login_offers_single_folders_below_the_root(tmp_path: Path, server: Open
         saved = app(tmp_path)
         assert saved.targets() == [result.target]
         assert saved.webui_facts(None).differences == ()
-        # They hold on at the next login, and for another WebUI they do not.
+        # The folders stay at the next login, but not for another WebUI.
         assert login(saved, server, root).target.folders == {Kind.LORA: "disk/lora"}
         assert login(saved, server, root, webui="forge").target.folders == {}
 
@@ -189,15 +189,15 @@ def test_login_without_prompter_changes_nothing_and_reports(tmp_path: Path, serv
     assert result.target.folders == {}
 
 
-def test_one_folder_by_two_names_is_no_difference(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_folder_with_two_names_is_no_difference(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     (tmp_path / "link").symlink_to(root)
     with FakeA1111(root) as webui:
         facts = seen(login(app(tmp_path), server, tmp_path / "link", webui_url=webui.url)).facts
     assert facts is not None
-    assert {one.kind for one in facts.differences} <= {Kind.VAE}  # which is not there by either name
+    assert {one.kind for one in facts.differences} <= {Kind.VAE}  # it exists by neither name
 
 
-def test_another_webui_is_told(tmp_path: Path, server: OpenSSH, root: Path) -> None:
+def test_login_reports_another_webui(tmp_path: Path, server: OpenSSH, root: Path) -> None:
     with FakeComfyUI(root) as webui:
         facts = seen(login(app(tmp_path), server, root, webui_url=webui.url)).facts
     assert facts is not None
@@ -224,7 +224,7 @@ def test_login_bad_flags_are_refused_before_connecting(tmp_path: Path, facts: di
     assert "geheim" not in f"{caught.value.message}{caught.value.remedy}"
 
 
-def test_the_address_stays_is_replaced_and_is_taken_out(tmp_path: Path) -> None:
+def test_login_webui_address_is_kept_replaced_and_removed(tmp_path: Path) -> None:
     here = app(tmp_path)
 
     def saved(**facts: Any) -> tuple[object, object, object]:

@@ -24,7 +24,7 @@ from uploader.steps import Plan
 
 ROOT = "/home/user/webui"
 NOON = 1_790_000_000
-"""A time, in seconds since 1970, that is long over."""
+"""A time in the past, in seconds since 1970."""
 
 
 def at_once(seconds: float) -> bool:
@@ -33,7 +33,7 @@ def at_once(seconds: float) -> bool:
 
 @dataclass
 class Bench:
-    """`disk` is the folder that is synced; `cuts` are numbers of operations after which a line is lost."""
+    """`disk` is the folder to sync. `cuts` has numbers of operations after which a connection is lost."""
 
     base: Path
     server: MemoryServer = field(default_factory=MemoryServer)
@@ -48,7 +48,7 @@ class Bench:
         self.target = Target("canvas", "generic", "a1111", "host", "webui")
 
     def write(self, path: str, data: bytes, mtime: float = NOON) -> Path:
-        """Puts a file into the folder, changed last at `mtime` (seconds)."""
+        """Write a file into the folder, with the mtime `mtime` (seconds)."""
         file = self.disk / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
@@ -79,7 +79,7 @@ class Bench:
             return syncing.plan()
 
     def actions(self, **options: Any) -> dict[str, str]:
-        """What would be done with each key."""
+        """Return what a sync would do with each key."""
         return {step.key: str(step.action) for step in self.plan(**options).steps}
 
     def sync(self, **options: Any) -> Report:
@@ -100,7 +100,7 @@ class Bench:
 
     @property
     def there(self) -> dict[str, bytes]:
-        """What the server has below the root."""
+        """Return the files that the server has below the root."""
         return {
             path.removeprefix(f"{ROOT}/"): bytes(data)
             for path, data in self.server.files.items()
@@ -109,7 +109,7 @@ class Bench:
 
 
 class Cutting(MemoryConnector):
-    """Connections that are lost after a number of operations: each takes the next one of `cuts`."""
+    """Connections that are lost after a number of operations: each uses the next number of `cuts`."""
 
     def __init__(self, server: MemoryServer, cuts: list[int]) -> None:
         super().__init__(server)
@@ -124,7 +124,7 @@ class Cutting(MemoryConnector):
 
 
 class Late(MemoryFiles):
-    """Files whose line may also be lost when a thing is done and its answer is on the way."""
+    """Files of a connection that may also be lost after an operation and before its answer."""
 
     def replace(self, source: str, destination: str) -> bool:
         done = super().replace(source, destination)
@@ -137,7 +137,7 @@ class Late(MemoryFiles):
 
 
 class Fuse:
-    """A connection's check that lets a number of operations pass."""
+    """A check of a connection that allows a number of operations."""
 
     def __init__(self, left: int, connection: MemoryConnection) -> None:
         self.left = left

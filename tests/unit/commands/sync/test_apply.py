@@ -1,4 +1,4 @@
-"""What comes between a sync's plan and its deeds is left alone."""
+"""A file that changes between the plan of a sync and its steps stays as it is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def between(here: Bench, path: str, **options: Any) -> dict[str, Outcome]:
 
 @pytest.mark.parametrize("data", [b"small", BIG])
 @pytest.mark.parametrize("options", [{}, {"delete": True}, {"delete": True, "trash": True}])
-def test_changed_file_is_neither_moved_nor_removed(here: Bench, data: bytes, options: dict[str, Any]) -> None:
+def test_sync_changed_file_is_neither_moved_nor_removed(here: Bench, data: bytes, options: dict[str, Any]) -> None:
     old = here.write("old", data)
     here.sync()
     old.unlink()
@@ -42,7 +42,7 @@ def test_changed_file_is_neither_moved_nor_removed(here: Bench, data: bytes, opt
 
 
 @pytest.mark.parametrize("data", [b"small", BIG])
-def test_changed_file_is_not_replaced_unless_told(here: Bench, data: bytes) -> None:
+def test_sync_changed_file_is_replaced_only_when_told(here: Bench, data: bytes) -> None:
     here.write("a", data)
     here.sync()
     here.write("a", data + b"!", NOON + 5)
@@ -52,7 +52,7 @@ def test_changed_file_is_not_replaced_unless_told(here: Bench, data: bytes) -> N
     assert here.there["mine/a"] == data + b"!"
 
 
-def test_nothing_is_deleted_when_not_all_was_placed(here: Bench) -> None:
+def test_sync_deletes_nothing_when_not_all_was_placed(here: Bench) -> None:
     gone = here.write("gone", b"gone")
     here.sync()
     gone.unlink()
@@ -65,7 +65,7 @@ def test_nothing_is_deleted_when_not_all_was_placed(here: Bench) -> None:
 
 
 @pytest.mark.parametrize("theirs", ["mine/deep", "", "mine/deep/file"])
-def test_the_parts_of_another_run_are_left_to_it(here: Bench, theirs: str) -> None:
+def test_sync_leaves_the_parts_of_another_run(here: Bench, theirs: str) -> None:
     here.write("deep/k4", b"k4")
     part = "mine/deep/file.0123abcd.part"
     here.put(part, b"half")
@@ -78,7 +78,7 @@ def test_the_parts_of_another_run_are_left_to_it(here: Bench, theirs: str) -> No
     assert part not in here.there
 
 
-def test_parts_outside_of_the_folder_stay(here: Bench) -> None:
+def test_sync_leaves_parts_outside_of_its_folder(here: Bench) -> None:
     part = "other/file.0123abcd.part"
     here.put(part, b"half")
     with here.syncing() as syncing:

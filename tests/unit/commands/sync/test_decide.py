@@ -25,7 +25,7 @@ def there(path: str, size: int = 100, mtime: int | None = NOON) -> RemoteEntry:
 
 
 def known(path: str, size: int = 100, mtime: float = NOON, **facts: Any) -> tuple[str, PlacedFile]:
-    """What this program placed from the folder."""
+    """Return the manifest entry of a file that this program placed from the folder."""
     facts = {"sha256": "aa", "seen": int(mtime), "origin": f"/disk/{path}", **facts}
     return f"{BASE}/{path}", PlacedFile(size, mtime_ns=int(mtime * 1e9), **facts)
 
@@ -54,13 +54,13 @@ def actions(scene: SyncState, answers: Answers | None = None, **options: Any) ->
 # what is the same -------------------------------------------------------------------------------------
 
 
-def test_missing_file_is_sent_and_same_file_kept() -> None:
+def test_decide_missing_file_is_sent_and_same_file_kept() -> None:
     scenery = scene(here("new"), here("same"), there("same"), here("empty", 0), there("empty", 0, 1))
     assert questions(scenery, SyncOptions()) == Questions()
     assert actions(scenery) == {"new": "send", "same": "keep", "empty": "keep"}
 
 
-def test_placed_file_is_known_to_the_nanosecond() -> None:
+def test_decide_placed_file_is_compared_to_the_nanosecond() -> None:
     placed = known("a", mtime=NOON + 0.25)
     assert actions(scene(here("a", mtime=NOON + 0.25), there("a"), placed)) == {"a": "keep"}
     changed = scene(here("a", mtime=NOON + 0.75), there("a"), placed)
@@ -69,14 +69,14 @@ def test_placed_file_is_known_to_the_nanosecond() -> None:
     assert actions(changed, Answers(sha256={"a": "aa"})) == {"a": "keep"}
 
 
-def test_another_time_alone_makes_no_other_file_the_bytes_decide() -> None:
+def test_decide_other_mtime_lets_the_bytes_decide() -> None:
     scenery = scene(here("a"), there("a", mtime=NOON - 9))
     assert questions(scenery, SyncOptions()) == Questions(compare=["a"])
     assert actions(scenery, Answers(same={"a": Evidence.READ_BACK})) == {"a": "keep"}
     assert actions(scenery, Answers(same={"a": None})) == {"a": "refuse"}
 
 
-def test_checksum_compares_also_what_is_known() -> None:
+def test_decide_checksum_compares_also_known_files() -> None:
     scenery = scene(here("a"), there("a"), known("a"), here("b", 5), there("b", 6))
     assert questions(scenery, SyncOptions(checksum=True)) == Questions(compare=["a"])
     assert actions(scenery, Answers(same={"a": None}), checksum=True)["a"] == "replace"
@@ -85,7 +85,7 @@ def test_checksum_compares_also_what_is_known() -> None:
 # what may be replaced ---------------------------------------------------------------------------------
 
 
-def test_file_of_another_person_needs_replace() -> None:
+def test_decide_file_of_another_person_needs_replace() -> None:
     newer = scene(here("a", 5), there("a", 6, NOON + 1))
     refused = steps(newer)["a"]
     assert refused.action == "refuse"
@@ -98,7 +98,7 @@ def test_file_of_another_person_needs_replace() -> None:
     assert actions(scene(here("a", 5), there("a", 6, NOON))) == {"a": "refuse"}
 
 
-def test_placed_file_is_replaced_even_by_an_older_one() -> None:
+def test_decide_placed_file_is_replaced_by_an_older_one() -> None:
     assert actions(scene(here("a", 5, NOON - 99), there("a"), known("a"))) == {"a": "replace"}
     touched_there = scene(here("a", 5, NOON - 99), there("a", mtime=NOON + 5), known("a"))
     assert actions(touched_there) == {"a": "refuse"}
@@ -106,7 +106,7 @@ def test_placed_file_is_replaced_even_by_an_older_one() -> None:
     assert actions(found_only) == {"a": "refuse"}
 
 
-def test_placed_file_without_a_seen_time_is_not_ours() -> None:
+def test_decide_placed_file_without_seen_mtime_is_not_ours() -> None:
     unseen = known("a", seen=None)
     for mtime in (NOON, NOON + 9, None):
         changed = scene(here("a", 100, NOON + 99), there("a", mtime=mtime), unseen)
@@ -116,7 +116,7 @@ def test_placed_file_without_a_seen_time_is_not_ours() -> None:
         assert "a" not in actions(gone, delete=True)
 
 
-def test_a_file_and_a_folder_do_not_take_each_others_place() -> None:
+def test_decide_file_in_place_of_a_folder_is_refused() -> None:
     assert actions(scene(here("a"), there("a/b")))["a"] == "refuse"
     assert actions(scene(here("a/b"), there("a")))["a/b"] == "refuse"
 
@@ -124,7 +124,7 @@ def test_a_file_and_a_folder_do_not_take_each_others_place() -> None:
 # moving and copying -----------------------------------------------------------------------------------
 
 
-def test_a_renamed_file_is_moved_where_the_manifest_proves_it() -> None:
+def test_decide_renamed_file_with_known_sha256_is_moved() -> None:
     scenery = scene(here("new"), there("old"), known("old"))
     assert questions(scenery, SyncOptions()) == Questions(hash=["new"])
     moved = steps(scenery, Answers(sha256={"new": "aa"}))["new"]
@@ -133,7 +133,7 @@ def test_a_renamed_file_is_moved_where_the_manifest_proves_it() -> None:
     assert actions(scenery, Answers()) == {"new": "send"}
 
 
-def test_file_that_is_not_ours_is_not_moved_away() -> None:
+def test_decide_file_that_is_not_ours_is_not_moved() -> None:
     proof = Answers(sha256={"new": "aa"})
     others = scene(here("new"), there("old"), known("old", origin="/elsewhere/old"))
     unread = scene(here("new"), there("old"), known("old"))
@@ -145,13 +145,13 @@ def test_file_that_is_not_ours_is_not_moved_away() -> None:
         assert actions(scenery, proof) == {"new": "send"}
 
 
-def test_one_old_name_is_moved_once_and_copied_for_the_others() -> None:
+def test_decide_one_old_name_is_moved_once_and_then_copied() -> None:
     size = 1 << 20
     scenery = scene(here("n1", size), here("n2", size), there("old", size), known("old", size), duplicates=True)
     assert actions(scenery, Answers(sha256={"n1": "aa", "n2": "aa"})) == {"n1": "move", "n2": "send"}
 
 
-def test_large_file_is_copied_on_the_server() -> None:
+def test_decide_large_file_is_copied_on_the_server() -> None:
     size = 1 << 20
     kept = (here("a", size), there("a", size), known("a", size))
     proof = Answers(sha256={"b": "aa"})
@@ -162,7 +162,7 @@ def test_large_file_is_copied_on_the_server() -> None:
     assert actions(small, proof)["b"] == "send"
 
 
-def test_bytes_elsewhere_below_the_root_are_copied_too() -> None:
+def test_decide_bytes_elsewhere_below_the_root_are_copied() -> None:
     size = 1 << 20
     path, placed = "/root/other/x", PlacedFile(size, "aa", NOON * 10**9, NOON)
     scenery = scene(here("b", size), (path, placed), elsewhere={path: RemoteEntry(path, size, NOON)}, duplicates=True)
@@ -182,7 +182,7 @@ def kept_files(count: int) -> list[LocalEntry | RemoteEntry | tuple[str, PlacedF
     return [item for n in range(count) for item in (here(f"k{n}"), there(f"k{n}"), known(f"k{n}", sha256=None))]
 
 
-def test_delete_removes_only_what_was_placed_from_here() -> None:
+def test_decide_deletes_only_what_was_placed_from_here() -> None:
     scenery = scene(
         *kept_files(3),
         *placed_files(1),
@@ -201,7 +201,7 @@ def test_delete_removes_only_what_was_placed_from_here() -> None:
     assert actions(scenery, delete=True, trash=True)["old0"] == "trash"
 
 
-def test_more_than_ten_or_more_than_half_stop_all_of_it() -> None:
+def test_decide_more_than_ten_or_half_deletes_nothing() -> None:
     many = scene(*kept_files(20), *placed_files(11))
     refused = steps(many, delete=True)["old0"]
     assert (refused.action, refused.error and refused.error.code) == ("refuse", "delete-limit")
@@ -215,7 +215,7 @@ def test_more_than_ten_or_more_than_half_stop_all_of_it() -> None:
     assert actions(half, delete=True, max_delete=2)["old0"] == "refuse"
 
 
-def test_an_empty_or_unread_folder_never_deletes() -> None:
+def test_decide_empty_or_unread_folder_deletes_nothing() -> None:
     empty = scene(*placed_files(1))
     assert "holds no file" in steps(empty, delete=True, max_delete=99)["old0"].reason
     unread = scene(*kept_files(5), *placed_files(1))
@@ -224,13 +224,13 @@ def test_an_empty_or_unread_folder_never_deletes() -> None:
     assert actions(unread, delete=True, max_delete=99)["old0"] == "refuse"
 
 
-def test_what_is_here_and_was_refused_is_not_gone() -> None:
+def test_decide_refused_local_file_is_not_gone() -> None:
     scenery = scene(*kept_files(5), *placed_files(1), there("d/x"), known("d/x"))
     scenery.local.refused += [Refused("old0", "it is a link that leads out of the folder"), Refused("d", "so is it")]
     assert "delete" not in actions(scenery, delete=True).values()
 
 
-def test_file_that_goes_elsewhere_is_not_gone() -> None:
+def test_decide_file_with_another_key_is_not_gone() -> None:
     scenery = scene(*kept_files(5), here("x"), there("deep/x"), known("deep/x", origin="/disk/x"))
     proof = Answers(sha256={"x": "aa"})
     assert actions(scenery, proof)["x"] == "send"
@@ -240,7 +240,7 @@ def test_file_that_goes_elsewhere_is_not_gone() -> None:
     assert "delete" not in actions(other, delete=True).values()
 
 
-def test_what_is_excluded_takes_no_part() -> None:
+def test_decide_excluded_file_takes_no_part() -> None:
     scenery = scene(*kept_files(5), *placed_files(1), takes=lambda path: path != "old0")
     assert "old0" not in actions(scenery, delete=True)
 
@@ -248,7 +248,7 @@ def test_what_is_excluded_takes_no_part() -> None:
 # names ------------------------------------------------------------------------------------------------
 
 
-def test_a_name_in_the_other_form_of_unicode_is_the_same_name() -> None:
+def test_decide_other_unicode_form_is_the_same_name() -> None:
     nfd, nfc = unicodedata.normalize("NFD", "é/ü"), unicodedata.normalize("NFC", "é/ü")
     step = steps(scene(here(nfd), there(nfd)))[nfc]
     assert (step.action, step.path) == ("keep", f"{BASE}/{nfd}")
@@ -257,7 +257,7 @@ def test_a_name_in_the_other_form_of_unicode_is_the_same_name() -> None:
     assert (step.action, step.path) == ("send", f"{BASE}/{folder}/ü2")
 
 
-def test_case_insensitive_server_is_respected() -> None:
+def test_decide_case_insensitive_server_refuses_two_cases() -> None:
     clash = scene(here("Dir/A"), here("dir/a"))
     assert actions(clash) == {"Dir/A": "send", "dir/a": "send"}
     clash.remote.insensitive = True

@@ -28,8 +28,8 @@ edits = st.one_of(
 rounds = st.lists(
     st.tuples(
         st.lists(edits, max_size=5),
-        st.lists(st.integers(0, 60), max_size=8),  # operations after which a line is lost
-        st.booleans(),  # whether the server moves to the trash
+        st.lists(st.integers(0, 60), max_size=8),  # operations after which a connection is lost
+        st.booleans(),  # whether deleted files go to the trash
     ),
     min_size=1,
     max_size=4,

@@ -1,4 +1,4 @@
-"""A file is sent when it holds still, and not before."""
+"""A file is sent only when it is unchanged for some time and no program has it open for writing."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def here(size: int, age: float) -> LocalEntry:
     return LocalEntry("a", size, int((NOW - age) * 1e9))
 
 
-def test_what_was_written_long_ago_is_still_at_once(tmp_path: Path) -> None:
+def test_is_growing_old_file_is_false_at_once(tmp_path: Path) -> None:
     assert not settling(tmp_path, Clock()).is_growing(here(5, age=60))
 
 
-def test_new_file_is_waited_for_until_its_size_holds(tmp_path: Path) -> None:
+def test_is_growing_new_file_is_true_until_it_is_unchanged(tmp_path: Path) -> None:
     clock = Clock()
     one = settling(tmp_path, clock)
     assert one.is_growing(here(5, age=0))
@@ -53,21 +53,21 @@ def test_new_file_is_waited_for_until_its_size_holds(tmp_path: Path) -> None:
     assert not one.is_growing(here(6, age=0))
 
 
-def test_file_with_an_old_time_that_changes_is_waited_for(tmp_path: Path) -> None:
+def test_is_growing_old_mtime_that_changes_is_true(tmp_path: Path) -> None:
     clock = Clock()
     one = settling(tmp_path, clock)
     assert not one.is_growing(here(5, age=60))
     assert one.is_growing(here(6, age=60))
 
 
-def test_what_a_program_has_open_for_writing_is_waited_for(tmp_path: Path) -> None:
+def test_is_growing_file_open_for_writing_is_true(tmp_path: Path) -> None:
     one = settling(tmp_path, Clock(), frozenset({os.path.realpath(tmp_path / "a")}))
     one.look()
     assert one.is_growing(here(5, age=60))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
-def test_the_system_tells_who_writes(tmp_path: Path) -> None:
+def test_open_for_writing_finds_only_writers(tmp_path: Path) -> None:
     (tmp_path / "read").write_bytes(b"x")
     with (tmp_path / "written").open("wb"), (tmp_path / "read").open("rb"):
         assert open_for_writing(tmp_path) == frozenset({os.path.realpath(tmp_path / "written")})
@@ -77,7 +77,7 @@ def test_the_system_tells_who_writes(tmp_path: Path) -> None:
 # changes ----------------------------------------------------------------------------------------------
 
 
-def test_change_before_the_wait_is_heard(tmp_path: Path) -> None:
+def test_wait_change_before_it_ends_it(tmp_path: Path) -> None:
     ear = FolderWatcher(tmp_path)
     ear.open()
     (tmp_path / "sub").mkdir()
@@ -87,14 +87,14 @@ def test_change_before_the_wait_is_heard(tmp_path: Path) -> None:
     ear.close()
 
 
-def test_a_wait_ends_when_its_time_is_over(tmp_path: Path) -> None:
+def test_wait_without_change_ends_in_time(tmp_path: Path) -> None:
     ear = FolderWatcher(tmp_path)
     ear.open()
     ear.wait(0.1)
     ear.close()
 
 
-def test_a_folder_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+def test_wait_missing_folder_is_waited_for(tmp_path: Path) -> None:
     waits: list[float] = []
     ear = FolderWatcher(tmp_path / "disk", wait=waits.append)
     ear.open()
@@ -107,7 +107,7 @@ def test_a_folder_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     ear.close()
 
 
-def test_a_folder_that_goes_away_ends_the_wait(tmp_path: Path) -> None:
+def test_wait_removed_folder_ends_it(tmp_path: Path) -> None:
     def lines(folder: Path) -> Generator[bool]:
         yield False
         raise FileNotFoundError
@@ -118,6 +118,6 @@ def test_a_folder_that_goes_away_ends_the_wait(tmp_path: Path) -> None:
     assert ear._lines is None
 
 
-def test_listen_to_a_missing_folder_raises_oserror(tmp_path: Path) -> None:
+def test_listen_missing_folder_raises_oserror(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         next(listen(tmp_path / "nothing"))
