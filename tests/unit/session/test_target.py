@@ -78,9 +78,7 @@ def test_with_connection_refused_call_runs_once(target: TargetSession) -> None:
     assert len(seen) == 1
 
 
-def test_root_is_absolute_and_must_exist(
-    target: TargetSession, session: Session, server: MemoryServer
-) -> None:
+def test_root_is_absolute_and_must_exist(target: TargetSession, session: Session, server: MemoryServer) -> None:
     assert target.root == ROOT
     assert target.resolve("webui/models") == f"{ROOT}/models"
     missing = replace(TARGET, root="elsewhere")
