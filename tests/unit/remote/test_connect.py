@@ -211,6 +211,16 @@ def test_a_login_script_of_a_real_server_is_shown(tmp_path: Path) -> None:
         assert "Welcome to the pod's disk" in error.message
 
 
+def test_account_with_nologin_is_told_as_such(tmp_path: Path) -> None:
+    needs_sshd()
+    said = "This account is currently not available."
+    with OpenSSH(tmp_path / "server", extra=[f"ForceCommand echo {said}; exit 1"]) as server:
+        error = failure(Visitor(tmp_path).connector(server, identity_file=str(server.identity_file)))
+    assert isinstance(error, NoSftp)
+    assert "nologin" in (error.remedy or "")
+    assert said in error.message
+
+
 def test_a_server_whose_sftp_ends_at_once_says_so(tmp_path: Path) -> None:
     needs_sshd()
     with OpenSSH(tmp_path / "server", extra=["ForceCommand exit 0"]) as server:

@@ -25,6 +25,8 @@ STATUS, HANDLE, DATA, NAME, ATTRS = range(101, 106)
 EXTENDED = 200
 
 _LARGEST_PACKET = 4 * 1024 * 1024
+_NO_LOGIN = "account is currently not available"
+"""What nologin(8) says, in the words of Linux and of the BSDs."""
 _HEAD = struct.Struct(">IBI")
 
 
@@ -214,6 +216,12 @@ class SftpProtocol:
             pass
         words = text.partition(b"\0")[0].decode("utf-8", "replace").split()  # a NUL is where the protocol begins
         line = "".join(c for c in " ".join(words) if c.isprintable())[:200]
+        if _NO_LOGIN in line:
+            return NoSftp(
+                f"{self.where} lets us in but this account may run nothing, SFTP neither: {line!r}",
+                remedy="Its login shell is nologin. Use another account, or let sshd serve it with "
+                "`Subsystem sftp internal-sftp`, which needs no shell.",
+            )
         return NoSftp(
             f"{self.where} writes text into the SFTP stream: {line!r}",
             remedy="A start-up file of the server's shell (~/.bashrc, mostly) prints it. Put its output behind "
