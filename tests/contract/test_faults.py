@@ -98,7 +98,7 @@ def test_push_repeatedly_cut_connections_place_the_file(tmp_path: Path) -> None:
         assert server.times == 0
 
 
-def test_upload_lost_rename_reply_counts_as_placed(tmp_path: Path) -> None:
+def test_push_lost_rename_reply_counts_as_placed(tmp_path: Path) -> None:
     """The proxy cuts at the first byte that the server sends after the final name exists."""
     with serve(tmp_path / "server", "full") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line, config=SMALL)
@@ -145,7 +145,7 @@ def test_dry_run_with_part_plans_to_resume(proxied: tuple[World, Proxy]) -> None
 
 
 @pytest.mark.parametrize("tamper", ["change", "truncate", "hole", "lengthen"])
-def test_resume_tampered_part_sends_wrong_chunks_again(proxied: tuple[World, Proxy], tamper: str) -> None:
+def test_push_tampered_part_sends_only_wrong_chunks_again(proxied: tuple[World, Proxy], tamper: str) -> None:
     here, line = proxied
     model = here.model(size=SIZE)
     leave_a_part(here, line, model, 14 * QUARTER)

@@ -192,7 +192,7 @@ def test_push_of_another_file_than_promised_sends_nothing(here: World) -> None:
     assert here.there == {}
 
 
-def test_upload_right_sha256_is_placed(here: World) -> None:
+def test_push_right_sha256_is_placed(here: World) -> None:
     model = here.model()
     here.placed(model, sha256=Digest(sha256(model)))
 

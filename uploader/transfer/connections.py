@@ -1,4 +1,4 @@
-"""How many connections one file is worth: a first number from the round trip time, then more while they pay."""
+"""How many connections one file needs: a first number from the round trip time, then more while the rate grows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from uploader.transfer.config import TransferConfig
 
 CHANNEL_WINDOW = 2 * 1024 * 1024
-"""Bytes that OpenSSH lets one channel have in flight (its channels.h), and so the most in a round trip."""
+"""Largest number of bytes in flight on one channel of OpenSSH (its channels.h), so also the most per round trip."""
 
 
 def first(round_trip: float, most: int, config: TransferConfig) -> int:
-    """Return the number of connections to begin with, at most `most`. `round_trip` in seconds."""
+    """Return the number of connections to begin with, at most `most`. `round_trip` is in seconds."""
     return max(1, min(most, math.ceil(config.line_bytes_per_second * round_trip / CHANNEL_WINDOW)))
 
 
 class ConnectionScaler:
-    """Decides when to open another connection. `round_trip` in seconds, as `clock` counts them.
+    """Decides when to open another connection. `round_trip` and `clock` are in seconds.
 
     An upload begins with few. The others of the first number join when the line is seen to be fast enough for them.
     Then one more is opened while windows seem to limit the connections, and the last one made the whole faster.
@@ -31,7 +31,7 @@ class ConnectionScaler:
         config: TransferConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most` returns the largest number of connections as of now."""
+        """Prepare for an upload. `most` returns the largest number of connections allowed now."""
         self._round_trip = round_trip
         self._most = most
         self._config = config
@@ -48,24 +48,24 @@ class ConnectionScaler:
 
     @property
     def first(self) -> int:
-        """The number of connections to begin with once the line is seen to be fast."""
+        """The number of connections to open once the measured rate is high enough."""
         return first(self._round_trip, self._most(), self._config)
 
     @property
     def hurried(self) -> bool:
-        """True while open connections wait to join."""
+        """True while the measured rate decides whether the rest of the first number is opened."""
         return not self._fast and self.first > self.to_begin
 
     def more(self, moved: int, count: int) -> int:
-        """Return how many connections to add to the `count` that have had `moved` bytes acknowledged so far.
+        """Return how many connections to add to `count`, after `moved` acknowledged bytes in total.
 
-        Ask repeatedly: connections of the first number that could not be had are asked for again.
+        Call it repeatedly: it asks again for connections of the first number that could not be opened.
         """
         now = self._clock()
         if not self._fast and self._is_fast(now, moved):
             self._fast = True
             return max(0, self.first - count)
-        if count != self._count:  # the first moments of one, while TCP finds its speed, say nothing
+        if count != self._count:  # a new connection is not measured while TCP is still in slow start
             self._count, self._from, self._rest = count, None, now + self._interval
         if now < self._rest or count >= self._most():
             return 0

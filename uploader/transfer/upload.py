@@ -1,4 +1,4 @@
-"""One file, sent safely: looked for, sent to its part file, verified, and only then given its name."""
+"""The upload of one file: look for it, send its part file, verify that, and rename it to the final name."""
 
 from __future__ import annotations
 
@@ -46,19 +46,22 @@ class Upload:
 
     @property
     def sent(self) -> int:
-        """Payload bytes that left this machine for the server so far, those sent again included."""
+        """Payload bytes sent to the server so far, including bytes sent again."""
         return sum(workers.sent for workers in self._workers)
 
     def run(self) -> UploadResult:
-        """Return when the final name stands for verified bytes. Raises the errors of sources, remotes and state."""
+        """Send the file. Return when the final name has verified bytes.
+
+        Raises UploaderError when the source, the server or the state fails.
+        """
         stream = self._job.open_stream()
         try:
             local = isinstance(self._artifact.origin, LocalFile)
             if self._artifact.digest is not None and local and not self._job.proven:
                 self._phase("hashing")
                 self._refuse_wrong_source(self._read_all(stream).sha256)
-            # A file that comes after the plan looked keeps its name: no name is taken that is there, and the proof
-            # finds a part file that is too long.
+            # A file that appeared after the plan is safe without a look: the rename refuses a taken name, and the
+            # verification finds a part file that is too long.
             absent = self._job.absent and not self._job.replace
             there, self._part_there = (None, False) if absent else self._look()
             if there is not None:
@@ -69,24 +72,24 @@ class Upload:
             with self._context.uploads.claim(self._job.target, self._job.path) as record:
                 try:
                     return self._send(stream, record)
-                except WrongBytes:  # the part file is known to hold no file at all
+                except WrongBytes:  # a part file with wrong bytes is useless
                     self._discard(record)
                     raise
         finally:
             stream.close()
 
     def _look(self) -> tuple[Entry | None, bool]:
-        """Return what has the final name, and whether there is a part file."""
+        """Return the entry at the final name, and whether there is a part file."""
         names = [self._job.path, self._job.part]
         final, part = self._call(lambda connection: connection.files.stat_all(names))
         if isinstance(final, RemoteRefused):
             raise final
         return final, part is not None
 
-    # what is there ------------------------------------------------------------------------------------
+    # the file at the final name -----------------------------------------------------------------------
 
     def _same(self, there: Entry, stream: Stream) -> UploadResult | None:
-        """Return the result when the final name stands for these bytes already, else None."""
+        """Return the result if the final name already has these bytes, else None."""
         if there.is_folder or there.size != self._job.size:
             return None
         self._phase("comparing")
@@ -117,7 +120,7 @@ class Upload:
         trusted = self._trusted(record)
         reading = self._reading(stream, trusted)
         self._resumed = self._layout.bytes_of(trusted)
-        for _ in range(2):  # wrong chunks are sent again once; a server that errs twice is not trusted
+        for _ in range(2):  # send wrong chunks again once; a server that fails twice is faulty
             self._send_missing(stream, record, trusted, reading)
             stream.check()
             found = self._verify(reading)
@@ -127,7 +130,7 @@ class Upload:
             trusted = {index: digest for index, digest in reading.chunks.items() if index not in found.bad}
             for index in found.bad:
                 record.forget(index)
-            if not trusted:  # nothing cuts a part that is too long
+            if not trusted:  # SFTP writes do not shorten a part that is too long
                 self._call(self._empty_part)
         else:
             raise WrongBytes(
@@ -136,7 +139,7 @@ class Upload:
             )
         try:
             place(self._context, job)
-        except Exists:  # another program may have put the very same file there in between
+        except Exists:  # another program may have placed the same file in the meantime
             there, _ = self._look()
             if there is None or (kept := self._same(there, stream)) is None:
                 raise
@@ -146,7 +149,7 @@ class Upload:
         return UploadResult(False, found.evidence, reading.sha256 or found.sha256, self.sent, self._resumed)
 
     def _trusted(self, record: UploadRecord) -> dict[int, str]:
-        """Return the digests of the chunks that an earlier run left on the server. Empty the part file when none is.
+        """Return the digests of the usable chunks in the part file. Empty the part file if there are none.
 
         A chunk that was recorded with its digest must still have it. One without counts only for a local file, whose
         chunks are compared while they are read.
@@ -172,7 +175,7 @@ class Upload:
 
     def _send_missing(self, stream: Stream, record: UploadRecord, trusted: dict[int, str], reading: Reading) -> None:
         job, layout = self._job, self._layout
-        # A source that is known to be the same file still is read from the first byte that the server does not have.
+        # A source that is still the same file is read from the first byte that the server lacks.
         first = _prefix(trusted) if self._is_pinned() else 0
         if first and first == layout.count:
             return
@@ -212,11 +215,11 @@ class Upload:
                 record.flush()
             self._phase("verifying")
             self._taken = rolling.finish()
-        if len(self._workers) == 1:  # what the second sending finds is the work of the first one
+        if len(self._workers) == 1:  # a second round finds the chunks that the first one sent
             self._resumed = layout.bytes_of(present)
 
     def _run_workers(self, workers: UploadWorkers, missing: int) -> None:
-        """Send over as many connections as were asked for, or as pay, but not more than there are chunks missing."""
+        """Send over the wanted number of connections, else let the scaler choose. Never use more than `missing`."""
         context = self._context
         if context.connections is not None:
             workers.run(max(1, min(context.connections, missing)))
@@ -231,24 +234,24 @@ class Upload:
         if (digest := connection.hash_along(part)) is not None:
             return digest, Evidence.REMOTE_HASH
         if connection.abilities.hash or not reads_all(self._job.verify, self._job.size, self._context.config):
-            return None  # then all of it is hashed at the end
+            return None  # then the whole file is hashed or sampled at the end
         digest = connection.read_along(part)
         return None if digest is None else (digest, Evidence.READ_BACK)
 
     def _is_pinned(self) -> bool:
         """Return True if a link that is read from its middle is known to be the same file still.
 
-        A local file is read whole in any case, for its hash.
+        A local file is always read whole, for its hash.
         """
         origin = self._artifact.origin
         return isinstance(origin, WebFile) and (origin.validator is not None or self._artifact.digest is not None)
 
     def _verify(self, reading: Reading) -> Verification:
-        """Compare the part file with what was read, and what was read with what was promised."""
+        """Compare the part file with the bytes read, and the bytes read with the expected sha256."""
         self._refuse_wrong_source(reading.sha256)
         mode = self._job.verify
         if reading.sha256 is None and self._artifact.digest is not None:
-            mode = "full"  # the promise is about the whole, and only the server has all of it in one place
+            mode = "full"  # the sha256 covers the whole file, and only the server has all of it
         found = self._verifier("verifying", mode).verify(self._job.part, self._expected(reading), known=self._taken)
         if reading.sha256 is None and not found.bad:
             self._refuse_wrong_source(found.sha256)
@@ -260,11 +263,11 @@ class Upload:
             raise wrong_source(self._artifact.name, promised, sha256)
 
     def _discard(self, record: UploadRecord) -> None:
-        with suppress(UploaderError):  # the error that led here is the one to raise
+        with suppress(UploaderError):  # the caller raises the first error
             self._call(lambda connection: connection.files.remove(self._job.part))
             record.remove()
 
-    # small things -------------------------------------------------------------------------------------
+    # shared parts -------------------------------------------------------------------------------------
 
     def _call(self, call: Callable[[Connection], T]) -> T:
         return self._context.with_connection(call)
@@ -274,12 +277,12 @@ class Upload:
         return Reading.of_file(stream, self._layout) if local else Reading.of_link(known)
 
     def _blocks(self, stream: Stream, offset: int) -> Iterator[bytes]:
-        """Yield the source's bytes. Those of a link are read ahead, within the user's limit."""
+        """Return the blocks of the source. The blocks of a link are read ahead, within the user's limit."""
         origin, context = self._artifact.origin, self._context
         if not isinstance(origin, WebFile):
             return read_steadily(stream, offset, context.retry)
         supply = Supply.of(context.limited(stream), context)
-        # Ranges that nothing ties to one file could be of two.
+        # Without a validator or a digest, two ranges could come from two different files.
         return read_ahead(supply, offset, self._job.size if origin.ranges and self._is_pinned() else None)
 
     def _expected(self, reading: Reading) -> Expected:
@@ -309,7 +312,7 @@ class Upload:
 
 
 def _prefix(chunks: dict[int, str]) -> int:
-    """Return the number of chunks from the beginning that are there without a gap."""
+    """Return the number of contiguous chunks from the beginning."""
     count = 0
     while count in chunks:
         count += 1

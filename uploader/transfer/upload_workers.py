@@ -1,4 +1,4 @@
-"""Send the chunks of one file over several connections. What a lost connection had in flight is sent again."""
+"""Send the chunks of one file over several connections. Chunks in flight on a lost connection are sent again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from uploader.transfer.rename import open_part
 
 @dataclass
 class _InFlight:
-    """A chunk that is sent, in part or whole, and the bytes of it that the server acknowledged."""
+    """A chunk that is being sent, and the number of its bytes that the server acknowledged."""
 
     chunk: Chunk
     acknowledged: int = 0
 
 
 class WriteSizer:
-    """Decides how large one write may be, from what one worker moved in the last seconds. `clock` in seconds."""
+    """Decides the size of one write from the throughput of one worker. `clock` is in seconds."""
 
     def __init__(self, config: TransferConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._least = config.least_write_bytes
@@ -44,7 +44,7 @@ class WriteSizer:
         self._sum += size
 
     def portion(self, most: int) -> int:
-        """Return the bytes that one write may have, at most `most`."""
+        """Return the size of the next write in bytes, at most `most`."""
         since = self._clock() - self._seconds
         while self._moved and self._moved[0][0] < since:
             self._sum -= self._moved.popleft()[1]
@@ -52,7 +52,7 @@ class WriteSizer:
 
 
 class UploadWorkers:
-    """The sending of a queue's chunks to one part file, a thread for each connection.
+    """The threads that send the chunks of a queue to one part file, one thread per connection.
 
     `acknowledged` is called with each chunk that is wholly on the server, `moved` with the bytes acknowledged so far.
     `opened` is called with each connection that begins to send, in its worker's thread. `held`: the server may still
@@ -85,13 +85,13 @@ class UploadWorkers:
         self._partly: dict[int, int] = {}
         self._admitted: set[int] = set()
         self.sent = 0
-        """Payload bytes that were handed to the connections, those sent again included."""
+        """Payload bytes given to the connections, including bytes sent again."""
 
     def run(self, count: int, scaler: ConnectionScaler | None = None) -> None:
-        """Send all chunks of the queue, over `count` connections at first, and over more when `scaler` says so.
+        """Send all chunks of the queue over `count` connections at first, and over more if `scaler` adds some.
 
-        A server that takes fewer connections gets all over those. Raises the first error that a retry does not mend,
-        and what the source raised.
+        If the server accepts fewer connections, these send everything. Raises the error of the source, or the first
+        error that the retries do not solve.
         """
         config = self._config
         with WorkerGroup(self._work, name="upload", stop=self._queue.stop, is_surplus=self._is_surplus) as workers:
@@ -106,12 +106,12 @@ class UploadWorkers:
         self._retry(lambda: self._send_all(number), lambda: self._whole, over=self._queue.over)
 
     def _is_surplus(self, number: int, error: BaseException, alive: int) -> bool:
-        """Return True when the server refused this connection, and others do the work."""
+        """Return True if the server refused this connection and other workers are alive."""
         turned_away = isinstance(error, TURNED_AWAY) and number not in self._admitted
         return turned_away and (alive > 0 or self._queue.over.is_set())
 
     def _send_all(self, number: int) -> None:
-        """Send until no chunk is left, over one connection or, where others wait for it, over one after another."""
+        """Send until no chunk is left. Lend the connection to waiting threads in between."""
         lent = False
         while not self._queue.over.is_set():
             try:
@@ -121,10 +121,10 @@ class UploadWorkers:
             except NoFurther:
                 if not lent:
                     raise
-                self._queue.over.wait(self._config.look_seconds)  # until the borrower gives it back
+                self._queue.over.wait(self._config.look_seconds)  # until the other thread returns the connection
 
     def _send_over_one(self, number: int) -> bool:
-        """Send over one connection. Return True when no chunk is left, False when others got the connection first."""
+        """Send over one connection. Return True if no chunk is left, False if another thread needs the connection."""
         self._admitted.discard(number)
         extra = number > 0
         flight: dict[int, _InFlight] = {}
@@ -132,7 +132,7 @@ class UploadWorkers:
             with self._pool.lease(extra=extra, long=True) as connection:
                 self._admitted.add(number)
                 writer = open_part(connection, self._part, fresh=False, held=self._held)
-                self._on_open(connection)  # now the part file is there
+                self._on_open(connection)  # the part file exists from here on
                 sizer = WriteSizer(self._config)
                 while not (leaving := self._pool.wanted(connection, extra=extra)):
                     if not self._step(writer, flight, sizer):
@@ -148,8 +148,8 @@ class UploadWorkers:
             self._give_back(flight)
 
     def _step(self, writer: Writer, flight: dict[int, _InFlight], sizer: WriteSizer) -> bool:
-        """Send one chunk, or wait for acknowledgements. Return False when nothing is left to do."""
-        # Another connection may yet fail and give its chunks back: with nothing in flight, wait for that too.
+        """Send one chunk, or wait for acknowledgements. Return False if no work is left."""
+        # With nothing in flight, wait: another connection may fail and return its chunks to the queue.
         chunk = self._queue.take(wait=not flight)
         if chunk is not None:
             flight[chunk.index] = _InFlight(chunk)
@@ -200,7 +200,7 @@ class UploadWorkers:
         self._report()
 
     def _report(self) -> None:
-        with self._reporting:  # the counts are reported in the order in which they were true
+        with self._reporting:  # report the counts in the order in which they were counted
             self._on_bytes(self._moved())
 
     def _moved(self) -> int:

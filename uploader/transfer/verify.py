@@ -1,4 +1,4 @@
-"""How we know that the bytes arrived: a hash taken on the server, else bytes read back, else structure, else size."""
+"""The verification of a file on the server: by a remote hash, else by bytes read back, by structure, or by size."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Verify = Literal["auto", "full", "samples"]
 class Expected:
     """What a file on the server should be.
 
-    `chunks` maps the number of each chunk to its sha256 (hex), `sha256` is of the whole, where it is known. With
-    `structure`, the source's own header covers exactly its bytes.
+    `chunks` maps the number of each chunk to its sha256 (hex). `sha256` is the hash of the whole file, if known.
+    `structure`: the header of the file covers exactly its bytes.
     """
 
     size: int
@@ -40,9 +40,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class Verification:
-    """What the server's file turned out to be. `bad` are the chunks that differ; none of a right file.
+    """The result of a verification. `bad` are the chunks that differ; it is empty for a right file.
 
-    `sha256` is of the whole, where it was taken from the server.
+    `sha256` is the hash of the whole file, if it was computed from the bytes on the server.
     """
 
     evidence: Evidence
@@ -51,11 +51,11 @@ class Verification:
 
 
 class Verifier:
-    """How do we know that a file on the server has these bytes? By the best evidence that can be had.
+    """Verifies that a file on the server has certain bytes, by the best evidence available.
 
-    remote hash > read back > samples > structure > size. `mode` "full" settles for no less than all bytes, "samples"
-    compares samples. "auto" reads back what the server cannot hash, up to `config.read_back_bytes`, and samples larger
-    files. `seen` is called with the number of bytes of each comparison.
+    The order is: remote hash, read back, samples, structure, size. `mode` "full" verifies all bytes or fails,
+    "samples" compares samples. "auto" reads a file back when the server cannot hash it; above
+    `config.read_back_bytes` it compares samples. `seen` is called with the bytes of each comparison.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Verifier:
         self._steps = 0
 
     def verify(self, path: str, expected: Expected, *, known: RemoteDigest | None = None) -> Verification:
-        """Compare the file at `path` with the digests of all its chunks, and with the whole's where it is known.
+        """Compare the file at `path` with the digests of all its chunks, and with its sha256 if known.
 
-        `known` is a hash of all of the server's file, to its very end, where that was taken already.
+        `known` is a hash of the server's whole file, if one was computed already.
         """
         if known is not None and known.sha256 == expected.sha256:
             return Verification(known.evidence, known.sha256)
@@ -84,21 +84,24 @@ class Verifier:
         whole = reads_all(self._mode, expected.size, self._config)
         try:
             return self._by_reading(path, expected, chunks if whole else self._samples(chunks), whole=whole)
-        except NoPermission:  # an account that may write and not read
+        except NoPermission:  # the account may write but not read
             if self._mode == "full":
                 raise
             return Verification(Evidence.STRUCTURE if expected.structure else Evidence.SIZE)
 
     def compare(self, path: str, expected: Expected, *, known: RemoteDigest | None = None) -> Evidence | None:
-        """Return how we know that the file at `path` is the expected one; None when it is not, or when only its size
-        or structure is equal: those do not make two files one."""
+        """Return the evidence that the file at `path` is the expected one, else None.
+
+        Equal size or structure alone is not enough: two different files may have both.
+        """
         result = self.verify(path, expected, known=known)
         return None if result.bad or result.evidence in (Evidence.SIZE, Evidence.STRUCTURE) else result.evidence
 
     def compare_many(self, files: Sequence[tuple[str, Expected]]) -> list[Evidence | None]:
-        """As `compare` of each path, in order. One command on the server hashes many, and small ones are read together.
+        """Return the result of `compare` for each file, in order, in few round trips.
 
-        Neither what the server refuses to read nor what changed here is the expected file. `sha256` must be known.
+        One command hashes many files; small files are read together. A file that the server refuses to read, or that
+        changed on this machine, gives None. `sha256` must be known.
         """
         config = self._config
         same: list[Evidence | None] = []
@@ -118,12 +121,12 @@ class Verifier:
         return None
 
     def hash(self, path: str, size: int) -> RemoteDigest | None:
-        """Return the hash of a file of `size` bytes, taken by the server; None when the server cannot."""
+        """Return the hash that the server computes of a file of `size` bytes, or None if it cannot."""
         found = self._call(lambda connection: connection.hashes(path, [(0, size)]))
         return None if found is None else RemoteDigest(found[0], Evidence.REMOTE_HASH)
 
     def digest(self, path: str, size: int) -> RemoteDigest | None:
-        """As `hash`, or of what is read back where the mode reads all of such a file."""
+        """Return the result of `hash`, else the hash of the file read back, if the mode reads all of it."""
         found = self.hash(path, size)
         if found is None and reads_all(self._mode, size, self._config):
             return self.read_back(path, size)
@@ -159,7 +162,7 @@ class Verifier:
         if expected.sha256 == known.sha256:
             return Verification(Evidence.REMOTE_HASH, known.sha256)
         bad = _differ(expected.chunks, self._digests(path, self._layout(expected.size), expected.chunks))
-        if expected.sha256 is not None:  # when all chunks are right, the file as a whole is still wrong
+        if expected.sha256 is not None:  # a wrong file with right chunks: then all chunks are bad
             bad = bad or frozenset(expected.chunks)
         return Verification(Evidence.REMOTE_HASH, known.sha256, bad)
 
@@ -170,12 +173,12 @@ class Verifier:
         if not whole:
             return Verification(Evidence.SAMPLES, bad=bad)
         found = digest.hexdigest()
-        if not bad and expected.sha256 not in (None, found):  # chunks of more than one version of the source
+        if not bad and expected.sha256 not in (None, found):  # the chunks are from more than one version of the source
             bad = frozenset(chunks)
         return Verification(Evidence.READ_BACK, found, bad)
 
     def _digests(self, path: str, layout: ChunkLayout, indexes: Iterable[int]) -> dict[int, str]:
-        """Have chunks hashed on the server, or read them back."""
+        """Return the digests of chunks, hashed by the server or read back."""
         found: dict[int, str] = {}
         todo = sorted(indexes)
         for at in range(0, len(todo), self._config.hash_batch):
@@ -195,7 +198,7 @@ class Verifier:
         todo = deque(sorted(indexes))
 
         def read(connection: Connection) -> None:
-            # `todo` shrinks while chunks come, so that a retry begins where the connection was lost.
+            # `todo` shrinks with each chunk, so a retry continues where the connection was lost.
             for data in connection.files.read(path, [layout.range(index) for index in todo]):
                 found[todo.popleft()] = hashlib.sha256(data).hexdigest()
                 if update is not None:
@@ -206,7 +209,7 @@ class Verifier:
         return found
 
     def _samples(self, chunks: Mapping[int, str]) -> dict[int, str]:
-        """Return the first, the last and some random ones: the server cannot know which are compared."""
+        """Return the first, the last and some random chunks. The server cannot know which are compared."""
         last = max(chunks)
         between = [index for index in chunks if index not in (0, last)]
         count = min(self._config.sample_count, len(between))
@@ -224,17 +227,18 @@ class Verifier:
 
 
 def reads_all(mode: Verify, size: int, config: TransferConfig) -> bool:
-    """Return True if all of a file of `size` bytes is read back when the server cannot hash it."""
+    """Return True if a file of `size` bytes is read back whole when the server cannot hash it."""
     return mode == "full" or (mode == "auto" and size <= config.read_back_bytes)
 
 
 def hash_many(
     connection: Connection, files: Sequence[tuple[str, int]], *, read_up_to: int | None = None
 ) -> list[RemoteDigest | RemoteRefused | None]:
-    """Return the hash of each file (path, size in bytes): taken on the server, or of what is read back.
+    """Return the hash of each file (path, size in bytes), computed by the server or from the bytes read back.
 
-    None for a file that is missing, or larger than `read_up_to` bytes where the server does not hash it. A shell may
-    see other folders than SFTP does: that it finds no such file says nothing of it.
+    The hash is None if the file is missing. It is also None if the server cannot hash a file of more than
+    `read_up_to` bytes.
+    A shell may see other folders than SFTP, so a file that it does not find is read back.
     """
     taken = connection.hash_files([path for path, _ in files]) or [None] * len(files)
     results: list[RemoteDigest | RemoteRefused | None] = [
@@ -243,7 +247,7 @@ def hash_many(
     unknown = [
         at for at, (_, size) in enumerate(files) if results[at] is None and (read_up_to is None or size <= read_up_to)
     ]
-    # One byte more than expected: a file that is too long is another one.
+    # Read one byte more than expected, to detect a file that is too long.
     wanted = [(files[at][0], files[at][1] + 1) for at in unknown]
     for at, data in zip(unknown, connection.files.read_all(wanted) if wanted else (), strict=True):
         results[at] = (
@@ -263,7 +267,7 @@ class _Named:
 
 
 def _differ(chunks: Mapping[int, str], found: Mapping[int, str]) -> frozenset[int]:
-    """Return the numbers of the chunks that were not found with their digests."""
+    """Return the numbers of the chunks that `found` lacks or that have other digests there."""
     return frozenset(index for index, digest in chunks.items() if found.get(index) != digest)
 
 
