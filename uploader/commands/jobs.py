@@ -98,18 +98,18 @@ def _views(job_records: list[JobRecord], connection: Connection) -> list[JobView
     shell = _shell(connection)
     views: list[JobView] = []
     for record in job_records:
-        sight = jobs.look(shell, jobs.key_of(record.part))
+        status = jobs.look(shell, jobs.key_of(record.part))
         there = connection.files.stat(record.part)
-        views.append(JobView(record, _state(sight, record), there.size if there else None))
+        views.append(JobView(record, _state(status, record), there.size if there else None))
     return views
 
 
-def _state(sight: JobStatus, record: JobRecord) -> str:
-    match sight.state:
+def _state(status: JobStatus, record: JobRecord) -> str:
+    match status.state:
         case "running":
             return "running"
         case "ended":
-            return "finished" if sight.code == 0 and sight.size == record.size else "failed"
+            return "finished" if status.code == 0 and status.size == record.size else "failed"
         case "none":
             return "gone"
         case _:

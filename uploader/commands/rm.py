@@ -133,19 +133,19 @@ def _shares(
     target: TargetSession, connection: Connection, path: str, entry: Entry, beside: dict[str, Entry]
 ) -> list[str]:
     """Return sentences on what else uses the file: hard links, links to it, copies that the manifest knows."""
-    said: list[str] = []
+    sentences: list[str] = []
     if entry.is_link:
-        said.append(f"it is a link to {connection.files.read_link(path)}, which stays")
+        sentences.append(f"it is a link to {connection.files.read_link(path)}, which stays")
     if entry.links is not None and entry.links > 1 and not entry.is_link:
-        said.append(f"its bytes have {entry.links - 1} more name(s): removing this one frees no room")
+        sentences.append(f"its bytes have {entry.links - 1} more name(s): removing this one frees no room")
     folder = posixpath.dirname(path)
     for other in (other for other in beside.values() if other.is_link and other.name != entry.name):
-        leads = posixpath.join(folder, connection.files.read_link(f"{folder}/{other.name}"))
-        if posixpath.normpath(leads) == path:
-            said.append(f"the link {other.name} leads to it, and would lead nowhere")
+        destination = posixpath.join(folder, connection.files.read_link(f"{folder}/{other.name}"))
+        if posixpath.normpath(destination) == path:
+            sentences.append(f"the link {other.name} leads to it, and would lead nowhere")
     if twins := _twins(target, connection, path):
-        said.append(f"the same bytes are there as {', '.join(twins[:_NAMED])}")
-    return said
+        sentences.append(f"the same bytes are there as {', '.join(twins[:_NAMED])}")
+    return sentences
 
 
 def _twins(target: TargetSession, connection: Connection, path: str) -> list[str]:

@@ -41,33 +41,33 @@ EXPIRED = frozenset({400, 401, 403, 404, 410})
 """What stores answer to a signed link whose time is over."""
 
 
-def trouble_of(sight: JobStatus) -> Trouble | None:
+def trouble_of(job: JobStatus) -> Trouble | None:
     """Return why a job ended; None when it succeeded."""
-    if sight.code == 0:
+    if job.code == 0:
         return None
-    codes = next((one.troubles for one in DOWNLOADERS if one.name == sight.by), {})
-    return codes.get(sight.code, Trouble.OTHER)
+    codes = next((one.troubles for one in DOWNLOADERS if one.name == job.by), {})
+    return codes.get(job.code, Trouble.OTHER)
 
 
-def fault_of(sight: JobStatus, host: str, *, free: int | None = None) -> UploaderError:
+def fault_of(job: JobStatus, host: str, *, free: int | None = None) -> UploaderError:
     """Return the error for a job that failed.
 
     `host` is the source's host. `free` is the free space on the disk in bytes, None when unknown.
     """
-    trouble = trouble_of(sight)
+    trouble = trouble_of(job)
     if trouble is Trouble.STATUS:
-        return _refused(sight.status, host)
+        return _refused(job.status, host)
     if trouble is Trouble.DISK:
         return disk_fault(free)
     if trouble in _NAMED:
         kind, message, remedy = _NAMED[trouble]
-        return kind(message.format(host=host, by=sight.by), remedy=remedy)
-    if sight.code > 128:
+        return kind(message.format(host=host, by=job.by), remedy=remedy)
+    if job.code > 128:
         return RemoteRefused(
-            f"{sight.by} was killed on the server (signal {sight.code - 128}), perhaps for want of memory",
+            f"{job.by} was killed on the server (signal {job.code - 128}), perhaps for want of memory",
             remedy=_AGAIN,
         )
-    return RemoteRefused(f"{sight.by} on the server failed (exit code {sight.code})", remedy=_RELAY)
+    return RemoteRefused(f"{job.by} on the server failed (exit code {job.code})", remedy=_RELAY)
 
 
 def certificate_fault(host: str, found: Findings, now: float) -> UploaderError:
@@ -107,8 +107,8 @@ def _refused(status: int, host: str) -> UploaderError:
         return RateLimited(f"{host} asks the server to slow down ({status})", remedy="Try again in a few minutes.")
     if status >= 500 or status == 408:
         return NetworkError(f"{host} has trouble of its own ({status})", remedy="Try again in a few minutes.")
-    told = f" ({status})" if status else ""
-    return SourceRefused(f"{host} gives this file to us and not to the server{told}", remedy=_RELAY)
+    shown = f" ({status})" if status else ""
+    return SourceRefused(f"{host} gives this file to us and not to the server{shown}", remedy=_RELAY)
 
 
 def disk_fault(free: int | None) -> UploaderError:

@@ -88,7 +88,7 @@ class ServerDownload:
         there = self._call(lambda connection: connection.files.stat(job.path))
         if there is not None:
             if not there.is_folder and there.size == job.size and (kept := self._file_verifier().same(job.path)):
-                self._put_away()
+                self._remove_former()
                 return kept
             if there.is_folder or not job.replace:
                 raise taken(job.path)
@@ -146,7 +146,7 @@ class ServerDownload:
         if self._options.detach and not done:
             self._ours = False
             return None
-        self._see_through()
+        self._wait_until_whole()
         return self._finish()
 
     def _begin(self, status: JobStatus, size: int) -> None:
@@ -163,7 +163,7 @@ class ServerDownload:
         self._phase("resolving")
         link = self._context.retry(hand)
         order = self._order(link)
-        resumes = _sound(status) and order.ranges and 0 < size <= self._job.size and self._shows(status)
+        resumes = _is_beginning(status) and order.ranges and 0 < size <= self._job.size and self._is_provable(status)
         self._is_resumed = self._is_resumed or resumes
         self._reached = size if resumes else 0
         self._host, self._fresh = link.host, True
@@ -197,7 +197,7 @@ class ServerDownload:
             header=link.header,
         )
 
-    def _shows(self, status: JobStatus) -> bool:
+    def _is_provable(self, status: JobStatus) -> bool:
         """Return True if the proof finds wrong bytes in the part. After a restart only a digest finds lost writes."""
         return self._job.artifact.digest is not None or status.state != "reset"
 
@@ -214,7 +214,7 @@ class ServerDownload:
         cut = jobs.REWIND_BYTES if resumes and status.state == "reset" else 0
         jobs.start(shell, self._key, order, by, tools, cut=cut)
 
-    def _see_through(self) -> None:
+    def _wait_until_whole(self) -> None:
         """Wait until the part is complete. Start the download again while each start adds bytes."""
         fruitless = 0
         while True:
@@ -317,7 +317,7 @@ class ServerDownload:
         self._ours = False
         self._options.job_records.remove(self._options.record)
 
-    def _put_away(self) -> None:
+    def _remove_former(self) -> None:
         """Remove a former download of a file that is there already: its process, its part and its state."""
 
         def remove(connection: Connection) -> None:
@@ -379,7 +379,7 @@ class ServerDownload:
         self._context.observer(Message(text, "note"))
 
 
-def _sound(status: JobStatus) -> bool:
+def _is_beginning(status: JobStatus) -> bool:
     """Return True if the part of a job that is over may be the beginning of the file.
 
     A page in place of the file, or a part of another file, is no beginning.

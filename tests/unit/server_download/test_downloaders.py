@@ -68,12 +68,12 @@ class Place:
         }
         jobs.start(self.shell, self.key, Order(Secret(link), str(self.part), **given), self.by, ABLE)
         deadline = time.monotonic() + 30
-        while (sight := jobs.look(self.shell, self.key)).state == "running":
+        while (status := jobs.look(self.shell, self.key)).state == "running":
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert sight.state == "ended"
-        assert sight.by == self.by.name
-        return sight
+        assert status.state == "ended"
+        assert status.by == self.by.name
+        return status
 
     def begin(self, link: str) -> int:
         """Start a download. Return the number of its leading process."""
@@ -82,8 +82,8 @@ class Place:
         return int((self.shell.home / ".uploader" / self.key / "pid").read_text().split()[0])
 
     def trouble(self, link: str, **order: Any) -> tuple[Trouble | None, int]:
-        sight = self.fetch(link, **order)
-        return jobs.trouble_of(sight), sight.status
+        status = self.fetch(link, **order)
+        return jobs.trouble_of(status), status.status
 
     @property
     def log(self) -> str:

@@ -24,7 +24,7 @@ def curl(code: int, status: int = 0) -> JobStatus:
 
 
 @pytest.mark.parametrize(
-    ("sight", "error", "words"),
+    ("status", "error", "words"),
     [
         (curl(6), NetworkError, "the server finds no machine called src.example"),
         (curl(7), NetworkError, "the server cannot reach src.example"),
@@ -42,8 +42,8 @@ def curl(code: int, status: int = 0) -> JobStatus:
         (curl(99), RemoteRefused, r"failed \(exit code 99\)"),
     ],
 )
-def test_fault_of_each_end_has_its_own_sentence(sight: JobStatus, error: type[UploaderError], words: str) -> None:
-    told = jobs.fault_of(sight, "src.example")
+def test_fault_of_each_end_has_its_own_sentence(status: JobStatus, error: type[UploaderError], words: str) -> None:
+    told = jobs.fault_of(status, "src.example")
     assert type(told) is error
     assert told.remedy
     with pytest.raises(error, match=words):

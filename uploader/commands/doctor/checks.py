@@ -71,13 +71,13 @@ class Doctor:
             yield _failed("address", error)
             return
         if address.jumps or address.proxy_command:
-            way = "a jump host" if address.jumps else "a ProxyCommand"
-            yield Check("name resolution", "skipped", f"{address.host} is reached by way of {way}")
+            hop = "a jump host" if address.jumps else "a ProxyCommand"
+            yield Check("name resolution", "skipped", f"{address.host} is reached by way of {hop}")
             return
         name = self._resolved(address)
         yield name
         if name.state == "ok":
-            yield self._dialled(address)
+            yield self._port(address)
 
     def _resolved(self, address: Address) -> Check:
         try:
@@ -93,15 +93,15 @@ class Doctor:
             )
         return Check("name resolution", "ok", ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found)))
 
-    def _dialled(self, address: Address) -> Check:
+    def _port(self, address: Address) -> Check:
         began = self.meter()
         try:
             socket.create_connection((address.host, address.port), timeout=_DIAL_SECONDS).close()
         except OSError as error:
             remedy = "Is the instance running, and is this the SSH port that it shows today?"
-            said = error.strerror or "no answer"
+            reason = error.strerror or "no answer"
             return Check(
-                "port", "failed", f"port {address.port} cannot be reached ({said})", remedy, NetworkError.exit_code
+                "port", "failed", f"port {address.port} cannot be reached ({reason})", remedy, NetworkError.exit_code
             )
         return Check("port", "ok", f"port {address.port} answers in {(self.meter() - began) * 1000:.0f} ms")
 
@@ -166,8 +166,8 @@ class Doctor:
             yield Check("free space", "skipped", "the server does not tell")
         else:
             full = space.free < space.total // 20
-            said = f"{space.free / 1e9:.1f} GB of {space.total / 1e9:.1f} GB"
-            yield Check("free space", "warning" if full else "ok", said, "`uploader rm` makes room." if full else None)
+            text = f"{space.free / 1e9:.1f} GB of {space.total / 1e9:.1f} GB"
+            yield Check("free space", "warning" if full else "ok", text, "`uploader rm` makes room." if full else None)
         room = min(_MOST_PROBE_BYTES, space.free // 4 if space else 64 << 20)
         yield from self._writing(connection, found[0] if found else root, room)
 
@@ -220,13 +220,13 @@ class Doctor:
                 facts = facts_of(member, target, self.session, connection, files=False)
         except UploaderError as error:
             return Check(name, "warning", error.message, error.remedy)
-        said = f"{' or '.join(facts.webuis)}{f' {facts.version}' if facts.version else ''} answers at {address}"
+        text = f"{' or '.join(facts.webuis)}{f' {facts.version}' if facts.version else ''} answers at {address}"
         if not facts.fits:
-            return Check(name, "warning", f"{said}, and not {target.webui}", _OTHER_WEBUI)
+            return Check(name, "warning", f"{text}, and not {target.webui}", _OTHER_WEBUI)
         if facts.differences:
             kinds = ", ".join(difference.kind for difference in facts.differences)
-            return Check(name, "warning", f"{said}, and has other folders for: {kinds}", _OTHER_FOLDERS)
-        return Check(name, "ok", said)
+            return Check(name, "warning", f"{text}, and has other folders for: {kinds}", _OTHER_FOLDERS)
+        return Check(name, "ok", text)
 
     # this machine -------------------------------------------------------------------------------------
 

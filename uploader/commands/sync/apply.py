@@ -137,7 +137,7 @@ class RemoteChanges:
                 file = files[step.key]
                 results[step.key] = StepResult(result.evidence, file.sha256, len(file.data))
             else:
-                results[step.key] = _told(result, step)
+                results[step.key] = _naming_its_file(result, step)
         self._manifest.end(parts)
         return [results[step.key] for step in steps]
 
@@ -286,7 +286,7 @@ def _renamed(connection: Connection, source: str, destination: str) -> None:
             raise
 
 
-def _told(error: UploaderError, step: SyncStep) -> UploaderError:
+def _naming_its_file(error: UploaderError, step: SyncStep) -> UploaderError:
     return (
         error
         if step.key in error.message or isinstance(error, WrongBytes)

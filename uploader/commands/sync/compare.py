@@ -17,19 +17,19 @@ from uploader.transfer.chunks import ChunkLayout, FileChunks
 from uploader.transfer.verify import Expected, Verifier
 
 
-def answer(state: SyncState, asked: Questions, context: TransferContext, folder: Path) -> Answers:
+def answer(state: SyncState, open_questions: Questions, context: TransferContext, folder: Path) -> Answers:
     """Hash and compare. A local file that changes or cannot be read has no answer.
 
     It then counts as different, and the error appears when it is sent.
     """
     answers = Answers()
-    for key in (*asked.hash, *asked.compare):
+    for key in (*open_questions.hash, *open_questions.compare):
         try:
             answers.sha256[key] = hash_file(folder, state.local.files[key])
         except UploaderError:
             continue
     expected: dict[str, Expected] = {}
-    for key in asked.compare:
+    for key in open_questions.compare:
         if key in answers.sha256:
             here = state.local.files[key]
             chunks = FileChunks(_stream(folder, here), ChunkLayout(here.size, context.config.chunk_bytes))

@@ -81,20 +81,20 @@ class Answers:
 
 def questions(state: SyncState, options: SyncOptions) -> Questions:
     """Return the questions that the two trees alone do not answer."""
-    asked = Questions()
+    found = Questions()
     sizes = {known.size for _, known in _sources(state)}
     for key, here in state.local.files.items():
         there = state.there(key)
         if there is None:
             if here.size in sizes:
-                asked.hash.append(key)
+                found.hash.append(key)
         elif there.size == here.size and here.size and (options.checksum or not _looks_same(state, here, there)):
             known = state.of_manifest(there)
             if known is not None and known.sha256 is not None and not options.checksum:
-                asked.hash.append(key)
+                found.hash.append(key)
             else:
-                asked.compare.append(key)
-    return asked
+                found.compare.append(key)
+    return found
 
 
 def decide(state: SyncState, options: SyncOptions, answers: Answers) -> list[SyncStep]:

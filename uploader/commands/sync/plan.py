@@ -88,19 +88,19 @@ def make_plan(
         trash=request.trash,
         max_delete=request.max_delete,
     )
-    state = target.with_connection(partial(_look, place, folder, filters, found, target.manifest))
-    asked = questions(state, options)
-    if keys := [*asked.hash, *asked.compare]:
+    state = target.with_connection(partial(_list_remote, place, folder, filters, found, target.manifest))
+    open_questions = questions(state, options)
+    if keys := [*open_questions.hash, *open_questions.compare]:
         size = sum(found.tree.files[key].size for key in keys)
         say(f"reading {len(keys)} file(s) here, {size:,} bytes, to know what they are")
-    steps = decide(state, options, answer(state, asked, target.transfer, folder))
+    steps = decide(state, options, answer(state, open_questions, target.transfer, folder))
     if growing is not None and not tree.complete:  # files that still grow are no error, and nothing is deleted for them
         steps = [step for step in steps if not (step.action is Action.REFUSE and step.here is None and step.there)]
     steps = [replace(step, kind=found.kinds.get(step.key)) for step in steps]
     return Plan(target.name, target.resolve(place.root), steps)
 
 
-def _look(
+def _list_remote(
     place: Place, folder: Path, filters: Filters, found: Sorted, manifest: Manifest, connection: Connection
 ) -> SyncState:
     """List the server's side. Raises NoSuchRoot when the root is missing."""

@@ -183,13 +183,15 @@ class Sync:
     def _notify(self, plan: Plan[SyncStep], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Notify the WebUI of new models. Only files that were sorted by kind are known to be models."""
         target = self._target
-        came = [
+        new = [
             replace(outcome, path=posixpath.join(plan.root, outcome.path or ""))
             for outcome in outcomes
             if _is_new_model(outcome)
         ]
-        told = iter(notify(came, target.target, self._session, target.pool, select=False, cancelled=target.cancelled))
-        return [replace(outcome, webui=next(told).webui) if _is_new_model(outcome) else outcome for outcome in outcomes]
+        after = iter(notify(new, target.target, self._session, target.pool, select=False, cancelled=target.cancelled))
+        return [
+            replace(outcome, webui=next(after).webui) if _is_new_model(outcome) else outcome for outcome in outcomes
+        ]
 
     # outcomes -----------------------------------------------------------------------------------------
 
