@@ -20,7 +20,7 @@ def whole(folder: str, name: str, size: int, mtime: int | None = None) -> SmallF
     return SmallFile(f"{folder}/{name}", random.Random(name).randbytes(size), mtime)
 
 
-def test_files_written_together_have_their_bytes_and_times(connection: Connection, folder: str) -> None:
+def test_write_all_sets_bytes_and_times(connection: Connection, folder: str) -> None:
     remote = connection.files
     files = [whole(folder, f"{number} {name}", number * 7001, LATER + number) for number, name in enumerate(AWKWARD)]
     files.append(whole(folder, "larger than a request", 700_000, LATER))
@@ -34,14 +34,14 @@ def test_files_written_together_have_their_bytes_and_times(connection: Connectio
     assert connection.settled
 
 
-def test_a_file_that_was_there_is_emptied_first(connection: Connection, folder: str) -> None:
+def test_write_all_truncates_an_existing_file(connection: Connection, folder: str) -> None:
     remote = connection.files
     remote.write_all([SmallFile(f"{folder}/again", b"long before")])
     remote.write_all([SmallFile(f"{folder}/again", b"now")])
     assert remote.read_all([(f"{folder}/again", 99)]) == [b"now"]
 
 
-def test_write_files_one_refusal_stops_no_other(connection: Connection, folder: str) -> None:
+def test_write_all_one_refusal_stops_no_other_file(connection: Connection, folder: str) -> None:
     remote = connection.files
     first, refused, last = remote.write_all(
         [whole(folder, "x", 10), whole(f"{folder}/nowhere", "y", 10), whole(folder, "z", 10)]

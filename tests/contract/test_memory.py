@@ -30,7 +30,7 @@ print(json.dumps([outcome.status, outcome.evidence, outcome.bytes_sent, peak]))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_big_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+def test_push_memory_does_not_grow_with_the_file_size(tmp_path: Path) -> None:
     needs_sshd("full")
     with OpenSSH(tmp_path / "server", "full") as server:
         here = world(tmp_path, server)

@@ -143,7 +143,7 @@ def sha256(data: bytes) -> str:
 # names ------------------------------------------------------------------------------------------------
 
 
-def test_home_is_absolute_and_relative_paths_begin_there(connection: Connection) -> None:
+def test_resolve_relative_path_starts_at_home(connection: Connection) -> None:
     files = connection.files
     assert files.home.startswith("/")
     assert files.resolve("data/x") == files.home.rstrip("/") + "/data/x"
@@ -154,14 +154,14 @@ def test_home_is_absolute_and_relative_paths_begin_there(connection: Connection)
     assert files.resolve("not there/at all").endswith("/not there/at all")
 
 
-def test_nothing_is_there_until_it_is(connection: Connection, folder: str) -> None:
+def test_stat_missing_file_is_none(connection: Connection, folder: str) -> None:
     assert connection.files.stat(f"{folder}/nothing") is None
     assert connection.files.stat(f"{folder}/no/such/folder") is None
     put(connection, f"{folder}/a", b"12345")
     assert connection.files.stat(f"{folder}/nothing") is None
 
 
-def test_a_look_tells_size_and_what_it_is(connection: Connection, folder: str) -> None:
+def test_stat_reports_size_and_type(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"12345")
     file, here = connection.files.stat(f"{folder}/a"), connection.files.stat(folder)
     assert file is not None
@@ -171,7 +171,7 @@ def test_a_look_tells_size_and_what_it_is(connection: Connection, folder: str) -
     assert file.mtime is None or file.mtime > 1_600_000_000
 
 
-def test_a_listing_holds_what_is_there_and_no_dots(connection: Connection, folder: str) -> None:
+def test_list_folder_has_all_entries_and_no_dots(connection: Connection, folder: str) -> None:
     assert connection.files.list_folder(folder) == []
     put(connection, f"{folder}/a", b"12345")
     connection.files.make_folder(f"{folder}/b")
@@ -183,7 +183,7 @@ def test_a_listing_holds_what_is_there_and_no_dots(connection: Connection, folde
     assert isinstance(found["a"], Entry)
 
 
-def test_a_long_listing_is_whole(connection: Connection, folder: str) -> None:
+def test_list_folder_of_many_files_is_complete(connection: Connection, folder: str) -> None:
     names = {f"model {number:04}.safetensors" for number in range(150)}
     for name in names:
         connection.files.open_writer(f"{folder}/{name}", fresh=True).close()
@@ -196,7 +196,7 @@ def test_listing_of_nothing_is_missing_and_connection_lives(connection: Connecti
     assert connection.files.list_folder(folder) == []
 
 
-def test_a_folder_is_made_once_and_made_again_is_fine(connection: Connection, folder: str) -> None:
+def test_make_folder_twice_succeeds(connection: Connection, folder: str) -> None:
     connection.files.make_folder(f"{folder}/new")
     connection.files.make_folder(f"{folder}/new")
     there = connection.files.stat(f"{folder}/new")
@@ -204,13 +204,13 @@ def test_a_folder_is_made_once_and_made_again_is_fine(connection: Connection, fo
     assert there.is_folder
 
 
-def test_a_folder_without_its_parent_is_refused(connection: Connection, folder: str) -> None:
+def test_make_folder_without_parent_is_refused(connection: Connection, folder: str) -> None:
     with pytest.raises(RemoteMissing):
         connection.files.make_folder(f"{folder}/no/parent")
     assert connection.files.list_folder(folder) == []
 
 
-def test_a_folder_where_a_file_is_is_refused(connection: Connection, folder: str) -> None:
+def test_make_folder_at_a_file_is_refused(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"12345")
     with pytest.raises(RemoteRefused):
         connection.files.make_folder(f"{folder}/a")
@@ -220,7 +220,7 @@ def test_a_folder_where_a_file_is_is_refused(connection: Connection, folder: str
 # writing ----------------------------------------------------------------------------------------------
 
 
-def test_writes_may_come_in_any_order(connection: Connection, folder: str) -> None:
+def test_writer_accepts_writes_in_any_order(connection: Connection, folder: str) -> None:
     writer = connection.files.open_writer(f"{folder}/a", fresh=True)
     size = writer.request_bytes
     chunks = [(at, CONTENT[at : at + size]) for at in range(0, len(CONTENT), size)]
@@ -233,7 +233,7 @@ def test_writes_may_come_in_any_order(connection: Connection, folder: str) -> No
     assert get(connection, f"{folder}/a") == CONTENT
 
 
-def test_what_is_pending_is_what_was_sent_and_not_reaped(connection: Connection, folder: str) -> None:
+def test_writer_pending_counts_unacknowledged_bytes(connection: Connection, folder: str) -> None:
     writer = connection.files.open_writer(f"{folder}/a", fresh=True)
     assert writer.pending == 0
     assert writer.reap() == []
@@ -252,7 +252,7 @@ def test_what_is_pending_is_what_was_sent_and_not_reaped(connection: Connection,
     assert get(connection, f"{folder}/a") == CONTENT[:50_000]
 
 
-def test_other_questions_may_be_asked_while_writes_are_under_way(connection: Connection, folder: str) -> None:
+def test_writer_allows_other_requests_in_between(connection: Connection, folder: str) -> None:
     writer = connection.files.open_writer(f"{folder}/a", fresh=True)
     for number in range(40):
         writer.send(number * 1000, CONTENT[number * 1000 : (number + 1) * 1000])
@@ -278,7 +278,7 @@ def test_file_of_20_mib_arrives_in_the_largest_requests(connection: Connection, 
     assert digest.hexdigest() == sha256(content)
 
 
-def test_fresh_empties_and_otherwise_what_is_there_stays(connection: Connection, folder: str) -> None:
+def test_writer_only_fresh_truncates_the_file(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"0123456789")
     put(connection, f"{folder}/a", b"ab", fresh=False)
     assert get(connection, f"{folder}/a") == b"ab23456789"
@@ -286,7 +286,7 @@ def test_fresh_empties_and_otherwise_what_is_there_stays(connection: Connection,
     assert get(connection, f"{folder}/a") == b"ab"
 
 
-def test_a_writer_opened_and_closed_makes_an_empty_file(connection: Connection, folder: str) -> None:
+def test_writer_without_writes_creates_an_empty_file(connection: Connection, folder: str) -> None:
     connection.files.open_writer(f"{folder}/empty", fresh=False).close()
     there = connection.files.stat(f"{folder}/empty")
     assert there is not None
@@ -294,7 +294,7 @@ def test_a_writer_opened_and_closed_makes_an_empty_file(connection: Connection, 
     assert list(connection.files.read(f"{folder}/empty", [(0, 10)])) == [b""]
 
 
-def test_close_waits_for_what_was_sent(connection: Connection, folder: str) -> None:
+def test_writer_close_waits_for_all_acknowledgements(connection: Connection, folder: str) -> None:
     writer = connection.files.open_writer(f"{folder}/a", fresh=True)
     writer.send(0, b"12345")
     writer.close()
@@ -313,7 +313,7 @@ def test_write_into_missing_folder_or_over_folder_is_refused(connection: Connect
 # reading ----------------------------------------------------------------------------------------------
 
 
-def test_each_range_comes_whole_and_in_order(connection: Connection, folder: str) -> None:
+def test_read_yields_each_range_whole_and_in_order(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", CONTENT)
     chance = random.Random(2)
     ranges = [(chance.randrange(len(CONTENT)), chance.randrange(1, 70_000)) for _ in range(60)]
@@ -321,13 +321,13 @@ def test_each_range_comes_whole_and_in_order(connection: Connection, folder: str
     assert list(connection.files.read(f"{folder}/a", ranges)) == [CONTENT[at : at + size] for at, size in ranges]
 
 
-def test_a_range_past_the_end_comes_shorter(connection: Connection, folder: str) -> None:
+def test_read_range_past_the_end_is_shorter(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"0123456789")
     ranges = [(8, 10), (10, 5), (500, 100_000), (0, 300_000), (2, 3)]
     assert list(connection.files.read(f"{folder}/a", ranges)) == [b"89", b"", b"", b"0123456789", b"234"]
 
 
-def test_ranges_that_come_one_by_one_are_read_as_they_come(connection: Connection, folder: str) -> None:
+def test_read_accepts_an_iterator_of_ranges(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/slow", CONTENT)
     ranges = [(at, 1000) for at in range(0, 50_000, 7000)] + [(len(CONTENT) - 10, 500)]
     found = list(connection.files.read(f"{folder}/slow", iter(ranges)))
@@ -335,12 +335,12 @@ def test_ranges_that_come_one_by_one_are_read_as_they_come(connection: Connectio
     assert connection.settled
 
 
-def test_no_ranges_give_nothing(connection: Connection, folder: str) -> None:
+def test_read_without_ranges_yields_nothing(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"0123456789")
     assert list(connection.files.read(f"{folder}/a", [])) == []
 
 
-def test_a_reader_that_stops_early_leaves_the_connection_usable(connection: Connection, folder: str) -> None:
+def test_read_stopped_early_leaves_a_usable_connection(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", CONTENT)
     for _ in range(3):
         reading = connection.files.read(f"{folder}/a", [(at, 100_000) for at in range(0, len(CONTENT), 100_000)])
@@ -351,7 +351,7 @@ def test_a_reader_that_stops_early_leaves_the_connection_usable(connection: Conn
     assert get(connection, f"{folder}/b") == b"12345"
 
 
-def test_a_file_that_is_not_there_cannot_be_read(connection: Connection, folder: str) -> None:
+def test_read_missing_file_raises_missing(connection: Connection, folder: str) -> None:
     with pytest.raises(RemoteMissing):
         list(connection.files.read(f"{folder}/nothing", [(0, 10)]))
     assert connection.files.list_folder(folder) == []
@@ -398,7 +398,7 @@ def test_rename_of_nothing_is_missing(connection: Connection, folder: str) -> No
         connection.files.rename(f"{folder}/a", f"{folder}/b")
 
 
-def test_replace_takes_the_place_of_what_was_there(member: Member, connection: Connection, folder: str) -> None:
+def test_replace_overwrites_the_existing_file(member: Member, connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"new")
     put(connection, f"{folder}/b", b"old and longer")
     assert connection.files.replace(f"{folder}/a", f"{folder}/b") is member.one_step
@@ -406,7 +406,7 @@ def test_replace_takes_the_place_of_what_was_there(member: Member, connection: C
     assert get(connection, f"{folder}/b") == b"new"
 
 
-def test_replace_works_where_nothing_was(connection: Connection, folder: str) -> None:
+def test_replace_without_an_existing_file_renames(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"new")
     connection.files.replace(f"{folder}/a", f"{folder}/b")
     assert get(connection, f"{folder}/b") == b"new"
@@ -419,7 +419,7 @@ def test_replace_by_nothing_loses_nothing(connection: Connection, folder: str) -
     assert get(connection, f"{folder}/b") == b"old"
 
 
-def test_replace_never_takes_the_place_of_a_folder(connection: Connection, folder: str) -> None:
+def test_replace_of_a_folder_is_refused(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"new")
     connection.files.make_folder(f"{folder}/b")
     with pytest.raises(RemoteRefused):
@@ -427,7 +427,7 @@ def test_replace_never_takes_the_place_of_a_folder(connection: Connection, folde
     assert get(connection, f"{folder}/a") == b"new"
 
 
-def test_remove_removes_and_nothing_there_is_fine(connection: Connection, folder: str) -> None:
+def test_remove_of_a_missing_file_succeeds(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"12345")
     connection.files.remove(f"{folder}/a")
     connection.files.remove(f"{folder}/a")
@@ -435,7 +435,7 @@ def test_remove_removes_and_nothing_there_is_fine(connection: Connection, folder
     assert connection.files.list_folder(folder) == []
 
 
-def test_remove_takes_no_folder(connection: Connection, folder: str) -> None:
+def test_remove_of_a_folder_is_refused(connection: Connection, folder: str) -> None:
     connection.files.make_folder(f"{folder}/new")
     with pytest.raises(RemoteRefused):
         connection.files.remove(f"{folder}/new")
@@ -479,7 +479,7 @@ def test_line_ends_in_names_are_refused_or_names(
 # hashes and space -------------------------------------------------------------------------------------
 
 
-def test_hashes_of_the_whole_and_of_ranges_are_hashlibs(member: Member, connection: Connection, folder: str) -> None:
+def test_hashes_of_file_and_ranges_equal_hashlib(member: Member, connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", CONTENT)
     mib = 1024 * 1024
     for ranges in (
@@ -492,12 +492,12 @@ def test_hashes_of_the_whole_and_of_ranges_are_hashlibs(member: Member, connecti
         assert connection.hashes(f"{folder}/a", ranges) == (expected if member.hashes else None)
 
 
-def test_an_empty_file_has_the_hash_of_nothing(member: Member, connection: Connection, folder: str) -> None:
+def test_hashes_of_an_empty_file_are_of_no_bytes(member: Member, connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"")
     assert connection.hashes(f"{folder}/a", [(0, 0)]) == ([sha256(b"")] if member.hashes else None)
 
 
-def test_what_is_not_there_has_no_hash(connection: Connection, folder: str) -> None:
+def test_hashes_of_a_missing_file_are_none(connection: Connection, folder: str) -> None:
     assert connection.hashes(f"{folder}/nothing", [(0, 10)]) is None
     assert connection.hashes(folder, [(0, 10)]) is None
     assert connection.files.list_folder(folder) == []
@@ -562,7 +562,7 @@ def test_interrupt_ends_a_call_that_waits_for_a_silent_server(member: Member, fo
         connection.close()
 
 
-def test_after_the_end_every_call_says_that_the_line_is_lost(connection: Connection, folder: str) -> None:
+def test_interrupted_connection_raises_on_each_call(connection: Connection, folder: str) -> None:
     put(connection, f"{folder}/a", b"12345")
     writer = connection.files.open_writer(f"{folder}/b", fresh=True)
     connection.interrupt()
@@ -587,7 +587,7 @@ def test_after_the_end_every_call_says_that_the_line_is_lost(connection: Connect
     connection.close()
 
 
-def test_the_connection_says_what_it_found(member: Member, connection: Connection) -> None:
+def test_connection_reports_its_facts(member: Member, connection: Connection) -> None:
     facts = connection.facts
     assert facts.host_key.startswith("SHA256:")
     assert facts.software

@@ -150,13 +150,13 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def test_name_and_size_are_told(place: Place) -> None:
+def test_source_reports_name_and_size(place: Place) -> None:
     artifact = place.artifact()
     assert artifact.name == "model.safetensors"
     assert artifact.size == (len(CONTENT) if place.tells_size else None)
 
 
-def test_the_identity_is_eight_digits_that_stay(place: Place) -> None:
+def test_source_identity_is_eight_stable_digits(place: Place) -> None:
     first, second = place.artifact().identity, place.artifact().identity
     assert first == second
     assert len(first) == 8
@@ -164,17 +164,17 @@ def test_the_identity_is_eight_digits_that_stay(place: Place) -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 1, 65_536, 1 << 20, len(CONTENT) - 1, len(CONTENT)])
-def test_a_read_gives_the_bytes_from_its_offset(place: Place, offset: int) -> None:
+def test_read_yields_the_bytes_from_its_offset(place: Place, offset: int) -> None:
     assert b"".join(place.stream().read(offset)) == CONTENT[offset:]
 
 
-def test_reads_may_be_repeated(place: Place) -> None:
+def test_read_twice_yields_the_same_bytes(place: Place) -> None:
     stream = place.stream()
     assert b"".join(stream.read()) == b"".join(stream.read()) == CONTENT
     stream.check()
 
 
-def test_two_reads_may_run_side_by_side(place: Place) -> None:
+def test_read_two_at_once_yields_all_bytes(place: Place) -> None:
     stream = place.stream()
     left, right = bytearray(), bytearray()
     for one, two in itertools.zip_longest(stream.read(), stream.read(1000), fillvalue=b""):
@@ -184,16 +184,16 @@ def test_two_reads_may_run_side_by_side(place: Place) -> None:
 
 
 @pytest.mark.parametrize("at", [(0, 100), (10, 200_000), (len(CONTENT) - 10, 10), (0, len(CONTENT)), (5, 0)])
-def test_a_slice_gives_its_bytes(place: Place, at: tuple[int, int]) -> None:
+def test_slice_returns_its_bytes(place: Place, at: tuple[int, int]) -> None:
     offset, length = at
     assert place.stream().slice(offset, length) == CONTENT[offset : offset + length]
 
 
-def test_a_slice_is_short_at_the_end_alone(place: Place) -> None:
+def test_slice_is_shorter_only_at_the_end(place: Place) -> None:
     assert place.stream().slice(len(CONTENT) - 10, 100) == CONTENT[-10:]
 
 
-def test_a_read_that_is_given_up_leaves_nothing_open(place: Place) -> None:
+def test_stream_closed_twice_during_a_read_is_allowed(place: Place) -> None:
     stream = place.stream()
     next(stream.read())
     stream.close()
@@ -201,7 +201,7 @@ def test_a_read_that_is_given_up_leaves_nothing_open(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["local", *TELLING, *REPLACED], indirect=True)
-def test_another_file_in_the_meantime_never_passes_for_this_one(place: Place) -> None:
+def test_read_of_a_replaced_file_raises_changed(place: Place) -> None:
     stream = place.stream()
     chunks = stream.read()
     first = next(chunks)
@@ -212,7 +212,7 @@ def test_another_file_in_the_meantime_never_passes_for_this_one(place: Place) ->
         stream.check()
 
 
-def test_a_file_that_is_gone_is_told(place: Place) -> None:
+def test_read_of_a_removed_file_raises_missing(place: Place) -> None:
     artifact = place.artifact()
     place.remove()
     with pytest.raises(SourceMissing):
@@ -223,7 +223,7 @@ def test_a_file_that_is_gone_is_told(place: Place) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 70_000, 1 << 20])
 @pytest.mark.parametrize("server", [name for name in SERVERS if name != "an end by closing"])
-def test_a_line_cut_anywhere_can_be_gone_on_from(server: str, cut: int) -> None:
+def test_read_cut_anywhere_can_be_continued(server: str, cut: int) -> None:
     with Http() as http, Origin() as origin:
         model = origin.serve("/model.safetensors", CONTENT, **SERVERS[server])
         (artifact,) = resolve(parse(origin.url("/model.safetensors")), Sources(http))

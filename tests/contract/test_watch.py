@@ -72,7 +72,7 @@ def put(here: World, name: str, data: bytes = b"x") -> None:
     os.utime(here.disk / name, (1_700_000_000 + len(data), 1_700_000_000 + len(data)))
 
 
-def test_changes_are_sent_as_they_come_a_line_each(here: World) -> None:
+def test_watch_sends_each_change_with_one_line(here: World) -> None:
     put(here, "first")
     script = Script(
         lambda: put(here, "second"),
@@ -91,7 +91,7 @@ def test_changes_are_sent_as_they_come_a_line_each(here: World) -> None:
     assert script.waits[-1] is None
 
 
-def test_a_file_that_grows_is_sent_once_and_whole(here: World) -> None:
+def test_watch_growing_file_is_sent_once_and_whole(here: World) -> None:
     now = [0.0]
     settling = StableFiles(here.disk, clock=lambda: now[0], now=lambda: 1_700_000_000.0, writers=lambda _folder: None)
 
@@ -109,7 +109,7 @@ def test_a_file_that_grows_is_sent_once_and_whole(here: World) -> None:
     assert (here.root / "outputs/grows").read_bytes() == b"123"
 
 
-def test_a_target_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> None:
+def test_watch_absent_target_is_awaited_and_reported_once(tmp_path: Path) -> None:
     with serve(tmp_path / "server", "embedded") as server, Proxy(server.host, server.port) as line:
         here = world(tmp_path, server, line=line)
         put(here, "first")
@@ -125,7 +125,7 @@ def test_a_target_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> No
         assert len(waiting) == 1
 
 
-def test_a_disk_that_is_away_deletes_nothing(here: World) -> None:
+def test_watch_absent_local_disk_deletes_nothing(here: World) -> None:
     put(here, "first")
     aside = here.disk.with_name("unplugged")
     script = Script(lambda: here.disk.rename(aside), lambda: None, lambda: aside.rename(here.disk), lambda: None)
@@ -135,7 +135,7 @@ def test_a_disk_that_is_away_deletes_nothing(here: World) -> None:
     assert script.closed == 3  # twice while the server was away, and at the end
 
 
-def test_a_fault_that_stays_is_told_once(here: World) -> None:
+def test_watch_lasting_fault_is_reported_once(here: World) -> None:
     (here.root / "outputs").mkdir()
     (here.root / "outputs/theirs").write_bytes(b"newer")
     put(here, "theirs", b"older, of another size")
@@ -143,7 +143,7 @@ def test_a_fault_that_stays_is_told_once(here: World) -> None:
     assert watched(here, script) == ["outputs/theirs failed", "outputs/new placed"]
 
 
-def test_what_will_not_pass_ends_it(here: World) -> None:
+def test_watch_permanent_error_ends_it(here: World) -> None:
     put(here, "first")
     session = here.app.session
     session.environ = {"UPLOADER_PASSWORD": "wrong"}
@@ -152,7 +152,7 @@ def test_what_will_not_pass_ends_it(here: World) -> None:
         watch(syncing, Script(), StableFiles(here.disk), session, lambda _report: None)
 
 
-def test_ctrl_c_while_a_file_is_on_its_way_ends_it(here: World) -> None:
+def test_watch_ctrl_c_during_a_transfer_ends_it(here: World) -> None:
     put(here, "first")
     request = SyncRequest(str(here.disk), into="outputs", watch=True)
     with open_sync(request, here.app.session) as syncing:

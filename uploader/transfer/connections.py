@@ -20,8 +20,9 @@ def first(round_trip: float, most: int, config: TransferConfig) -> int:
 class ConnectionScaler:
     """Decides when to open another connection. `round_trip` and `clock` are in seconds.
 
-    An upload begins with few. The others of the first number join when the line is seen to be fast enough for them.
-    Then one more is opened while windows seem to limit the connections, and the last one made the whole faster.
+    An upload begins with a few connections. It opens the rest of the first number once the measured rate is high
+    enough for all of them. Then it opens one more at a time, under two conditions: the windows of the connections
+    limit the rate, and the last connection raised it.
     """
 
     def __init__(

@@ -151,8 +151,8 @@ class Upload:
     def _trusted(self, record: UploadRecord) -> dict[int, str]:
         """Return the digests of the usable chunks in the part file. Empty the part file if there are none.
 
-        A chunk that was recorded with its digest must still have it. One without counts only for a local file, whose
-        chunks are compared while they are read.
+        A chunk recorded with a digest must still have it. A chunk recorded without a digest counts only for a local
+        file, because `is_present` compares it with the file.
         """
         job = self._job
         record.begin(self._artifact.identity, job.size, self._layout.chunk_bytes, job.part)
@@ -229,7 +229,7 @@ class Upload:
         workers.run(scaler.to_begin, scaler)
 
     def _begin_hash(self, connection: Connection) -> tuple[RollingDigest, Evidence] | None:
-        """Have the part file hashed while it is sent: on the server, else by reading back what is read back anyway."""
+        """Start the hash of the part file during the send: on the server, else by reading it back if that is due."""
         part = self._job.part
         if (digest := connection.hash_along(part)) is not None:
             return digest, Evidence.REMOTE_HASH

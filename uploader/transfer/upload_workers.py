@@ -54,9 +54,9 @@ class WriteSizer:
 class UploadWorkers:
     """The threads that send the chunks of a queue to one part file, one thread per connection.
 
-    `acknowledged` is called with each chunk that is wholly on the server, `moved` with the bytes acknowledged so far.
-    `opened` is called with each connection that begins to send, in its worker's thread. `held`: the server may still
-    know a connection of an earlier run that has the part file open.
+    The workers call `acknowledged` with each chunk that is wholly on the server. They call `moved` with the bytes
+    acknowledged so far. Each worker calls `opened` in its thread with the connection that begins to send. `held`: a
+    connection of an earlier run may still have the part file open on the server.
     """
 
     def __init__(

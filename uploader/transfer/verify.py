@@ -133,16 +133,16 @@ class Verifier:
         return found
 
     def read_back(self, path: str, size: int) -> RemoteDigest:
-        """Read a file of `size` bytes back and return its hash. Raises NoPermission."""
+        """Read a file of `size` bytes back and return its hash. Raises NoPermission when it may not be read."""
         digest = hashlib.sha256()
         layout = self._layout(size)
         self._read_back(path, layout, range(layout.count), digest.update)
         return RemoteDigest(digest.hexdigest(), Evidence.READ_BACK)
 
     def digests(self, path: str, size: int, indexes: Collection[int]) -> dict[int, str]:
-        """Return the digests of the chunks that are on the server, of a file that shall have `size` bytes.
+        """Return the digests of the chunks `indexes` that the server has. The complete file has `size` bytes.
 
-        There are none of a file that is too long, as nothing cuts it. There are none of one that may not be read.
+        Return no digest if the file is too long, because no write shortens it. Return none if it may not be read.
         """
         there = self._call(lambda connection: connection.files.stat(path)) if indexes else None
         if there is None or there.size > size:
