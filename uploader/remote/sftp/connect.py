@@ -86,6 +86,7 @@ class SftpConnector:
         # Whom our secrets have opened, and how: a line that ends there is worth another try.
         self._ways: dict[str, SignInMethod | None] = {}
         self._told: set[str] = set()
+        self._marks: set[str] = set()  # see SharedFolders
         self.signed_in = threading.Event()
         self.round_trip = 0.0
 
@@ -153,7 +154,7 @@ class SftpConnector:
             key_type=key.get_name(),
             auth=auth,
         )
-        connection = SftpConnection(files, identity, self._tools, hops, self._silence_seconds)
+        connection = SftpConnection(files, identity, self._tools, hops, self._silence_seconds, self._marks)
         return connection
 
     def _session(self, transport: Transport, where: str) -> SftpProtocol:

@@ -50,13 +50,14 @@ class SftpConnection:
         tools: Tools,
         transports: Sequence[Transport],
         silence_seconds: float,
+        marks: set[str],
     ) -> None:
         self.files = files
         self._identity = identity
         self._tools = tools
         self._transports = transports
         self._silence_seconds = silence_seconds
-        self._folders = SharedFolders()
+        self._folders = SharedFolders(marks)
 
     @property
     def round_trip(self) -> float:

@@ -29,7 +29,9 @@ _LEAST_VALUES = 16
 class SharedFolders:
     """The folders of one connection that its shell and its SFTP both see. Each is asked for once. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: set[str]) -> None:
+        """`marks` holds what lost connections to this target left there; the next one removes it."""
+        self._marks = marks
         self.elsewhere = False
         """Whether the shell did not find a mark. Then it sees other folders."""
         self._lock = threading.Lock()
@@ -50,7 +52,12 @@ class SharedFolders:
         samples = {_folder(path): path for path in paths if "\n" not in path and _folder(path) not in self._shown}
         if not samples:
             return
+        left = set(self._marks)
+        _remove(protocol, list(left))
+        self._marks -= left
         marks = {folder: posixpath.join(folder, _mark()) for folder in samples}
+        written = set(marks.values())
+        self._marks |= written
         missing: list[str] = []
         unwritten: list[str] = []
 
@@ -69,9 +76,11 @@ class SharedFolders:
             except RemoteRefused:
                 writing.result()
                 _remove(protocol, list(marks.values()))
+                self._marks -= written
                 raise
         found = dict(zip(marks, told, strict=False))
         _remove(protocol, [mark for folder, mark in marks.items() if found.get(folder) != "removed"])
+        self._marks -= written
         shown = {folder: found.get(folder) in ("removed", "left") for folder in marks}
         self.elsewhere |= not all(shown.values())
         shown |= _compared({folder: samples[folder] for folder in unwritten}, shell, protocol)
