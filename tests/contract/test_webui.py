@@ -101,7 +101,7 @@ def notice(outcome: Outcome) -> Notice:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_pushed_model_is_in_the_webuis_list(here: World, name: str) -> None:
+def test_notify_pushed_model_is_listed_by_the_webui(here: World, name: str) -> None:
     make, folders = FAMILIES[name]
     for folder in folders.values():
         (here.root / folder).mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def test_a_pushed_model_is_in_the_webuis_list(here: World, name: str) -> None:
         ]
 
 
-def test_one_refresh_is_enough_for_many_models_of_a_kind(here: World) -> None:
+def test_notify_many_models_of_a_kind_refresh_once(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         webui.requests.clear()
@@ -144,7 +144,7 @@ def test_notify_forge_vae_needs_its_page(here: World) -> None:
         assert notice(here.one(here.disk / "v.safetensors")) == Notice(False, True)
 
 
-def test_what_is_listed_only_after_a_restart_says_so(here: World) -> None:
+def test_notify_kind_that_needs_a_restart_says_so(here: World) -> None:
     (here.root / "models/hypernetworks").mkdir()
     with FakeA1111(here.root) as webui:
         tell(here, webui)
@@ -162,7 +162,7 @@ def test_notify_untold_kind_has_no_listed_state(here: World) -> None:
         assert told.remedy
 
 
-def test_controlnets_are_found_by_their_names_without_hash(here: World) -> None:
+def test_notify_controlnet_is_matched_by_name_without_hash(here: World) -> None:
     (here.root / "models/ControlNet").mkdir()
     with FakeA1111(here.root) as webui:
         tell(here, webui)
@@ -198,13 +198,13 @@ def test_notify_other_webui_is_noted_and_asked(here: World) -> None:
         assert "saved as AUTOMATIC1111, but ComfyUI answers" in here.said
 
 
-def test_a_path_in_front_of_the_api_is_kept(here: World) -> None:
+def test_notify_keeps_the_path_prefix_of_the_address(here: World) -> None:
     with FakeA1111(here.root, prefix="/proxy/7860") as webui:
         tell(here, webui)
         assert notice(here.one(here.model())) == LISTED
 
 
-def test_swarmuis_session_may_end_in_between(here: World) -> None:
+def test_notify_swarmui_expired_session_is_renewed(here: World) -> None:
     (here.root / "Models/Stable-Diffusion").mkdir(parents=True)
     with FakeSwarmUI(here.root) as webui:
         tell(here, webui, "swarmui")
@@ -223,7 +223,7 @@ def test_swarmuis_session_may_end_in_between(here: World) -> None:
 # InvokeAI ---------------------------------------------------------------------------------------------
 
 
-def test_invokeai_registers_in_place_and_is_waited_for(here: World) -> None:
+def test_notify_invokeai_registers_in_place_and_is_awaited(here: World) -> None:
     with invokeai(here) as webui:
         tell(here, webui, "invokeai")
         webui.looks = 4
@@ -235,7 +235,7 @@ def test_invokeai_registers_in_place_and_is_waited_for(here: World) -> None:
         assert webui.jobs[0]["status"] == "completed"
 
 
-def test_invokeai_is_not_told_again_of_what_it_knows(here: World) -> None:
+def test_notify_invokeai_known_model_is_not_registered_again(here: World) -> None:
     with invokeai(here) as webui:
         tell(here, webui, "invokeai")
         here.placed(here.model("lora.safetensors", preset="lora"))
@@ -253,7 +253,7 @@ def test_notify_invokeai_unknown_model_says_what_to_do(here: World) -> None:
 
 
 @pytest.mark.parametrize("reason", ["does not see it", "does not like it"])
-def test_a_registration_that_fails_does_not_fail_the_push(here: World, reason: str) -> None:
+def test_notify_invokeai_failed_registration_fails_no_push(here: World, reason: str) -> None:
     with invokeai(here) as webui:
         tell(here, webui, "invokeai")
         if reason == "does not see it":
@@ -277,7 +277,7 @@ def test_notify_invokeai_signs_in_by_e_mail_and_password(here: World) -> None:
             assert "geheim" not in str(told.remedy)
 
 
-def test_invokeai_without_an_address_is_no_silent_success(here: World) -> None:
+def test_notify_invokeai_without_address_adds_a_notice(here: World) -> None:
     here.app.login(LoginRequest("generic", name="canvas", webui="invokeai"))
     told = notice(here.one(here.model()))
     assert told.refreshed is False
@@ -294,7 +294,7 @@ def test_invokeai_without_an_address_is_no_silent_success(here: World) -> None:
         *((name, fault) for name in ("comfyui", "invokeai", "swarmui") for fault in (500, "html", "hang")),
     ],
 )
-def test_a_webui_in_trouble_never_fails_a_push(here: World, name: str, fault: int | str) -> None:
+def test_notify_faulty_webui_fails_no_push(here: World, name: str, fault: int | str) -> None:
     make, folders = FAMILIES[name]
     (here.root / folders["checkpoint"]).mkdir(parents=True, exist_ok=True)
     with make(here.root) as webui:
@@ -327,7 +327,7 @@ def test_notify_late_trouble_fails_no_push(here: World, fault: int | str) -> Non
         assert all(notice(outcome).listed is None and notice(outcome).remedy for outcome in report.outcomes)
 
 
-def test_a_webui_that_is_off_is_told_of(here: World) -> None:
+def test_notify_webui_that_is_off_is_reported(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
     told = notice(here.one(here.model()))
@@ -335,7 +335,7 @@ def test_a_webui_that_is_off_is_told_of(here: World) -> None:
     assert "Is the WebUI running" in str(told.remedy)
 
 
-def test_a_defect_of_ours_is_told_and_fails_no_push(here: World) -> None:
+def test_notify_defect_of_the_program_fails_no_push(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         events: list[Event] = []
@@ -373,7 +373,7 @@ def test_notify_ctrl_c_keeps_the_outcomes(here: World) -> None:
         assert (report.ok, report.exit_code) == (True, 130)
 
 
-def test_a_sync_by_kind_tells_of_what_came_and_of_nothing_else(here: World) -> None:
+def test_notify_sync_by_kind_names_only_sent_models(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         here.model()
@@ -389,7 +389,7 @@ def test_a_sync_by_kind_tells_of_what_came_and_of_nothing_else(here: World) -> N
         assert list(webui.requests) == []
 
 
-def test_each_target_of_a_push_has_its_own_webui_told(here: World) -> None:
+def test_notify_each_target_has_its_own_webui(here: World) -> None:
     folder = here.root.parent / "second" / "models/Stable-diffusion"
     folder.mkdir(parents=True)
     with FakeA1111(here.root) as webui, FakeA1111(here.root.parent / "second") as other:
@@ -430,15 +430,15 @@ def test_notify_environment_sign_in_skips_several_webuis(here: World) -> None:
         assert sum("$UPLOADER_WEBUI_AUTH is given to none of the 2 WebUIs" in text for text in notes) == 1
 
 
-def test_the_time_that_a_webui_may_cost_is_ten_seconds() -> None:
+def test_notify_waits_ten_seconds_at_most() -> None:
     assert App(environ={}, prompter=None).session.webui_seconds == 10.0
 
 
-def test_without_an_address_nothing_is_said_and_nothing_asked(here: World) -> None:
+def test_notify_without_address_sends_and_reports_nothing(here: World) -> None:
     assert here.placed(here.model()).webui is None
 
 
-def test_no_notify_asks_nothing(here: World) -> None:
+def test_no_notify_sends_no_request(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         webui.requests.clear()
@@ -446,7 +446,7 @@ def test_no_notify_asks_nothing(here: World) -> None:
         assert webui.requests == []
 
 
-def test_a_dry_run_asks_nothing(here: World) -> None:
+def test_notify_dry_run_sends_no_request(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         webui.requests.clear()
@@ -454,7 +454,7 @@ def test_a_dry_run_asks_nothing(here: World) -> None:
         assert webui.requests == []
 
 
-def test_of_a_failed_item_the_webui_hears_nothing(here: World) -> None:
+def test_notify_failed_item_sends_no_request(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         (here.root / "models/Stable-diffusion/taken.safetensors").write_bytes(b"other bytes")
@@ -491,7 +491,7 @@ def test_select_without_a_call_says_how_by_hand(here: World) -> None:
         assert "in the loader" in str(notice(here.one(here.model(), select=True)).remedy)
 
 
-def test_a_webui_that_fails_to_switch_leaves_the_push_a_success(here: World) -> None:
+def test_select_failed_switch_fails_no_push(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         webui.models = list  # type: ignore[method-assign]
@@ -512,7 +512,7 @@ def test_select_without_checkpoint_switches_nothing(here: World) -> None:
         assert "no checkpoint was pushed" in here.said
 
 
-def test_a_checkpoint_that_is_not_listed_is_not_switched_to(here: World) -> None:
+def test_select_unlisted_checkpoint_is_not_switched_to(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui)
         webui.scan = lambda name: []  # type: ignore[method-assign]
@@ -542,7 +542,7 @@ def everything_said(here: World, report: Report, webui: FakeWebUI) -> list[str]:
     return [*sent, *said, *written, repr(report), json.dumps(documents.of_report(report))]
 
 
-def test_no_ssh_secret_reaches_a_webui(here: World) -> None:
+def test_notify_sends_no_ssh_secret_to_the_webui(here: World) -> None:
     password = here.app.session.environ["UPLOADER_PASSWORD"]
     with FakeA1111(here.root, auth="Bearer w-e-b") as webui:
         tell(again(here, environ={"UPLOADER_WEBUI_AUTH": "w-e-b"}), webui)
@@ -555,7 +555,7 @@ def test_no_ssh_secret_reaches_a_webui(here: World) -> None:
 
 
 @pytest.mark.parametrize("secret", ["me:geheim w0rt", "token-geheim", "X-Api-Key: geheim"])
-def test_no_webui_secret_is_said_written_or_sent_elsewhere(here: World, secret: str) -> None:
+def test_notify_webui_secret_is_not_printed_or_stored(here: World, secret: str) -> None:
     with FakeA1111(here.root) as other, FakeA1111(here.root) as webui:
         tell(again(here, environ={"UPLOADER_WEBUI_AUTH": secret}), webui)
         webui.fault, webui.elsewhere = "redirect", other.url
@@ -568,7 +568,7 @@ def test_no_webui_secret_is_said_written_or_sent_elsewhere(here: World, secret: 
             assert "geheim" not in text
 
 
-def test_a_webuis_secret_is_not_sent_in_the_clear_over_a_network(here: World) -> None:
+def test_notify_secret_is_not_sent_unencrypted(here: World) -> None:
     with FakeA1111(here.root) as webui:
         tell(here, webui, webui_url="http://webui.invalid:7860")
         told = notice(again(here, environ={"UPLOADER_WEBUI_AUTH": "me:geheim"}).one(here.model()))
@@ -576,7 +576,7 @@ def test_a_webuis_secret_is_not_sent_in_the_clear_over_a_network(here: World) ->
         assert "geheim" not in str(told.remedy)
 
 
-def test_basic_and_bearer_are_told_apart_by_their_look(here: World) -> None:
+def test_notify_chooses_basic_or_bearer_by_the_secret(here: World) -> None:
     basic = "Basic " + base64.b64encode(b"me:pass:word").decode()
     for secret, header in (("me:pass:word", basic), ("tok", "Bearer tok")):
         with FakeA1111(here.root, auth=header) as webui:
@@ -585,7 +585,7 @@ def test_basic_and_bearer_are_told_apart_by_their_look(here: World) -> None:
             assert notice(person.one(here.model())) == LISTED
 
 
-def test_of_a_command_line_nothing_but_folders_is_kept_or_shown(here: World) -> None:
+def test_facts_keep_only_folders_of_the_command_line(here: World) -> None:
     (here.root / "models/checkpoints").mkdir()
     for make, kind in ((FakeA1111, "a1111"), (FakeComfyUI, "comfyui"), (FakeSdNext, "sdnext")):
         with make(here.root) as webui:
@@ -621,7 +621,7 @@ def test_tunnel_reaches_the_server_own_loopback(tunnelled: tuple[OpenSSH, World]
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip", "cut", 500])
-def test_a_tunnelled_webui_in_trouble_never_fails_a_push(tunnelled: tuple[OpenSSH, World], fault: int | str) -> None:
+def test_tunnel_faulty_webui_fails_no_push(tunnelled: tuple[OpenSSH, World], fault: int | str) -> None:
     _, here = tunnelled
     with FakeA1111(here.root) as webui:
         tell(here, webui, webui_url=None, webui_tunnel=webui.port)
@@ -652,7 +652,7 @@ def test_tunnel_without_forwarding_names_the_other_way(tmp_path: Path) -> None:
 # the facts --------------------------------------------------------------------------------------------
 
 
-def test_the_facts_of_a_webui_and_what_is_wrong_on_its_disk(here: World) -> None:
+def test_facts_include_the_faults_on_the_disk(here: World) -> None:
     for folder in ("embeddings", "models/VAE", "models/LyCORIS"):
         (here.root / folder).mkdir()
     checkpoints = here.root / "models/Stable-diffusion"

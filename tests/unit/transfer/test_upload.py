@@ -204,7 +204,7 @@ def test_upload_equal_size_alone_does_not_keep_a_file(bench: Bench) -> None:
     assert isinstance(bench.fails(DATA, structure=True), Exists)
 
 
-def test_a_folder_of_that_name_is_never_replaced(bench: Bench) -> None:
+def test_upload_folder_at_the_name_is_not_replaced(bench: Bench) -> None:
     bench.server.make_folders(FINAL)
     assert isinstance(bench.fails(DATA, replace=True), Exists)
 

@@ -110,7 +110,7 @@ def test_refusal_about_one_item_is_its_own_error() -> None:
 
 
 @pytest.mark.parametrize("options", [PlanOptions(), PlanOptions(replace=True, mkdir=True)])
-def test_a_folder_of_that_name_is_never_replaced(options: PlanOptions) -> None:
+def test_plan_folder_at_the_name_is_refused(options: PlanOptions) -> None:
     assert "is a folder" in refusal(decide(RemoteListing(final=4096, final_is_folder=True), options), RemoteRefused)
 
 
