@@ -7,7 +7,7 @@ The main path, in `run.ServerDownload.run`:
     running -> join it
     ended, whole -> go on to the proof
     else -> ask the source for a fresh link, start(shell, key, order, downloader)
-    until the part is whole: poll the status; start again while that leads on
+    until the part is whole: poll the status; start again while each start adds bytes
     refuse a part whose header is no model; prove its bytes; rename it; clear(shell, key)
 
 `downloaders` has one module for each program that can download there. `programs` has the shell programs that start,

@@ -38,7 +38,7 @@ class StableFiles:
         self.waiting: set[str] = set()
         """The files that were growing at the last check."""
 
-    def look(self) -> None:
+    def begin_check(self) -> None:
         """Start a new check of all files."""
         self._open = self._writers(self._folder)
         self.waiting = set()

@@ -51,7 +51,7 @@ def _once(
 ) -> float | None:
     """Sync once. Return the seconds until the next time, None for the next change."""
     try:
-        stable.look()
+        stable.begin_check()
         report = syncing.carry_out(syncing.plan(stable.is_growing))
     except LASTING:
         raise

@@ -44,7 +44,7 @@ def test_is_growing_new_file_is_true_until_it_is_unchanged(tmp_path: Path) -> No
     assert one.is_growing(here(5, age=0))
     assert one.waiting == {"a"}
     clock.at = 2.0
-    one.look()
+    one.begin_check()
     assert not one.is_growing(here(5, age=0))
     assert one.waiting == set()
     clock.at = 3.0
@@ -62,7 +62,7 @@ def test_is_growing_old_mtime_that_changes_is_true(tmp_path: Path) -> None:
 
 def test_is_growing_file_open_for_writing_is_true(tmp_path: Path) -> None:
     one = settling(tmp_path, Clock(), frozenset({os.path.realpath(tmp_path / "a")}))
-    one.look()
+    one.begin_check()
     assert one.is_growing(here(5, age=60))
 
 
