@@ -1,7 +1,4 @@
-"""The rules of the house that a linter does not hold: sizes, names, dependencies, words.
-
-`python -m tests.test_house` drops the files that are clean by now from `tests/words_to_do.txt`.
-"""
+"""The rules of the house that a linter does not hold: sizes, names, dependencies, words."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "uploader").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 EVERY_FILE = [*MODULES, *TESTS, *sorted((ROOT / "benchmarks").rglob("*.py"))]
-TO_DO = ROOT / "tests" / "words_to_do.txt"
 
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 50
@@ -96,11 +92,8 @@ def test_dependency_has_a_line_of_reason() -> None:
 
 
 def test_words_are_those_of_the_style_guide() -> None:
-    unclean = {name(path): faults for path in EVERY_FILE if (faults := word_faults(path))}
-    faults = [fault for file, found in unclean.items() if file not in to_do() for fault in found]
+    faults = [fault for path in EVERY_FILE for fault in word_faults(path)]
     assert not faults, listed(faults)
-    clean = sorted(to_do() - set(unclean))
-    assert not clean, f"clean or gone by now, run `python -m tests.test_house`: {listed(clean)}"
 
 
 def word_faults(path: Path) -> list[str]:
@@ -192,12 +185,6 @@ def nodes(path: Path) -> list[ast.AST]:
     return [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kinds)]
 
 
-@cache
-def to_do() -> set[str]:
-    """Return the files whose words are not converted yet. The list only shrinks."""
-    return set(TO_DO.read_text("utf-8").split()) if TO_DO.exists() else set()
-
-
 def rooms() -> set[str]:
     found = {path.stem for path in (ROOT / "uploader").iterdir() if path.name not in ("__init__.py", "__pycache__")}
     return {room for room in found if not room.startswith((".", "_profiles"))}
@@ -213,8 +200,3 @@ def around(text: str, found: re.Match[str]) -> str:
 
 def listed(faults: list[str]) -> str:
     return f"{len(faults)}\n" + "\n".join(faults)
-
-
-if __name__ == "__main__":
-    left = sorted(name(path) for path in EVERY_FILE if name(path) in to_do() and word_faults(path))
-    TO_DO.write_text("".join(f"{path}\n" for path in left), "utf-8")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.world import CHECKPOINTS, World, sha256, world
+from tests.contract.world import CHECKPOINTS, World, serve, sha256, world
 from tests.servers.openssh import OpenSSH, needs_sshd
 from tests.servers.openssh_setup import sftp_server
 from uploader.api import PullRequest
@@ -102,3 +104,15 @@ def test_pull_from_a_folder_that_takes_no_mark_is_proven(tmp_path: Path) -> None
         back = here.app.pull(PullRequest(DREAM, str(here.disk / "back")))
     assert isinstance(back, Report)
     assert [outcome.evidence for outcome in back.outcomes] == [Evidence.REMOTE_HASH]
+
+
+def test_push_removes_marks_that_a_lost_run_left(tmp_path: Path) -> None:
+    with serve(tmp_path / "server", "full") as server:
+        here = world(tmp_path, server)
+        here.placed(here.model("first.safetensors"))
+        old, new = (here.root / CHECKPOINTS / f".uploader-{letter * 32}.{letter * 8}.part" for letter in "ab")
+        for mark in (old, new):
+            mark.touch()
+        os.utime(old, (time.time() - 120,) * 2)
+        here.placed(here.model("second.safetensors"))
+        assert (old.exists(), new.exists()) == (False, True)

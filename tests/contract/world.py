@@ -111,7 +111,7 @@ class World:
 
     @property
     def parts(self) -> list[Path]:
-        return list(self.root.rglob("*.part"))
+        return [path for path in self.root.rglob("*.part") if not path.name.startswith(".uploader-")]
 
     @property
     def said(self) -> str:

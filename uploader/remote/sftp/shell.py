@@ -68,7 +68,9 @@ _FILES = 'while IFS= read -r p; do if [ -f "$p" ] && [ -r "$p" ]; then {hasher} 
 _COPY = 'IFS= read -r a; IFS= read -r b; cp --reflink=auto -- "$a" "$b" 2>/dev/null || cp -- "$a" "$b"'
 _MARKS = (
     'while IFS= read -r m; do if [ -f "$m" ]; then rm -f -- "$m" 2>/dev/null; '
-    'if [ -f "$m" ]; then echo left; else echo removed; fi; else echo no; fi; done'
+    'if [ -f "$m" ]; then echo left; else echo removed; '
+    'find "${m%/*}" -maxdepth 1 -name ".uploader-*.part" -size 0 -mmin +1 -exec rm -f {} + </dev/null 2>/dev/null; fi; '
+    "else echo no; fi; done"
 )
 _BLOCKS = 'IFS= read -r p; IFS= read -r n; dd if="$p" {range} skip="$n" 2>/dev/null | {hasher}'
 _DIGEST = re.compile(r"\\?([0-9a-f]{64})(?: .*)?")
@@ -150,6 +152,8 @@ class Shell:
 
     def find_marks(self, paths: Callable[[], Sequence[str]]) -> list[str]:
         """Look for files and remove them: "removed", "left" (it is there and stays) or "no" for each.
+
+        Marks beside them that are older than a minute go too: a run that lost its connection for good left them.
 
         `paths` is called once the shell has begun. Raises RemoteRefused and NetworkError."""
         return self.run(_MARKS, lambda: b"".join(map(_line, paths()))).split()
