@@ -106,6 +106,7 @@ def _write(case: Case, section: str) -> None:
     found = {text.partition(":")[0]: text.rstrip() for text in kept}
     found[case.name] = section.removeprefix("## ").rstrip()
     known = [one.name for one in CASES if one.name in found]
+    known += [name for name in found if name not in known]  # sections that were written by hand
     _RESULTS.write_text("# Results\n" + "".join(f"\n## {found[name]}\n" for name in known), "utf-8")
 
 
