@@ -43,10 +43,11 @@ check: .venv/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# What is measured in seconds is not traced as well.
 coverage: .venv/ready-dev
 	@mkdir -p .cache/tmp
 	$(BIN)/coverage erase
-	$(TEMP) $(BIN)/coverage run -m pytest -m timing
+	$(PYTEST) -m timing
 	$(TEMP) $(BIN)/coverage run -m pytest $(TOGETHER) -m "not timing"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
