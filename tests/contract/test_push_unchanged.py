@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from tests.contract.world import CHECKPOINTS, MIB, World, sha256
+from tests.servers.models import write_safetensors
+from uploader.api import SyncRequest
 from uploader.artifact import Digest
 from uploader.events import Phase
 from uploader.result import Outcome
@@ -104,3 +106,22 @@ def test_same_bytes_of_another_file_are_compared(here: World) -> None:
     kept, phases = again(here, other)
     assert kept.status == "kept"
     assert "comparing" in phases
+
+
+def test_sync_of_another_file_carries_no_proof_over_to_it(here: World) -> None:
+    model, _ = pushed(here)
+    stamp = model.stat()
+    other = here.disk / "other" / model.name
+    other.parent.mkdir()
+    write_safetensors(other, "checkpoint", stamp.st_size, seed=4711)
+    os.utime(other, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
+    here.app.sync(SyncRequest(str(other.parent), into=CHECKPOINTS))
+    outcome, phases = again(here, other)
+    assert (outcome.status, "comparing" in phases) == ("failed", True), outcome
+
+
+def test_samples_prove_no_file_that_is_read_in_full(here: World) -> None:
+    model = here.model(size=9 * MIB)
+    here.placed(model, verify="samples")
+    assert "comparing" in again(here, model)[1]
+    assert again(here, model, verify="samples")[0].status == "kept"

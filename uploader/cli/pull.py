@@ -39,7 +39,7 @@ def pull(invocation: Invocation, /, **options: Any) -> int:
     """Fetch REMOTE, a file or a folder below the target's root such as outputs, into DIR.
 
     Run an interrupted command again: it continues where it stopped. A file appears here when it is whole and proven.
-    Nothing on the server is changed.
+    No file on the server is changed.
     """
 
     request = api.PullRequest(**options)

@@ -18,7 +18,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from uploader.errors import Busy, UploaderError
+from uploader.errors import Busy, ConfigurationError, UploaderError
 from uploader.events import Message, Observer, silence
 from uploader.state.folder import unwritable
 from uploader.state.locks import exclusive
@@ -58,8 +58,8 @@ COMMIT;
 class Database:
     """This process's connection to `state.db` (0600) in `folder` (0700). Thread-safe.
 
-    A damaged file, or one of another version, is renamed to `state.db.broken-<time>`. Then `observer` gets a note,
-    and the work goes on with an empty file."""
+    A damaged file, or one of an older version, is renamed to `state.db.broken-<time>`. Then `observer` gets a note,
+    and the work goes on with an empty file. A file of a newer version stays as it is."""
 
     def __init__(self, folder: Path, observer: Observer = silence) -> None:
         self.folder = folder
@@ -101,7 +101,13 @@ class Database:
         for last in (False, True):
             try:
                 connection = self._connection or connect()
-                return None if connection is None else call(connection)
+                if connection is None:
+                    return None
+                try:
+                    return call(connection)
+                finally:
+                    if connection is not self._connection:
+                        connection.close()
             except sqlite3.DatabaseError as error:
                 if last or not _is_damaged(error):
                     raise
@@ -115,9 +121,12 @@ class Database:
             return None
         try:
             return self._opened(_connected(str(self.path)))
-        except sqlite3.OperationalError:
-            # In a folder that is read-only SQLite cannot make the files that WAL needs.
-            return self._opened(_connected(f"{self.path.as_uri()}?immutable=1", uri=True))
+        except sqlite3.OperationalError as error:
+            if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+            # In a folder that is read-only SQLite cannot make the files that WAL needs. Others may write there: this
+            # view of the file serves one question.
+            return self._opened(_connected(f"{self.path.as_uri()}?immutable=1", uri=True), keep=False)
 
     def _open_to_write(self) -> sqlite3.Connection | None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,12 +138,20 @@ class Database:
             connection = self._opened(_connected(str(self.path)))
         return connection
 
-    def _opened(self, connection: sqlite3.Connection) -> sqlite3.Connection | None:
-        """Keep `connection` and return it; close it and return None when its file has no tables yet."""
+    def _opened(self, connection: sqlite3.Connection, *, keep: bool = True) -> sqlite3.Connection | None:
+        """Return `connection`, and keep it; close it and return None when its file has no tables yet.
+
+        Raises ConfigurationError for the file of a newer program.
+        """
         import sqlite3
 
         try:
             version = _version(connection)
+            if version > _VERSION:
+                raise ConfigurationError(
+                    f"{self.path} was made by a newer version of uploader",
+                    remedy="Update this one, or give it a folder of its own with $UPLOADER_HOME.",
+                )
             if version not in (0, _VERSION):
                 raise sqlite3.NotSupportedError(f"version {version}")
         except BaseException:
@@ -143,8 +160,9 @@ class Database:
         if version == 0:
             connection.close()
             return None
-        self._close = weakref.finalize(self, connection.close)
-        self._connection = connection
+        if keep:
+            self._close = weakref.finalize(self, connection.close)
+            self._connection = connection
         return connection
 
     def _set_aside(self) -> None:

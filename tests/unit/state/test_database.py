@@ -179,9 +179,7 @@ def of_another_version(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda path: path.write_bytes(b"no database" * 1000), damage_a_page, of_another_version]
-)
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"no database" * 1000), damage_a_page])
 def test_damaged_file_is_set_aside_with_one_note(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
     database = Database(tmp_path)
@@ -201,6 +199,29 @@ def test_damaged_file_is_set_aside_with_one_note(tmp_path: Path, damage: object)
     assert isinstance(event, Message)
     assert event.level == "note"
     assert aside.name in event.text
+
+
+def test_file_of_a_newer_program_is_left_alone_and_told(tmp_path: Path) -> None:
+    Database(tmp_path).write(server("a"))
+    of_another_version(tmp_path / "state.db")
+    with pytest.raises(ConfigurationError, match="newer version") as caught:
+        Database(tmp_path).write(server("b"))
+    assert caught.value.remedy
+    assert list(tmp_path.glob("state.db.broken-*")) == []
+
+
+def test_read_beside_a_busy_writer_spoils_no_later_write(tmp_path: Path) -> None:
+    Database(tmp_path).write(server("a"))
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("PRAGMA journal_mode=DELETE")
+    database = Database(tmp_path)
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("PRAGMA busy_timeout=0")
+    other.execute("COMMIT")
+    assert database.read(SERVERS) == [("a", "{}")]
+    database.write(server("b"))
+    other.close()
+    assert len(database.read(SERVERS)) == 2
 
 
 def test_damaged_file_of_an_open_connection_is_set_aside(tmp_path: Path) -> None:

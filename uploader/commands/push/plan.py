@@ -21,12 +21,13 @@ from uploader.result import Evidence
 from uploader.state.manifest import PlacedFile
 from uploader.steps import Action, Route, Step
 from uploader.transfer import Verify
+from uploader.transfer.config import TransferConfig
 
 _NAMED = 4
 """Largest number of clashing sources that a message names."""
 
-_WEAK = (Evidence.SIZE, Evidence.STRUCTURE)
-"""Evidence too weak to call two files identical."""
+_STRONG = (Evidence.REMOTE_HASH, Evidence.READ_BACK)
+"""Evidence of every byte."""
 
 
 @dataclass(frozen=True)
@@ -313,8 +314,11 @@ def _taken(step: PushStep, final: int, options: PlanOptions) -> PushStep:
 def _is_unchanged(item: Item, known: PlacedFile | None, options: PlanOptions) -> bool:
     """Return True if the manifest proves that the server's file has these bytes.
 
-    Neither file may have changed since the proof. An unknown mtime proves nothing, nor does weak evidence.
+    Neither file may have changed since the proof. An unknown mtime proves nothing. Samples are proof enough where a
+    push of today would take no more.
     """
+    sampled = options.verify == "samples" or (item.artifact.size or 0) > TransferConfig.read_back_bytes
+    strong = (*_STRONG, Evidence.SAMPLES) if sampled else _STRONG
     origin, promised = item.artifact.origin, item.artifact.digest
     return (
         known is not None
@@ -322,8 +326,7 @@ def _is_unchanged(item: Item, known: PlacedFile | None, options: PlanOptions) ->
         and options.verify != "full"
         and known.seen is not None
         and known.sha256 is not None
-        and known.evidence is not None
-        and known.evidence not in _WEAK
+        and known.evidence in strong
         and (known.origin, known.size, known.mtime_ns) == (str(origin.path), item.artifact.size, origin.mtime_ns)
         and (promised is None or promised.hex == known.sha256)
     )

@@ -235,6 +235,7 @@ class RemoteChanges:
                 continue
             still = before is not None and before.is_still(step.there.size, step.there.mtime)
             known = replace(self._known(step), sha256=step.sha256, seen=step.there.mtime, placed=False)
+            source = (known.origin, known.mtime_ns)
             if before is not None and still:  # the bytes are the same, so what the manifest knows is still true
                 sha256 = step.sha256 or before.sha256
                 known = replace(
@@ -243,7 +244,8 @@ class RemoteChanges:
                     sha256=sha256,
                     kind=before.kind,
                     architecture=before.architecture,
-                    evidence=before.evidence,
+                    # A proof is of one local file. Another one of the same size and time may hold other bytes.
+                    evidence=before.evidence if source == (before.origin, before.mtime_ns) else None,
                 )
             self._manifest.record(step.path, known)
 

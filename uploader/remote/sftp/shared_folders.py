@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 
-from uploader.errors import RemoteMissing, RemoteRefused
+from uploader.errors import NetworkError, RemoteMissing, RemoteRefused
 from uploader.remote.interface import SmallFile
 from uploader.remote.sftp import operations
 from uploader.remote.sftp.protocol import SftpProtocol
@@ -52,12 +52,21 @@ class SharedFolders:
         samples = {_folder(path): path for path in paths if "\n" not in path and _folder(path) not in self._shown}
         if not samples:
             return
-        left = set(self._marks)
-        _remove(protocol, list(left))
-        self._marks -= left
+        _remove(protocol, _taken(self._marks))
         marks = {folder: posixpath.join(folder, _mark()) for folder in samples}
         written = set(marks.values())
-        self._marks |= written
+        try:
+            shown = self._ask(samples, marks, shell, protocol)
+        except NetworkError:
+            self._marks.update(written)
+            raise
+        with self._lock:
+            self._shown |= shown
+
+    def _ask(
+        self, samples: Mapping[str, str], marks: dict[str, str], shell: Shell, protocol: SftpProtocol
+    ) -> dict[str, bool]:
+        """Return of each folder whether both see it. `samples` holds a file of each, `marks` the mark to write."""
         missing: list[str] = []
         unwritten: list[str] = []
 
@@ -76,21 +85,27 @@ class SharedFolders:
             except RemoteRefused:
                 writing.result()
                 _remove(protocol, list(marks.values()))
-                self._marks -= written
                 raise
         found = dict(zip(marks, told, strict=False))
         _remove(protocol, [mark for folder, mark in marks.items() if found.get(folder) != "removed"])
-        self._marks -= written
         shown = {folder: found.get(folder) in ("removed", "left") for folder in marks}
         self.elsewhere |= not all(shown.values())
-        shown |= _compared({folder: samples[folder] for folder in unwritten}, shell, protocol)
-        with self._lock:
-            self._shown |= shown
+        return shown | _compared({folder: samples[folder] for folder in unwritten}, shell, protocol)
 
 
 def _mark() -> str:
     """Return a random name that every listing takes for a part file."""
     return f".uploader-{secrets.token_hex(16)}.{secrets.token_hex(4)}.part"
+
+
+def _taken(marks: set[str]) -> list[str]:
+    """Return what the set holds, and empty it. Each mark goes to one thread alone."""
+    taken: list[str] = []
+    while True:
+        try:
+            taken.append(marks.pop())
+        except KeyError:
+            return taken
 
 
 def _folder(path: str) -> str:

@@ -61,7 +61,7 @@ class SshConfigReader:
     """Reads the configuration of one host.
 
     `fill` replaces the tokens of a text (`%h` ...). `tell` is given a sentence for each block that cannot be judged;
-    such a block does not apply. `run` runs the command of `Match exec` and returns its exit status.
+    such a block does not apply.
     """
 
     def __init__(
