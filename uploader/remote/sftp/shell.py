@@ -69,7 +69,8 @@ _COPY = 'IFS= read -r a; IFS= read -r b; cp --reflink=auto -- "$a" "$b" 2>/dev/n
 _MARKS = (
     'while IFS= read -r m; do if [ -f "$m" ]; then rm -f -- "$m" 2>/dev/null; '
     'if [ -f "$m" ]; then echo left; else echo removed; '
-    'find "${m%/*}" -maxdepth 1 -name ".uploader-*.part" -size 0 -mmin +1 -exec rm -f {} + </dev/null 2>/dev/null; fi; '
+    'find "${m%/*}" -maxdepth 1 -name ".uploader-*.part" -size 0 -mmin +1 -exec rm -f {} + </dev/null 2>/dev/null '
+    "|| :; fi; "
     "else echo no; fi; done"
 )
 _BLOCKS = 'IFS= read -r p; IFS= read -r n; dd if="$p" {range} skip="$n" 2>/dev/null | {hasher}'
