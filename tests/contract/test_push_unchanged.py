@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.contract.world import CHECKPOINTS, MIB, World, sha256
 from tests.servers.models import write_safetensors
-from uploader.api import SyncRequest
+from uploader.api import LoginRequest, SyncRequest
 from uploader.artifact import Digest
 from uploader.events import Phase
 from uploader.result import Outcome
@@ -125,3 +125,10 @@ def test_samples_prove_no_file_that_is_read_in_full(here: World) -> None:
     here.placed(model, verify="samples")
     assert "comparing" in again(here, model)[1]
     assert again(here, model, verify="samples")[0].status == "kept"
+
+
+def test_login_under_the_same_name_ends_what_was_proven(here: World) -> None:
+    model, _ = pushed(here)
+    here.app.login(LoginRequest("generic", name="canvas", check=False))
+    assert "comparing" in again(here, model)[1]
+    assert again(here, model)[1] == set()  # proven again, on the machine of now

@@ -74,6 +74,12 @@ class Manifests:
         """Forget everything about a target. Raises ConfigurationError, Busy."""
         self._database.write(*((f"DELETE FROM {table} WHERE target = ?", [(target,)]) for table in _TABLES))
 
+    def forget_evidence(self, target: str) -> None:
+        """Forget how the files of a target were proven: its name may stand for another machine now.
+
+        Raises ConfigurationError, Busy."""
+        self._database.write(("UPDATE placed SET evidence = NULL WHERE target = ?", [(target,)]))
+
 
 class Manifest:
     """What is known of one target's files, by their absolute paths on the server. Thread-safe.

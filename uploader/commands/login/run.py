@@ -53,6 +53,8 @@ def login(request: LoginRequest, session: Session) -> LoginResult:
     check_values(target)  # before anything is dialled: a ProxyCommand sees them
     found = _look(target, request, session) if request.check else None
     target = found.target if found else target
+    if before is not None:
+        session.manifests.forget_evidence(name)
     session.targets.save(target)
     if found is not None:
         session.known_hosts.keep(target.name)
