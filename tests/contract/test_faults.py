@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.world import CHECKPOINTS, LORAS, World, at_once, serve, sha256, world
+from tests.contract.world import CHECKPOINTS, LORAS, World, serve, sha256, world
 from tests.examples import examples
 from tests.servers.faulty import Cuts
 from tests.servers.models import safetensors
@@ -36,17 +36,11 @@ def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Wo
 def leave_a_part(here: World, line: Proxy, model: Path, after: int, **options: object) -> int:
     """Push to a server that disappears for good after `after` bytes. Return the bytes sent."""
 
-    def gone(seconds: float) -> bool:
-        line.refuse()
-        return False
-
-    here.wait = gone
-    line.cut_after(after)
+    line.cut_after(after, for_good=True)
     report = here.push(model, **options)
     assert line.was_cut.is_set()
     line.admit()
     line.was_cut.clear()
-    here.wait = at_once
     (outcome,) = report.outcomes
     assert outcome.error is not None
     assert (outcome.error.code, report.exit_code) == ("network", 5)

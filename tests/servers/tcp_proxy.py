@@ -52,6 +52,7 @@ class Proxy:
     def __init__(self, target_host: str, target_port: int) -> None:
         self.host = "127.0.0.1"
         self.was_cut = threading.Event()
+        self._for_good = False
         self._target = (target_host, target_port)
         self._listener = socket.create_server((self.host, 0))
         self.port = int(self._listener.getsockname()[1])
@@ -85,9 +86,17 @@ class Proxy:
         """How many connections were carried so far."""
         return self._connections
 
-    def cut_after(self, n_bytes: int, direction: Direction = "up") -> None:
-        """Reset every connection once `n_bytes` more went in that direction; not one byte more is handed on."""
-        self._order(lambda: self._limits.update({direction: self._bytes[direction] + n_bytes}))
+    def cut_after(self, n_bytes: int, direction: Direction = "up", *, for_good: bool = False) -> None:
+        """Reset every connection once `n_bytes` more went in that direction; not one byte more is handed on.
+
+        With `for_good`, new connections are reset from then on, until `admit`.
+        """
+
+        def limit() -> None:
+            self._limits[direction] = self._bytes[direction] + n_bytes
+            self._for_good = for_good
+
+        self._order(limit)
 
     def cut_now(self) -> None:
         """Reset every connection; it has happened when this returns."""
@@ -267,6 +276,7 @@ class Proxy:
             pipe.waiting.appendleft((due, data[sent:]))
         if limit is not None and self._bytes[pipe.direction] >= limit:
             del self._limits[pipe.direction]
+            self._refusing = self._refusing or self._for_good
             self._cut()
 
     def _cut(self) -> None:

@@ -48,8 +48,8 @@ class ChangeFilter:
 
     def absent(self, error: UploaderError | None) -> bool:
         """Record that a target or folder is not there, or is there again. Return True when that is new."""
-        message = error.message if error is not None else None
-        is_new, self._absence = message != self._absence, message
+        code = error.code if error is not None else None  # one outage has several messages
+        is_new, self._absence = code != self._absence, code
         return is_new
 
     def _is_new(self, outcome: Outcome) -> bool:

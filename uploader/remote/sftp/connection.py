@@ -19,7 +19,7 @@ from uploader.remote.sftp.rolling_hash import SftpReadBackDigest, SftpRollingDig
 from uploader.remote.sftp.shared_folders import SharedFolders
 from uploader.remote.sftp.shell import Shell
 from uploader.remote.sftp.shell_probe import Tools
-from uploader.remote.sftp.transport import Transport, close_all
+from uploader.remote.sftp.transport import Transport, close_all, close_channel
 from uploader.remote.sftp.tunnel import open_tunnel
 from uploader.threads import BackgroundCall
 
@@ -188,7 +188,7 @@ class SftpConnection:
         try:
             self._ask([path], commands, SftpProtocol(channel, where))
         finally:
-            channel.close()
+            close_channel(channel)
 
     def read_along(self, path: str, limited: RangeLimiter = list) -> SftpReadBackDigest | None:
         where = self.files.protocol.where
@@ -201,7 +201,7 @@ class SftpConnection:
                 SftpFiles(SftpProtocol(channel, where), quirk_bytes=self.files.request_bytes), path, limited
             )
         except BaseException as error:
-            channel.close()
+            close_channel(channel)
             if isinstance(error, RemoteRefused):
                 return None
             raise

@@ -15,6 +15,7 @@ import paramiko
 from uploader.errors import NoSftp, RemoteRefused
 from uploader.remote.sftp.errors import Status, mapped, refusal
 from uploader.remote.sftp.packetizer import Payload, send_all
+from uploader.remote.sftp.transport import close_channel
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT = range(3, 8)
@@ -158,7 +159,7 @@ class SftpProtocol:
 
     def close(self) -> None:
         """Ends this session; others of the same line go on."""
-        self._channel.close()
+        close_channel(self._channel)
 
     def _read(self) -> tuple[int, Answer]:
         size = struct.unpack(">I", self._exactly(4))[0]

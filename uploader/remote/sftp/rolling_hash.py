@@ -14,7 +14,7 @@ from uploader.remote.interface import RangeLimiter
 from uploader.remote.sftp.errors import mapped
 from uploader.remote.sftp.files import SftpFiles
 from uploader.remote.sftp.shell import PYTHON_START
-from uploader.remote.sftp.transport import end_input
+from uploader.remote.sftp.transport import close_channel, end_input
 
 _SILENCE_SECONDS = 30.0
 _AT_ONCE = 4 << 20
@@ -87,8 +87,7 @@ class SftpRollingDigest:
 
     def close(self) -> None:
         """Ends the program, done or not."""
-        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):  # the line may be lost already
-            self._channel.close()
+        close_channel(self._channel)
 
 
 class SftpReadBackDigest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 import time
@@ -151,3 +152,9 @@ def close_all(transports: Sequence[paramiko.Transport]) -> None:
         transport.sock.close()  # a transport that has not begun does not close it by itself
         if transport.is_alive():
             transport.join(timeout=2.0)
+
+
+def close_channel(channel: paramiko.Channel) -> None:
+    """Close a channel. One whose connection is lost is closed already."""
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
