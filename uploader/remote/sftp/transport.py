@@ -12,6 +12,7 @@ from typing import Any
 
 import paramiko
 from paramiko.kex_curve25519 import KexCurve25519
+from paramiko.transport import ChannelMap
 
 from uploader.remote.sftp.algorithms import Lack, lacking
 from uploader.remote.sftp.errors import NothingInCommon
@@ -29,6 +30,18 @@ _OF_CHANNELS = frozenset((93, 94, 95, 98))  # WINDOW_ADJUST, DATA, EXTENDED_DATA
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 
 
+class _Channels(ChannelMap):
+    """paramiko's channels. Each knows its transport from the start, as the connection may be lost before it is open."""
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def put(self, chanid: int, chan: paramiko.Channel) -> None:
+        chan._set_transport(self._transport)  # type: ignore[attr-defined]
+        super().put(chanid, chan)
+
+
 class Transport(paramiko.Transport):
     """paramiko's transport. Remembers what the server said when it hung up (RFC 4253, section 11.1).
 
@@ -44,6 +57,7 @@ class Transport(paramiko.Transport):
         line = ReadAhead(sock, silence_seconds)
         super().__init__(line, default_window_size=_WINDOW, packetizer_class=BatchedPacketizer)  # type: ignore[arg-type]
         self.daemon = True
+        self._channels = _Channels(self)
         self._held: deque[paramiko.Message | Batch] = deque()
         self._offer: dict[str, Any] = {}
 
@@ -81,7 +95,7 @@ class Transport(paramiko.Transport):
         if first[0] not in _OF_CHANNELS:
             return False
         (number,) = struct.unpack_from(">I", first, 1)
-        channels: list[paramiko.Channel] = self._channels.values()  # type: ignore[attr-defined]
+        channels: list[paramiko.Channel] = self._channels.values()
         return not any(one.remote_chanid == number and not one.closed for one in channels)
 
     def _really_parse_kex_init(self, *args: Any, **options: Any) -> dict[str, Any]:
