@@ -13,7 +13,7 @@ from uploader.result import Report
 from uploader.scan.tree import RemoteEntry
 from uploader.session.session import Session
 from uploader.session.target import TargetSession
-from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
+from uploader.session.watch import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 
 LOOK_SECONDS = 2.0
 """Time between two listings of the server. A file that is the same in two listings is complete."""

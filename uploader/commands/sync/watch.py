@@ -15,7 +15,7 @@ from uploader.errors import (
 from uploader.events import Message
 from uploader.result import Report
 from uploader.session.session import Session
-from uploader.session.watching import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
+from uploader.session.watch import ABSENCE_SECONDS, LASTING, PASSING, ChangeFilter, stopped
 
 LOOK_SECONDS = 1.0
 """Seconds until the next check of a file that still grows."""
